@@ -1,0 +1,1 @@
+//! squall's example programs; each is an `--example` of this package.
