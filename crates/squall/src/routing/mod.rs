@@ -1,1 +1,9 @@
 //! placeholder
+
+mod pattern;
+mod table;
+
+pub use pattern::{
+    PathArgError, PathArgs, PathPattern, PathValues, PatternError, PatternErrorKind, ReverseError,
+};
+pub use table::PathTable;

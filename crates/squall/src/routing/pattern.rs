@@ -1,0 +1,582 @@
+//! Path patterns: Tornado's URL regexes and `{name}` templates, their captured arguments and their reversal.
+//!
+//! # Which of the two a string is
+//!
+//! A pattern is a **template** when it has a placeholder, `{name}` or `{name:*}` with a name of ASCII letters,
+//! digits and underscores that does not start with a digit, and no parenthesis or backslash. Everything else,
+//! plain paths included, is a **regex** in the syntax of the `regex` crate. The two cannot be confused: `{2,3}` is a
+//! repetition since it does not hold a name, and no valid regex has a bare `{name}`.
+//!
+//! * In a template `{name}` stands for one path segment, `[^/]+`, and `{name:*}` for the rest of the path, slashes
+//!   included and possibly empty, `.*`. All other text is literal. What could never occur in a path, or looks like a
+//!   regex, is refused when the pattern is made.
+//! * In a regex the groups are either all named, `(?P<id>..)` or `(?<id>..)`, or all positional; non-capturing
+//!   groups may stand beside both.
+//!
+//! Either way the pattern has to match the *whole* path: `/a|/b` is `(?:/a|/b)$`. (Tornado appends `$` to the text,
+//! where it binds to the last alternative only.)
+//!
+//! # What is matched
+//!
+//! The path as it stands in the request line, still percent-encoded and not normalised, as bytes: `.` and `[^/]` match
+//! any byte, `\w` and `\d` are ASCII. `(?u:..)` switches a part of a regex to Unicode. The values of groups are
+//! decoded after the match, so an encoded `%2F` never separates segments.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use regex_automata::util::primitives::{NonMaxUsize, PatternID};
+use regex_automata::{Anchored, Input, meta};
+use regex_syntax::ast::{self, Ast};
+use regex_syntax::hir::{self, Hir, HirKind};
+use smallvec::SmallVec;
+
+/// A compiled path pattern; cheap to clone.
+///
+/// The [module documentation](self) says how a pattern is read.
+///
+/// ```
+/// use squall::routing::PathPattern;
+///
+/// let pattern = PathPattern::new("/stories/{id}")?;
+/// let args = pattern.captures("/stories/a%20b").expect("it matches");
+/// assert_eq!(args.decode("/stories/a%20b")?.get(0), Some("a b"));
+/// assert_eq!(pattern.reverse(&[&"a b"])?, "/stories/a%20b");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "PathMatches")]
+#[derive(Clone)]
+pub struct PathPattern {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    written: String,
+    regex_source: String,
+    /// Anchored on both sides; kept for the table's automaton, which is built from the patterns' syntax trees.
+    hir: Hir,
+    regex: meta::Regex,
+    group_names: Box<[Option<Box<str>>]>,
+    literal: Option<Box<str>>,
+    /// `None`: the pattern cannot be reversed.
+    pieces: Option<Box<[Piece]>>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    Group,
+}
+
+impl PathPattern {
+    /// Compiles a regex or a template.
+    ///
+    /// # Errors
+    ///
+    /// A regex that does not parse, or compiles to more than 10 MiB; groups that are partly named and partly
+    /// positional; a template with text that could never match.
+    pub fn new(pattern: &str) -> Result<PathPattern, PatternError> {
+        let failed = |kind| PatternError { pattern: pattern.to_owned(), kind };
+        let source = if is_template(pattern) {
+            Cow::Owned(translate_template(pattern).map_err(failed)?)
+        } else {
+            Cow::Borrowed(pattern)
+        };
+        let ast = ast::parse::Parser::new()
+            .parse(&source)
+            .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
+        let hir = hir::translate::TranslatorBuilder::new()
+            .unicode(false)
+            .utf8(false)
+            .build()
+            .translate(&source, &ast)
+            .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
+        let literal = literal_text(&hir);
+        let hir = Hir::concat(vec![Hir::look(hir::Look::Start), hir, Hir::look(hir::Look::End)]);
+        let regex = compile(&hir).map_err(|_| failed(PatternErrorKind::TooLarge))?;
+
+        let group_names: Box<[_]> = regex
+            .group_info()
+            .pattern_names(PatternID::ZERO)
+            .skip(1)
+            .map(|name| name.map(Box::from))
+            .collect();
+        let named = group_names.iter().flatten().count();
+        if named != 0 && named != group_names.len() {
+            return Err(failed(PatternErrorKind::MixedGroups));
+        }
+        let pieces = reverse_pieces(&ast).filter(|pieces| count_groups(pieces) == group_names.len());
+        let regex_source = whole_path_source(&source, &ast);
+        let written = pattern.to_owned();
+        Ok(PathPattern {
+            inner: Arc::new(Inner { written, regex_source, hir, regex, group_names, literal, pieces }),
+        })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.inner.written
+    }
+
+    /// The pattern as a regex, a template translated, with the `$` that is implied.
+    pub fn regex_source(&self) -> &str {
+        &self.inner.regex_source
+    }
+
+    /// The names of the groups, in order; all `None` when they are positional.
+    pub fn group_names(&self) -> &[Option<Box<str>>] {
+        &self.inner.group_names
+    }
+
+    /// How many groups there are, named or positional.
+    pub fn group_count(&self) -> usize {
+        self.inner.group_names.len()
+    }
+
+    /// The only path this pattern matches, when there is only one and it has no groups.
+    ///
+    /// `/index.html` is no literal, since its dot matches any byte; `/index\.html` is.
+    pub fn is_literal(&self) -> Option<&str> {
+        self.inner.literal.as_deref()
+    }
+
+    /// Whether the pattern matches the whole of `path`, a raw path that is still percent-encoded.
+    pub fn is_match(&self, path: impl AsRef<[u8]>) -> bool {
+        self.matches(path.as_ref(), &mut [])
+    }
+
+    /// Matches the whole of `path`, a raw path that is still percent-encoded, and says where its groups are.
+    ///
+    /// Allocates nothing for up to three groups.
+    pub fn captures(&self, path: impl AsRef<[u8]>) -> Option<PathArgs> {
+        let path = path.as_ref();
+        let groups = self.group_count();
+        if groups == 0 {
+            return self.matches(path, &mut []).then(PathArgs::default);
+        }
+        // The first two slots are those of the whole match.
+        let mut slots: SmallVec<[Option<NonMaxUsize>; 8]> = SmallVec::from_elem(None, 2 + 2 * groups);
+        self.matches(path, &mut slots).then(|| PathArgs {
+            ranges: slots[2..].chunks_exact(2).map(|pair| Some(pair[0]?.get()..pair[1]?.get())).collect(),
+        })
+    }
+
+    /// The path that this pattern matches with `arguments` in the place of its groups, in order, named or not.
+    ///
+    /// Everything but ASCII letters, digits, `-`, `.`, `_` and `~` is percent-encoded in an argument: a space becomes
+    /// `%20` and a slash `%2F`. As in Tornado, whether the group itself would match the argument is not checked.
+    /// A dot outside of groups stands for itself, and something optional (`/?`) is put in.
+    ///
+    /// # Errors
+    ///
+    /// [`ReverseError::Irreversible`] when the pattern has nested or non-capturing groups, or anything else outside of
+    /// its groups that does not stand for one text; [`ReverseError::WrongCount`] unless there is one argument per group.
+    pub fn reverse(&self, arguments: &[&dyn fmt::Display]) -> Result<String, ReverseError> {
+        let Some(pieces) = &self.inner.pieces else {
+            return Err(ReverseError::Irreversible { regex: self.inner.regex_source.clone() });
+        };
+        if arguments.len() != self.group_count() {
+            return Err(ReverseError::WrongCount {
+                pattern: self.inner.written.clone(),
+                expected: self.group_count(),
+                given: arguments.len(),
+            });
+        }
+        let mut arguments = arguments.iter();
+        let mut path = String::with_capacity(self.inner.written.len() + 16);
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => path.push_str(text),
+                Piece::Group => {
+                    let argument = arguments.next().map(ToString::to_string).unwrap_or_default();
+                    path.extend(utf8_percent_encode(&argument, ARGUMENT));
+                }
+            }
+        }
+        Ok(path)
+    }
+
+    /// The syntax tree, anchored on both sides, for the automaton of a [`PathTable`](super::PathTable).
+    pub(super) fn hir(&self) -> &Hir {
+        &self.inner.hir
+    }
+
+    fn matches(&self, path: &[u8], slots: &mut [Option<NonMaxUsize>]) -> bool {
+        match &self.inner.literal {
+            Some(literal) => literal.as_bytes() == path,
+            None => {
+                let input = Input::new(path).anchored(Anchored::Yes);
+                self.inner.regex.search_slots(&input, slots).is_some()
+            }
+        }
+    }
+}
+
+/// Where a pattern's groups are in the path it matched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathArgs {
+    ranges: SmallVec<[Option<Range<usize>>; 3]>,
+}
+
+impl PathArgs {
+    /// How many groups the pattern has, those that took no part in the match included.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether the pattern has no groups.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The byte range of a group in the path; `None` when it took no part in the match or does not exist.
+    pub fn range(&self, index: usize) -> Option<Range<usize>> {
+        self.ranges.get(index).cloned().flatten()
+    }
+
+    /// Percent-decodes all groups out of `path`, which must be the path that was matched.
+    ///
+    /// `+` stays as it is, `%2F` becomes a slash, an escape that is none (`%zz`) stays too. Raw bytes above 127 are taken
+    /// as UTF-8. One allocation, none without groups.
+    ///
+    /// # Errors
+    ///
+    /// A group that is not UTF-8 once decoded: the client's fault, a 400.
+    pub fn decode(&self, path: impl AsRef<[u8]>) -> Result<PathValues, PathArgError> {
+        let path = path.as_ref();
+        let mut values = PathValues::default();
+        values.text.reserve(self.ranges.iter().flatten().map(ExactSizeIterator::len).sum());
+        for (index, range) in self.ranges.iter().enumerate() {
+            let raw = range.as_ref().map(|range| path.get(range.clone()).unwrap_or_default());
+            let range = match raw {
+                None => None,
+                Some(raw) => {
+                    let start = values.text.len();
+                    let text = percent_decode(raw).decode_utf8().map_err(|_| PathArgError { index })?;
+                    values.text.push_str(&text);
+                    Some(start..values.text.len())
+                }
+            };
+            values.ranges.push(range);
+        }
+        Ok(values)
+    }
+}
+
+/// The decoded values of a pattern's groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathValues {
+    text: String,
+    ranges: SmallVec<[Option<Range<usize>>; 3]>,
+}
+
+impl PathValues {
+    /// How many groups the pattern has, those that took no part in the match included.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether the pattern has no groups.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The value of a group; `None` when it took no part in the match (`(..)?`) or does not exist.
+    pub fn get(&self, index: usize) -> Option<&str> {
+        self.ranges.get(index)?.clone().map(|range| &self.text[range])
+    }
+
+    /// All values in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
+        self.ranges.iter().map(|range| range.clone().map(|range| &self.text[range]))
+    }
+}
+
+/// A path argument that is not UTF-8 after percent-decoding; the client's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PathArgError {
+    index: usize,
+}
+
+impl PathArgError {
+    /// The group, counted from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The HTTP status that answers it: 400.
+    pub fn status(&self) -> u16 {
+        400
+    }
+}
+
+impl fmt::Display for PathArgError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "path argument {} is not valid UTF-8", self.index + 1)
+    }
+}
+
+impl std::error::Error for PathArgError {}
+
+/// A pattern that cannot be used; the application's mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternError {
+    pattern: String,
+    kind: PatternErrorKind,
+}
+
+/// What is wrong with a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PatternErrorKind {
+    /// Not a regex; the parser's message, which shows the place.
+    Syntax(String),
+    /// Some groups are named and some positional.
+    MixedGroups,
+    /// A template that contains this, which is regex syntax or can never occur in a path.
+    NotLiteral(String),
+    /// A template and a regex in one: this placeholder stands in a pattern with parentheses or backslashes.
+    PlaceholderInRegex(String),
+    /// The compiled regex would take more than 10 MiB.
+    TooLarge,
+}
+
+impl PatternError {
+    /// The pattern as it was written.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// What is wrong with it.
+    pub fn kind(&self) -> &PatternErrorKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pattern = &self.pattern;
+        match &self.kind {
+            PatternErrorKind::Syntax(message) => write!(f, "url pattern {pattern:?} is not valid: {message}"),
+            PatternErrorKind::MixedGroups => {
+                write!(f, "groups in url regexes must either be all named or all positional: {pattern:?}")
+            }
+            PatternErrorKind::NotLiteral(text) => write!(
+                f,
+                "url template {pattern:?} can never match its literal text {text:?}: \
+                 percent-encode it, or write a regex with groups in the place of the placeholders"
+            ),
+            PatternErrorKind::PlaceholderInRegex(placeholder) => write!(
+                f,
+                "url pattern {pattern:?} mixes the placeholder {placeholder} with regex syntax: \
+                 write {} in its place",
+                if placeholder.ends_with(":*}") { "(?P<name>.*)" } else { "(?P<name>[^/]+)" }
+            ),
+            PatternErrorKind::TooLarge => write!(f, "url pattern {pattern:?} compiles to more than 10 MiB"),
+        }
+    }
+}
+
+impl std::error::Error for PatternError {}
+
+/// Why a path could not be made from a pattern and its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReverseError {
+    /// The pattern does not stand for one text outside of its groups.
+    Irreversible {
+        /// The pattern's regex.
+        regex: String,
+    },
+    /// There has to be one argument for each group.
+    WrongCount {
+        /// The pattern as it was written.
+        pattern: String,
+        /// The number of its groups.
+        expected: usize,
+        /// The number of arguments that were given.
+        given: usize,
+    },
+}
+
+impl fmt::Display for ReverseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReverseError::Irreversible { regex } => write!(f, "Cannot reverse url regex {regex}"),
+            ReverseError::WrongCount { pattern, expected, given } => {
+                write!(f, "required number of arguments not found: {pattern:?} takes {expected}, not {given}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ReverseError {}
+
+impl fmt::Debug for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PathPattern").field(&self.inner.written).finish()
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.written)
+    }
+}
+
+/// What stays bare in an argument of [`PathPattern::reverse`] (RFC 3986, section 2.3: unreserved characters).
+const ARGUMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The engines without tables of their own are enough for one pattern: the one-pass DFA finds groups in one go, and the
+/// table's automaton has already found the pattern. Saves tens of KiB per route against the default.
+fn compile(hir: &Hir) -> Result<meta::Regex, meta::BuildError> {
+    let config = meta::Config::new().utf8_empty(false).auto_prefilter(false).hybrid(false).dfa(false);
+    meta::Regex::builder().configure(config).build_from_hir(hir)
+}
+
+fn is_template(pattern: &str) -> bool {
+    !pattern.contains(['(', ')', '\\']) && next_placeholder(pattern).is_some()
+}
+
+/// The first `{name}` or `{name:*}`: its range with the braces, its name, and whether it takes the rest of the path.
+fn next_placeholder(text: &str) -> Option<(Range<usize>, &str, bool)> {
+    text.match_indices('{').find_map(|(start, _)| {
+        let end = start + text[start..].find('}')?;
+        let inside = &text[start + 1..end];
+        let (name, tail) = inside.strip_suffix(":*").map_or((inside, false), |name| (name, true));
+        let valid = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+        valid.then_some((start..end + 1, name, tail))
+    })
+}
+
+fn translate_template(template: &str) -> Result<String, PatternErrorKind> {
+    if template.ends_with('$') {
+        return Err(PatternErrorKind::NotLiteral("$".to_owned()));
+    }
+    let mut source = String::with_capacity(template.len() + 16);
+    let mut rest = template;
+    while let Some((range, name, tail)) = next_placeholder(rest) {
+        push_literal(&mut source, &rest[..range.start])?;
+        source.push_str("(?P<");
+        source.push_str(name);
+        source.push_str(if tail { ">.*)" } else { ">[^/]+)" });
+        rest = &rest[range.end..];
+    }
+    push_literal(&mut source, rest)?;
+    Ok(source)
+}
+
+/// Refuses what RFC 3986, section 3.3, does not let into a path (`?`, `[`, `|`, ..), and `.*` and `.+`, which are most
+/// likely meant as a regex: the route would silently never be found.
+fn push_literal(source: &mut String, text: &str) -> Result<(), PatternErrorKind> {
+    let in_path = |c: char| c.is_alphanumeric() || "-._~!$&'*+,;=:@%/".contains(c);
+    if let Some(c) = text.chars().find(|&c| !in_path(c)) {
+        return Err(PatternErrorKind::NotLiteral(c.to_string()));
+    }
+    if let Some(found) = [".*", ".+"].into_iter().find(|wild| text.contains(wild)) {
+        return Err(PatternErrorKind::NotLiteral(found.to_owned()));
+    }
+    regex_syntax::escape_into(text, source);
+    Ok(())
+}
+
+/// A placeholder is the likeliest reason for a regex not to parse: `/([0-9]+)/{id}`.
+fn syntax_error(pattern: &str, message: String) -> PatternErrorKind {
+    match next_placeholder(pattern) {
+        Some((range, ..)) if !is_template(pattern) => {
+            PatternErrorKind::PlaceholderInRegex(pattern[range].to_owned())
+        }
+        _ => PatternErrorKind::Syntax(message),
+    }
+}
+
+fn whole_path_source(source: &str, ast: &Ast) -> String {
+    let ends = match ast {
+        Ast::Alternation(_) => return format!("(?:{source})$"),
+        Ast::Concat(concat) => concat.asts.last().is_some_and(is_end),
+        other => is_end(other),
+    };
+    if ends { source.to_owned() } else { format!("{source}$") }
+}
+
+fn literal_text(hir: &Hir) -> Option<Box<str>> {
+    let bytes: &[u8] = match hir.kind() {
+        HirKind::Empty | HirKind::Look(hir::Look::Start | hir::Look::End) => b"",
+        HirKind::Literal(literal) => &literal.0,
+        HirKind::Concat(parts) => {
+            let parts = match parts.split_first() {
+                Some((first, rest)) if *first.kind() == HirKind::Look(hir::Look::Start) => rest,
+                _ => parts,
+            };
+            let parts = match parts.split_last() {
+                Some((last, rest)) if *last.kind() == HirKind::Look(hir::Look::End) => rest,
+                _ => parts,
+            };
+            match parts {
+                [] => b"",
+                [part] => match part.kind() {
+                    HirKind::Literal(literal) => &literal.0,
+                    _ => return None,
+                },
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    std::str::from_utf8(bytes).ok().map(Box::from)
+}
+
+/// The pattern as text and groups; `None` when something between the groups does not stand for one text.
+fn reverse_pieces(ast: &Ast) -> Option<Box<[Piece]>> {
+    let parts = match ast {
+        Ast::Concat(concat) => &concat.asts[..],
+        single => std::slice::from_ref(single),
+    };
+    let mut pieces = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        let at_edge = (index == 0 && is_start(part)) || (index + 1 == parts.len() && is_end(part));
+        if !at_edge && !matches!(part, Ast::Empty(_)) {
+            push_piece(&mut pieces, part)?;
+        }
+    }
+    Some(pieces.into())
+}
+
+fn push_piece(pieces: &mut Vec<Piece>, part: &Ast) -> Option<()> {
+    let character = match part {
+        Ast::Group(group) if group.is_capturing() => {
+            pieces.push(Piece::Group);
+            return Some(());
+        }
+        Ast::Repetition(repetition) if repetition.op.kind == ast::RepetitionKind::ZeroOrOne => {
+            return push_piece(pieces, &repetition.ast);
+        }
+        Ast::Literal(literal) => literal.c,
+        // `/index.html` is how people write it.
+        Ast::Dot(_) => '.',
+        _ => return None,
+    };
+    match pieces.last_mut() {
+        Some(Piece::Text(text)) => text.push(character),
+        _ => pieces.push(Piece::Text(character.to_string())),
+    }
+    Some(())
+}
+
+/// Fewer than the pattern's own number means that groups are nested.
+fn count_groups(pieces: &[Piece]) -> usize {
+    pieces.iter().filter(|piece| matches!(piece, Piece::Group)).count()
+}
+
+fn is_start(ast: &Ast) -> bool {
+    use ast::AssertionKind::{StartLine, StartText};
+    matches!(ast, Ast::Assertion(assertion) if matches!(assertion.kind, StartLine | StartText))
+}
+
+fn is_end(ast: &Ast) -> bool {
+    use ast::AssertionKind::{EndLine, EndText};
+    matches!(ast, Ast::Assertion(assertion) if matches!(assertion.kind, EndLine | EndText))
+}
