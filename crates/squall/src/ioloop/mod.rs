@@ -1,1 +1,623 @@
-//! placeholder
+//! The event loop: Tornado's `IOLoop` as an interface to tokio's current-thread runtime.
+//!
+//! A loop belongs to the thread that made it, and one thread has one *current* loop, which is made on first use.
+//! Whatever runs on a loop, runs on its thread, one piece at a time; so none of it need be `Send`, and none of it
+//! may block. Every tokio crate works inside: its timers, `tokio::net`, `tokio::task::spawn_local`.
+//!
+//! One iteration of the loop runs the tasks that are ready, among them the callbacks that were added before the
+//! iteration began and the timeouts that are due, and then asks the operating system for events.
+//!
+//! ```
+//! use std::time::Duration;
+//! use squall::ioloop::IoLoop;
+//!
+//! let io_loop = IoLoop::current();
+//! io_loop.call_later(Duration::from_millis(10), || IoLoop::current().stop());
+//! io_loop.add_callback(|| println!("in the first iteration"));
+//! io_loop.start().unwrap();
+//! ```
+
+mod callbacks;
+mod error;
+mod executor;
+mod handlers;
+mod panics;
+mod periodic;
+mod signal;
+mod timeouts;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, LocalRuntime};
+use tokio::task::JoinHandle;
+
+pub use callbacks::Handle;
+pub use error::{RunSyncError, StartError, TimeoutError};
+pub use executor::{Executor, ExecutorError, Job, ThreadPool};
+pub use handlers::{Events, HandlerError};
+pub use panics::CallbackPanic;
+pub use periodic::PeriodicCallback;
+pub use signal::shutdown_signal;
+pub use timeouts::{Deadline, Timeout};
+
+#[allow(unused_imports, reason = "for the modules above")]
+pub(crate) use panics::{catch_panic, log_panic, panic_message};
+
+use callbacks::{Callback, Local, Shared};
+use handlers::Registration;
+use panics::Origin;
+use timeouts::Timeouts;
+
+thread_local! {
+    static CURRENT: RefCell<Option<IoLoop>> = const { RefCell::new(None) };
+    /// Whether a loop is running on this thread; tokio panics when a runtime is entered twice.
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+static INITIALIZED: AtomicBool = AtomicBool::new(false);
+
+/// How many tasks the runtime polls before it looks for new events. tokio's 61 suits many small tasks; a loop that
+/// serves connections finds more of its events in one `epoll_wait` when it asks less often.
+const EVENT_INTERVAL: u32 = 256;
+
+/// A handle to an event loop; cheap to clone, usable on the loop's own thread only.
+///
+/// See [`Handle`] for what other threads may do.
+#[doc(alias = "IOLoop")]
+#[derive(Clone)]
+pub struct IoLoop {
+    inner: Rc<Inner>,
+}
+
+/// What a loop is made of. User code runs only while none of the cells is borrowed.
+pub(crate) struct Inner {
+    tokio: tokio::runtime::Handle,
+    state: RefCell<State>,
+    stop: tokio::sync::Notify,
+    shared: Arc<Shared>,
+    callbacks: Local,
+    timeouts: RefCell<Timeouts>,
+    handlers: RefCell<HashMap<RawFd, Handler>>,
+    executor: RefCell<Option<Rc<dyn Executor>>>,
+    on_panic: RefCell<Option<PanicHook>>,
+}
+
+enum State {
+    Idle(LocalRuntime),
+    Running,
+    Closed,
+}
+
+struct Handler {
+    registration: Rc<Registration>,
+    /// The loop was given a bare number, so that nobody else will close it with `close(true)`.
+    raw: bool,
+}
+
+type PanicHook = Rc<dyn Fn(&CallbackPanic<'_>)>;
+
+/// The loop of a thread.
+impl IoLoop {
+    /// The thread's current loop, made if there is none.
+    ///
+    /// While a loop runs, it is the current one of its thread.
+    ///
+    /// # Panics
+    /// If there is none and the operating system refuses to make one; see [`new`](Self::new).
+    #[must_use]
+    pub fn current() -> IoLoop {
+        Self::current_opt().unwrap_or_else(|| match IoLoop::new() {
+            Ok(io_loop) => {
+                io_loop.make_current();
+                io_loop
+            }
+            Err(error) => panic!("cannot create an event loop: {error}"),
+        })
+    }
+
+    /// The thread's current loop, if there is one (Tornado's `current(instance=False)`).
+    #[must_use]
+    pub fn current_opt() -> Option<IoLoop> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// The same as [`current`](Self::current), by its older name.
+    ///
+    /// # Panics
+    /// As [`current`](Self::current).
+    #[must_use]
+    pub fn instance() -> IoLoop {
+        Self::current()
+    }
+
+    /// Whether this *process* has ever made a loop, on whatever thread.
+    ///
+    /// Processes can be forked only before that; a child of
+    /// [`fork_processes`](crate::process::fork_processes) therefore starts with `false`.
+    #[must_use]
+    pub fn initialized() -> bool {
+        INITIALIZED.load(Ordering::Relaxed)
+    }
+
+    /// Makes a loop without making it current.
+    ///
+    /// # Errors
+    /// When the system has no file descriptors left for an epoll instance and its waker.
+    pub fn new() -> io::Result<IoLoop> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .event_interval(EVENT_INTERVAL)
+            .build_local(Default::default())?;
+        INITIALIZED.store(true, Ordering::Relaxed);
+        let shared = Shared::new();
+        let inner = Rc::new_cyclic(|weak| {
+            runtime.spawn_local(callbacks::pump(shared.clone(), weak.clone()));
+            Inner {
+                tokio: runtime.handle().clone(),
+                state: RefCell::new(State::Idle(runtime)),
+                stop: tokio::sync::Notify::new(),
+                shared,
+                callbacks: Local::default(),
+                timeouts: RefCell::default(),
+                handlers: RefCell::default(),
+                executor: RefCell::new(None),
+                on_panic: RefCell::new(None),
+            }
+        });
+        Ok(IoLoop { inner })
+    }
+
+    /// Makes this the current loop of its thread.
+    pub fn make_current(&self) {
+        let former = CURRENT.replace(Some(self.clone()));
+        drop(former);
+    }
+
+    /// Leaves the thread without a current loop; harmless when there is none.
+    pub fn clear_current() {
+        let former = CURRENT.take();
+        drop(former);
+    }
+}
+
+/// Running.
+impl IoLoop {
+    /// Runs the loop until [`stop`](Self::stop) is called. When `stop` was called before, returns at once.
+    ///
+    /// The loop is the thread's current one meanwhile; afterwards the former one is current again.
+    ///
+    /// # Errors
+    /// When this or another loop is running on the thread, or the loop was closed.
+    ///
+    /// # Panics
+    /// In code that runs on a tokio runtime which is not an `IoLoop`, such as under `#[tokio::main]`.
+    pub fn start(&self) -> Result<(), StartError> {
+        let running = Running::enter(self)?;
+        running.runtime().block_on(self.inner.stop.notified());
+        Ok(())
+    }
+
+    /// Ends [`start`](Self::start) after the current iteration, or makes the next `start` return at once.
+    ///
+    /// What was not finished stays as it is and goes on when the loop is started again.
+    pub fn stop(&self) {
+        self.inner.stop.notify_one();
+    }
+
+    /// Runs the loop until `future` is done and returns its result.
+    ///
+    /// A panic of `future` goes on to the caller.
+    ///
+    /// # Errors
+    /// When `future` takes longer than `timeout` or the loop is stopped before it is done (it is dropped then), and
+    /// as [`start`](Self::start).
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn run_sync<F: Future>(
+        &self,
+        future: F,
+        timeout: Option<Duration>,
+    ) -> Result<F::Output, RunSyncError> {
+        let running = Running::enter(self)?;
+        running.runtime().block_on(async {
+            let timed_out = async {
+                match timeout {
+                    Some(after) => tokio::time::sleep(after).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                output = future => Ok(output),
+                () = self.inner.stop.notified() => Err(RunSyncError::Stopped),
+                () = timed_out => {
+                    Err(RunSyncError::Timeout(TimeoutError { after: timeout.unwrap_or_default() }))
+                }
+            }
+        })
+    }
+
+    /// Whether [`start`](Self::start) or [`run_sync`](Self::run_sync) is under way.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        matches!(*self.inner.state.borrow(), State::Running)
+    }
+
+    /// Closes the loop: drops its callbacks, timeouts, handlers and tasks, and stops accepting new ones.
+    ///
+    /// The objects that handlers were added with are dropped, which closes them unless they are shared. A
+    /// descriptor that was added as a bare number is closed with `all_fds` and left open without it. Work that an
+    /// executor has begun is not waited for. Closing a closed loop does nothing.
+    ///
+    /// # Panics
+    /// If the loop is running.
+    pub fn close(&self, all_fds: bool) {
+        assert!(!self.is_running(), "Cannot close a running IOLoop");
+        let state = self.inner.state.replace(State::Closed);
+        let State::Idle(runtime) = state else { return };
+        self.inner.shared.close();
+        self.inner.callbacks.clear();
+        drop(self.inner.timeouts.take());
+        let handlers = self.inner.handlers.take();
+        for (fd, handler) in handlers {
+            handler.registration.remove();
+            if all_fds && handler.raw {
+                crate::sys::close(fd);
+            }
+        }
+        runtime.shutdown_background();
+        drop(self.inner.executor.take());
+        if Self::current_opt().is_some_and(|current| current == *self) {
+            Self::clear_current();
+        }
+    }
+
+    /// The clock against which the deadlines of timeouts are compared.
+    #[must_use]
+    pub fn time(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Makes the loop's runtime available until the guard is dropped, for constructors which need one, such as
+    /// `tokio::net::TcpStream::from_std`, while the loop is not running.
+    ///
+    /// # Panics
+    /// When guards are not dropped in the reverse order of their making.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.inner.tokio.enter()
+    }
+}
+
+/// Callbacks and futures.
+impl IoLoop {
+    /// Runs `callback` in the next iteration of the loop.
+    ///
+    /// Callbacks run in the order in which they were added; those added by a callback run one iteration later. A
+    /// panic is logged and the loop goes on. After [`close`](Self::close) this does nothing. From other threads,
+    /// use the loop's [`handle`](Self::handle).
+    #[track_caller]
+    pub fn add_callback(&self, callback: impl FnOnce() + 'static) {
+        let callback = Callback { origin: Origin::here("callback"), run: Box::new(callback) };
+        if !self.is_closed() {
+            self.inner.callbacks.push(&self.inner.shared, callback);
+        }
+    }
+
+    /// The same as [`add_callback`](Self::add_callback); see [`Handle::add_callback_from_signal`].
+    #[track_caller]
+    pub fn add_callback_from_signal(&self, callback: impl FnOnce() + 'static) {
+        self.add_callback(callback);
+    }
+
+    /// Runs `future` on the loop; nobody waits for it, and a panic is logged.
+    ///
+    /// Use [`spawn`](Self::spawn) for a future whose result matters.
+    #[track_caller]
+    pub fn spawn_callback(&self, future: impl Future<Output = ()> + 'static) {
+        let origin = Origin::here("callback");
+        let weak = Rc::downgrade(&self.inner);
+        self.spawn(async move {
+            if let Err(payload) = catch_panic(future).await
+                && let Some(inner) = weak.upgrade()
+            {
+                inner.report_panic(&origin.to_string(), &*payload);
+            }
+        });
+    }
+
+    /// Runs `future` on the loop; the handle waits for its result or aborts it.
+    ///
+    /// Dropping the handle lets the future run on. After [`close`](Self::close) the future is dropped and the
+    /// handle reports it as cancelled.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let _context = self.enter();
+        tokio::task::spawn_local(future)
+    }
+
+    /// Runs `callback` on the loop with the result of `future`, in the iteration after it was done.
+    #[track_caller]
+    pub fn add_future<F: Future + 'static>(&self, future: F, callback: impl FnOnce(F::Output) + 'static) {
+        let origin = Origin::here("callback");
+        let weak = Rc::downgrade(&self.inner);
+        self.spawn(async move {
+            let output = catch_panic(future).await;
+            let Some(inner) = weak.upgrade() else { return };
+            match output {
+                Ok(output) => {
+                    let run = Box::new(move || callback(output));
+                    inner.callbacks.push(&inner.shared, Callback { origin, run });
+                }
+                Err(payload) => inner.report_panic(&origin.to_string(), &*payload),
+            }
+        });
+    }
+
+    /// What adds callbacks from other threads.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.inner.shared.clone())
+    }
+
+    /// Replaces what is done with a panic in a callback, timeout, handler or spawned callback: by default it is
+    /// logged at error level to [`log::APPLICATION`](crate::log::APPLICATION).
+    #[doc(alias = "handle_callback_exception")]
+    pub fn set_callback_exception_handler(&self, handler: impl Fn(&CallbackPanic<'_>) + 'static) {
+        let former = self.inner.on_panic.replace(Some(Rc::new(handler)));
+        drop(former);
+    }
+}
+
+/// Timeouts.
+impl IoLoop {
+    /// Runs `callback` once, at `deadline` (an [`Instant`]) or after it (a [`Duration`] from now), to a precision of
+    /// a millisecond.
+    ///
+    /// Due timeouts run in the order of their deadlines, and of their adding when these are equal. After
+    /// [`close`](Self::close) this does nothing.
+    #[track_caller]
+    pub fn add_timeout(&self, deadline: impl Into<Deadline>, callback: impl FnOnce() + 'static) -> Timeout {
+        let callback = Callback { origin: Origin::here("timeout"), run: Box::new(callback) };
+        let deadline = deadline.into().instant();
+        let timeout = self.inner.timeouts.borrow_mut().add(deadline, callback);
+        if self.is_closed() {
+            self.remove_timeout(&timeout);
+        }
+        self.inner.shared.wake.notify_one();
+        timeout
+    }
+
+    /// Runs `callback` once, `delay` from now; see [`add_timeout`](Self::add_timeout).
+    #[track_caller]
+    pub fn call_later(&self, delay: Duration, callback: impl FnOnce() + 'static) -> Timeout {
+        self.add_timeout(delay, callback)
+    }
+
+    /// Runs `callback` once, at `when` by the clock of [`time`](Self::time); see [`add_timeout`](Self::add_timeout).
+    #[track_caller]
+    pub fn call_at(&self, when: Instant, callback: impl FnOnce() + 'static) -> Timeout {
+        self.add_timeout(when, callback)
+    }
+
+    /// Cancels a timeout of this loop, even one that is due already; harmless when it has run.
+    pub fn remove_timeout(&self, timeout: &Timeout) {
+        let removed = self.inner.timeouts.borrow_mut().remove(*timeout);
+        drop(removed);
+    }
+}
+
+/// Handlers for file descriptors.
+impl IoLoop {
+    /// Calls `handler(&source, events)` whenever one of `events`, or an error, holds for `source`.
+    ///
+    /// `source` is a socket, pipe or the like, or its number ([`RawFd`]). An object is kept alive until the handler
+    /// is removed; share it through an [`Rc`] to keep it longer. A bare number must stay open until the handler is
+    /// removed, and belongs to the loop if it is closed with `close(true)`. The descriptor should be non-blocking.
+    ///
+    /// As in Tornado the handler is called again, once per iteration, for as long as the condition holds. It may
+    /// remove or update itself and other handlers, which then are not called for events that were pending.
+    ///
+    /// # Errors
+    /// When the descriptor has a handler already, is of a kind that cannot be polled (a regular file), or is not
+    /// open, and when the loop is closed.
+    pub fn add_handler<S, H>(&self, source: S, mut handler: H, events: Events) -> Result<(), HandlerError>
+    where
+        S: AsRawFd + 'static,
+        H: FnMut(&S, Events) + 'static,
+    {
+        let fd = source.as_raw_fd();
+        if self.is_closed() {
+            return Err(HandlerError::Closed);
+        }
+        if self.inner.handlers.borrow().contains_key(&fd) {
+            return Err(HandlerError::AddedTwice(fd));
+        }
+        let raw = (&source as &dyn Any).is::<RawFd>();
+        let call = Box::new(move |events| handler(&source, events));
+        let registration = {
+            let _context = self.enter();
+            Registration::new(fd, events, call)?
+        };
+        self.inner.handlers.borrow_mut().insert(fd, Handler { registration: registration.clone(), raw });
+        self.spawn(handlers::drive(registration, Rc::downgrade(&self.inner)));
+        Ok(())
+    }
+
+    /// Watches for other conditions from now on.
+    ///
+    /// # Errors
+    /// When `source` has no handler.
+    pub fn update_handler(&self, source: &impl AsRawFd, events: Events) -> Result<(), HandlerError> {
+        let fd = source.as_raw_fd();
+        match self.inner.handlers.borrow().get(&fd) {
+            Some(handler) => {
+                handler.registration.set_events(events);
+                Ok(())
+            }
+            None => Err(HandlerError::NotAdded(fd)),
+        }
+    }
+
+    /// Stops watching `source` and drops its handler; harmless when it has none.
+    ///
+    /// It must be called before the descriptor is closed.
+    pub fn remove_handler(&self, source: &impl AsRawFd) {
+        let removed = self.inner.handlers.borrow_mut().remove(&source.as_raw_fd());
+        if let Some(handler) = removed {
+            handler.registration.remove();
+        }
+    }
+}
+
+/// Work that blocks.
+impl IoLoop {
+    /// Runs `function` on a thread of `executor`, or of the default one, and resolves to its result.
+    ///
+    /// It is submitted right away, before the future is polled, and runs to its end even if the future is dropped.
+    /// The default executor is a [`ThreadPool`] of five threads per processor.
+    ///
+    /// # Errors
+    /// The future resolves to an error if `function` panics, or if the executor drops it without running it.
+    pub fn run_in_executor<F, T>(
+        &self,
+        executor: Option<&dyn Executor>,
+        function: F,
+    ) -> impl Future<Output = Result<T, ExecutorError>> + use<F, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (job, result) = executor::job(function);
+        let _context = self.enter();
+        if let Some(executor) = executor {
+            executor.submit(job);
+        } else {
+            let default = self.inner.executor.borrow_mut().get_or_insert_with(executor::default).clone();
+            default.submit(job);
+        }
+        result
+    }
+
+    /// Replaces the executor that [`run_in_executor`](Self::run_in_executor) uses unless it is given one.
+    pub fn set_default_executor(&self, executor: impl Executor + 'static) {
+        let former = self.inner.executor.replace(Some(Rc::new(executor)));
+        drop(former);
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(*self.inner.state.borrow(), State::Closed)
+    }
+}
+
+impl Inner {
+    fn run_callback(&self, callback: Callback) {
+        let Callback { origin, run } = callback;
+        self.run_guarded(|| origin.to_string(), run);
+    }
+
+    /// Runs user code; a panic is reported under the name that `what` makes.
+    fn run_guarded(&self, what: impl FnOnce() -> String, run: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            self.report_panic(&what(), &*payload);
+        }
+    }
+
+    fn report_panic(&self, what: &str, payload: &(dyn Any + Send)) {
+        let hook = self.on_panic.borrow().clone();
+        match hook {
+            None => log_panic(what, payload),
+            Some(hook) => {
+                let panic = CallbackPanic { what, payload };
+                if let Err(second) = catch_unwind(AssertUnwindSafe(|| hook(&panic))) {
+                    log_panic("callback exception handler", &*second);
+                }
+            }
+        }
+    }
+
+    /// Drops the entry of a registration that ended by itself, unless its number has been added anew.
+    fn forget_handler(&self, registration: &Rc<Registration>) {
+        self.handlers.borrow_mut().retain(|_, handler| !Rc::ptr_eq(&handler.registration, registration));
+    }
+}
+
+impl Drop for Inner {
+    /// A runtime that is simply dropped waits for its blocking threads, and panics inside another runtime.
+    fn drop(&mut self) {
+        if let State::Idle(runtime) = self.state.replace(State::Closed) {
+            runtime.shutdown_background();
+        }
+        self.shared.close();
+    }
+}
+
+/// A loop that is running: its runtime is taken out of it, and it is the thread's current loop, until this is dropped.
+struct Running<'a> {
+    io_loop: &'a IoLoop,
+    runtime: Option<LocalRuntime>,
+    former: Option<IoLoop>,
+}
+
+impl<'a> Running<'a> {
+    fn enter(io_loop: &'a IoLoop) -> Result<Self, StartError> {
+        let mut state = io_loop.inner.state.borrow_mut();
+        match &*state {
+            State::Running => return Err(StartError::AlreadyRunning),
+            State::Closed => return Err(StartError::Closed),
+            State::Idle(_) if RUNNING.get() => return Err(StartError::AnotherRunning),
+            State::Idle(_) => {}
+        }
+        let runtime = match std::mem::replace(&mut *state, State::Running) {
+            State::Idle(runtime) => Some(runtime),
+            State::Running | State::Closed => None,
+        };
+        RUNNING.set(true);
+        let former = CURRENT.replace(Some(io_loop.clone()));
+        Ok(Running { io_loop, runtime, former })
+    }
+
+    fn runtime(&self) -> &LocalRuntime {
+        self.runtime.as_ref().expect("it is taken out by drop alone")
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+        if let Some(runtime) = self.runtime.take() {
+            *self.io_loop.inner.state.borrow_mut() = State::Idle(runtime);
+        }
+        let current = CURRENT.replace(self.former.take());
+        drop(current);
+    }
+}
+
+impl PartialEq for IoLoop {
+    /// Whether both are the same loop.
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for IoLoop {}
+
+impl fmt::Debug for IoLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IoLoop").field("running", &self.is_running()).finish_non_exhaustive()
+    }
+}

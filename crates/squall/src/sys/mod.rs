@@ -1,1 +1,23 @@
-//! placeholder
+//! System calls that no safe wrapper offers, and facts about the machine.
+//!
+//! This is the only module of the crate that may hold `unsafe` code.
+
+mod fd;
+
+pub(crate) use fd::{close, poll, watch};
+
+/// The number of processors this process may use, at least 1.
+///
+/// Honours the affinity mask and cgroup quotas, as a container expects.
+pub(crate) fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or_else(
+        |_| {
+            tracing::error!(
+                target: crate::log::GENERAL,
+                "Could not detect number of processors; assuming 1"
+            );
+            1
+        },
+        std::num::NonZero::get,
+    )
+}

@@ -1,0 +1,239 @@
+//! Callbacks: what runs in the next iteration of the loop, and the handle that adds them from other threads.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::pending;
+use std::pin::pin;
+use std::rc::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::Inner;
+use super::panics::Origin;
+
+/// Adds callbacks to a loop from any thread; cheap to clone.
+///
+/// ```
+/// use squall::ioloop::IoLoop;
+///
+/// let io_loop = IoLoop::current();
+/// let handle = io_loop.handle();
+/// std::thread::spawn(move || handle.add_callback(|| IoLoop::current().stop()));
+/// io_loop.start().unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// Runs `callback` on the loop's thread in its next iteration, waking the loop when it sleeps.
+    ///
+    /// Callbacks run in the order in which they were added, those of [`IoLoop::add_callback`] included. After the
+    /// loop was closed this does nothing.
+    ///
+    /// [`IoLoop::add_callback`]: super::IoLoop::add_callback
+    #[track_caller]
+    pub fn add_callback(&self, callback: impl FnOnce() + Send + 'static) {
+        self.shared.push(Origin::here("callback"), Box::new(callback));
+    }
+
+    /// The same as [`add_callback`](Self::add_callback), by the name Tornado gives it.
+    ///
+    /// It allocates and locks, so it belongs in code that *waits* for signals (`tokio::signal`, the `signal-hook`
+    /// iterator), not inside a handler installed with `sigaction`.
+    #[track_caller]
+    pub fn add_callback_from_signal(&self, callback: impl FnOnce() + Send + 'static) {
+        self.shared.push(Origin::here("callback"), Box::new(callback));
+    }
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Handle { shared }
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+/// A callback and where it came from.
+pub(super) struct Callback {
+    pub(super) origin: Origin,
+    pub(super) run: Box<dyn FnOnce()>,
+}
+
+/// The half of a loop that other threads may touch.
+pub(super) struct Shared {
+    remote: Mutex<Remote>,
+    /// One permit means: there is something to look at.
+    pub(super) wake: Notify,
+    /// Orders the thread's own callbacks and those of other threads among each other.
+    next_seq: AtomicU64,
+}
+
+#[derive(Default)]
+struct Remote {
+    queue: VecDeque<(u64, RemoteCallback)>,
+    closed: bool,
+}
+
+struct RemoteCallback {
+    origin: Origin,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+impl Shared {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Shared {
+            remote: Mutex::new(Remote::default()),
+            wake: Notify::new(),
+            next_seq: AtomicU64::new(0),
+        })
+    }
+
+    fn push(&self, origin: Origin, run: Box<dyn FnOnce() + Send>) {
+        let mut remote = self.lock();
+        if remote.closed {
+            // Dropped after the lock is released: the captures may hold a handle to this very loop.
+            drop(remote);
+            drop(run);
+            return;
+        }
+        let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
+        remote.queue.push_back((seq, RemoteCallback { origin, run }));
+        drop(remote);
+        self.wake.notify_one();
+    }
+
+    /// From now on callbacks of other threads are dropped, as are those that wait.
+    pub(super) fn close(&self) {
+        let mut remote = self.lock();
+        remote.closed = true;
+        let dropped = std::mem::take(&mut remote.queue);
+        drop(remote);
+        drop(dropped);
+    }
+
+    /// No user code runs under this lock, so a poisoned one still holds a whole queue.
+    fn lock(&self) -> MutexGuard<'_, Remote> {
+        self.remote.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The callbacks added on the loop's own thread.
+#[derive(Default)]
+pub(super) struct Local {
+    queue: RefCell<VecDeque<(u64, Callback)>>,
+}
+
+impl Local {
+    pub(super) fn push(&self, shared: &Shared, callback: Callback) {
+        let seq = shared.next_seq.fetch_add(1, Ordering::Relaxed);
+        self.queue.borrow_mut().push_back((seq, callback));
+        shared.wake.notify_one();
+    }
+
+    pub(super) fn clear(&self) {
+        let dropped = self.queue.take();
+        drop(dropped);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+}
+
+/// Everything that was waiting when an iteration began: the own callbacks and those of other threads, merged.
+struct Batch {
+    local: VecDeque<(u64, Callback)>,
+    remote: VecDeque<(u64, RemoteCallback)>,
+}
+
+impl Batch {
+    fn take(local: &Local, shared: &Shared) -> Self {
+        Batch { local: local.queue.take(), remote: std::mem::take(&mut shared.lock().queue) }
+    }
+}
+
+impl Iterator for Batch {
+    type Item = Callback;
+
+    fn next(&mut self) -> Option<Callback> {
+        let local_first = match (self.local.front(), self.remote.front()) {
+            (Some((local, _)), Some((remote, _))) => local < remote,
+            (local, _) => local.is_some(),
+        };
+        if local_first {
+            self.local.pop_front().map(|(_, callback)| callback)
+        } else {
+            self.remote
+                .pop_front()
+                .map(|(_, callback)| Callback { origin: callback.origin, run: callback.run })
+        }
+    }
+}
+
+/// The task that runs callbacks and timeouts, one batch per iteration of the loop.
+///
+/// It yields to the I/O driver between batches, so that callbacks which keep adding callbacks cannot starve I/O.
+pub(super) async fn pump(shared: Arc<Shared>, io_loop: Weak<Inner>) {
+    let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut armed = None;
+    loop {
+        let next = match io_loop.upgrade() {
+            Some(inner) => run_batch(&inner, &shared),
+            None => return,
+        };
+        match next {
+            Next::Again => tokio::task::yield_now().await,
+            Next::At(deadline) => {
+                if deadline != armed {
+                    armed = deadline;
+                    if let Some(deadline) = deadline {
+                        sleep.as_mut().reset(deadline.into());
+                    }
+                }
+                tokio::select! {
+                    () = shared.wake.notified() => {}
+                    () = async { if armed.is_some() { sleep.as_mut().await } else { pending().await } } => {
+                        armed = None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Next {
+    /// There are callbacks for the next iteration.
+    Again,
+    /// Nothing to do before this instant, if any.
+    At(Option<Instant>),
+}
+
+fn run_batch(inner: &Inner, shared: &Shared) -> Next {
+    for callback in Batch::take(&inner.callbacks, shared) {
+        inner.run_callback(callback);
+    }
+    // A timeout added by a timeout is left to the next iteration, even if it is due.
+    let now = Instant::now();
+    let before = inner.timeouts.borrow().next_seq();
+    loop {
+        let due = inner.timeouts.borrow_mut().pop_due(now, before);
+        match due {
+            Some(callback) => inner.run_callback(callback),
+            None => break,
+        }
+    }
+    let deadline = inner.timeouts.borrow().next_deadline();
+    if !inner.callbacks.is_empty() || deadline.is_some_and(|at| at <= now) {
+        Next::Again
+    } else {
+        Next::At(deadline)
+    }
+}

@@ -1,0 +1,145 @@
+//! Executors: where functions that block are run.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::panics::{log_panic, panic_message};
+use crate::sys;
+
+/// A function to run on another thread.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs jobs on threads of its own, in the manner of Python's `concurrent.futures.Executor`.
+///
+/// Implement it to use another thread pool, such as rayon's, with
+/// [`IoLoop::run_in_executor`](super::IoLoop::run_in_executor).
+pub trait Executor {
+    /// Runs `job` on some thread, without waiting for it.
+    ///
+    /// Called on the loop's thread, in the context of its runtime.
+    fn submit(&self, job: Job);
+}
+
+/// An executor of at most so many threads, borrowed from the loop's pool while there is work for them.
+///
+/// Jobs beyond that number wait, in order. It belongs to the loop on which it is used first.
+#[derive(Clone)]
+pub struct ThreadPool {
+    shared: Arc<PoolShared>,
+}
+
+impl ThreadPool {
+    /// An executor that runs up to `max_workers` jobs at a time; 0 counts as 1.
+    #[must_use]
+    pub fn new(max_workers: usize) -> Self {
+        let max_workers = max_workers.max(1);
+        ThreadPool { shared: Arc::new(PoolShared { max_workers, queue: Mutex::new(Queue::default()) }) }
+    }
+}
+
+impl Executor for ThreadPool {
+    fn submit(&self, job: Job) {
+        let mut queue = self.shared.lock();
+        queue.waiting.push_back(job);
+        if queue.workers == self.shared.max_workers {
+            return;
+        }
+        queue.workers += 1;
+        drop(queue);
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || shared.work());
+    }
+}
+
+impl fmt::Debug for ThreadPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadPool").field("max_workers", &self.shared.max_workers).finish_non_exhaustive()
+    }
+}
+
+/// Why [`IoLoop::run_in_executor`](super::IoLoop::run_in_executor) has no result.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExecutorError {
+    /// The function panicked, with this message.
+    Panicked(String),
+    /// The executor dropped the function without running it, as when its loop is closed.
+    Dropped,
+}
+
+impl fmt::Display for ExecutorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExecutorError::Panicked(message) => write!(f, "function in executor panicked: {message}"),
+            ExecutorError::Dropped => f.write_str("executor dropped the function"),
+        }
+    }
+}
+
+impl std::error::Error for ExecutorError {}
+
+struct PoolShared {
+    max_workers: usize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Job>,
+    /// Threads that are in `work`, or on their way there; 0 only if nothing waits.
+    workers: usize,
+}
+
+impl PoolShared {
+    /// Runs jobs until none waits.
+    fn work(&self) {
+        loop {
+            let mut queue = self.lock();
+            let Some(job) = queue.waiting.pop_front() else {
+                queue.workers -= 1;
+                return;
+            };
+            drop(queue);
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                log_panic("job of executor", &*payload);
+            }
+        }
+    }
+
+    /// No job runs under this lock, so a poisoned one still holds a whole queue.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tornado's default: five threads per processor.
+pub(super) fn default() -> Rc<dyn Executor> {
+    Rc::new(ThreadPool::new(sys::cpu_count() * 5))
+}
+
+/// Splits `function` into a job and a future of its result.
+pub(super) fn job<F, T>(function: F) -> (Job, impl Future<Output = Result<T, ExecutorError>> + use<F, T>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let job = Box::new(move || {
+        let result = catch_unwind(AssertUnwindSafe(function)).map_err(|payload| panicked(&*payload));
+        // The receiver is gone when the future was dropped; then nobody wants the result.
+        let _ = sender.send(result);
+    });
+    let result = async move { receiver.await.unwrap_or(Err(ExecutorError::Dropped)) };
+    (job, result)
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> ExecutorError {
+    ExecutorError::Panicked(panic_message(payload).to_owned())
+}

@@ -1,0 +1,52 @@
+//! Raw file descriptors, as `IoLoop::add_handler` accepts them.
+
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Adds `fd` to the epoll instance of the current runtime. Dropping the result takes it out; neither closes it.
+///
+/// # Errors
+/// When `fd` is not open (`EBADF`), cannot be polled (`EPERM`) or is watched already (`EEXIST`).
+///
+/// # Panics
+/// Outside a runtime's context.
+pub(crate) fn watch(fd: RawFd) -> io::Result<AsyncFd<RawFd>> {
+    // SAFETY: a number always returns itself. That it stays open until the watch is dropped is what
+    // `IoLoop::add_handler` asks of its caller for a bare number; an object is kept alive longer than its watch. A
+    // caller who breaks the promise gets a wrong or no event (tokio ignores a failed removal), not invalid memory.
+    let watch = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+    watch.map_err(Into::into)
+}
+
+/// The conditions among `interest` (and error, hang-up, invalid) that hold for `fd` right now.
+///
+/// # Errors
+/// What `poll(2)` reports; a closed descriptor is not an error but `PollFlags::NVAL`.
+pub(crate) fn poll(fd: RawFd, interest: PollFlags) -> io::Result<PollFlags> {
+    // SAFETY: the borrow lives for this call only and is handed to nothing but poll(2), which accepts any
+    // number and answers POLLNVAL for one that is not open. -1, which `BorrowedFd` forbids, is kept out.
+    let borrowed = unsafe {
+        if fd == -1 {
+            return Ok(PollFlags::NVAL);
+        }
+        BorrowedFd::borrow_raw(fd)
+    };
+    let mut fds = [PollFd::from_borrowed_fd(borrowed, interest)];
+    let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&no_wait)))?;
+    Ok(fds[0].revents())
+}
+
+/// Closes `fd`, which the caller gave up by asking the loop to close all its descriptors.
+pub(crate) fn close(fd: RawFd) {
+    if fd < 0 {
+        return;
+    }
+    // SAFETY: `IoLoop::add_handler` documents that a raw descriptor passes into the loop's ownership with
+    // `close(true)`; the registration that held it is gone, so it is closed once.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+}
