@@ -1,0 +1,262 @@
+//! The chunked transfer coding (RFC 9112 §7.1), read.
+
+use std::ops::Range;
+
+use super::error::ParseError;
+use super::limits::{MAX_CHUNK_EXTENSIONS, MAX_TRAILER};
+
+/// Where in the coding the next byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first digit of a chunk size.
+    SizeStart,
+    /// After at least one digit.
+    Size,
+    /// Behind the semicolon, up to the line's CR.
+    Extension,
+    /// After the CR of a size line.
+    SizeLf,
+    /// Inside the data; `left` bytes to go.
+    Data,
+    /// After the data.
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line.
+    TrailerStart,
+    /// Inside a trailer line.
+    Trailer,
+    /// After the CR of a trailer line.
+    TrailerLf,
+    /// After the CR of the line that ends the body.
+    EndLf,
+    Done,
+}
+
+/// What one step found: bytes to drop from the input, and data among them.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// So many bytes of the input are done with.
+    pub(crate) consumed: usize,
+    /// Where among them is data of the body; may be empty.
+    pub(crate) data: Range<usize>,
+    /// The body has ended.
+    pub(crate) done: bool,
+}
+
+/// Decodes one chunked body. Lines end in CRLF and nothing else: a lone LF is where parsers disagree.
+#[derive(Debug)]
+pub(crate) struct ChunkedDecoder {
+    state: State,
+    left: u64,
+    extension_bytes: usize,
+    trailer_bytes: usize,
+    /// A trailer line must have a colon, and a name before it.
+    trailer_name: TrailerName,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TrailerName {
+    Empty,
+    Some,
+    Ended,
+}
+
+impl ChunkedDecoder {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::SizeStart,
+            left: 0,
+            extension_bytes: 0,
+            trailer_bytes: 0,
+            trailer_name: TrailerName::Empty,
+        }
+    }
+
+    /// Reads on: up to the end of the input, of the body, or of the next run of at most `max` data bytes.
+    pub(crate) fn decode(&mut self, input: &[u8], max: usize) -> Result<Step, ParseError> {
+        let mut at = 0;
+        while at < input.len() && self.state != State::Done {
+            if self.state == State::Data {
+                let available = (input.len() - at).min(max);
+                let take = usize::try_from(self.left).map_or(available, |left| left.min(available));
+                self.left -= take as u64;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+                return Ok(Step { consumed: at + take, data: at..at + take, done: false });
+            }
+            self.state = self.next(input[at])?;
+            at += 1;
+        }
+        Ok(Step { consumed: at, data: at..at, done: self.state == State::Done })
+    }
+
+    fn next(&mut self, byte: u8) -> Result<State, ParseError> {
+        match self.state {
+            State::SizeStart | State::Size => self.size(byte),
+            State::Extension => self.extension(byte),
+            State::SizeLf if byte != b'\n' => Err(ParseError::ChunkSize),
+            State::SizeLf if self.left == 0 => Ok(State::TrailerStart),
+            State::SizeLf => Ok(State::Data),
+            State::DataCr if byte == b'\r' => Ok(State::DataLf),
+            State::DataLf if byte == b'\n' => Ok(State::SizeStart),
+            State::DataCr | State::DataLf => Err(ParseError::ChunkEnd),
+            State::TrailerStart if byte == b'\r' => Ok(State::EndLf),
+            State::TrailerStart | State::Trailer => self.trailer(byte),
+            State::TrailerLf if byte == b'\n' => Ok(State::TrailerStart),
+            State::EndLf if byte == b'\n' => Ok(State::Done),
+            State::TrailerLf | State::EndLf => Err(ParseError::Trailer),
+            // Not reached: `decode` takes data in runs and stops when done.
+            State::Data | State::Done => Ok(self.state),
+        }
+    }
+
+    fn size(&mut self, byte: u8) -> Result<State, ParseError> {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            b';' if self.state == State::Size => return Ok(State::Extension),
+            b'\r' if self.state == State::Size => return Ok(State::SizeLf),
+            _ => return Err(ParseError::ChunkSize),
+        };
+        if self.state == State::SizeStart {
+            self.left = 0;
+        }
+        // Leading zeros are budgeted with the extensions, or a size line could go on for ever.
+        if self.state == State::Size && self.left == 0 {
+            self.spend_extension()?;
+        }
+        self.left = self.left.checked_mul(16).ok_or(ParseError::ChunkSize)? + u64::from(digit);
+        Ok(State::Size)
+    }
+
+    /// Extensions mean nothing to us (RFC 9112 §7.1.1: ignore those not understood).
+    fn extension(&mut self, byte: u8) -> Result<State, ParseError> {
+        match byte {
+            b'\r' => Ok(State::SizeLf),
+            b'\t' | b' '..=b'~' | 0x80.. => self.spend_extension().map(|()| State::Extension),
+            _ => Err(ParseError::ChunkExtension),
+        }
+    }
+
+    fn spend_extension(&mut self) -> Result<(), ParseError> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_CHUNK_EXTENSIONS { Err(ParseError::ChunkExtension) } else { Ok(()) }
+    }
+
+    /// Trailers are checked and dropped: merging them into the headers is how they become an attack
+    /// (RFC 9110 §6.5.1).
+    fn trailer(&mut self, byte: u8) -> Result<State, ParseError> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > MAX_TRAILER {
+            return Err(ParseError::Trailer);
+        }
+        if self.state == State::TrailerStart {
+            self.trailer_name = TrailerName::Empty;
+        }
+        match (byte, self.trailer_name) {
+            (b'\r', TrailerName::Ended) => return Ok(State::TrailerLf),
+            (b'\t' | b' '..=b'~' | 0x80.., TrailerName::Ended) => {}
+            (b':', TrailerName::Some) => self.trailer_name = TrailerName::Ended,
+            (b'!'..=b'9' | b';'..=b'~', TrailerName::Empty | TrailerName::Some) => {
+                self.trailer_name = TrailerName::Some;
+            }
+            _ => return Err(ParseError::Trailer),
+        }
+        Ok(State::Trailer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `input` handed over in pieces of `step` bytes; gives the body and what was left unread.
+    fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, usize, bool), ParseError> {
+        let mut decoder = ChunkedDecoder::new();
+        let (mut body, mut at) = (Vec::new(), 0);
+        for piece in 1.. {
+            let end = (piece * step).min(input.len());
+            loop {
+                let found = decoder.decode(&input[at..end], usize::MAX)?;
+                body.extend_from_slice(&input[at..end][found.data.clone()]);
+                at += found.consumed;
+                if found.done {
+                    return Ok((body, input.len() - at, true));
+                }
+                if found.consumed == 0 || at == end {
+                    break;
+                }
+            }
+            if end == input.len() {
+                break;
+            }
+        }
+        Ok((body, input.len() - at, false))
+    }
+
+    #[test]
+    fn any_split_gives_the_same_body() {
+        let input = b"4\r\nWiki\r\n00A;name=\"v\"\r\n0123456789\r\n0;x\r\nX-T: 1\r\n\r\nGET";
+        for step in 1..input.len() {
+            assert_eq!(decode(input, step), Ok((b"Wiki0123456789".to_vec(), 3, true)), "step {step}");
+        }
+        for end in 0..input.len() - 3 {
+            assert!(!decode(&input[..end], 7).unwrap().2, "complete after {end} bytes");
+        }
+    }
+
+    #[test]
+    fn data_comes_in_runs_of_at_most_max() {
+        let mut decoder = ChunkedDecoder::new();
+        assert_eq!(
+            decoder.decode(b"6\r\nabcdef\r\n0\r\n\r\n", 4),
+            Ok(Step { consumed: 7, data: 3..7, done: false })
+        );
+        assert_eq!(decoder.decode(b"ef\r\n0\r\n\r\n", 4), Ok(Step { consumed: 2, data: 0..2, done: false }));
+        assert_eq!(decoder.decode(b"\r\n0\r\n\r\n", 4), Ok(Step { consumed: 7, data: 7..7, done: true }));
+    }
+
+    #[test]
+    fn each_broken_rule_has_its_error() {
+        for (input, expected) in [
+            (&b"\r\n"[..], ParseError::ChunkSize),
+            (b";x\r\n", ParseError::ChunkSize),
+            (b"-1\r\n", ParseError::ChunkSize),
+            (b"+1\r\n", ParseError::ChunkSize),
+            (b"0x5\r\nhello\r\n", ParseError::ChunkSize),
+            (b"1_0\r\n", ParseError::ChunkSize),
+            (b" 5\r\n", ParseError::ChunkSize),
+            (b"5 \r\nhello\r\n", ParseError::ChunkSize),
+            (b"5\nhello\r\n", ParseError::ChunkSize),
+            (b"5\rhello\r\n", ParseError::ChunkSize),
+            (b"10000000000000000\r\n", ParseError::ChunkSize),
+            (b"5;a\nb\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;\0\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5\r\nhelloX\r\n", ParseError::ChunkEnd),
+            (b"5\r\nhello\n0\r\n", ParseError::ChunkEnd),
+            (b"5\r\nhello\rX", ParseError::ChunkEnd),
+            (b"0\r\n\n", ParseError::Trailer),
+            (b"0\r\n\rX", ParseError::Trailer),
+            (b"0\r\nnocolon\r\n\r\n", ParseError::Trailer),
+            (b"0\r\n: x\r\n\r\n", ParseError::Trailer),
+            (b"0\r\n x: y\r\n\r\n", ParseError::Trailer),
+            (b"0\r\nA: \0\r\n\r\n", ParseError::Trailer),
+            (b"0\r\nA: b\rc\r\n\r\n", ParseError::Trailer),
+        ] {
+            assert_eq!(decode(input, 1), Err(expected), "{:?}", String::from_utf8_lossy(input));
+        }
+    }
+
+    #[test]
+    fn budgets_end_what_has_no_end() {
+        let extension = [b"1;".as_slice(), &vec![b'x'; MAX_CHUNK_EXTENSIONS + 1]].concat();
+        assert_eq!(decode(&extension, 4096), Err(ParseError::ChunkExtension));
+        assert_eq!(decode(&vec![b'0'; MAX_CHUNK_EXTENSIONS + 2], 4096), Err(ParseError::ChunkExtension));
+        let small = b"1;xxxxxxxxxxxxxxx\r\na\r\n".repeat(MAX_CHUNK_EXTENSIONS / 15 + 1);
+        assert_eq!(decode(&small, 4096), Err(ParseError::ChunkExtension));
+        let trailer = [b"0\r\n".as_slice(), &b"A: b\r\n".repeat(MAX_TRAILER / 4)].concat();
+        assert_eq!(decode(&trailer, 4096), Err(ParseError::Trailer));
+    }
+}

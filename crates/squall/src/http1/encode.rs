@@ -1,0 +1,230 @@
+//! Response heads and bodies as bytes, and the rules of their framing (RFC 9112 §6).
+
+use std::fmt;
+
+use super::head::RequestFacts;
+use crate::httputil::{HttpHeaders, ResponseStartLine};
+
+/// The application broke the framing of its own response. The connection is cut, so that the client sees an
+/// incomplete response rather than a wrong one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+#[doc(alias = "HTTPOutputError")]
+pub enum HttpOutputError {
+    /// More body bytes than Content-Length says.
+    TooMuchData,
+    /// The response was finished with so many bytes missing.
+    TooLittleData(u64),
+    /// A body for HEAD is dropped, but 1xx, 204 and 304 have none at all.
+    BodyNotAllowed(u16),
+    /// The Content-Length that was set is not a number.
+    ContentLength,
+    /// Head, body and end were not written in that order.
+    OutOfOrder,
+    /// The client has left, or the exchange is over.
+    Closed,
+}
+
+impl fmt::Display for HttpOutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooMuchData => f.write_str("Tried to write more data than Content-Length"),
+            Self::TooLittleData(n) => write!(f, "Tried to write {n} bytes less than Content-Length"),
+            Self::BodyNotAllowed(status) => write!(f, "A {status} response has no body"),
+            Self::ContentLength => f.write_str("Content-Length is not a number"),
+            Self::OutOfOrder => f.write_str("Response written out of order"),
+            Self::Closed => f.write_str("Connection is closed"),
+        }
+    }
+}
+
+impl std::error::Error for HttpOutputError {}
+
+/// How the body of one response is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyEncoder {
+    /// HEAD: body bytes are dropped.
+    Suppressed,
+    /// 1xx, 204, 304: body bytes are an error.
+    Forbidden(u16),
+    /// So many bytes are still to come.
+    Length(u64),
+    Chunked,
+    /// The end of the connection ends the body.
+    UntilClose,
+}
+
+/// What [`encode_head`] decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResponseFacts {
+    pub(crate) body: BodyEncoder,
+    /// The connection may serve another request afterwards.
+    pub(crate) keep_alive: bool,
+}
+
+/// Appends the status line and headers, with those that the framing needs.
+pub(crate) fn encode_head(
+    out: &mut Vec<u8>,
+    request: &RequestFacts,
+    start: ResponseStartLine<'_>,
+    headers: &HttpHeaders,
+) -> Result<ResponseFacts, HttpOutputError> {
+    let mut body = match (start.status, headers.get("Content-Length")) {
+        (status @ (100..=199 | 204 | 304), _) => BodyEncoder::Forbidden(status),
+        _ if request.is_head => BodyEncoder::Suppressed,
+        (_, Some(length)) => BodyEncoder::Length(
+            super::head::parse_length(length.as_bytes()).map_err(|_| HttpOutputError::ContentLength)?,
+        ),
+        (_, None) if headers.contains("Transfer-Encoding") => BodyEncoder::UntilClose,
+        (_, None) if request.http11 => BodyEncoder::Chunked,
+        (_, None) => BodyEncoder::UntilClose,
+    };
+    let asked_to_close =
+        headers.list("Connection").any(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("close")));
+    let keep_alive = request.keep_alive && !asked_to_close && body != BodyEncoder::UntilClose;
+    status_line(out, start);
+    headers.write_to(out);
+    if body == BodyEncoder::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    } else if body == BodyEncoder::UntilClose && request.is_head {
+        body = BodyEncoder::Suppressed;
+    }
+    if !asked_to_close {
+        match (request.http11, keep_alive) {
+            (true, true) | (false, false) if start.status >= 200 => {}
+            (false, true) => out.extend_from_slice(b"Connection: Keep-Alive\r\n"),
+            (true, false) => out.extend_from_slice(b"Connection: close\r\n"),
+            _ => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(ResponseFacts { body, keep_alive })
+}
+
+fn status_line(out: &mut Vec<u8>, start: ResponseStartLine<'_>) {
+    if start.status == 200 && start.reason == "OK" {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(itoa::Buffer::new().format(start.status).as_bytes());
+    out.push(b' ');
+    out.extend(start.reason.chars().map(|c| c as u8));
+    out.extend_from_slice(b"\r\n");
+}
+
+impl BodyEncoder {
+    /// Appends body bytes in their frame. An empty `data` adds nothing: an empty chunk would end the body.
+    pub(crate) fn encode(&mut self, out: &mut Vec<u8>, data: &[u8]) -> Result<(), HttpOutputError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Suppressed => {}
+            Self::Forbidden(status) => return Err(HttpOutputError::BodyNotAllowed(*status)),
+            Self::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(HttpOutputError::TooMuchData)?;
+                out.extend_from_slice(data);
+            }
+            Self::Chunked => {
+                chunk_size(out, data.len());
+                out.extend_from_slice(data);
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::UntilClose => out.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    /// Appends what ends the body.
+    pub(crate) fn finish(&self, out: &mut Vec<u8>) -> Result<(), HttpOutputError> {
+        match self {
+            Self::Length(0) | Self::Suppressed | Self::Forbidden(_) | Self::UntilClose => Ok(()),
+            Self::Length(left) => Err(HttpOutputError::TooLittleData(*left)),
+            Self::Chunked => {
+                out.extend_from_slice(b"0\r\n\r\n");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The size line of a chunk, in lower-case hexadecimal.
+fn chunk_size(out: &mut Vec<u8>, mut n: usize) {
+    let mut line = [0; 18];
+    let mut at = line.len() - 2;
+    line[at..].copy_from_slice(b"\r\n");
+    while n > 0 {
+        at -= 1;
+        line[at] = b"0123456789abcdef"[n & 15];
+        n >>= 4;
+    }
+    out.extend_from_slice(&line[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::body::BodyLength;
+
+    const GET: RequestFacts = RequestFacts {
+        body: BodyLength::Empty,
+        http11: true,
+        is_head: false,
+        keep_alive: true,
+        expect_continue: false,
+    };
+
+    fn head(request: RequestFacts, status: u16, fields: &[(&str, &str)]) -> (String, ResponseFacts) {
+        let mut out = Vec::new();
+        let headers = fields.iter().copied().collect();
+        let facts = encode_head(&mut out, &request, ResponseStartLine { status, reason: "R" }, &headers).unwrap();
+        (String::from_utf8(out).unwrap(), facts)
+    }
+
+    #[test]
+    fn framing_follows_request_and_status() {
+        let old = RequestFacts { http11: false, ..GET };
+        let old_close = RequestFacts { keep_alive: false, ..old };
+        let close = RequestFacts { keep_alive: false, ..GET };
+        let is_head = RequestFacts { is_head: true, ..GET };
+        let length = [("Content-Length", "3")];
+        for (request, status, fields, added, body, keep_alive) in [
+            (GET, 200, &[][..], "Transfer-Encoding: chunked\r\n", BodyEncoder::Chunked, true),
+            (GET, 200, &length, "Content-Length: 3\r\n", BodyEncoder::Length(3), true),
+            (GET, 204, &[], "", BodyEncoder::Forbidden(204), true),
+            (GET, 304, &[], "", BodyEncoder::Forbidden(304), true),
+            (is_head, 200, &[], "", BodyEncoder::Suppressed, true),
+            (is_head, 200, &length, "Content-Length: 3\r\n", BodyEncoder::Suppressed, true),
+            (close, 200, &length, "Content-Length: 3\r\nConnection: close\r\n", BodyEncoder::Length(3), false),
+            (GET, 200, &[("Connection", "close")], "Connection: close\r\nTransfer-Encoding: chunked\r\n", BodyEncoder::Chunked, false),
+            (old, 200, &length, "Content-Length: 3\r\nConnection: Keep-Alive\r\n", BodyEncoder::Length(3), true),
+            (old, 200, &[], "", BodyEncoder::UntilClose, false),
+            (old_close, 200, &length, "Content-Length: 3\r\n", BodyEncoder::Length(3), false),
+        ] {
+            let (text, facts) = head(request, status, fields);
+            assert_eq!(text, format!("HTTP/1.1 {status} R\r\n{added}\r\n"));
+            assert_eq!(facts, ResponseFacts { body, keep_alive }, "{request:?} {status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn bodies() {
+        let mut out = Vec::new();
+        let mut chunked = BodyEncoder::Chunked;
+        chunked.encode(&mut out, b"").unwrap();
+        chunked.encode(&mut out, &[b'x'; 26]).unwrap();
+        chunked.finish(&mut out).unwrap();
+        assert_eq!(out, [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
+
+        let mut out = Vec::new();
+        let mut length = BodyEncoder::Length(3);
+        length.encode(&mut out, b"ab").unwrap();
+        assert_eq!(length.finish(&mut out), Err(HttpOutputError::TooLittleData(1)));
+        assert_eq!(length.encode(&mut out, b"cd"), Err(HttpOutputError::TooMuchData));
+        assert_eq!(out, b"ab");
+        assert_eq!(BodyEncoder::Forbidden(204).encode(&mut out, b"x"), Err(HttpOutputError::BodyNotAllowed(204)));
+        assert_eq!(BodyEncoder::Suppressed.encode(&mut out, b"x"), Ok(()));
+        assert_eq!(out, b"ab");
+    }
+}

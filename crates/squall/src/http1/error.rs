@@ -1,0 +1,107 @@
+//! What can be wrong with a peer's bytes, and what it is told.
+
+use std::fmt;
+
+/// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
+///
+/// One variant per rule, so that tests can name the rule that was broken. [`status`](Self::status) is the answer;
+/// the text is sent as its body and never repeats what the peer sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// The request line is not `method SP target SP HTTP/1.x` (RFC 9112 §3).
+    RequestLine,
+    /// More than one empty line stands before the request line (RFC 9112 §2.2).
+    LeadingLines,
+    /// The protocol version is not HTTP/1.
+    Version,
+    /// A header line has no colon, or its name is not a token (RFC 9112 §5.1).
+    HeaderName,
+    /// A header value holds a control character.
+    HeaderValue,
+    /// A line of the head does not end in CRLF or LF.
+    LineEnd,
+    /// A folded line (RFC 9112 §5.2) in a field that decides where the message ends or whom it is for.
+    FoldedFraming,
+    /// HTTP/1.1 without Host, more than one Host, or a Host that is none (RFC 9112 §3.2).
+    Host,
+    /// The target is neither a path, an absolute URL, `*` nor an authority (RFC 9112 §3.2).
+    Target,
+    /// Start line and headers are longer than `max_header_size`.
+    HeadTooLarge,
+    /// More header lines than `max_header_count`.
+    TooManyHeaders,
+    /// Content-Length is not a number, or comes several times with different numbers (RFC 9112 §6.3).
+    ContentLength,
+    /// Content-Length and Transfer-Encoding in one message (RFC 9112 §6.3 rule 3: an attack).
+    LengthAndEncoding,
+    /// A Transfer-Encoding other than `chunked` alone, or in an HTTP/1.0 message (RFC 9112 §6.1).
+    TransferEncoding,
+    /// The body is longer than `max_body_size`.
+    BodyTooLarge,
+    /// A chunk's size line is not hexadecimal digits, or too long for a number.
+    ChunkSize,
+    /// Chunk extensions take more than their budget, or hold control characters.
+    ChunkExtension,
+    /// A chunk's data is not followed by CRLF.
+    ChunkEnd,
+    /// The trailer is malformed or larger than its budget.
+    Trailer,
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The connection ended before the message did.
+    Truncated,
+    /// A compressed body does not decompress.
+    ContentEncoding,
+}
+
+impl ParseError {
+    /// The status that answers it.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::HeadTooLarge | Self::TooManyHeaders => 431,
+            Self::BodyTooLarge => 413,
+            Self::HeadTimeout | Self::BodyTimeout => 408,
+            _ => 400,
+        }
+    }
+
+    /// One line for the peer.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::RequestLine => "Malformed request line",
+            Self::LeadingLines => "Empty lines before the request line",
+            Self::Version => "Unsupported HTTP version",
+            Self::HeaderName => "Malformed header line",
+            Self::HeaderValue => "Control character in a header value",
+            Self::LineEnd => "Malformed line end in the header",
+            Self::FoldedFraming => "Folded Host, Content-Length or Transfer-Encoding",
+            Self::Host => "Missing, repeated or invalid Host header",
+            Self::Target => "Invalid request target",
+            Self::HeadTooLarge => "Request header too large",
+            Self::TooManyHeaders => "Too many header fields",
+            Self::ContentLength => "Invalid Content-Length",
+            Self::LengthAndEncoding => "Both Content-Length and Transfer-Encoding",
+            Self::TransferEncoding => "Unsupported Transfer-Encoding",
+            Self::BodyTooLarge => "Request body too large",
+            Self::ChunkSize => "Invalid chunk size",
+            Self::ChunkExtension => "Invalid or excessive chunk extensions",
+            Self::ChunkEnd => "Chunk data not followed by CRLF",
+            Self::Trailer => "Invalid or excessive trailer",
+            Self::HeadTimeout => "Timeout while waiting for the request header",
+            Self::BodyTimeout => "Timeout while waiting for the request body",
+            Self::Truncated => "Connection closed inside a message",
+            Self::ContentEncoding => "Request body does not decompress",
+        }
+    }
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for ParseError {}

@@ -1,0 +1,471 @@
+//! Request heads: from bytes to a [`RequestHead`] and to what follows it.
+//!
+//! The lines are split by `httparse`; this file adds what a server must also refuse (RFC 9112 §§2–6) and reads,
+//! in the same pass, the fields that decide the framing.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use http::{Method, Version};
+use httparse::Status;
+
+use super::body::BodyLength;
+use super::error::ParseError;
+use super::host;
+use super::limits::Http1ConnectionParameters;
+use crate::httputil::RequestHead;
+
+/// What the head says about the rest of the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestFacts {
+    /// How the body ends.
+    pub(crate) body: BodyLength,
+    /// HTTP/1.1 framing may be used in the answer.
+    pub(crate) http11: bool,
+    /// The method is HEAD: the answer has no body.
+    pub(crate) is_head: bool,
+    /// The client would send another request on this connection.
+    pub(crate) keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(crate) expect_continue: bool,
+}
+
+/// Header lines parsed without touching the heap; heads with more take the slower way.
+const USUAL_HEADERS: usize = 64;
+
+/// Parses the head at the start of `bytes` into `head`.
+///
+/// Returns the head's length and facts, or `None` when its end has not arrived.
+pub(crate) fn parse(
+    bytes: &[u8],
+    limits: &Http1ConnectionParameters,
+    head: &mut RequestHead,
+) -> Result<Option<(usize, RequestFacts)>, ParseError> {
+    let skipped = leading_line(bytes)?;
+    let bytes = &bytes[skipped..];
+    let parsed = match parse_lines(bytes, limits, head) {
+        Err(ParseError::HeaderName | ParseError::Version) if has_old_form(bytes) => match head_end(bytes) {
+            Some(end) => {
+                let plain = rewrite_old_forms(&bytes[..end])?;
+                parse_lines(&plain.bytes, limits, head)?.map(|(_, facts)| (end, plain.restrict(facts)))
+            }
+            None => None,
+        },
+        other => other?,
+    };
+    match parsed {
+        Some((len, _)) if len > limits.max_header_size => Err(ParseError::HeadTooLarge),
+        None if bytes.len() > limits.max_header_size => Err(ParseError::HeadTooLarge),
+        other => Ok(other.map(|(len, facts)| (len + skipped, facts))),
+    }
+}
+
+/// Whether parsing again may tell more than it did when the first `seen` bytes were there: the end of the head has
+/// come, or so much that the cost stays linear in the head's length however it is split.
+pub(crate) fn worth_parsing(bytes: &[u8], seen: usize, max_header_size: usize) -> bool {
+    bytes.len() >= seen * 2 || bytes.len() > max_header_size || head_end(&bytes[seen.saturating_sub(3)..]).is_some()
+}
+
+/// One empty line before the request line is skipped (RFC 9112 §2.2); more are not a client's slip any longer.
+fn leading_line(bytes: &[u8]) -> Result<usize, ParseError> {
+    let skipped = match bytes {
+        [b'\r', b'\n', ..] => 2,
+        [b'\n', ..] => 1,
+        _ => return Ok(0),
+    };
+    match bytes.get(skipped) {
+        Some(b'\r' | b'\n') => Err(ParseError::LeadingLines),
+        _ => Ok(skipped),
+    }
+}
+
+#[inline]
+fn parse_lines(
+    bytes: &[u8],
+    limits: &Http1ConnectionParameters,
+    head: &mut RequestHead,
+) -> Result<Option<(usize, RequestFacts)>, ParseError> {
+    let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(bytes, &mut usual[..USUAL_HEADERS.min(limits.max_header_count)]);
+    if parsed != Err(httparse::Error::TooManyHeaders) {
+        return fill(bytes, &request, parsed, head);
+    }
+    if limits.max_header_count <= USUAL_HEADERS {
+        return Err(ParseError::TooManyHeaders);
+    }
+    let mut many = vec![MaybeUninit::uninit(); limits.max_header_count];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(bytes, &mut many);
+    fill(bytes, &request, parsed, head)
+}
+
+fn fill(
+    bytes: &[u8],
+    request: &httparse::Request<'_, '_>,
+    parsed: httparse::Result<usize>,
+    head: &mut RequestHead,
+) -> Result<Option<(usize, RequestFacts)>, ParseError> {
+    let len = match parsed {
+        Ok(Status::Complete(len)) => len,
+        Ok(Status::Partial) => return Ok(None),
+        Err(httparse::Error::HeaderName) => return Err(ParseError::HeaderName),
+        Err(httparse::Error::HeaderValue) => return Err(ParseError::HeaderValue),
+        Err(httparse::Error::NewLine) => return Err(ParseError::LineEnd),
+        Err(httparse::Error::TooManyHeaders) => return Err(ParseError::TooManyHeaders),
+        Err(httparse::Error::Version) => return Err(ParseError::Version),
+        Err(_) => return Err(ParseError::RequestLine),
+    };
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+        return Err(ParseError::RequestLine);
+    };
+    head.method = Method::from_bytes(method.as_bytes()).map_err(|_| ParseError::RequestLine)?;
+    head.version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    check_target(target, &head.method)?;
+    head.target.clear();
+    head.target.push_str(target);
+
+    let start = request.headers.first().map_or(len, |h| offset(bytes, h.name.as_bytes()));
+    let lines = &bytes[start..len];
+    head.headers.load(
+        lines,
+        request.headers.iter().map(|h| (range(lines, h.name.as_bytes()), range(lines, h.value))),
+    );
+    let facts = framing(request.headers, head)?;
+    Ok(Some((len, facts)))
+}
+
+/// Where `part`, a slice of `whole`, begins.
+fn offset(whole: &[u8], part: &[u8]) -> usize {
+    part.as_ptr().addr() - whole.as_ptr().addr()
+}
+
+fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = offset(whole, part);
+    start..start + part.len()
+}
+
+/// RFC 9112 §3.2: origin-form, absolute-form, authority-form (CONNECT) or `*` (OPTIONS).
+fn check_target(target: &str, method: &Method) -> Result<(), ParseError> {
+    match target.as_bytes() {
+        [b'/', ..] => Ok(()),
+        b"*" => Ok(()),
+        _ if *method == Method::CONNECT => Ok(()),
+        _ => match host::split_absolute(target) {
+            Some((authority, _)) if !authority.is_empty() && host::is_valid(authority) => Ok(()),
+            Some(_) => Err(ParseError::Host),
+            // What Tornado passes on and no route will match.
+            None if target.bytes().all(|b| b > b' ') => Ok(()),
+            None => Err(ParseError::Target),
+        },
+    }
+}
+
+/// Reads the fields that decide framing, and refuses every ambiguity (RFC 9112 §6.3).
+fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<RequestFacts, ParseError> {
+    let http11 = head.version == Version::HTTP_11;
+    let mut facts = RequestFacts {
+        body: BodyLength::Empty,
+        http11,
+        is_head: head.method == Method::HEAD,
+        keep_alive: http11,
+        expect_continue: false,
+    };
+    let (mut hosts, mut length, mut chunked) = (0, None, false);
+    let (mut close, mut keep) = (false, false);
+    for line in lines {
+        let name = line.name;
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => {
+                hosts += 1;
+                let value = std::str::from_utf8(line.value).map_err(|_| ParseError::Host)?;
+                if hosts > 1 || !host::is_valid(value) {
+                    return Err(ParseError::Host);
+                }
+            }
+            6 if name.eq_ignore_ascii_case("expect") => {
+                facts.expect_continue = http11 && line.value.eq_ignore_ascii_case(b"100-continue");
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                for token in line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                    close |= token.eq_ignore_ascii_case(b"close");
+                    keep |= token.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                for value in line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                    let value = parse_length(value)?;
+                    if length.is_some_and(|former| former != value) {
+                        return Err(ParseError::ContentLength);
+                    }
+                    length = Some(value);
+                }
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                // A second line would make the coding a list, and a list is not `chunked` alone.
+                if chunked || !line.value.eq_ignore_ascii_case(b"chunked") || !http11 {
+                    return Err(ParseError::TransferEncoding);
+                }
+                chunked = true;
+            }
+            _ => {}
+        }
+    }
+    if http11 && hosts == 0 {
+        return Err(ParseError::Host);
+    }
+    facts.body = match (length, chunked) {
+        (Some(_), true) => return Err(ParseError::LengthAndEncoding),
+        (None, true) => BodyLength::Chunked,
+        (None | Some(0), false) => BodyLength::Empty,
+        (Some(n), false) => BodyLength::Length(n),
+    };
+    facts.keep_alive = !close && (http11 || keep);
+    Ok(facts)
+}
+
+/// Digits only: no sign, underscore, space or `0x` (smuggling: GHSA-qppv-j76h-2rpx).
+pub(crate) fn parse_length(digits: &[u8]) -> Result<u64, ParseError> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(ParseError::ContentLength);
+    }
+    let text = std::str::from_utf8(digits).map_err(|_| ParseError::ContentLength)?;
+    text.parse().map_err(|_| ParseError::ContentLength)
+}
+
+/// Whether the head may be one that `httparse` refuses and RFC 9112 lets us take: folded lines, HTTP/1.2 and later.
+fn has_old_form(bytes: &[u8]) -> bool {
+    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    older_version(line.strip_suffix(b"\r").unwrap_or(line)).1
+        || memchr::memchr_iter(b'\n', bytes).any(|at| matches!(bytes.get(at + 1), Some(b' ' | b'\t')))
+}
+
+/// A head in a form that `httparse` does not take, in the form that it does.
+struct Rewritten {
+    bytes: Vec<u8>,
+    newer_minor: bool,
+}
+
+impl Rewritten {
+    /// A client of an HTTP/1.x that does not exist gets one answer and no persistent connection.
+    fn restrict(&self, mut facts: RequestFacts) -> RequestFacts {
+        facts.keep_alive &= !self.newer_minor;
+        facts
+    }
+}
+
+/// Folded lines are joined with a space (RFC 9112 §5.2), HTTP/1.2 and later are read as HTTP/1.0.
+fn rewrite_old_forms(head: &[u8]) -> Result<Rewritten, ParseError> {
+    let mut rewritten = Rewritten { bytes: Vec::with_capacity(head.len()), newer_minor: false };
+    for (number, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        if number == 0 {
+            let (text, newer) = older_version(text);
+            rewritten.newer_minor = newer;
+            rewritten.bytes.extend_from_slice(text.as_ref());
+        } else if number > 1 && matches!(line, [b' ' | b'\t', ..]) {
+            let before = rewritten.bytes.len() - 2;
+            rewritten.bytes.truncate(before);
+            refuse_folded_framing(&rewritten.bytes)?;
+            rewritten.bytes.push(b' ');
+            rewritten.bytes.extend_from_slice(text.trim_ascii_start());
+        } else {
+            rewritten.bytes.extend_from_slice(text);
+        }
+        rewritten.bytes.extend_from_slice(b"\r\n");
+    }
+    Ok(rewritten)
+}
+
+/// A request line that ends in `HTTP/1.2` to `HTTP/1.9`, as one that ends in `HTTP/1.0`.
+fn older_version(line: &[u8]) -> (std::borrow::Cow<'_, [u8]>, bool) {
+    match line.split_last() {
+        Some((b'2'..=b'9', rest)) if rest.ends_with(b" HTTP/1.") => ([rest, b"0"].concat().into(), true),
+        _ => (line.into(), false),
+    }
+}
+
+fn refuse_folded_framing(so_far: &[u8]) -> Result<(), ParseError> {
+    let line = so_far.rsplit(|&b| b == b'\n').next().unwrap_or_default();
+    let name = line.split(|&b| b == b':').next().unwrap_or_default();
+    let framing = [&b"host"[..], b"content-length", b"transfer-encoding", b"connection"];
+    if framing.iter().any(|f| name.eq_ignore_ascii_case(f)) { Err(ParseError::FoldedFraming) } else { Ok(()) }
+}
+
+/// The length of the head, when its closing empty line has arrived.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match &bytes[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Option<(usize, RequestFacts, RequestHead)>, ParseError> {
+        let mut head = RequestHead::default();
+        let found = parse(text.as_bytes(), &Http1ConnectionParameters::default(), &mut head)?;
+        Ok(found.map(|(len, facts)| (len, facts, head)))
+    }
+
+    fn error(text: &str) -> ParseError {
+        match parsed(text) {
+            Err(error) => error,
+            Ok(other) => panic!("{text:?} gave {:?}", other.map(|(len, facts, _)| (len, facts))),
+        }
+    }
+
+    #[test]
+    fn a_plain_request() {
+        let text = "POST /p?q=1 HTTP/1.1\r\nhost: h\r\nX-A:  1 \r\ncontent-length: 3\r\n\r\nabc";
+        let (len, facts, head) = parsed(text).unwrap().unwrap();
+        assert_eq!(len, text.len() - 3);
+        assert_eq!((head.method, head.target.as_str()), (Method::POST, "/p?q=1"));
+        assert_eq!(
+            head.headers.iter().collect::<Vec<_>>(),
+            [("Host", "h"), ("X-A", "1"), ("Content-Length", "3")]
+        );
+        assert_eq!(
+            facts,
+            RequestFacts {
+                body: BodyLength::Length(3),
+                http11: true,
+                is_head: false,
+                keep_alive: true,
+                expect_continue: false
+            }
+        );
+    }
+
+    #[test]
+    fn every_prefix_of_a_head_is_incomplete_and_none_is_an_error() {
+        for text in [
+            "\r\nGET / HTTP/1.1\r\nHost: h\r\nX: a\r\n  b\r\n\tc\r\nY: 2\r\n\r\n",
+            "GET / HTTP/1.7\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\nHost: h\n\n",
+        ] {
+            for end in 0..text.len() {
+                let found = parsed(&text[..end]);
+                assert!(matches!(found, Ok(None)), "{:?} gave {:?}", &text[..end], found.map(|f| f.map(|f| f.1)));
+            }
+            assert!(parsed(text).unwrap().is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn folded_lines_are_joined_with_a_space() {
+        let (_, _, head) = parsed("GET / HTTP/1.1\r\nX: a\r\n \t b\r\nHost: h\r\n\r\n").unwrap().unwrap();
+        assert_eq!(head.headers.get("x"), Some("a b"));
+        assert_eq!(head.headers.get("host"), Some("h"));
+        assert_eq!(error("GET / HTTP/1.1\r\nHost: h\r\n x\r\n\r\n"), ParseError::FoldedFraming);
+        assert_eq!(error("GET / HTTP/1.1\r\n X: 1\r\nHost: h\r\n\r\n"), ParseError::HeaderName);
+    }
+
+    #[test]
+    fn newer_minor_versions_are_answered_once() {
+        let (_, facts, head) = parsed("GET / HTTP/1.7\r\nConnection: keep-alive\r\n\r\n").unwrap().unwrap();
+        assert!(!facts.keep_alive && !facts.http11);
+        assert_eq!(head.version, Version::HTTP_10);
+    }
+
+    #[test]
+    fn persistence() {
+        for (version, connection, keep) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: close\r\n", false),
+            ("1.1", "Connection: x, CLOSE\r\n", false),
+            ("1.1", "Connection: close, keep-alive\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+        ] {
+            let text = format!("GET / HTTP/{version}\r\nHost: h\r\n{connection}\r\n");
+            assert_eq!(parsed(&text).unwrap().unwrap().1.keep_alive, keep, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_broken_rule_has_its_error() {
+        let h = "Host: h\r\n";
+        for (text, expected) in [
+            ("GET /\r\n\r\n".into(), ParseError::RequestLine),
+            ("GET  / HTTP/1.1\r\n\r\n".into(), ParseError::RequestLine),
+            ("GET /a b HTTP/1.1\r\n\r\n".into(), ParseError::RequestLine),
+            ("G\x01T / HTTP/1.1\r\n\r\n".into(), ParseError::RequestLine),
+            ("GET /\x01 HTTP/1.1\r\n\r\n".into(), ParseError::RequestLine),
+            ("GET / http/1.1\r\n\r\n".into(), ParseError::RequestLine),
+            ("GET / HTTP/2.0\r\n\r\n".into(), ParseError::RequestLine),
+            ("\r\n\r\nGET / HTTP/1.1\r\n\r\n".into(), ParseError::LeadingLines),
+            ("GET / HTTP/1.1\r\nnocolon\r\n\r\n".into(), ParseError::HeaderName),
+            ("GET / HTTP/1.1\r\n: x\r\n\r\n".into(), ParseError::HeaderName),
+            ("GET / HTTP/1.1\r\nX : x\r\n\r\n".into(), ParseError::HeaderName),
+            ("GET / HTTP/1.1\r\nX: a\0b\r\n\r\n".into(), ParseError::HeaderValue),
+            ("GET / HTTP/1.1\r\nX: a\rb\r\n\r\n".into(), ParseError::HeaderValue),
+            ("GET / HTTP/1.1\r\n\r\n".into(), ParseError::Host),
+            (format!("GET / HTTP/1.1\r\n{h}{h}\r\n"), ParseError::Host),
+            ("GET / HTTP/1.1\r\nHost: a,b\r\n\r\n".into(), ParseError::Host),
+            (format!("GET http://a,b/ HTTP/1.1\r\n{h}\r\n"), ParseError::Host),
+            (format!("POST / HTTP/1.1\r\n{h}Content-Length: +1\r\n\r\n"), ParseError::ContentLength),
+            (format!("POST / HTTP/1.1\r\n{h}Content-Length: 1_0\r\n\r\n"), ParseError::ContentLength),
+            (format!("POST / HTTP/1.1\r\n{h}Content-Length:\r\n\r\n"), ParseError::ContentLength),
+            (format!("POST / HTTP/1.1\r\n{h}Content-Length: 0x1\r\n\r\n"), ParseError::ContentLength),
+            (
+                format!("POST / HTTP/1.1\r\n{h}Content-Length: 99999999999999999999\r\n\r\n"),
+                ParseError::ContentLength,
+            ),
+            (
+                format!("POST / HTTP/1.1\r\n{h}Content-Length: 1\r\nContent-Length: 2\r\n\r\n"),
+                ParseError::ContentLength,
+            ),
+            (format!("POST / HTTP/1.1\r\n{h}Content-Length: 1, 2\r\n\r\n"), ParseError::ContentLength),
+            (
+                format!("POST / HTTP/1.1\r\n{h}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                ParseError::LengthAndEncoding,
+            ),
+            (format!("POST / HTTP/1.1\r\n{h}Transfer-Encoding: gzip\r\n\r\n"), ParseError::TransferEncoding),
+            (
+                format!("POST / HTTP/1.1\r\n{h}Transfer-Encoding: gzip, chunked\r\n\r\n"),
+                ParseError::TransferEncoding,
+            ),
+            (
+                format!(
+                    "POST / HTTP/1.1\r\n{h}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"
+                ),
+                ParseError::TransferEncoding,
+            ),
+            ("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".into(), ParseError::TransferEncoding),
+        ] {
+            assert_eq!(error(&text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let limits = Http1ConnectionParameters { max_header_size: 100, max_header_count: 3, ..Default::default() };
+        let mut head = RequestHead::default();
+        let mut check = |text: &str| parse(text.as_bytes(), &limits, &mut head).map(|f| f.is_some());
+        assert_eq!(check("GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n"), Ok(true));
+        assert_eq!(
+            check("GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n"),
+            Err(ParseError::TooManyHeaders)
+        );
+        let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(100));
+        assert_eq!(check(&long), Err(ParseError::HeadTooLarge));
+        assert_eq!(check(&long[..99]), Ok(false));
+        assert_eq!(check(&long[..101]), Err(ParseError::HeadTooLarge));
+    }
+
+    #[test]
+    fn many_headers_are_taken_up_to_the_limit() {
+        let lines: String = (0..999).map(|i| format!("X-{i}: {i}\r\n")).collect();
+        let (_, _, head) = parsed(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n")).unwrap().unwrap();
+        assert_eq!(head.headers.len(), 1000);
+        assert_eq!(
+            error(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}A: 1\r\n\r\n")),
+            ParseError::TooManyHeaders
+        );
+    }
+}

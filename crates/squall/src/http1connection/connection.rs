@@ -1,0 +1,470 @@
+//! One HTTP/1 connection: its stream, its deadline, and the response that is being written.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::set::ConnectionSet;
+use crate::http1::body::BodyLength;
+use crate::http1::encode::{BodyEncoder, HttpOutputError, encode_head};
+use crate::http1::head::RequestFacts;
+use crate::http1::{Http1ConnectionParameters, ParseError};
+use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId, reason_phrase};
+use crate::iostream::{IoStream, StreamClosedError};
+
+/// Output is handed to the kernel at the latest when so much of it has gathered.
+const OUT_MARK: usize = 64 * 1024;
+
+/// A connection that serves requests, one at a time.
+pub(crate) struct Http1Connection {
+    pub(super) stream: IoStream,
+    pub(super) params: Rc<Http1ConnectionParameters>,
+    set: Rc<ConnectionSet>,
+    /// When the current wait is over, checked by the set's sweep.
+    deadline: Cell<Option<Instant>>,
+    /// The deadline has passed, or the wait was interrupted.
+    expired: Cell<bool>,
+    /// Nothing of a request has been read.
+    pub(super) idle: Cell<bool>,
+    /// The connection's task while it waits.
+    waker: RefCell<Option<Waker>>,
+    /// When bytes last arrived: the start of the requests among them.
+    pub(super) received: Cell<Instant>,
+    exchange: RefCell<Exchange>,
+}
+
+/// The request that is being answered and how far the answer is.
+struct Exchange {
+    id: StreamId,
+    request: RequestFacts,
+    writing: Writing,
+    keep_alive: bool,
+    max_body_size: u64,
+    /// Bytes not yet handed to the stream, of this response from `mark` on and before it of earlier ones.
+    out: Vec<u8>,
+    mark: usize,
+    /// Part of this response has been handed to the stream.
+    begun: bool,
+}
+
+/// How far the response is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    Head,
+    Body(BodyEncoder),
+    /// The application writes the bytes itself.
+    Raw,
+    Finished,
+    /// Must not look complete: the connection is cut.
+    Aborted,
+    /// The stream belongs to the application.
+    Detached,
+}
+
+/// What comes after an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The response has not been finished.
+    Open,
+    KeepAlive,
+    Close,
+    Abort,
+    Detached,
+}
+
+impl Http1Connection {
+    pub(crate) fn new(stream: IoStream, params: Rc<Http1ConnectionParameters>, set: Rc<ConnectionSet>) -> Rc<Self> {
+        let request = RequestFacts {
+            body: BodyLength::Empty,
+            http11: true,
+            is_head: false,
+            keep_alive: false,
+            expect_continue: false,
+        };
+        let exchange = Exchange {
+            id: 0,
+            request,
+            writing: Writing::Finished,
+            keep_alive: true,
+            max_body_size: 0,
+            out: Vec::new(),
+            mark: 0,
+            begun: false,
+        };
+        Rc::new(Self {
+            stream,
+            params,
+            set,
+            deadline: Cell::new(None),
+            expired: Cell::new(false),
+            idle: Cell::new(true),
+            waker: RefCell::new(None),
+            received: Cell::new(Instant::now()),
+            exchange: RefCell::new(exchange),
+        })
+    }
+
+    /// Starts the exchange `id`.
+    pub(super) fn begin(&self, id: StreamId, request: RequestFacts) {
+        let mut exchange = self.exchange.borrow_mut();
+        exchange.id = id;
+        exchange.request = request;
+        exchange.writing = Writing::Head;
+        exchange.keep_alive = false;
+        exchange.max_body_size = self.params.max_body_size;
+        exchange.mark = exchange.out.len();
+        exchange.begun = false;
+    }
+
+    /// Ends the exchange: later writes with its id are refused.
+    pub(super) fn end(&self) {
+        self.exchange.borrow_mut().id = 0;
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        let exchange = self.exchange.borrow();
+        match exchange.writing {
+            Writing::Finished if exchange.keep_alive && !self.set.is_draining() => Outcome::KeepAlive,
+            Writing::Finished => Outcome::Close,
+            Writing::Aborted => Outcome::Abort,
+            Writing::Detached => Outcome::Detached,
+            Writing::Head | Writing::Body(_) | Writing::Raw => Outcome::Open,
+        }
+    }
+
+    /// Waits until the response is finished, or the client has left.
+    pub(super) async fn answered(&self) -> Outcome {
+        poll_fn(|cx| {
+            let outcome = self.outcome();
+            if outcome != Outcome::Open {
+                return Poll::Ready(outcome);
+            }
+            self.remember(cx);
+            self.stream.poll_closed(cx).map(|()| Outcome::Abort)
+        })
+        .await
+    }
+
+    pub(super) fn max_body_size(&self) -> u64 {
+        self.exchange.borrow().max_body_size
+    }
+
+    /// Hands gathered output to the stream: one system call when the kernel has room, which it mostly has.
+    pub(super) fn push_out(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.out.is_empty() {
+            return;
+        }
+        exchange.begun |= exchange.out.len() > exchange.mark;
+        exchange.mark = 0;
+        let mut out = std::mem::take(&mut exchange.out);
+        drop(exchange);
+        // An error closes the stream; whoever waits for it is told there.
+        let sent = self.stream.try_write(&out).unwrap_or(out.len());
+        if sent < out.len() {
+            drop(self.stream.write(&out[sent..]));
+        }
+        out.clear();
+        out_pool::put(out);
+    }
+
+    /// Waits until the kernel has all output, so that a client that does not read holds no more than one batch.
+    pub(super) async fn drain_out(&self) -> Result<(), StreamClosedError> {
+        self.push_out();
+        if !self.stream.writing() {
+            return Ok(());
+        }
+        self.set_deadline(self.params.idle_connection_timeout);
+        let flushed = poll_fn(|cx| {
+            if self.expired.get() {
+                return Poll::Ready(Err(StreamClosedError::default()));
+            }
+            self.remember(cx);
+            self.stream.poll_flush(cx)
+        })
+        .await;
+        self.clear_deadline();
+        flushed
+    }
+
+    /// Reads more; 0 is the end of the stream, an error of kind `TimedOut` the deadline.
+    pub(super) async fn fill(&self) -> io::Result<usize> {
+        let filled = poll_fn(|cx| {
+            if self.expired.get() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let filled = self.stream.poll_fill(cx);
+            if filled.is_pending() {
+                self.remember(cx);
+            }
+            filled
+        })
+        .await?;
+        self.received.set(Instant::now());
+        Ok(filled)
+    }
+
+    pub(super) fn set_deadline(&self, timeout: Option<Duration>) {
+        self.expired.set(false);
+        self.deadline.set(timeout.and_then(|t| self.set.deadline(t)));
+    }
+
+    pub(super) fn clear_deadline(&self) {
+        self.set_deadline(None);
+    }
+
+    pub(super) fn check_deadline(&self, now: Instant) {
+        if self.deadline.get().is_some_and(|deadline| deadline <= now) {
+            self.deadline.set(None);
+            self.interrupt();
+        }
+    }
+
+    pub(super) fn interrupt_if_idle(&self) {
+        if self.idle.get() {
+            self.interrupt();
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.set.is_draining()
+    }
+
+    /// Closes the connection, whatever it is doing.
+    pub(super) fn close_now(&self) {
+        self.stream.close();
+        self.interrupt();
+    }
+
+    fn interrupt(&self) {
+        self.expired.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waker = self.waker.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn remember(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Tells the client to go on and send the body.
+    pub(super) fn write_continue(&self) {
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.writing == Writing::Head {
+            exchange.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            exchange.mark = exchange.out.len();
+        }
+    }
+
+    /// Answers what is not a request; nothing if a response has begun.
+    pub(super) fn refuse(&self, error: ParseError) {
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.begun || !matches!(exchange.writing, Writing::Head | Writing::Finished) {
+            exchange.writing = Writing::Aborted;
+            return;
+        }
+        exchange.writing = Writing::Finished;
+        exchange.keep_alive = false;
+        let (status, text) = (error.status(), error.message());
+        let (reason, length) = (reason_phrase(status), text.len() + 1);
+        let head = format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{text}\n"
+        );
+        exchange.out.extend_from_slice(head.as_bytes());
+    }
+
+    /// Drops what is not sent of a response that must not look complete, and cuts the connection.
+    pub(super) fn cut(&self) {
+        let until_close = {
+            let mut exchange = self.exchange.borrow_mut();
+            let mark = exchange.mark;
+            if !exchange.begun {
+                exchange.out.truncate(mark);
+            }
+            exchange.begun
+        };
+        self.push_out();
+        // A reset where a mere end of stream could be taken for the end of the body.
+        if until_close { self.stream.abort() } else { self.stream.close() }
+    }
+
+    fn with_exchange<R>(
+        &self,
+        id: StreamId,
+        f: impl FnOnce(&mut Exchange) -> Result<R, HttpOutputError>,
+    ) -> Result<R, HttpOutputError> {
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.id != id || self.stream.closed() {
+            return Err(HttpOutputError::Closed);
+        }
+        if exchange.out.capacity() == 0 {
+            exchange.out = out_pool::take();
+        }
+        let result = f(&mut exchange);
+        let full = exchange.out.len() > OUT_MARK;
+        let wake = matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached);
+        drop(exchange);
+        if full {
+            self.push_out();
+        }
+        if wake {
+            self.wake();
+        }
+        result
+    }
+}
+
+impl HttpTransport for Http1Connection {
+    fn write_headers(
+        &self,
+        id: StreamId,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+        body: &[u8],
+    ) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            if exchange.writing != Writing::Head {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            let (request, out) = (&exchange.request, &mut exchange.out);
+            let encoded = encode_head(out, request, start, headers).and_then(|mut facts| {
+                facts.body.encode(out, body)?;
+                Ok(facts)
+            });
+            match encoded {
+                Ok(facts) => {
+                    exchange.writing = Writing::Body(facts.body);
+                    exchange.keep_alive = facts.keep_alive;
+                    Ok(())
+                }
+                Err(error) => {
+                    exchange.writing = Writing::Aborted;
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
+            let written = body.encode(&mut exchange.out, data);
+            exchange.writing = if written.is_ok() { Writing::Body(body) } else { Writing::Aborted };
+            written
+        })
+    }
+
+    fn write_raw(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            if !matches!(exchange.writing, Writing::Head | Writing::Raw) {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            exchange.writing = Writing::Raw;
+            exchange.keep_alive = exchange.request.keep_alive;
+            exchange.out.extend_from_slice(data);
+            Ok(())
+        })
+    }
+
+    fn finish(&self, id: StreamId) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            let finished = match exchange.writing {
+                Writing::Body(body) => body.finish(&mut exchange.out),
+                Writing::Raw => Ok(()),
+                _ => return Err(HttpOutputError::OutOfOrder),
+            };
+            exchange.writing = if finished.is_ok() { Writing::Finished } else { Writing::Aborted };
+            finished
+        })
+    }
+
+    fn abort(&self, id: StreamId) {
+        // Without an exchange of that id there is nothing to cut.
+        let _ = self.with_exchange(id, |exchange| {
+            exchange.writing = Writing::Aborted;
+            Ok(())
+        });
+    }
+
+    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamClosedError>> {
+        if self.exchange.borrow().id == id {
+            self.push_out();
+        }
+        self.stream.poll_flush(cx)
+    }
+
+    fn poll_closed(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()> {
+        if self.exchange.borrow().id != id {
+            return Poll::Ready(());
+        }
+        self.stream.poll_closed(cx)
+    }
+
+    fn set_max_body_size(&self, id: StreamId, bytes: u64) {
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.id == id {
+            exchange.max_body_size = bytes;
+        }
+    }
+
+    fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
+        if self.exchange.borrow().id == id {
+            if let Some(timeout) = timeout {
+                self.set.allow_for(timeout);
+            }
+            self.set_deadline(timeout);
+        }
+    }
+
+    fn detach(&self, id: StreamId) -> io::Result<IoStream> {
+        let detached = self.with_exchange(id, |exchange| {
+            if matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached) {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            exchange.writing = Writing::Detached;
+            Ok(())
+        });
+        detached.map_err(io::Error::other)?;
+        self.push_out();
+        Ok(self.stream.clone())
+    }
+}
+
+/// Buffers for output, so that an idle connection owns none and a busy one need not ask the allocator.
+mod out_pool {
+    use std::cell::RefCell;
+
+    const KEPT: usize = 32;
+    const LARGEST: usize = 128 * 1024;
+
+    thread_local! {
+        static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn take() -> Vec<u8> {
+        POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    /// `buffer` must be empty.
+    pub(super) fn put(buffer: Vec<u8>) {
+        if buffer.capacity() <= LARGEST {
+            POOL.with_borrow_mut(|pool| {
+                if pool.len() < KEPT {
+                    pool.push(buffer);
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Request bodies that come compressed.
+
+use bytes::Bytes;
+use flate2::{Decompress, FlushDecompress, Status};
+
+use crate::http1::ParseError;
+use crate::httputil::RequestHead;
+
+/// Decompresses one gzip body in bounded pieces.
+pub(super) struct GzipReader {
+    machine: Decompress,
+    /// A member has ended; what follows, if anything, is another one.
+    between_members: bool,
+    limit: u64,
+    produced: u64,
+}
+
+impl GzipReader {
+    /// For a request with `Content-Encoding: gzip`; the header is renamed to `X-Consumed-Content-Encoding`, so that
+    /// nobody decompresses twice (Tornado does the same).
+    pub(super) fn for_request(head: &mut RequestHead, limit: u64) -> Option<Self> {
+        if !head.headers.get("Content-Encoding")?.eq_ignore_ascii_case("gzip") {
+            return None;
+        }
+        head.headers.remove("Content-Encoding");
+        head.headers.add("X-Consumed-Content-Encoding", "gzip").ok()?;
+        Some(Self { machine: Decompress::new_gzip(15), between_members: false, limit, produced: 0 })
+    }
+
+    pub(super) fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// The next piece of at most `max` bytes that can be made of `input`; drops from `input` what was used.
+    /// An empty piece means that more input is needed.
+    pub(super) fn next(&mut self, input: &mut &[u8], max: usize) -> Result<Bytes, ParseError> {
+        let mut out = Vec::with_capacity(max.min(16 * 1024));
+        while !input.is_empty() && out.is_empty() {
+            if self.between_members {
+                self.machine = Decompress::new_gzip(15);
+                self.between_members = false;
+            }
+            let before = self.machine.total_in();
+            let status = self.machine.decompress_vec(input, &mut out, FlushDecompress::None);
+            let used = (self.machine.total_in() - before) as usize;
+            *input = &input[used..];
+            match status {
+                Ok(Status::StreamEnd) => self.between_members = true,
+                Ok(_) if used == 0 && out.is_empty() => return Err(ParseError::ContentEncoding),
+                Ok(_) => {}
+                Err(_) => return Err(ParseError::ContentEncoding),
+            }
+        }
+        self.produced += out.len() as u64;
+        if self.produced > self.limit { Err(ParseError::BodyTooLarge) } else { Ok(out.into()) }
+    }
+
+    /// Output that the machine still holds when there is no more input.
+    pub(super) fn rest(&mut self, max: usize) -> Result<Bytes, ParseError> {
+        if self.between_members {
+            return Ok(Bytes::new());
+        }
+        let mut out = Vec::with_capacity(max.min(16 * 1024));
+        if let Ok(Status::StreamEnd) = self.machine.decompress_vec(&[], &mut out, FlushDecompress::None) {
+            self.between_members = true;
+        }
+        self.produced += out.len() as u64;
+        if self.produced > self.limit { Err(ParseError::BodyTooLarge) } else { Ok(out.into()) }
+    }
+
+    /// The body has ended: so must the compressed data.
+    pub(super) fn finish(&self) -> Result<(), ParseError> {
+        if self.between_members { Ok(()) } else { Err(ParseError::ContentEncoding) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gzip(data: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        writer.write_all(data).unwrap();
+        writer.finish().unwrap()
+    }
+
+    fn reader(limit: u64) -> GzipReader {
+        let mut head = RequestHead::default();
+        head.headers.add("Content-Encoding", "GZIP").unwrap();
+        let reader = GzipReader::for_request(&mut head, limit).unwrap();
+        assert_eq!(head.headers.get("X-Consumed-Content-Encoding"), Some("gzip"));
+        assert!(!head.headers.contains("Content-Encoding"));
+        reader
+    }
+
+    fn decode(input: &[u8], step: usize, limit: u64) -> Result<Vec<u8>, ParseError> {
+        let mut reader = reader(limit);
+        let mut out = Vec::new();
+        for mut piece in input.chunks(step) {
+            while !piece.is_empty() {
+                out.extend_from_slice(&reader.next(&mut piece, 1000)?);
+            }
+        }
+        loop {
+            let rest = reader.rest(1000)?;
+            if rest.is_empty() {
+                break;
+            }
+            out.extend_from_slice(&rest);
+        }
+        reader.finish().map(|()| out)
+    }
+
+    #[test]
+    fn any_split_and_several_members() {
+        let data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        let whole = [gzip(&data[..60_000]), gzip(&data[60_000..])].concat();
+        for step in [1, 7, 100, 100_000] {
+            assert_eq!(decode(&whole, step, 1 << 20).as_deref(), Ok(&data[..]), "step {step}");
+        }
+    }
+
+    #[test]
+    fn bombs_junk_and_truncation_are_refused() {
+        let bomb = gzip(&vec![0; 10 << 20]);
+        assert_eq!(decode(&bomb, 4096, 1 << 20), Err(ParseError::BodyTooLarge));
+        assert_eq!(decode(b"not gzip at all", 4096, 1 << 20), Err(ParseError::ContentEncoding));
+        let good = gzip(b"hello");
+        assert_eq!(decode(&good[..good.len() - 3], 4096, 1 << 20), Err(ParseError::ContentEncoding));
+        assert_eq!(decode(&[&good[..], b"junk"].concat(), 4096, 1 << 20), Err(ParseError::ContentEncoding));
+    }
+}

@@ -1,0 +1,22 @@
+//! HTTP/1.1 over an [`IoStream`](crate::iostream::IoStream): the loops around the pure machines of `http1`.
+//!
+//! Tornado keeps the state of a connection in a dozen flags; here it is where the loop in `server` stands, plus the
+//! `Writing` of the current exchange:
+//!
+//! | Tornado | here |
+//! |---|---|
+//! | `_write_finished`, `_response_start_line`, `_chunking_output`, `_expected_content_remaining` | `Writing` |
+//! | `_read_finished`, `_finish_future` | the place in the loop |
+//! | `_disconnect_on_finish` | `ResponseFacts::keep_alive` |
+//! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the loop drives |
+
+mod connection;
+mod gzip;
+mod server;
+mod set;
+
+pub use crate::http1::encode::HttpOutputError;
+pub use crate::http1::{Http1ConnectionParameters, ParseError};
+pub(crate) use connection::Http1Connection;
+pub(crate) use server::serve;
+pub(crate) use set::ConnectionSet;

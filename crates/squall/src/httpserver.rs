@@ -1,0 +1,472 @@
+//! The HTTP server (Tornado's `tornado.httpserver`).
+//!
+//! Two levels: an application, made by a function so that every process gets its own,
+//!
+//! ```no_run
+//! use squall::httpserver::HttpServer;
+//! use squall::{Application, Context, IoLoop, get};
+//!
+//! fn make_app() -> Application {
+//!     Application::new([get("/", async |ctx: &Context| {
+//!         ctx.write("Hello, world");
+//!         Ok(())
+//!     })])
+//! }
+//!
+//! fn main() -> squall::Result {
+//!     let server = HttpServer::new(make_app).xheaders(true);
+//!     server.bind(8888)?;
+//!     server.start(0)?; // one process per core
+//!     Ok(IoLoop::current().start()?)
+//! }
+//! ```
+//!
+//! or a bare function on each request, which writes the bytes of the response itself:
+//!
+//! ```no_run
+//! use squall::IoLoop;
+//! use squall::httpserver::HttpServer;
+//! use squall::httputil::HttpServerRequest;
+//!
+//! let server = HttpServer::with_callback(|request: HttpServerRequest| {
+//!     let message = format!("You requested {}\n", request.uri());
+//!     let _ = request.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{message}", message.len()));
+//!     let _ = request.finish();
+//! });
+//! server.listen(8888)?;
+//! IoLoop::current().start()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::cell::{OnceCell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::http1connection::{self, ConnectionSet, Http1ConnectionParameters};
+use crate::httputil::{
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
+};
+use crate::iostream::IoStream;
+use crate::netutil::{Address, BindError, BindOptions, Listener};
+use crate::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
+
+/// An HTTP/1.1 server (Tornado's `HTTPServer`).
+///
+/// Options are set before [`listen`](Self::listen) or [`start`](Self::start). The server goes on until
+/// [`stop`](Self::stop), also when this handle is dropped.
+#[doc(alias = "HTTPServer")]
+pub struct HttpServer {
+    tcp: TcpServer<HttpService>,
+}
+
+impl HttpServer {
+    /// A server of what `make` makes, usually an [`Application`](crate::Application). It is made when the server
+    /// starts, once in each process.
+    pub fn new<D: IntoDelegate>(make: impl Fn() -> D + 'static) -> Self {
+        Self::with_factory(Box::new(move || make().into_delegate()))
+    }
+
+    /// A server that calls a function with each complete request (Tornado's `HTTPServer(handle_request)`).
+    pub fn with_callback(callback: impl Fn(HttpServerRequest) + 'static) -> Self {
+        Self::for_delegate(Rc::new(self::callback(callback)))
+    }
+
+    pub(crate) fn for_delegate(delegate: Rc<dyn HttpServerConnectionDelegate>) -> Self {
+        Self::with_factory(Box::new(move || Ok(Rc::clone(&delegate))))
+    }
+
+    fn with_factory(factory: Factory) -> Self {
+        let service = HttpService { config: RefCell::default(), factory, running: OnceCell::new() };
+        Self { tcp: TcpServer::new(service) }
+    }
+
+    /// Close each connection after one response. Default: off.
+    #[must_use]
+    pub fn no_keep_alive(self, on: bool) -> Self {
+        self.with(|c| c.params.no_keep_alive = on)
+    }
+
+    /// Take the client's address from `X-Real-Ip` or `X-Forwarded-For`, and the scheme from `X-Scheme` or
+    /// `X-Forwarded-Proto`. Only behind a proxy that sets them: anyone can send these headers. Default: off.
+    #[must_use]
+    pub fn xheaders(self, on: bool) -> Self {
+        self.with(|c| c.xheaders = on)
+    }
+
+    /// Proxies whose addresses are skipped, from the right, in `X-Forwarded-For`. Default: none.
+    #[must_use]
+    pub fn trusted_downstream(self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.with(|c| c.trusted_downstream = proxies.into_iter().collect())
+    }
+
+    /// The scheme of all requests, for a server behind a proxy that ends TLS and says nothing about it.
+    /// Default: `http`.
+    #[must_use]
+    pub fn protocol(self, protocol: &'static str) -> Self {
+        self.with(|c| c.protocol = protocol)
+    }
+
+    /// Decompress request bodies that come with `Content-Encoding: gzip`. Default: off.
+    #[must_use]
+    pub fn decompress_request(self, on: bool) -> Self {
+        self.with(|c| c.params.decompress = on)
+    }
+
+    /// The most bytes of a body handed to a streaming handler at once. Default: 65,536.
+    #[must_use]
+    pub fn chunk_size(self, bytes: usize) -> Self {
+        self.with(|c| c.params.chunk_size = bytes.max(1))
+    }
+
+    /// The most bytes of request line and headers; more is answered with 431. Default: 65,536.
+    #[must_use]
+    pub fn max_header_size(self, bytes: usize) -> Self {
+        self.with(|c| c.params.max_header_size = bytes)
+    }
+
+    /// The most header lines; more are answered with 431. Default: 1,000.
+    #[must_use]
+    pub fn max_header_count(self, lines: usize) -> Self {
+        self.with(|c| c.params.max_header_count = lines)
+    }
+
+    /// The most bytes of a body, compressed or not; more is answered with 413. Default: 104,857,600.
+    #[must_use]
+    pub fn max_body_size(self, bytes: u64) -> Self {
+        self.with(|c| c.params.max_body_size = bytes)
+    }
+
+    /// How long a head may take from its first byte; slower is answered with 408. Default: 60 s.
+    #[must_use]
+    pub fn header_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with(|c| c.params.header_timeout = timeout.into())
+    }
+
+    /// How long a body may take; slower is answered with 408. Default: none.
+    #[must_use]
+    pub fn body_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with(|c| c.params.body_timeout = timeout.into())
+    }
+
+    /// How long a connection may wait for a request, and a client may leave a response unread. Default: 3,600 s.
+    #[must_use]
+    pub fn idle_connection_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with(|c| c.params.idle_connection_timeout = timeout.into())
+    }
+
+    /// The most bytes of input held for one connection. Default: 104,857,600; never less than `max_header_size`.
+    #[must_use]
+    pub fn max_buffer_size(self, bytes: usize) -> Self {
+        self.tcp.set_max_buffer_size(bytes);
+        self
+    }
+
+    /// Serves on a port of all interfaces, on the current loop. May be called several times.
+    ///
+    /// # Errors
+    /// [`ServerError`] when the port cannot be had, or the application is wrong.
+    pub fn listen(&self, port: u16) -> Result<(), ServerError> {
+        self.listen_on(port, &BindOptions::new())
+    }
+
+    /// [`listen`](Self::listen) with an address and other options.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
+        self.tcp.handler().prepare()?;
+        Ok(self.tcp.listen_on(port, options)?)
+    }
+
+    /// Binds a port of all interfaces, to be served by [`start`](Self::start).
+    ///
+    /// # Errors
+    /// When the port cannot be had.
+    pub fn bind(&self, port: u16) -> Result<(), ServerError> {
+        self.bind_on(port, &BindOptions::new())
+    }
+
+    /// [`bind`](Self::bind) with an address and other options.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
+        Ok(self.tcp.bind(port, options)?)
+    }
+
+    /// Serves what was bound in `processes` processes: 1 is this one, 0 is one per core. See [`TcpServer::start`].
+    ///
+    /// # Errors
+    /// When a loop exists already and processes are to be forked, or the application is wrong.
+    pub fn start(&self, processes: usize) -> Result<(), ServerError> {
+        self.tcp.start(processes)?;
+        self.tcp.handler().prepare()
+    }
+
+    /// Serves sockets that were made elsewhere.
+    ///
+    /// # Errors
+    /// When the application is wrong.
+    pub fn add_sockets(&self, listeners: impl IntoIterator<Item = Listener>) -> Result<(), ServerError> {
+        self.tcp.handler().prepare()?;
+        self.tcp.add_sockets(listeners);
+        Ok(())
+    }
+
+    /// Stops listening. Open connections go on.
+    pub fn stop(&self) {
+        self.tcp.stop();
+    }
+
+    /// Lets every connection end after the response that it is at, idle ones at once.
+    pub fn drain(&self) {
+        if let Some(running) = self.tcp.handler().running.get() {
+            running.set.drain();
+        }
+    }
+
+    /// Closes every connection, whatever it is doing.
+    pub fn close_all_connections(&self) {
+        if let Some(running) = self.tcp.handler().running.get() {
+            running.set.close_all();
+        }
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        self.tcp.handler().running.get().map_or(0, |running| running.set.len())
+    }
+
+    /// The addresses that the server listens on.
+    pub fn local_addrs(&self) -> Vec<Address> {
+        self.tcp.local_addrs()
+    }
+
+    fn with(self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.tcp.handler().config.borrow_mut());
+        self
+    }
+}
+
+impl fmt::Debug for HttpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer").field("local_addrs", &self.local_addrs()).finish_non_exhaustive()
+    }
+}
+
+/// What an [`HttpServer`] can be made of: an [`Application`](crate::Application), or any
+/// [`HttpServerConnectionDelegate`], such as a [`RuleRouter`](crate::routing::RuleRouter).
+pub trait IntoDelegate {
+    /// Checks it and makes it ready to serve.
+    ///
+    /// # Errors
+    /// When it was put together wrongly.
+    fn into_delegate(self) -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError>;
+}
+
+impl<D: HttpServerConnectionDelegate + 'static> IntoDelegate for D {
+    fn into_delegate(self) -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError> {
+        Ok(Rc::new(self))
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The port cannot be had.
+    Bind(BindError),
+    /// The server runs already, or processes cannot be forked.
+    Start(StartError),
+    /// The application is wrong; the text names each mistake and its line.
+    Application(Box<dyn Error>),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(error) => error.fmt(f),
+            Self::Start(error) => error.fmt(f),
+            Self::Application(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for ServerError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Bind(error) => error.source(),
+            Self::Start(error) => error.source(),
+            Self::Application(error) => error.source(),
+        }
+    }
+}
+
+impl From<BindError> for ServerError {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl From<StartError> for ServerError {
+    fn from(error: StartError) -> Self {
+        Self::Start(error)
+    }
+}
+
+type Factory = Box<dyn Fn() -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError>>;
+
+/// What the TCP server calls with each connection.
+struct HttpService {
+    config: RefCell<Config>,
+    factory: Factory,
+    /// Made when the server starts: in a child, if it forks.
+    running: OnceCell<Running>,
+}
+
+struct Config {
+    params: Http1ConnectionParameters,
+    xheaders: bool,
+    trusted_downstream: Vec<IpAddr>,
+    protocol: &'static str,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            params: Http1ConnectionParameters::default(),
+            xheaders: false,
+            trusted_downstream: Vec::new(),
+            protocol: "http",
+        }
+    }
+}
+
+struct Running {
+    delegate: Rc<dyn HttpServerConnectionDelegate>,
+    params: Rc<Http1ConnectionParameters>,
+    set: Rc<ConnectionSet>,
+    protocol: &'static str,
+}
+
+impl HttpService {
+    fn prepare(&self) -> Result<(), ServerError> {
+        if self.running.get().is_some() {
+            return Ok(());
+        }
+        let mut delegate = (self.factory)()?;
+        let config = self.config.borrow();
+        if config.xheaders {
+            delegate = Rc::new(ProxyHeaders { inner: delegate, trusted: config.trusted_downstream.clone() });
+        }
+        let params = Rc::new(config.params.clone());
+        let set = ConnectionSet::new();
+        for timeout in [params.header_timeout, params.body_timeout, params.idle_connection_timeout] {
+            set.allow_for(timeout.unwrap_or(Duration::MAX));
+        }
+        let protocol = config.protocol;
+        let _ = self.running.set(Running { delegate, params, set, protocol });
+        Ok(())
+    }
+}
+
+impl StreamHandler for HttpService {
+    async fn handle_stream(&self, stream: IoStream, address: Address) -> Result<(), BoxError> {
+        let Some(running) = self.running.get() else { return Ok(()) };
+        // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
+        let _ = stream.set_nodelay(true);
+        let mut context = RequestContext { protocol: running.protocol, ..RequestContext::default() };
+        if let Some(ip) = address.ip() {
+            context.remote_ip = ip;
+        }
+        drop(address);
+        let (params, set) = (Rc::clone(&running.params), Rc::clone(&running.set));
+        http1connection::serve(stream, params, set, context, &*running.delegate).await;
+        Ok(())
+    }
+}
+
+/// Believes what a proxy says about the client (`xheaders`).
+struct ProxyHeaders {
+    inner: Rc<dyn HttpServerConnectionDelegate>,
+    trusted: Vec<IpAddr>,
+}
+
+impl ProxyHeaders {
+    fn apply(&self, request: &HttpServerRequest) -> RequestContext {
+        let mut context = request.context();
+        let headers = request.headers();
+        let forwarded = headers.joined("X-Forwarded-For");
+        let addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(str::trim);
+        let last = addresses
+            .clone()
+            .find(|a| a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err());
+        let claimed = headers.get("X-Real-Ip").or(last);
+        if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
+            context.remote_ip = ip;
+        }
+        let scheme = headers.get("X-Scheme").or_else(|| headers.get("X-Forwarded-Proto"));
+        match scheme.and_then(|s| s.rsplit(',').next()).map(str::trim) {
+            Some("http") => context.protocol = "http",
+            Some("https") => context.protocol = "https",
+            _ => {}
+        }
+        context
+    }
+}
+
+impl HttpServerConnectionDelegate for ProxyHeaders {
+    fn start_request(&self, mut request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+        let context = self.apply(&request);
+        request.set_context(context);
+        self.inner.start_request(request)
+    }
+
+    fn on_close(&self) {
+        self.inner.on_close();
+    }
+}
+
+/// A function on each complete request, as delegate: for rules, routes and [`HttpServer::new`].
+///
+/// The function may answer at once or keep the request and answer later. A request that is dropped without an answer
+/// closes its connection, with a line in the log; so does a panic.
+pub fn callback<F: Fn(HttpServerRequest) + 'static>(function: F) -> Callback<F> {
+    Callback { function: Rc::new(function) }
+}
+
+/// Made by [`callback`].
+pub struct Callback<F> {
+    function: Rc<F>,
+}
+
+impl<F: Fn(HttpServerRequest) + 'static> HttpServerConnectionDelegate for Callback<F> {
+    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+        Box::new(CallbackMessage { request, body: BytesMut::new(), function: Rc::clone(&self.function) })
+    }
+}
+
+struct CallbackMessage<F> {
+    request: HttpServerRequest,
+    body: BytesMut,
+    function: Rc<F>,
+}
+
+impl<F: Fn(HttpServerRequest)> HttpMessageDelegate for CallbackMessage<F> {
+    fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
+        self.body.extend_from_slice(&chunk);
+        None
+    }
+
+    fn finish(self: Box<Self>) -> Pending<'static> {
+        let Self { mut request, body, function } = *self;
+        request.set_body(body.freeze());
+        function(request);
+        None
+    }
+}

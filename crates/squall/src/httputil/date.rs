@@ -1,0 +1,58 @@
+//! HTTP dates (RFC 9110 §5.6.7).
+
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time as in `Sun, 27 Jan 2013 18:43:20 GMT`.
+///
+/// Times before 1970 are shown as the first second of 1970, those after 9999 as its last.
+pub fn format_timestamp(time: SystemTime) -> String {
+    const LAST: Duration = Duration::from_secs(253_402_300_799);
+    httpdate::fmt_http_date(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST))
+}
+
+thread_local! {
+    static NOW: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// Calls `f` with the current second and its date, which is formatted once a second.
+pub(crate) fn with_now<R>(f: impl FnOnce(u64, &str) -> R) -> R {
+    let second = unix_seconds();
+    NOW.with_borrow_mut(|(at, text)| {
+        if *at != second {
+            *at = second;
+            *text = format_timestamp(UNIX_EPOCH + Duration::from_secs(second));
+        }
+        f(second, text)
+    })
+}
+
+/// Seconds since 1970; zero if the clock is before that.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_as_tornado_does() {
+        let time = UNIX_EPOCH + Duration::from_secs(1_359_312_200);
+        assert_eq!(format_timestamp(time), "Sun, 27 Jan 2013 18:43:20 GMT");
+        assert_eq!(format_timestamp(UNIX_EPOCH - Duration::from_secs(5)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(
+            format_timestamp(UNIX_EPOCH + Duration::from_secs(1 << 60)),
+            "Fri, 31 Dec 9999 23:59:59 GMT"
+        );
+    }
+
+    #[test]
+    fn the_cached_date_is_the_current_one() {
+        let before = unix_seconds();
+        with_now(|second, text| {
+            assert!(second >= before);
+            assert_eq!(text, format_timestamp(UNIX_EPOCH + Duration::from_secs(second)));
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! The border between connections and applications, neutral to the protocol version.
+//!
+//! A connection calls up through [`HttpServerConnectionDelegate`] and [`HttpMessageDelegate`]; the application
+//! answers down through the [`HttpConnection`] that came with the request. HTTP/1 implements [`HttpTransport`] once
+//! per connection, HTTP/2 will too: an exchange is told apart by its [`StreamId`].
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::headers::HttpHeaders;
+use super::request::{HttpServerRequest, ResponseStartLine};
+use crate::http1connection::HttpOutputError;
+use crate::iostream::{IoStream, StreamClosedError};
+
+/// Work that the connection drives before it goes on; `None` when there is nothing to wait for.
+pub type Pending<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
+
+/// What a server connection hands its requests to (Tornado's `HTTPServerConnectionDelegate`).
+///
+/// Tornado makes the delegate of a message before its head is known and hands the head over later; here it is
+/// made from the request, so that no delegate exists without one.
+#[doc(alias = "HTTPServerConnectionDelegate")]
+pub trait HttpServerConnectionDelegate {
+    /// A request's head has arrived.
+    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate>;
+
+    /// The connection is closed.
+    fn on_close(&self) {}
+}
+
+impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
+    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+        (**self).start_request(request)
+    }
+
+    fn on_close(&self) {
+        (**self).on_close();
+    }
+}
+
+/// What receives the rest of one message (Tornado's `HTTPMessageDelegate`).
+#[doc(alias = "HTTPMessageDelegate")]
+pub trait HttpMessageDelegate {
+    /// Called once before the body is read, which waits for the result: here limits may still be changed.
+    fn headers_received(&mut self) -> Pending<'_> {
+        None
+    }
+
+    /// A piece of the body; the next is not read until the result is done.
+    fn data_received(&mut self, chunk: Bytes) -> Pending<'_>;
+
+    /// The message is complete. The connection drives the result, usually the handler, until it is done; it is not
+    /// dropped when the client leaves.
+    fn finish(self: Box<Self>) -> Pending<'static>;
+
+    /// The client left before the message was complete; neither `data_received` nor `finish` follows.
+    fn on_connection_close(self: Box<Self>) {}
+}
+
+/// Names one exchange of a connection: a count in HTTP/1, the stream in HTTP/2.
+pub type StreamId = u64;
+
+/// What a protocol implements to carry responses. Applications use [`HttpConnection`].
+pub trait HttpTransport {
+    /// See [`HttpConnection::write_headers`].
+    ///
+    /// # Errors
+    /// As there.
+    fn write_headers(
+        &self,
+        id: StreamId,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+        body: &[u8],
+    ) -> Result<(), HttpOutputError>;
+
+    /// See [`HttpConnection::write`].
+    ///
+    /// # Errors
+    /// As there.
+    fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError>;
+
+    /// See [`HttpConnection::write_raw`].
+    ///
+    /// # Errors
+    /// As there.
+    fn write_raw(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError>;
+
+    /// See [`HttpConnection::finish`].
+    ///
+    /// # Errors
+    /// As there.
+    fn finish(&self, id: StreamId) -> Result<(), HttpOutputError>;
+
+    /// See [`HttpConnection::abort`].
+    fn abort(&self, id: StreamId);
+
+    /// See [`HttpConnection::flush`].
+    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamClosedError>>;
+
+    /// See [`HttpConnection::closed`].
+    fn poll_closed(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// See [`HttpConnection::set_max_body_size`].
+    fn set_max_body_size(&self, id: StreamId, bytes: u64);
+
+    /// See [`HttpConnection::set_body_timeout`].
+    fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>);
+
+    /// See [`HttpConnection::detach`].
+    ///
+    /// # Errors
+    /// As there.
+    fn detach(&self, id: StreamId) -> io::Result<IoStream>;
+}
+
+/// The way back to the client for one request (Tornado's `HTTPConnection`).
+///
+/// Writes are buffered and go out when the handler waits or ends; [`flush`](Self::flush) sends them now and waits
+/// until they are handed to the kernel. A handle that outlives its exchange gets [`HttpOutputError::Closed`].
+#[doc(alias = "HTTPConnection")]
+#[derive(Clone)]
+pub struct HttpConnection {
+    transport: Rc<dyn HttpTransport>,
+    id: StreamId,
+}
+
+impl HttpConnection {
+    /// The exchange `id` of `transport`.
+    pub fn new(transport: Rc<dyn HttpTransport>, id: StreamId) -> Self {
+        Self { transport, id }
+    }
+
+    /// Writes the head of the response and perhaps the first piece of its body.
+    ///
+    /// The framing is added: without a Content-Length an HTTP/1.1 response is chunked.
+    ///
+    /// # Errors
+    /// [`HttpOutputError`]; the connection is then cut unless it is `Closed` or `OutOfOrder`.
+    pub fn write_headers(
+        &self,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+        body: &[u8],
+    ) -> Result<(), HttpOutputError> {
+        self.transport.write_headers(self.id, start, headers, body)
+    }
+
+    /// Writes a piece of the body.
+    ///
+    /// # Errors
+    /// As [`write_headers`](Self::write_headers).
+    pub fn write(&self, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.transport.write(self.id, data)
+    }
+
+    /// Writes bytes as they are, instead of [`write_headers`](Self::write_headers) and [`write`](Self::write).
+    ///
+    /// # Errors
+    /// [`HttpOutputError::OutOfOrder`] when a framed response was begun.
+    pub fn write_raw(&self, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.transport.write_raw(self.id, data)
+    }
+
+    /// Ends the response.
+    ///
+    /// # Errors
+    /// [`HttpOutputError::TooLittleData`] when bytes are missing; the connection is then cut.
+    pub fn finish(&self) -> Result<(), HttpOutputError> {
+        self.transport.finish(self.id)
+    }
+
+    /// Cuts the connection, so that a response that has been begun does not look complete.
+    pub fn abort(&self) {
+        self.transport.abort(self.id);
+    }
+
+    /// Sends what has been written and waits until the kernel has it: flow control for long responses.
+    ///
+    /// Cancel safe: dropping the future loses no bytes.
+    ///
+    /// # Errors
+    /// [`StreamClosedError`] when the client has left.
+    pub async fn flush(&self) -> Result<(), StreamClosedError> {
+        poll_fn(|cx| self.transport.poll_flush(self.id, cx)).await
+    }
+
+    /// Resolves when the client has left, or this exchange is over. Cancel safe.
+    pub async fn closed(&self) {
+        poll_fn(|cx| self.transport.poll_closed(self.id, cx)).await;
+    }
+
+    /// Changes the limit on this request's body; only before the body is read.
+    pub fn set_max_body_size(&self, bytes: u64) {
+        self.transport.set_max_body_size(self.id, bytes);
+    }
+
+    /// Changes how long this request's body may take from now on; `None` for as long as it likes.
+    pub fn set_body_timeout(&self, timeout: Option<Duration>) {
+        self.transport.set_body_timeout(self.id, timeout);
+    }
+
+    /// Takes the stream out of HTTP: for WebSocket, CONNECT, and protocols of one's own. What was written before is
+    /// sent first; bytes that the client sent early can be read from the stream.
+    ///
+    /// # Errors
+    /// When the exchange is over, or the protocol has no stream of its own to give (HTTP/2).
+    pub fn detach(&self) -> io::Result<IoStream> {
+        self.transport.detach(self.id)
+    }
+}
+
+impl fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConnection").field("id", &self.id).finish_non_exhaustive()
+    }
+}

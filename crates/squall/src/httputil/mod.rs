@@ -1,0 +1,18 @@
+//! HTTP messages apart from any protocol version: headers, requests, arguments, dates, and the two traits through
+//! which a connection calls the application (Tornado's `tornado.httputil`).
+
+mod arguments;
+pub(crate) mod date;
+mod delegate;
+mod headers;
+mod request;
+mod status;
+
+pub use arguments::{Arguments, parse_qs};
+pub use date::format_timestamp;
+pub use delegate::{
+    HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, StreamId,
+};
+pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
+pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
+pub use status::reason_phrase;

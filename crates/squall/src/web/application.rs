@@ -1,0 +1,308 @@
+//! Applications: routes, hosts and what all requests share.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::rc::Rc;
+
+use regex::Regex;
+
+use super::context::Context;
+use super::error::{BuildError, Error, HttpError, Result};
+use super::execute::{ErrorTarget, Matched, Target};
+use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
+use super::site::{ErasedSite, Site};
+use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
+use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest};
+use crate::log;
+use crate::routing::{PathArgs, PathPattern};
+
+/// A web application: its routes and settings (Tornado's `Application`).
+///
+/// What is wrong with it, such as a pattern that does not compile, is reported when it starts to serve, naming the
+/// line of each mistake. An application may hold `Rc`s; it belongs to the loop that it is made on.
+pub struct Application {
+    hosts: Vec<(String, Vec<UrlSpec>)>,
+    routes: Vec<UrlSpec>,
+    settings: Settings,
+}
+
+type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
+
+#[derive(Default)]
+struct Settings {
+    default_host: Option<String>,
+    login_url: Option<String>,
+    site: Option<Rc<dyn ErasedSite>>,
+    map_error: Vec<MapError>,
+    log_function: Option<Box<dyn Fn(&Context)>>,
+}
+
+impl Application {
+    /// An application with these routes, tried in order; what none of them takes is answered with 404.
+    pub fn new(routes: impl IntoIterator<Item = UrlSpec>) -> Self {
+        Self { hosts: Vec::new(), routes: routes.into_iter().collect(), settings: Settings::default() }
+    }
+
+    /// Adds routes for the hosts that a regex matches, compared with the lower-case host name without port.
+    ///
+    /// Groups are tried in the order they were added, and all before the routes given to [`new`](Self::new). When no
+    /// route of a group takes the request the next group is tried.
+    #[must_use]
+    pub fn add_handlers(
+        mut self,
+        host_pattern: impl Into<String>,
+        routes: impl IntoIterator<Item = UrlSpec>,
+    ) -> Self {
+        self.hosts.push((host_pattern.into(), routes.into_iter().collect()));
+        self
+    }
+
+    /// The host whose routes serve requests that no host pattern and no other route takes. Not for requests that
+    /// came through a proxy (`X-Real-Ip`), whose Host is right. Default: none.
+    #[must_use]
+    pub fn default_host(mut self, host: impl Into<String>) -> Self {
+        self.settings.default_host = Some(host.into());
+        self
+    }
+
+    /// What all handlers share. Default: no user, Tornado's error page.
+    #[must_use]
+    pub fn site(mut self, site: impl Site) -> Self {
+        self.settings.site = Some(Rc::new(site));
+        self
+    }
+
+    /// Where [`Context::require_user`] sends those without a user. Default: none.
+    #[must_use]
+    pub fn login_url(mut self, url: impl Into<String>) -> Self {
+        self.settings.login_url = Some(url.into());
+        self
+    }
+
+    /// Gives errors of type `E` that handlers return with `?` their answer; `None` leaves them a 500. Several may be
+    /// set, also for one type: the first that answers wins.
+    #[must_use]
+    pub fn map_error<E: StdError + 'static>(mut self, map: impl Fn(&E) -> Option<HttpError> + 'static) -> Self {
+        self.settings.map_error.push(Box::new(move |error| map(error.downcast_ref()?)));
+        self
+    }
+
+    /// Called after each request instead of writing the line of the access log.
+    #[must_use]
+    pub fn log_function(mut self, log: impl Fn(&Context) + 'static) -> Self {
+        self.settings.log_function = Some(Box::new(log));
+        self
+    }
+
+    /// Every route, in the order in which they are tried.
+    ///
+    /// # Errors
+    /// What is wrong with the application.
+    pub fn route_table(self) -> Result<Vec<RouteInfo>, BuildError> {
+        let core = self.build()?;
+        let mut table = Vec::new();
+        for group in &core.hosts {
+            group.routes.for_each(&mut |route| table.push(route.info(&group.pattern)));
+        }
+        core.routes.for_each(&mut |route| table.push(route.info(".*")));
+        Ok(table)
+    }
+
+    /// Serves the application on a port of all interfaces, on the current loop.
+    ///
+    /// Use [`HttpServer`] for options, several processes, or a server that can be stopped.
+    ///
+    /// # Errors
+    /// When the port cannot be had, or something is wrong with the application.
+    pub fn listen(self, port: u16) -> Result<HttpServer, ServerError> {
+        let server = HttpServer::for_delegate(self.into_delegate()?);
+        server.listen(port)?;
+        Ok(server)
+    }
+
+    pub(crate) fn build(self) -> Result<Rc<Core>, BuildError> {
+        let mut problems = Vec::new();
+        let hosts: Vec<HostGroup> = self
+            .hosts
+            .into_iter()
+            .filter_map(|(pattern, specs)| HostGroup::build(pattern, specs, &mut problems))
+            .collect();
+        let routes = Routes::build(self.routes, &mut problems);
+        let mut names: HashMap<String, PathPattern> = HashMap::new();
+        let mut add_name = |route: &Route| {
+            let Some(name) = route.name() else { return };
+            if names.insert(name.to_owned(), route.pattern().clone()).is_some() {
+                let at = route.location();
+                problems.push(format!("{}:{}: a second route named {name:?}", at.file(), at.line()));
+            }
+        };
+        hosts.iter().for_each(|group| group.routes.for_each(&mut add_name));
+        routes.for_each(&mut add_name);
+        if !problems.is_empty() {
+            return Err(BuildError::new(problems));
+        }
+        let not_found: Rc<dyn Target> = Rc::new(ErrorTarget(404));
+        let unmatched = Rc::new(Route::unmatched(Rc::clone(&not_found)));
+        Ok(Rc::new(Core { hosts, routes, names, not_found, unmatched, settings: self.settings }))
+    }
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Application").field("hosts", &self.hosts).field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+impl IntoDelegate for Application {
+    fn into_delegate(self) -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError> {
+        Ok(Rc::new(Service(self.build()?)))
+    }
+}
+
+impl From<BuildError> for ServerError {
+    fn from(error: BuildError) -> Self {
+        Self::Application(Box::new(error))
+    }
+}
+
+/// An application at work.
+pub(crate) struct Core {
+    hosts: Vec<HostGroup>,
+    routes: Routes,
+    names: HashMap<String, PathPattern>,
+    not_found: Rc<dyn Target>,
+    unmatched: Rc<Route>,
+    settings: Settings,
+}
+
+/// The routes of some hosts.
+struct HostGroup {
+    pattern: String,
+    regex: Regex,
+    routes: Routes,
+}
+
+impl HostGroup {
+    fn build(pattern: String, specs: Vec<UrlSpec>, problems: &mut Vec<String>) -> Option<Self> {
+        let routes = Routes::build(specs, problems);
+        match Regex::new(&format!("^(?:{pattern})$")) {
+            Ok(regex) => Some(Self { pattern, regex, routes }),
+            Err(error) => {
+                problems.push(format!("host pattern {pattern:?}: {error}"));
+                None
+            }
+        }
+    }
+}
+
+impl Core {
+    fn find(&self, request: &HttpServerRequest) -> Option<Found> {
+        if self.hosts.is_empty() {
+            return self.routes.find(request);
+        }
+        let host = request.host_name();
+        let groups = self.hosts.iter().filter(|group| group.regex.is_match(&host));
+        if let Some(found) = groups.map(|group| &group.routes).find_map(|routes| routes.find(request)) {
+            return Some(found);
+        }
+        if let Some(found) = self.routes.find(request) {
+            return Some(found);
+        }
+        let default = self.settings.default_host.as_ref()?;
+        if request.headers().contains("X-Real-Ip") {
+            return None;
+        }
+        let groups = self.hosts.iter().filter(|group| group.regex.is_match(default));
+        groups.map(|group| &group.routes).find_map(|routes| routes.find(request))
+    }
+
+    pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
+        self.settings.site.as_ref()
+    }
+
+    pub(super) fn login_url(&self) -> Option<&str> {
+        self.settings.login_url.as_deref()
+    }
+
+    pub(super) fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {
+        let pattern = self.names.get(name).ok_or_else(|| {
+            HttpError::new(500).with_log_message(format!("{name} not found in named urls"))
+        })?;
+        Ok(pattern.reverse(arguments)?)
+    }
+
+    pub(super) fn map_error(&self, error: Error) -> Error {
+        let Some(foreign) = error.foreign() else { return error };
+        match self.settings.map_error.iter().find_map(|map| map(foreign)) {
+            Some(mapped) => mapped.into(),
+            None => error,
+        }
+    }
+
+    /// One line per request, as in Tornado: `200 GET /x (127.0.0.1) 0.55ms`.
+    pub(super) fn log_request(&self, ctx: &Context) {
+        if let Some(log) = &self.settings.log_function {
+            return log(ctx);
+        }
+        let status = ctx.status();
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: log::ACCESS,
+                    "{status} {} {:.2}ms",
+                    Summary(ctx.request()),
+                    ctx.request().request_time().as_secs_f64() * 1000.0
+                )
+            };
+        }
+        match status {
+            0..400 => line!(info),
+            400..500 => line!(warn),
+            _ => line!(error),
+        }
+    }
+
+    /// What a handler's error leaves in the log: HTTP errors with a message a warning, everything else an error.
+    pub(super) fn log_exception(&self, ctx: &Context, error: &Error) {
+        let summary = Summary(ctx.request());
+        match error.as_http() {
+            Some(http) if http.status() < 500 => {
+                if http.log_message().is_some() || http.source().is_some() {
+                    tracing::warn!(target: log::GENERAL, "{} {summary}: {error}", http.status());
+                }
+            }
+            _ => match error.location() {
+                Some(at) => tracing::error!(
+                    target: log::APPLICATION,
+                    "Uncaught exception {summary}: {error} (at {}:{})", at.file(), at.line()
+                ),
+                None => tracing::error!(target: log::APPLICATION, "Uncaught exception {summary}: {error}"),
+            },
+        }
+    }
+}
+
+/// `GET /x (127.0.0.1)`
+struct Summary<'a>(&'a HttpServerRequest);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.0.method(), self.0.uri(), self.0.remote_ip())
+    }
+}
+
+/// The border to the connection.
+struct Service(Rc<Core>);
+
+impl HttpServerConnectionDelegate for Service {
+    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+        let core = Rc::clone(&self.0);
+        let (route, target, args) = match core.find(&request) {
+            Some(Found::Handler(route, target, args)) => (route, target, args),
+            Some(Found::Delegate(delegate)) => return delegate.start_request(request),
+            None => (Rc::clone(&core.unmatched), Rc::clone(&core.not_found), PathArgs::default()),
+        };
+        Matched { core, route, request, args }.into_delegate(&target)
+    }
+}

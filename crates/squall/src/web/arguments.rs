@@ -1,0 +1,198 @@
+//! Arguments of the query and the form, and typed views of query, form and JSON body.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::context::Context;
+use super::error::{Error, HttpError, Result};
+use crate::httputil::{Arguments, clean_argument};
+
+/// Query and form arguments as text: decoded once, when first asked for.
+#[derive(Default)]
+pub(super) struct TextArguments {
+    list: Vec<TextArgument>,
+}
+
+struct TextArgument {
+    name: String,
+    /// `None` when it is not UTF-8.
+    value: Option<String>,
+    from_body: bool,
+}
+
+impl TextArguments {
+    /// Query first, then the form, so that the last value of a name is the form's (Tornado's order).
+    fn collect(query: &Arguments, body: &Arguments) -> Self {
+        let query = query.iter().map(|pair| (pair, false));
+        let body = body.iter().map(|pair| (pair, true));
+        let list = query.chain(body).map(|((name, value), from_body)| TextArgument {
+            name: name.to_owned(),
+            value: String::from_utf8(value.to_vec()).ok().map(clean_argument),
+            from_body,
+        });
+        Self { list: list.collect() }
+    }
+}
+
+/// Which arguments are looked through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Both,
+    Query,
+    Body,
+}
+
+impl Context {
+    /// The last value of an argument, from the form before the query, without surrounding white space.
+    ///
+    /// Control characters but tab and line ends are replaced by spaces (as in Tornado, so with all of these methods).
+    ///
+    /// # Errors
+    /// 400 when it is missing or not UTF-8.
+    #[doc(alias = "get_argument")]
+    pub fn argument(&self, name: &str) -> Result<&str> {
+        self.last(name, Source::Both)?.ok_or_else(|| missing(name))
+    }
+
+    /// As [`argument`](Self::argument), with a value for when it is missing.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn argument_or<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str> {
+        Ok(self.last(name, Source::Both)?.unwrap_or(default))
+    }
+
+    /// As [`argument`](Self::argument), `None` when it is missing.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn argument_opt(&self, name: &str) -> Result<Option<&str>> {
+        self.last(name, Source::Both)
+    }
+
+    /// Every value of an argument, those of the query first, without surrounding white space.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    #[doc(alias = "get_arguments")]
+    pub fn arguments(&self, name: &str) -> Result<Vec<&str>> {
+        self.all(name, Source::Both).map(trim_all)
+    }
+
+    /// Every value of an argument with its white space.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    pub fn untrimmed_arguments(&self, name: &str) -> Result<Vec<&str>> {
+        self.all(name, Source::Both)
+    }
+
+    /// As [`argument`](Self::argument), from the query only.
+    ///
+    /// # Errors
+    /// 400 when it is missing or not UTF-8.
+    #[doc(alias = "get_query_argument")]
+    pub fn query_argument(&self, name: &str) -> Result<&str> {
+        self.last(name, Source::Query)?.ok_or_else(|| missing(name))
+    }
+
+    /// As [`arguments`](Self::arguments), from the query only.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    #[doc(alias = "get_query_arguments")]
+    pub fn query_arguments(&self, name: &str) -> Result<Vec<&str>> {
+        self.all(name, Source::Query).map(trim_all)
+    }
+
+    /// As [`argument`](Self::argument), from the form only.
+    ///
+    /// # Errors
+    /// 400 when it is missing or not UTF-8.
+    #[doc(alias = "get_body_argument")]
+    pub fn body_argument(&self, name: &str) -> Result<&str> {
+        self.last(name, Source::Body)?.ok_or_else(|| missing(name))
+    }
+
+    /// As [`arguments`](Self::arguments), from the form only.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    #[doc(alias = "get_body_arguments")]
+    pub fn body_arguments(&self, name: &str) -> Result<Vec<&str>> {
+        self.all(name, Source::Body).map(trim_all)
+    }
+
+    /// The body as JSON; the value may borrow from it. The Content-Type is not looked at.
+    ///
+    /// # Errors
+    /// 400 when it does not parse; the reason in the log says where.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_slice(self.request().body()).map_err(|error| unreadable("JSON body", error))
+    }
+
+    /// The query as a value.
+    ///
+    /// # Errors
+    /// 400 when it does not fit.
+    pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_urlencoded::from_str(self.request().query()).map_err(|error| unreadable("query", error))
+    }
+
+    /// The form in the body (`application/x-www-form-urlencoded`) as a value. The Content-Type is not looked at.
+    ///
+    /// # Errors
+    /// 400 when it does not fit.
+    pub fn form<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_urlencoded::from_bytes(self.request().body()).map_err(|error| unreadable("form", error))
+    }
+
+    fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {
+        let arguments = self.text_arguments()?;
+        let found = arguments.list.iter().rev().find(|a| a.name == name && a.is_from(source));
+        found.map(|a| a.text().map(str::trim)).transpose()
+    }
+
+    fn all(&self, name: &str, source: Source) -> Result<Vec<&str>> {
+        let arguments = self.text_arguments()?;
+        arguments.list.iter().filter(|a| a.name == name && a.is_from(source)).map(TextArgument::text).collect()
+    }
+
+    fn text_arguments(&self) -> Result<&TextArguments> {
+        if let Some(arguments) = self.arguments.get() {
+            return Ok(arguments);
+        }
+        let request = self.request();
+        let too_many = || HttpError::new(400).with_log_message("Too many arguments");
+        let query = request.query_arguments().ok_or_else(too_many)?;
+        let body = request.body_arguments().ok_or_else(too_many)?;
+        Ok(self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body))))
+    }
+}
+
+impl TextArgument {
+    fn is_from(&self, source: Source) -> bool {
+        match source {
+            Source::Both => true,
+            Source::Query => !self.from_body,
+            Source::Body => self.from_body,
+        }
+    }
+
+    fn text(&self) -> Result<&str> {
+        let invalid = || HttpError::new(400).with_log_message(format!("Invalid unicode in {}", self.name));
+        Ok(self.value.as_deref().ok_or_else(invalid)?)
+    }
+}
+
+fn trim_all(values: Vec<&str>) -> Vec<&str> {
+    values.into_iter().map(str::trim).collect()
+}
+
+fn missing(name: &str) -> Error {
+    HttpError::new(400).with_log_message(format!("Missing argument {name}")).into()
+}
+
+fn unreadable(what: &str, error: impl std::error::Error + 'static) -> Error {
+    HttpError::new(400).with_log_message(format!("Invalid {what}: {error}")).with_source(error).into()
+}

@@ -1,0 +1,547 @@
+//! One request and its response, as a handler sees them.
+
+use std::any::{Any, type_name};
+use std::cell::{OnceCell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use http::Method;
+
+use super::application::Core;
+use super::arguments::TextArguments;
+use super::error::{Error, HttpError, Result};
+use super::execute::BodyChannel;
+use super::response::{Phase, Response};
+use super::route::Route;
+use crate::escape;
+use crate::httputil::{HeaderValue, HttpServerRequest, InvalidHeader, ResponseStartLine};
+use crate::iostream::IoStream;
+use crate::log;
+use crate::routing::PathValues;
+
+/// One request and the response to it: what is `self` in a Tornado handler.
+///
+/// The request half does not change, the response half sits in cells, so that
+/// `let name = ctx.argument("name")?; ctx.set_header("X-Name", name)?;` borrows as one would expect. Writing collects the
+/// response; it is sent when the handler returns, with an entity tag and a Content-Length, or piece by piece with
+/// [`flush`](Self::flush). Only what truly waits is `async`.
+pub struct Context {
+    core: Rc<Core>,
+    route: Rc<Route>,
+    request: HttpServerRequest,
+    path_args: PathValues,
+    response: RefCell<Response>,
+    pub(super) arguments: OnceCell<Box<TextArguments>>,
+    user: OnceCell<Option<Rc<dyn Any>>>,
+    /// For handlers that stream the body.
+    pub(super) body: Option<Rc<BodyChannel>>,
+}
+
+impl Context {
+    pub(super) fn new(
+        core: Rc<Core>,
+        route: Rc<Route>,
+        request: HttpServerRequest,
+        path_args: PathValues,
+        body: Option<Rc<BodyChannel>>,
+    ) -> Self {
+        let response = RefCell::new(Response::new());
+        let (arguments, user) = (OnceCell::new(), OnceCell::new());
+        let ctx = Self { core, route, request, path_args, response, arguments, user, body };
+        ctx.set_default_headers();
+        ctx
+    }
+
+    // --- The request ---
+
+    /// The request.
+    #[inline]
+    pub fn request(&self) -> &HttpServerRequest {
+        &self.request
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> &Method {
+        self.request.method()
+    }
+
+    /// A path argument by the name of its group, or of the handler's parameter at its place.
+    ///
+    /// # Errors
+    /// 404 when it does not parse, as if the pattern had not matched, or its group took no part in the match.
+    pub fn path_arg<T: FromStr>(&self, name: &str) -> Result<T> {
+        let value = self.path_arg_str(name)?;
+        value.parse().map_err(|_| not_found(format!("path argument {name} does not parse")))
+    }
+
+    /// As [`path_arg`](Self::path_arg), `None` when the group took no part in the match.
+    ///
+    /// # Errors
+    /// 404 when it does not parse.
+    pub fn path_arg_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        let Some(value) = self.path_arg_opt_str(name)? else { return Ok(None) };
+        match value.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => Err(not_found(format!("path argument {name} does not parse"))),
+        }
+    }
+
+    /// A path argument as text, percent-decoded.
+    ///
+    /// # Errors
+    /// 404 when its group took no part in the match.
+    pub fn path_arg_str(&self, name: &str) -> Result<&str> {
+        self.path_arg_opt_str(name)?.ok_or_else(|| not_found(format!("path argument {name} is missing")))
+    }
+
+    /// As [`path_arg_str`](Self::path_arg_str), `None` when the group took no part in the match.
+    ///
+    /// # Errors
+    /// 500 when the route has no argument of that name.
+    pub fn path_arg_opt_str(&self, name: &str) -> Result<Option<&str>> {
+        let index = self.route.arg_index(name).ok_or_else(|| {
+            HttpError::new(500).with_log_message(format!("This route has no path argument {name}"))
+        })?;
+        Ok(self.path_args.get(index))
+    }
+
+    /// All path arguments in order, percent-decoded.
+    pub fn path_args(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
+        self.path_args.iter()
+    }
+
+    /// The names of the path arguments, `None` for groups without one.
+    pub fn path_arg_names(&self) -> impl Iterator<Item = Option<&str>> {
+        self.route.arg_names()
+    }
+
+    /// Resolves when the client has left. A handler goes on until it returns; race what may take long against this.
+    ///
+    /// Cancel safe. Never resolves by itself while the client waits.
+    #[doc(alias = "on_connection_close")]
+    pub async fn closed(&self) {
+        self.request.connection().closed().await;
+    }
+
+    // --- The user ---
+
+    /// The user as [`Site::current_user`](super::Site::current_user) tells, asked once per request.
+    ///
+    /// # Errors
+    /// What `current_user` returns; 500 when `U` is not the site's type.
+    #[doc(alias = "current_user")]
+    pub async fn user<U: 'static>(&self) -> Result<Option<Rc<U>>> {
+        if self.user.get().is_none() {
+            let user = match self.core.site() {
+                Some(site) => site.current_user(self).await?,
+                None => None,
+            };
+            let _ = self.user.set(user);
+        }
+        let Some(Some(user)) = self.user.get() else { return Ok(None) };
+        match Rc::clone(user).downcast::<U>() {
+            Ok(user) => Ok(Some(user)),
+            Err(_) => Err(misuse(format!("The site's User is not {}", type_name::<U>()))),
+        }
+    }
+
+    /// The user; without one the answer is a redirect to the login page for `GET` and `HEAD`, else 403 (Tornado's
+    /// `@authenticated`).
+    ///
+    /// The login page is [`Application::login_url`](super::Application::login_url) with the URL of this request as
+    /// `next`; a login URL that has a query already is used as it is.
+    ///
+    /// # Errors
+    /// The redirect or the 403, to be passed on with `?`.
+    #[doc(alias = "authenticated")]
+    pub async fn require_user<U: 'static>(&self) -> Result<Rc<U>> {
+        if let Some(user) = self.user().await? {
+            return Ok(user);
+        }
+        if !matches!(*self.method(), Method::GET | Method::HEAD) {
+            return Err(HttpError::new(403).into());
+        }
+        let Some(login) = self.core.login_url() else {
+            return Err(misuse("You must define login_url in your application to use require_user".to_owned()));
+        };
+        if login.contains('?') {
+            self.redirect(login)?;
+        } else {
+            let absolute = login.starts_with("http:") || login.starts_with("https:");
+            let next = if absolute { self.request.full_url() } else { self.request.uri().to_owned() };
+            self.redirect(&format!("{login}?next={}", escape::url_escape(&next)))?;
+        }
+        Err(Error::finish())
+    }
+
+    // --- The response ---
+
+    /// Sets the status, with its usual reason.
+    ///
+    /// # Panics
+    /// When `status` is not from 200 to 999; interim responses are sent by the server.
+    pub fn set_status(&self, status: u16) {
+        assert!((200..=999).contains(&status), "{status} is no status of a response");
+        self.response.borrow_mut().set_status(status, None);
+    }
+
+    /// Sets the status and a reason of its own. A reason that could not stand in a status line becomes `Unknown`.
+    ///
+    /// # Panics
+    /// As [`set_status`](Self::set_status).
+    pub fn set_status_reason(&self, status: u16, reason: &str) {
+        assert!((200..=999).contains(&status), "{status} is no status of a response");
+        self.response.borrow_mut().set_status(status, Some(reason));
+    }
+
+    /// The status so far.
+    #[doc(alias = "get_status")]
+    pub fn status(&self) -> u16 {
+        self.response.borrow().status
+    }
+
+    /// The reason phrase so far.
+    pub fn reason(&self) -> String {
+        self.response.borrow().reason().to_owned()
+    }
+
+    /// Sets a response header, instead of any of that name.
+    ///
+    /// # Errors
+    /// When name or value must not be sent: control characters, CR and LF above all.
+    pub fn set_header(&self, name: &str, value: impl HeaderValue) -> Result<(), InvalidHeader> {
+        self.response.borrow_mut().headers.set(name, value)
+    }
+
+    /// Adds a response header beside those of that name.
+    ///
+    /// # Errors
+    /// As [`set_header`](Self::set_header).
+    pub fn add_header(&self, name: &str, value: impl HeaderValue) -> Result<(), InvalidHeader> {
+        self.response.borrow_mut().headers.add(name, value)
+    }
+
+    /// Removes a response header; one that is not there is fine.
+    pub fn clear_header(&self, name: &str) {
+        self.response.borrow_mut().headers.remove(name);
+    }
+
+    /// A response header as set so far.
+    pub fn response_header(&self, name: &str) -> Option<String> {
+        self.response.borrow().headers.get(name).map(str::to_owned)
+    }
+
+    /// Drops what was set and written, back to 200 and the default headers.
+    pub fn clear(&self) {
+        self.response.borrow_mut().clear();
+        self.set_default_headers();
+    }
+
+    /// Appends text or bytes to the response.
+    ///
+    /// # Panics
+    /// After the response is finished: Tornado's "Cannot write() after finish()".
+    pub fn write(&self, chunk: impl AsRef<[u8]>) {
+        let mut response = self.response.borrow_mut();
+        assert!(response.phase != Phase::Finished, "Cannot write() after finish()");
+        response.body.extend_from_slice(chunk.as_ref());
+    }
+
+    /// Appends a value as JSON and sets the Content-Type to `application/json; charset=UTF-8`.
+    ///
+    /// `</` is written `<\/`. (Tornado refuses lists here, for fear of browsers of 2008; this does not.)
+    ///
+    /// # Errors
+    /// 500 when the value cannot be JSON.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    pub fn write_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> Result {
+        let json = escape::json_encode(value)?;
+        self.set_header("Content-Type", "application/json; charset=UTF-8")?;
+        self.write(json);
+        Ok(())
+    }
+
+    /// Sends what has been written so far and waits until the kernel has it. The first call sends the head.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// When the client has left, or more was written than the Content-Length that was set.
+    pub async fn flush(&self) -> Result {
+        self.send_part()?;
+        self.request.connection().flush().await?;
+        Ok(())
+    }
+
+    /// Ends the response and waits until the kernel has it. A handler that returns need not call it.
+    ///
+    /// # Errors
+    /// When the response is finished already, or does not fit its Content-Length or status.
+    pub async fn finish(&self) -> Result {
+        self.finish_now()?;
+        // A client that left is no error of a response that is complete.
+        let _ = self.request.connection().flush().await;
+        Ok(())
+    }
+
+    /// Writes this, then [`finish`](Self::finish)es.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    pub async fn finish_with(&self, chunk: impl AsRef<[u8]>) -> Result {
+        self.write(chunk);
+        self.finish().await
+    }
+
+    /// Whether the response is finished.
+    pub fn is_finished(&self) -> bool {
+        self.response.borrow().phase == Phase::Finished
+    }
+
+    /// Whether the head has been sent, so that status and headers can no longer change.
+    pub fn headers_sent(&self) -> bool {
+        self.response.borrow().phase != Phase::Buffering
+    }
+
+    /// Answers with a 302 to `url`, which may be relative, and finishes.
+    ///
+    /// # Errors
+    /// When the head was already sent, or `url` holds control characters.
+    pub fn redirect(&self, url: &str) -> Result {
+        self.redirect_with(url, 302)
+    }
+
+    /// As [`redirect`](Self::redirect), with a status of 300 to 399: 301 for a permanent one, 303 after a form.
+    ///
+    /// # Errors
+    /// As [`redirect`](Self::redirect), and for another status.
+    pub fn redirect_with(&self, url: &str, status: u16) -> Result {
+        if self.headers_sent() {
+            return Err(misuse("Cannot redirect after headers have been written".to_owned()));
+        }
+        if !(300..400).contains(&status) {
+            return Err(misuse(format!("{status} is no redirect")));
+        }
+        self.set_status(status);
+        self.set_header("Location", encode_non_ascii(url))?;
+        self.finish_now()
+    }
+
+    /// Answers with the site's error page of this status and finishes.
+    ///
+    /// Returning an [`HttpError`] does the same through the handler's own
+    /// [`write_error`](super::RequestHandler::write_error).
+    ///
+    /// # Errors
+    /// When the head was already sent.
+    pub async fn send_error(&self, status: u16) -> Result {
+        if self.headers_sent() {
+            return Err(misuse("Cannot send error response after headers written".to_owned()));
+        }
+        let error = HttpError::new(status).into();
+        self.start_error(&error);
+        self.write_site_error(&error).await?;
+        if self.is_finished() { Ok(()) } else { self.finish_now() }
+    }
+
+    /// Takes the connection out of HTTP, for protocols of one's own. Nothing more is sent by this context.
+    ///
+    /// # Errors
+    /// When the response is finished.
+    pub fn detach(&self) -> Result<IoStream> {
+        let stream = self.request.connection().detach()?;
+        self.response.borrow_mut().phase = Phase::Finished;
+        Ok(stream)
+    }
+
+    // --- The application ---
+
+    /// The path of a named route with these arguments, percent-encoded.
+    ///
+    /// # Errors
+    /// 500 for an unknown name, a wrong number of arguments, or a pattern that cannot be reversed.
+    pub fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {
+        self.core.reverse_url(name, arguments)
+    }
+
+    /// The default error page: status and reason in HTML, as in Tornado.
+    pub fn write_default_error(&self, error: &Error) {
+        let response = self.response.borrow();
+        let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
+        drop(response);
+        debug_assert!(error.status() >= 200);
+        self.write(format!(
+            "<html><title>{status}: {reason}</title><body>{status}: {reason}</body></html>"
+        ));
+    }
+
+    /// The site's error page, or the default one.
+    ///
+    /// # Errors
+    /// What [`Site::write_error`](super::Site::write_error) returns.
+    pub async fn write_site_error(&self, error: &Error) -> Result {
+        match self.core.site() {
+            Some(site) => site.write_error(self, error).await,
+            None => {
+                self.write_default_error(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// An entity tag for what has been written: a fast hash in quotes.
+    pub fn hash_of_body(&self) -> String {
+        let response = self.response.borrow();
+        let hash = rapidhash::v3::rapidhash_v3(&response.body);
+        format!("\"{hash:016x}\"")
+    }
+
+    /// The error for a method that this route does not answer: 405 with `Allow`.
+    pub(super) fn method_not_allowed(&self) -> Error {
+        HttpError::new(405).with_header("Allow", self.route.allow()).into()
+    }
+
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// Clears the response and gives it status and headers of the error.
+    pub(super) fn start_error(&self, error: &Error) {
+        self.clear();
+        let status = error.status();
+        let status = if (200..=999).contains(&status) { status } else { 500 };
+        let http = error.as_http();
+        self.response.borrow_mut().set_status(status, http.and_then(HttpError::own_reason));
+        for (name, value) in http.map(HttpError::headers).unwrap_or_default() {
+            if let Err(error) = self.set_header(name, value) {
+                tracing::error!(target: log::APPLICATION, "{error}");
+            }
+        }
+    }
+
+    pub(super) fn has_no_body(&self) -> bool {
+        self.response.borrow().has_no_body()
+    }
+
+    /// Cuts the connection: what was sent must not look complete.
+    pub(super) fn abort(&self) {
+        self.request.connection().abort();
+        self.response.borrow_mut().phase = Phase::Finished;
+    }
+
+    pub(super) fn finish_now(&self) -> Result {
+        let phase = self.response.borrow().phase;
+        if phase == Phase::Finished {
+            return Err(misuse("finish() called twice".to_owned()));
+        }
+        if phase == Phase::Buffering {
+            self.finish_head()?;
+        }
+        self.send_part()?;
+        self.response.borrow_mut().phase = Phase::Finished;
+        self.request.connection().finish()?;
+        Ok(())
+    }
+
+    /// The headers that need the whole body: entity tag, 304, Content-Length.
+    fn finish_head(&self) -> Result {
+        let is_get = matches!(*self.method(), Method::GET | Method::HEAD);
+        if is_get && self.status() == 200 {
+            self.tag_entity()?;
+        }
+        let mut response = self.response.borrow_mut();
+        let response = &mut *response;
+        if response.has_no_body() {
+            if !response.body.is_empty() {
+                return Err(misuse(format!("Cannot send body with {}", response.status)));
+            }
+            for name in ["Content-Encoding", "Content-Language", "Content-Type"] {
+                response.headers.remove(name);
+            }
+        } else if !response.headers.contains("Content-Length") {
+            response.headers.add("Content-Length", response.body.len())?;
+        }
+        Ok(())
+    }
+
+    fn tag_entity(&self) -> Result {
+        if !self.response.borrow().headers.contains("Etag")
+            && let Some(tag) = self.route.compute_etag(self)
+        {
+            self.response.borrow_mut().headers.add("Etag", tag)?;
+        }
+        let mut response = self.response.borrow_mut();
+        let response = &mut *response;
+        let Some(wanted) = self.request.headers().get("If-None-Match") else { return Ok(()) };
+        if response.headers.get("Etag").is_some_and(|tag| matches_tag(wanted, tag)) {
+            response.body.clear();
+            response.set_status(304, None);
+        }
+        Ok(())
+    }
+
+    /// Hands what has been written to the connection, the head first.
+    fn send_part(&self) -> Result {
+        let mut response = self.response.borrow_mut();
+        let response = &mut *response;
+        let connection = self.request.connection();
+        let sent = match response.phase {
+            Phase::Finished => return Err(misuse("Cannot flush() after finish()".to_owned())),
+            Phase::Streaming => connection.write(&response.body),
+            Phase::Buffering => {
+                response.phase = Phase::Streaming;
+                let reason = response.reason.as_deref();
+                let reason = reason.unwrap_or_else(|| crate::httputil::reason_phrase(response.status));
+                let start = ResponseStartLine { status: response.status, reason };
+                connection.write_headers(start, &response.headers, &response.body)
+            }
+        };
+        response.body.clear();
+        Ok(sent?)
+    }
+
+    fn set_default_headers(&self) {
+        if let Some(site) = self.core.site()
+            && let Err(error) = site.set_default_headers(self)
+        {
+            tracing::error!(target: log::APPLICATION, "set_default_headers: {error}");
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+/// Weak comparison with each tag of the list (RFC 9110 §13.1.2).
+fn matches_tag(wanted: &str, tag: &str) -> bool {
+    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
+    let tag = opaque(tag);
+    wanted.trim() == "*" || wanted.split(',').any(|candidate| opaque(candidate.trim()) == tag)
+}
+
+/// A header holds no characters beyond ISO-8859-1, a URL none beyond ASCII.
+fn encode_non_ascii(url: &str) -> String {
+    percent_encoding::utf8_percent_encode(url, &percent_encoding::AsciiSet::EMPTY).to_string()
+}
+
+fn not_found(message: String) -> Error {
+    HttpError::new(404).with_log_message(message).into()
+}
+
+/// The application's mistake.
+fn misuse(message: String) -> Error {
+    HttpError::new(500).with_log_message(message).into()
+}

@@ -1,0 +1,347 @@
+//! What a handler can return instead of a response.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::Location;
+
+use bytes::Bytes;
+
+use crate::httputil::reason_phrase;
+use crate::ioloop::panic_message;
+
+/// The result of a handler.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// Why a request was not answered as the handler meant to.
+///
+/// Like `anyhow::Error` it does not implement [`std::error::Error`], so that `?` takes any error: an [`HttpError`]
+/// keeps its status, [`Finish`] ends the request, anything else is a 500 whose log line names the file and line of
+/// the `?`. [`OrStatus`] gives other errors a status where they occur,
+/// [`Application::map_error`](super::Application::map_error) once for all.
+pub struct Error(Box<Repr>);
+
+enum Repr {
+    Http(HttpError),
+    Finish(Finish),
+    Panic(String),
+    Other { source: Box<dyn StdError>, at: &'static Location<'static> },
+}
+
+impl Error {
+    /// Ends the request with what has been written so far (Tornado's `raise Finish()`).
+    pub fn finish() -> Self {
+        Finish::default().into()
+    }
+
+    /// The status that this error answers with; 200 for [`finish`](Self::finish).
+    pub fn status(&self) -> u16 {
+        match &*self.0 {
+            Repr::Http(error) => error.status,
+            Repr::Finish(_) => 200,
+            Repr::Panic(_) | Repr::Other { .. } => 500,
+        }
+    }
+
+    /// The reason phrase that goes with the status.
+    pub fn reason(&self) -> &str {
+        match &*self.0 {
+            Repr::Http(error) => error.reason(),
+            _ => reason_phrase(self.status()),
+        }
+    }
+
+    /// The HTTP error that it is, if it is one.
+    pub fn as_http(&self) -> Option<&HttpError> {
+        match &*self.0 {
+            Repr::Http(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The foreign error that it was made from, if it is of type `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        match &*self.0 {
+            Repr::Other { source, .. } => source.downcast_ref(),
+            Repr::Http(error) => error.source.as_deref().and_then(|source| source.downcast_ref()),
+            _ => None,
+        }
+    }
+
+    /// Where a foreign error met its `?`.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        match &*self.0 {
+            Repr::Other { at, .. } => Some(at),
+            _ => None,
+        }
+    }
+
+    pub(super) fn panic(payload: &(dyn Any + Send)) -> Self {
+        Self(Box::new(Repr::Panic(panic_message(payload).to_owned())))
+    }
+
+    pub(super) fn as_finish(&self) -> Option<&Finish> {
+        match &*self.0 {
+            Repr::Finish(finish) => Some(finish),
+            _ => None,
+        }
+    }
+
+    pub(super) fn foreign(&self) -> Option<&(dyn StdError + 'static)> {
+        match &*self.0 {
+            Repr::Other { source, .. } => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl<E: StdError + 'static> From<E> for Error {
+    #[track_caller]
+    fn from(error: E) -> Self {
+        let error: Box<dyn StdError> = Box::new(error);
+        let error = match error.downcast::<HttpError>() {
+            Ok(http) => return Self(Box::new(Repr::Http(*http))),
+            Err(other) => other,
+        };
+        match error.downcast::<Finish>() {
+            Ok(finish) => Self(Box::new(Repr::Finish(*finish))),
+            Err(source) => Self(Box::new(Repr::Other { source, at: Location::caller() })),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Repr::Http(error) => write_chain(f, error),
+            Repr::Finish(finish) => fmt::Display::fmt(finish, f),
+            Repr::Panic(message) => write!(f, "panic: {message}"),
+            Repr::Other { source, .. } => write_chain(f, source.as_ref()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    /// One readable line, since this is what `fn main() -> Result` prints.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The error and its causes, each only when it says something new.
+fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result {
+    let mut text = error.to_string();
+    f.write_str(&text)?;
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            write!(f, ": {said}")?;
+            text = said;
+        }
+        next = cause.source();
+    }
+    Ok(())
+}
+
+/// An answer with an error status (Tornado's `HTTPError`).
+#[doc(alias = "HTTPError")]
+#[derive(Debug)]
+pub struct HttpError {
+    status: u16,
+    reason: Option<Cow<'static, str>>,
+    log_message: Option<Cow<'static, str>>,
+    headers: Vec<(&'static str, String)>,
+    source: Option<Box<dyn StdError>>,
+}
+
+impl HttpError {
+    /// An error with this status and its usual reason.
+    pub fn new(status: u16) -> Self {
+        Self { status, reason: None, log_message: None, headers: Vec::new(), source: None }
+    }
+
+    /// With a reason of its own. One that could not stand in a status line is sent as `Unknown`.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// With a message for the log, which the client never sees.
+    #[must_use]
+    pub fn with_log_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.log_message = Some(message.into());
+        self
+    }
+
+    /// With a header for the error page, such as `Retry-After` or `WWW-Authenticate`. One that could not be sent is
+    /// left out and logged.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// With the error that caused it, for the log.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase.
+    pub fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status))
+    }
+
+    /// The message for the log.
+    pub fn log_message(&self) -> Option<&str> {
+        self.log_message.as_deref()
+    }
+
+    pub(super) fn own_reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    pub(super) fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HTTP {}: {}", self.status, self.reason())?;
+        match &self.log_message {
+            Some(message) => write!(f, " ({message})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for HttpError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref()
+    }
+}
+
+/// Ends a request early, without an error: what has been written is sent (Tornado's `Finish`).
+#[derive(Debug, Default, Clone)]
+pub struct Finish {
+    chunk: Bytes,
+}
+
+impl Finish {
+    /// Ends the request after writing this.
+    pub fn with(chunk: impl Into<Bytes>) -> Self {
+        Self { chunk: chunk.into() }
+    }
+
+    pub(super) fn chunk(&self) -> &[u8] {
+        &self.chunk
+    }
+}
+
+impl fmt::Display for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request was ended early")
+    }
+}
+
+impl StdError for Finish {}
+
+/// Gives `None` and foreign errors a status: `db.story(id).await?.or_404()?`.
+pub trait OrStatus<T>: Sized {
+    /// The value, or an [`HttpError`] with this status; an error stays as its source, for the log.
+    ///
+    /// # Errors
+    /// When there is no value.
+    fn or_status(self, status: u16) -> Result<T>;
+
+    /// [`or_status(404)`](Self::or_status).
+    ///
+    /// # Errors
+    /// When there is no value.
+    fn or_404(self) -> Result<T> {
+        self.or_status(404)
+    }
+}
+
+impl<T> OrStatus<T> for Option<T> {
+    fn or_status(self, status: u16) -> Result<T> {
+        self.ok_or_else(|| HttpError::new(status).into())
+    }
+}
+
+impl<T, E: Into<Box<dyn StdError>>> OrStatus<T> for std::result::Result<T, E> {
+    fn or_status(self, status: u16) -> Result<T> {
+        self.map_err(|error| HttpError::new(status).with_source(error).into())
+    }
+}
+
+/// Mistakes in how an application was put together, found when it starts.
+#[derive(Debug, Clone)]
+pub struct BuildError {
+    problems: Vec<String>,
+}
+
+impl BuildError {
+    pub(super) fn new(problems: Vec<String>) -> Self {
+        Self { problems }
+    }
+
+    /// Each mistake, with the file and line of the code that made it.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problems.join("; "))
+    }
+}
+
+impl StdError for BuildError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<u32> {
+        Ok(text.parse()?)
+    }
+
+    #[test]
+    fn question_mark_takes_any_error_and_remembers_its_line() {
+        let error = parse("x").unwrap_err();
+        assert_eq!(error.status(), 500);
+        assert!(error.location().unwrap().file().ends_with("error.rs"));
+        assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+        assert_eq!(format!("{error:?}"), "invalid digit found in string");
+    }
+
+    #[test]
+    fn http_errors_keep_their_status() {
+        let error: Error = HttpError::new(418).with_log_message("logged only").into();
+        assert_eq!((error.status(), error.reason()), (418, "I'm a teapot"));
+        assert_eq!(error.to_string(), "HTTP 418: I'm a teapot (logged only)");
+        assert!(Error::finish().as_finish().is_some());
+    }
+
+    #[test]
+    fn or_status() {
+        assert_eq!(None::<u8>.or_404().unwrap_err().status(), 404);
+        assert_eq!(Some(1).or_404().unwrap(), 1);
+        let error = "x".parse::<u8>().or_status(409).unwrap_err();
+        assert_eq!(error.status(), 409);
+        assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+        assert_eq!(Err::<u8, &str>("plain text").or_status(503).unwrap_err().status(), 503);
+    }
+}

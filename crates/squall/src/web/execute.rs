@@ -1,0 +1,476 @@
+//! From a matched request to a finished response: the order in which a handler's methods are called.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use http::Method;
+
+use super::application::Core;
+use super::context::Context;
+use super::error::{Error, HttpError, Result};
+use super::handler::RequestHandler;
+use super::route::Route;
+use crate::httputil::{HttpMessageDelegate, HttpServerRequest, Pending};
+use crate::ioloop::catch_panic;
+use crate::log;
+use crate::routing::PathArgs;
+
+/// What the routing table holds: a handler type or functions, erased here and nowhere else.
+pub(super) trait Target {
+    fn methods(&self) -> &[&'static str];
+    fn path_args(&self) -> &'static [&'static str] {
+        &[]
+    }
+    fn streams_body(&self) -> bool {
+        false
+    }
+    fn compute_etag(&self, ctx: &Context) -> Option<String> {
+        Some(ctx.hash_of_body())
+    }
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+/// A handler value to be cloned for each request.
+pub(super) struct Prototype<H>(pub(super) H);
+
+impl<H: RequestHandler> Target for Prototype<H> {
+    fn methods(&self) -> &[&'static str] {
+        H::METHODS
+    }
+
+    fn path_args(&self) -> &'static [&'static str] {
+        H::PATH_ARGS
+    }
+
+    fn streams_body(&self) -> bool {
+        H::STREAM_BODY
+    }
+
+    fn compute_etag(&self, ctx: &Context) -> Option<String> {
+        H::compute_etag(ctx)
+    }
+
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(execute(Instance(self.0.clone()), ctx))
+    }
+}
+
+type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
+type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
+
+/// Functions as handler, one per method.
+#[derive(Default, Clone)]
+pub(super) struct Functions {
+    methods: Vec<&'static str>,
+    functions: Vec<Function>,
+}
+
+impl Functions {
+    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(&mut self, method: &'static str, function: F) {
+        let function = Rc::new(function);
+        self.methods.push(method);
+        self.functions.push(Rc::new(move |ctx| {
+            let function = Rc::clone(&function);
+            Box::pin(async move { function(ctx).await })
+        }));
+    }
+
+    /// Takes over the functions of `other` for methods that this has none for; gives back whether all were taken.
+    pub(super) fn merge(&mut self, other: &Self) -> bool {
+        if other.methods.iter().any(|m| self.methods.contains(m)) {
+            return false;
+        }
+        self.methods.extend(&other.methods);
+        self.functions.extend(other.functions.iter().cloned());
+        true
+    }
+}
+
+impl Target for Functions {
+    fn methods(&self) -> &[&'static str] {
+        &self.methods
+    }
+
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+        let find = |name: &str| self.methods.iter().position(|m| *m == name || *m == ANY_METHOD);
+        let name = ctx.method().as_str();
+        let found = find(name).or_else(|| if name == "HEAD" { find("GET") } else { None });
+        Box::pin(execute(found.map(|i| Rc::clone(&self.functions[i])), ctx))
+    }
+}
+
+/// Stands for every method in a [`Functions`].
+pub(super) const ANY_METHOD: &str = "*";
+
+/// A handler at work on one request.
+trait Serve {
+    async fn serve(&mut self, ctx: &Context) -> Result;
+
+    async fn write_error(&mut self, ctx: &Context, error: &Error) -> Result {
+        ctx.write_site_error(error).await
+    }
+
+    fn on_connection_close(&mut self, _ctx: &Context) {}
+
+    fn on_finish(&mut self, _ctx: &Context) {}
+}
+
+impl Serve for Option<Function> {
+    async fn serve(&mut self, ctx: &Context) -> Result {
+        prepare_site(ctx).await?;
+        match self {
+            _ if ctx.is_finished() => Ok(()),
+            Some(function) => function(ctx).await,
+            None if *ctx.method() == Method::OPTIONS => answer_options(ctx),
+            None => Err(ctx.method_not_allowed()),
+        }
+    }
+}
+
+/// One clone of a handler.
+struct Instance<H>(H);
+
+impl<H: RequestHandler> Serve for Instance<H> {
+    async fn serve(&mut self, ctx: &Context) -> Result {
+        let handler = &mut self.0;
+        let method = ctx.method();
+        let defined = |name: &str| H::METHODS.contains(&name);
+        let known = defined(method.as_str())
+            || *method == Method::OPTIONS
+            || (*method == Method::HEAD && defined("GET"));
+        if !known {
+            return Err(ctx.method_not_allowed());
+        }
+        prepare_site(ctx).await?;
+        if ctx.is_finished() {
+            return Ok(());
+        }
+        handler.prepare(ctx).await?;
+        if let Some(body) = &ctx.body {
+            while !ctx.is_finished()
+                && let Some(chunk) = body.next().await
+            {
+                handler.data_received(ctx, chunk).await?;
+            }
+            if body.is_cut_off() {
+                return Err(ClientLeft.into());
+            }
+        }
+        if ctx.is_finished() {
+            return Ok(());
+        }
+        match *method {
+            Method::GET => handler.get(ctx).await,
+            Method::POST => handler.post(ctx).await,
+            Method::HEAD if defined("HEAD") => handler.head(ctx).await,
+            Method::HEAD => handler.get(ctx).await,
+            Method::PUT => handler.put(ctx).await,
+            Method::DELETE => handler.delete(ctx).await,
+            Method::PATCH => handler.patch(ctx).await,
+            Method::OPTIONS if defined("OPTIONS") => handler.options(ctx).await,
+            Method::OPTIONS => answer_options(ctx),
+            _ => handler.other(ctx).await,
+        }
+    }
+
+    async fn write_error(&mut self, ctx: &Context, error: &Error) -> Result {
+        self.0.write_error(ctx, error).await
+    }
+
+    fn on_connection_close(&mut self, ctx: &Context) {
+        self.0.on_connection_close(ctx);
+    }
+
+    fn on_finish(&mut self, ctx: &Context) {
+        self.0.on_finish(ctx);
+    }
+}
+
+async fn prepare_site(ctx: &Context) -> Result {
+    match ctx.core().site() {
+        Some(site) => site.prepare(ctx).await,
+        None => Ok(()),
+    }
+}
+
+/// RFC 9110 §9.3.7: what the resource can be asked.
+fn answer_options(ctx: &Context) -> Result {
+    ctx.set_status(204);
+    ctx.set_header("Allow", ctx.route().allow())?;
+    Ok(())
+}
+
+/// The streamed body ended with the connection; there is nobody to answer.
+#[derive(Debug)]
+struct ClientLeft;
+
+impl std::fmt::Display for ClientLeft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the client left in the middle of the body")
+    }
+}
+
+impl std::error::Error for ClientLeft {}
+
+/// Serves one request from `prepare` to `on_finish`.
+async fn execute<S: Serve>(mut handler: S, ctx: Context) {
+    let served = match catch_panic(handler.serve(&ctx)).await {
+        Ok(Ok(())) if ctx.is_finished() => Ok(()),
+        Ok(Ok(())) => ctx.finish_now(),
+        Ok(Err(error)) => Err(error),
+        Err(payload) => Err(Error::panic(&*payload)),
+    };
+    match served {
+        Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
+            guard("on_connection_close", || handler.on_connection_close(&ctx));
+            ctx.abort();
+            return;
+        }
+        Err(error) => recover(&mut handler, &ctx, error).await,
+        Ok(()) => {}
+    }
+    guard("on_finish", || handler.on_finish(&ctx));
+    ctx.core().log_request(&ctx);
+}
+
+/// Turns an error into a response.
+async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
+    if let Some(finish) = error.as_finish() {
+        if ctx.is_finished() {
+            return;
+        }
+        ctx.write(finish.chunk());
+        match ctx.finish_now() {
+            Ok(()) => return,
+            Err(error) => return fail(ctx, &error),
+        }
+    }
+    let error = ctx.core().map_error(error);
+    ctx.core().log_exception(ctx, &error);
+    if ctx.is_finished() {
+        return;
+    }
+    if ctx.headers_sent() {
+        tracing::error!(target: log::GENERAL, "Cannot send error response after headers written");
+        ctx.abort();
+        return;
+    }
+    ctx.start_error(&error);
+    if !ctx.has_no_body() {
+        let written = match catch_panic(handler.write_error(ctx, &error)).await {
+            Ok(written) => written,
+            Err(payload) => Err(Error::panic(&*payload)),
+        };
+        if let Err(second) = written {
+            tracing::error!(target: log::APPLICATION, "Uncaught exception in write_error: {second}");
+            if ctx.headers_sent() {
+                return fail(ctx, &second);
+            }
+            ctx.start_error(&error);
+            ctx.write_default_error(&error);
+        }
+    }
+    if !ctx.is_finished()
+        && let Err(error) = ctx.finish_now()
+    {
+        fail(ctx, &error);
+    }
+}
+
+/// The response could not even be finished: all that is left is not to let it look complete.
+fn fail(ctx: &Context, error: &Error) {
+    tracing::error!(target: log::APPLICATION, "Cannot finish the response: {error}");
+    if !ctx.is_finished() {
+        ctx.abort();
+    }
+}
+
+fn guard(what: &str, call: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
+        crate::ioloop::log_panic(what, &*payload);
+    }
+}
+
+/// What is known once a request has been routed.
+pub(super) struct Matched {
+    pub(super) core: Rc<Core>,
+    pub(super) route: Rc<Route>,
+    pub(super) request: HttpServerRequest,
+    pub(super) args: PathArgs,
+}
+
+impl Matched {
+    pub(super) fn into_delegate(self, target: &Rc<dyn Target>) -> Box<dyn HttpMessageDelegate> {
+        let target = Rc::clone(target);
+        if target.streams_body() {
+            let body = Rc::new(BodyChannel::default());
+            let handler = self.start(&*target, Some(Rc::clone(&body)));
+            Box::new(StreamedRequest { handler: Some(handler), body })
+        } else {
+            Box::new(BufferedRequest { matched: self, target, body: Collected::Nothing })
+        }
+    }
+
+    fn start(self, target: &dyn Target, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
+        let Self { core, route, request, args } = self;
+        match args.decode(request.path()) {
+            Ok(values) => target.start(Context::new(core, route, request, values, body)),
+            Err(error) => {
+                let error = HttpError::new(400).with_log_message(error.to_string());
+                let ctx = Context::new(core, route, request, Default::default(), None);
+                Box::pin(execute(Refusal(Some(error)), ctx))
+            }
+        }
+    }
+}
+
+/// A request that is answered with an error before any handler sees it.
+struct Refusal(Option<HttpError>);
+
+impl Serve for Refusal {
+    async fn serve(&mut self, _ctx: &Context) -> Result {
+        Err(self.0.take().unwrap_or_else(|| HttpError::new(500)).into())
+    }
+}
+
+/// Answers with an error page.
+pub(super) struct ErrorTarget(pub(super) u16);
+
+impl Target for ErrorTarget {
+    fn methods(&self) -> &[&'static str] {
+        &[ANY_METHOD]
+    }
+
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(execute(Refusal(Some(HttpError::new(self.0))), ctx))
+    }
+}
+
+/// Collects the body, then runs the handler.
+struct BufferedRequest {
+    matched: Matched,
+    target: Rc<dyn Target>,
+    body: Collected,
+}
+
+/// A body usually comes in one piece, which then is not copied.
+enum Collected {
+    Nothing,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl HttpMessageDelegate for BufferedRequest {
+    fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
+        self.body = match std::mem::replace(&mut self.body, Collected::Nothing) {
+            Collected::Nothing => Collected::One(chunk),
+            Collected::One(first) => {
+                let mut all = BytesMut::with_capacity((first.len() + chunk.len()) * 2);
+                all.extend_from_slice(&first);
+                all.extend_from_slice(&chunk);
+                Collected::Many(all)
+            }
+            Collected::Many(mut all) => {
+                all.extend_from_slice(&chunk);
+                Collected::Many(all)
+            }
+        };
+        None
+    }
+
+    fn finish(self: Box<Self>) -> Pending<'static> {
+        let Self { mut matched, target, body } = *self;
+        match body {
+            Collected::Nothing => {}
+            Collected::One(body) => matched.request.set_body(body),
+            Collected::Many(body) => matched.request.set_body(body.freeze()),
+        }
+        Some(matched.start(&*target, None))
+    }
+}
+
+/// Runs the handler beside the reading of the body.
+struct StreamedRequest {
+    handler: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    body: Rc<BodyChannel>,
+}
+
+impl StreamedRequest {
+    /// Runs the handler until it wants the next piece, or ends.
+    fn run(&mut self) -> Pending<'_> {
+        Some(Box::pin(poll_fn(|cx| {
+            let Some(handler) = &mut self.handler else { return Poll::Ready(()) };
+            if handler.as_mut().poll(cx).is_ready() {
+                self.handler = None;
+                return Poll::Ready(());
+            }
+            if self.body.wanted.get() { Poll::Ready(()) } else { Poll::Pending }
+        })))
+    }
+}
+
+impl HttpMessageDelegate for StreamedRequest {
+    fn headers_received(&mut self) -> Pending<'_> {
+        self.run()
+    }
+
+    fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
+        self.body.wanted.set(false);
+        *self.body.slot.borrow_mut() = Some(chunk);
+        self.run()
+    }
+
+    fn finish(self: Box<Self>) -> Pending<'static> {
+        self.body.state.set(BodyState::Complete);
+        self.handler.map(|handler| handler as _)
+    }
+
+    fn on_connection_close(self: Box<Self>) {
+        self.body.state.set(BodyState::CutOff);
+        if let Some(handler) = self.handler {
+            tokio::task::spawn_local(handler);
+        }
+    }
+}
+
+/// Carries the pieces of a body from the connection to the handler, one at a time. Both run in one task, so nobody
+/// need be woken.
+#[derive(Default)]
+pub(super) struct BodyChannel {
+    slot: RefCell<Option<Bytes>>,
+    wanted: Cell<bool>,
+    state: Cell<BodyState>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum BodyState {
+    #[default]
+    Coming,
+    Complete,
+    CutOff,
+}
+
+impl BodyChannel {
+    async fn next(&self) -> Option<Bytes> {
+        poll_fn(|_| {
+            if let Some(chunk) = self.slot.borrow_mut().take() {
+                return Poll::Ready(Some(chunk));
+            }
+            if self.state.get() != BodyState::Coming {
+                return Poll::Ready(None);
+            }
+            self.wanted.set(true);
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn is_cut_off(&self) -> bool {
+        self.state.get() == BodyState::CutOff
+    }
+}

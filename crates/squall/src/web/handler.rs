@@ -1,0 +1,150 @@
+//! What answers requests: handlers as types.
+
+use bytes::Bytes;
+
+use super::context::Context;
+use super::error::{Error, Result};
+
+/// One HTTP resource (Tornado's `RequestHandler`).
+///
+/// A fresh clone of the value in the routing table serves each request, so its fields are per-request state that
+/// starts as what Tornado passes to `initialize`. Usually the impl is put under [`#[handler]`](crate::handler),
+/// which fills in the two constants and gives the methods typed path arguments. By hand it reads:
+///
+/// ```
+/// use squall::{Context, RequestHandler, Result};
+///
+/// #[derive(Clone)]
+/// struct Story;
+///
+/// impl RequestHandler for Story {
+///     const METHODS: &'static [&'static str] = &["GET"];
+///     const PATH_ARGS: &'static [&'static str] = &["id"];
+///
+///     async fn get(&mut self, ctx: &Context) -> Result {
+///         let id: u64 = ctx.path_arg("id")?;
+///         ctx.write(format!("story {id}"));
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// The order of calls is Tornado's: [`Site::prepare`](super::Site::prepare), `prepare`, for streamed bodies
+/// `data_received` for each piece, then the method, then `on_finish`. The first that returns an error or finishes the
+/// response ends it. A response that is not finished by then is finished.
+///
+/// `HEAD` is answered by [`get`](Self::get) without the body when only that is defined, `OPTIONS` with 204 and
+/// `Allow`. A handler is not cancelled when the client leaves: race against [`Context::closed`] where it matters.
+/// A panic is a 500, logged; the loop goes on.
+pub trait RequestHandler: Clone + 'static {
+    /// The methods that this resource answers, in upper case.
+    const METHODS: &'static [&'static str];
+    /// The names of the path arguments; checked against the pattern when the application starts.
+    const PATH_ARGS: &'static [&'static str] = &[];
+    /// Hand the body to [`data_received`](Self::data_received) as it comes instead of collecting it.
+    const STREAM_BODY: bool = false;
+
+    /// Called before the method, whatever it is; when it finishes the response the method is not called.
+    ///
+    /// # Errors
+    /// An error is answered as one of the method.
+    async fn prepare(&mut self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+
+    /// Answers `GET`, and `HEAD` unless that is defined.
+    ///
+    /// # Errors
+    /// The error is answered through [`write_error`](Self::write_error); so with all methods.
+    async fn get(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers `HEAD`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn head(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers `POST`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn post(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers `DELETE`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn delete(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers `PATCH`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn patch(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers `PUT`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn put(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers `OPTIONS`; if it is not in [`METHODS`](Self::METHODS) the answer is 204 with `Allow`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn options(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// Answers any method of [`METHODS`](Self::METHODS) beyond those above (`#[method("PROPFIND")]` in
+    /// [`#[handler]`](crate::handler)).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn other(&mut self, ctx: &Context) -> Result {
+        Err(ctx.method_not_allowed())
+    }
+
+    /// A piece of the body, when [`STREAM_BODY`](Self::STREAM_BODY) is set. The next piece is not read from the
+    /// socket until this returns.
+    ///
+    /// # Errors
+    /// An error is answered; the rest of the body is not read and the connection closes.
+    async fn data_received(&mut self, _ctx: &Context, _chunk: Bytes) -> Result {
+        Ok(())
+    }
+
+    /// Writes the page of an error into the cleared response; status and headers of the error are set.
+    /// The default asks [`Site::write_error`](super::Site::write_error).
+    ///
+    /// # Errors
+    /// An error here is logged and the plain page is sent.
+    async fn write_error(&mut self, ctx: &Context, error: &Error) -> Result {
+        ctx.write_site_error(error).await
+    }
+
+    /// The entity tag of the finished body, quotes included; `None` for none. The default is a fast hash of it.
+    ///
+    /// Asked only for a `GET` or `HEAD` with status 200 whose response was not flushed in parts.
+    fn compute_etag(ctx: &Context) -> Option<String> {
+        Some(ctx.hash_of_body())
+    }
+
+    /// The client left in the middle of a streamed body; the method will not be called.
+    fn on_connection_close(&mut self, _ctx: &Context) {}
+
+    /// The response was handed to the connection. Nothing more can be written.
+    fn on_finish(&mut self, _ctx: &Context) {}
+}

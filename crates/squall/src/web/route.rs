@@ -1,0 +1,335 @@
+//! Routes: a pattern, what it leads to, and perhaps a name.
+
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+
+use super::context::Context;
+use super::error::Result;
+use super::execute::{ANY_METHOD, Functions, Prototype, Target};
+use super::handler::RequestHandler;
+use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest};
+use crate::routing::{PathArgs, PathPattern, PathTable, Router};
+
+/// A route that has not been put into an application (Tornado's `URLSpec`).
+///
+/// Made by [`url`] for handlers, by [`get`] and its like for functions, by [`nest`], [`router`] and [`delegate`].
+#[doc(alias = "URLSpec")]
+pub struct UrlSpec {
+    pattern: String,
+    pub(super) destination: Destination,
+    name: Option<String>,
+    location: &'static Location<'static>,
+}
+
+/// Where a route leads.
+pub(super) enum Destination {
+    Handler(Rc<dyn Target>),
+    Functions(Functions),
+    Nested(Vec<UrlSpec>),
+    Router(Rc<dyn Router>),
+}
+
+/// A route to a handler: Tornado's regexes (`r"/stories/([0-9]+)"`) or templates (`"/stories/{id}"`).
+///
+/// The pattern must match the whole path. A pattern that does not compile, or lacks a group for a path argument of
+/// the handler, is reported when the application starts, with the line of this call.
+#[track_caller]
+pub fn url<H: RequestHandler>(pattern: impl Into<String>, handler: H) -> UrlSpec {
+    UrlSpec::new(pattern.into(), Destination::Handler(Rc::new(Prototype(handler))), Location::caller())
+}
+
+macro_rules! function_routes {
+    ($($name:ident $method:literal)*) => {$(
+        #[doc = concat!("A route to a function that answers `", $method, "`.")]
+        ///
+        /// Routes with the same pattern and different methods, one behind the other, make up one resource.
+        #[track_caller]
+        pub fn $name<F>(pattern: impl Into<String>, function: F) -> UrlSpec
+        where
+            F: AsyncFn(&Context) -> Result + 'static,
+        {
+            UrlSpec::function(pattern.into(), $method, function, Location::caller())
+        }
+    )*};
+}
+function_routes!(get "GET" head "HEAD" post "POST" delete "DELETE" patch "PATCH" put "PUT" options "OPTIONS");
+
+/// A route to a function that answers every method.
+#[track_caller]
+pub fn any<F: AsyncFn(&Context) -> Result + 'static>(pattern: impl Into<String>, function: F) -> UrlSpec {
+    UrlSpec::function(pattern.into(), ANY_METHOD, function, Location::caller())
+}
+
+/// Routes under a pattern of their own, each matched against the whole path. When none of them matches, the routes
+/// after this one are tried.
+#[track_caller]
+pub fn nest(pattern: impl Into<String>, routes: impl IntoIterator<Item = UrlSpec>) -> UrlSpec {
+    let nested = Destination::Nested(routes.into_iter().collect());
+    UrlSpec::new(pattern.into(), nested, Location::caller())
+}
+
+/// A route to a [`Router`] of one's own, which may decline.
+#[track_caller]
+pub fn router(pattern: impl Into<String>, router: impl Router + 'static) -> UrlSpec {
+    UrlSpec::new(pattern.into(), Destination::Router(Rc::new(router)), Location::caller())
+}
+
+/// A route to what serves requests below the level of handlers: a
+/// [callback](crate::httpserver::callback), or a delegate of one's own.
+#[track_caller]
+pub fn delegate(pattern: impl Into<String>, delegate: impl HttpServerConnectionDelegate + 'static) -> UrlSpec {
+    let always = Always(Rc::new(delegate));
+    UrlSpec::new(pattern.into(), Destination::Router(Rc::new(always)), Location::caller())
+}
+
+struct Always(Rc<dyn HttpServerConnectionDelegate>);
+
+impl Router for Always {
+    fn find_handler(&self, _request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
+        Some(Rc::clone(&self.0))
+    }
+}
+
+impl UrlSpec {
+    fn new(pattern: String, destination: Destination, location: &'static Location<'static>) -> Self {
+        Self { pattern, destination, name: None, location }
+    }
+
+    fn function<F: AsyncFn(&Context) -> Result + 'static>(
+        pattern: String,
+        method: &'static str,
+        function: F,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let mut functions = Functions::default();
+        functions.add(method, function);
+        Self::new(pattern, Destination::Functions(functions), location)
+    }
+
+    /// Names the route for [`Context::reverse_url`](super::Context::reverse_url).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl fmt::Debug for UrlSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UrlSpec").field("pattern", &self.pattern).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A route of an application, for tools that list them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteInfo {
+    /// The host pattern of its group; `.*` for the routes given to [`Application::new`](super::Application::new).
+    pub host: String,
+    /// The pattern as written.
+    pub pattern: String,
+    /// The name, if it has one.
+    pub name: Option<String>,
+    /// The methods of its handler; empty for routers and delegates.
+    pub methods: Vec<String>,
+    /// The names of the path arguments, `None` for groups without one.
+    pub arguments: Vec<Option<String>>,
+}
+
+/// A route in an application.
+pub(super) struct Route {
+    kind: Kind,
+    pattern: PathPattern,
+    name: Option<String>,
+    /// The name of each group: its own, else that of the handler's parameter at its place.
+    arg_names: Box<[Option<Box<str>>]>,
+    location: &'static Location<'static>,
+}
+
+enum Kind {
+    Target(Rc<dyn Target>),
+    Nested(Routes),
+    Router(Rc<dyn Router>),
+}
+
+/// Where a request goes.
+pub(super) enum Found {
+    Handler(Rc<Route>, Rc<dyn Target>, PathArgs),
+    Delegate(Rc<dyn HttpServerConnectionDelegate>),
+}
+
+/// An ordered list of routes, matched together.
+pub(super) struct Routes {
+    table: PathTable,
+    routes: Vec<Rc<Route>>,
+}
+
+impl Routes {
+    /// Compiles the routes; what is wrong with them is added to `problems`.
+    pub(super) fn build(specs: Vec<UrlSpec>, problems: &mut Vec<String>) -> Self {
+        let mut routes = Vec::with_capacity(specs.len());
+        for spec in merge_functions(specs) {
+            let location = spec.location;
+            match Route::build(spec, problems) {
+                Ok(route) => routes.push(Rc::new(route)),
+                Err(problem) => problems.push(format!("{}:{}: {problem}", location.file(), location.line())),
+            }
+        }
+        let table = PathTable::new(routes.iter().map(|r| r.pattern.clone()).collect());
+        Self { table, routes }
+    }
+
+    /// The first route that takes the request.
+    pub(super) fn find(&self, request: &HttpServerRequest) -> Option<Found> {
+        let path = request.path();
+        let mut row = self.table.first_match(path)?;
+        loop {
+            let route = &self.routes[row];
+            let found = match &route.kind {
+                Kind::Target(target) => route
+                    .pattern
+                    .captures(path)
+                    .map(|args| Found::Handler(Rc::clone(route), Rc::clone(target), args)),
+                Kind::Nested(nested) => nested.find(request),
+                Kind::Router(router) => router.find_handler(request).map(Found::Delegate),
+            };
+            if found.is_some() {
+                return found;
+            }
+            row = self.table.match_from(path, row + 1)?;
+        }
+    }
+
+    /// Calls `f` with every route, nested ones included.
+    pub(super) fn for_each(&self, f: &mut dyn FnMut(&Route)) {
+        for route in &self.routes {
+            f(route);
+            if let Kind::Nested(nested) = &route.kind {
+                nested.for_each(f);
+            }
+        }
+    }
+}
+
+/// Function routes with one pattern make up one resource, if they stand together.
+fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
+    let mut merged: Vec<UrlSpec> = Vec::with_capacity(specs.len());
+    for spec in specs {
+        if let (Some(last), Destination::Functions(functions)) = (merged.last_mut(), &spec.destination)
+            && last.pattern == spec.pattern
+            && (last.name.is_none() || spec.name.is_none())
+            && let Destination::Functions(former) = &mut last.destination
+            && former.merge(functions)
+        {
+            last.name = last.name.take().or(spec.name);
+            continue;
+        }
+        merged.push(spec);
+    }
+    merged
+}
+
+impl Route {
+    fn build(spec: UrlSpec, problems: &mut Vec<String>) -> Result<Self, String> {
+        let UrlSpec { pattern, destination, name, location } = spec;
+        let pattern = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
+        let kind = match destination {
+            Destination::Handler(target) => Kind::Target(target),
+            Destination::Functions(functions) => Kind::Target(Rc::new(functions)),
+            Destination::Nested(specs) => Kind::Nested(Routes::build(specs, problems)),
+            Destination::Router(router) => Kind::Router(router),
+        };
+        let wanted = match &kind {
+            Kind::Target(target) => target.path_args(),
+            Kind::Nested(_) | Kind::Router(_) => &[],
+        };
+        let arg_names = name_groups(&pattern, wanted)?;
+        Ok(Self { kind, pattern, name, arg_names, location })
+    }
+
+    /// A route that is in no table, for requests that none matches.
+    pub(super) fn unmatched(target: Rc<dyn Target>) -> Self {
+        Self {
+            kind: Kind::Target(target),
+            pattern: PathPattern::new(".*").expect("a constant pattern compiles"),
+            name: None,
+            arg_names: Box::default(),
+            location: Location::caller(),
+        }
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    pub(super) fn pattern(&self) -> &PathPattern {
+        &self.pattern
+    }
+
+    pub(super) fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    pub(super) fn arg_index(&self, name: &str) -> Option<usize> {
+        self.arg_names.iter().position(|n| n.as_deref() == Some(name))
+    }
+
+    pub(super) fn arg_names(&self) -> impl Iterator<Item = Option<&str>> {
+        self.arg_names.iter().map(Option::as_deref)
+    }
+
+    pub(super) fn compute_etag(&self, ctx: &Context) -> Option<String> {
+        match &self.kind {
+            Kind::Target(target) => target.compute_etag(ctx),
+            Kind::Nested(_) | Kind::Router(_) => None,
+        }
+    }
+
+    /// What `Allow` says: the methods, and those that come for free.
+    pub(super) fn allow(&self) -> String {
+        let mut methods = self.methods();
+        if methods.contains(&ANY_METHOD) {
+            methods = vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+        }
+        if methods.contains(&"GET") && !methods.contains(&"HEAD") {
+            methods.push("HEAD");
+        }
+        if !methods.contains(&"OPTIONS") {
+            methods.push("OPTIONS");
+        }
+        methods.join(", ")
+    }
+
+    pub(super) fn info(&self, host: &str) -> RouteInfo {
+        RouteInfo {
+            host: host.to_owned(),
+            pattern: self.pattern.as_str().to_owned(),
+            name: self.name.clone(),
+            methods: self.methods().into_iter().map(str::to_owned).collect(),
+            arguments: self.arg_names().map(|n| n.map(str::to_owned)).collect(),
+        }
+    }
+
+    fn methods(&self) -> Vec<&'static str> {
+        match &self.kind {
+            Kind::Target(target) => target.methods().to_vec(),
+            Kind::Nested(_) | Kind::Router(_) => Vec::new(),
+        }
+    }
+}
+
+/// Gives each group a name: named groups keep theirs, positional ones take the parameters' in order.
+fn name_groups(pattern: &PathPattern, wanted: &[&str]) -> Result<Box<[Option<Box<str>>]>, String> {
+    let own = pattern.group_names();
+    let named = own.iter().any(Option::is_some);
+    let names: Box<[Option<Box<str>>]> =
+        if named { own.into() } else { (0..own.len()).map(|i| wanted.get(i).map(|&n| n.into())).collect() };
+    match wanted.iter().find(|w| !names.iter().flatten().any(|n| **n == ***w)) {
+        None => Ok(names),
+        Some(missing) => Err(format!(
+            "the handler takes a path argument `{missing}`, but the pattern {:?} has no group for it",
+            pattern.as_str()
+        )),
+    }
+}

@@ -1,0 +1,81 @@
+//! What all handlers of an application share (what Tornado users put into `BaseHandler`).
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use super::context::Context;
+use super::error::{Error, Result};
+
+/// The shared behaviour of an application's handlers: who the user is, what an error page looks like.
+///
+/// Set with [`Application::site`](super::Application::site).
+pub trait Site: 'static {
+    /// What [`Context::user`] gives.
+    type User: 'static;
+
+    /// The user of this request, if there is one. Called at most once per request, when first asked for.
+    ///
+    /// # Errors
+    /// An error is answered as one of the handler.
+    async fn current_user(&self, _ctx: &Context) -> Result<Option<Self::User>> {
+        Ok(None)
+    }
+
+    /// Called before each handler's own `prepare`; when it finishes the response the handler is not called.
+    ///
+    /// # Errors
+    /// An error is answered as one of the handler.
+    async fn prepare(&self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+
+    /// Writes the page of an error; status and headers are set.
+    ///
+    /// # Errors
+    /// An error here is logged and the plain page is sent.
+    async fn write_error(&self, ctx: &Context, error: &Error) -> Result {
+        ctx.write_default_error(error);
+        Ok(())
+    }
+
+    /// Sets headers that every response starts with, error pages included (Tornado's `set_default_headers`).
+    ///
+    /// # Errors
+    /// An error is logged; the response goes out without what it would have set.
+    fn set_default_headers(&self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// [`Site`] with its future types erased, once per application.
+pub(super) trait ErasedSite {
+    fn current_user<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Rc<dyn Any>>>>;
+    fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result>;
+    fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result>;
+    fn set_default_headers(&self, ctx: &Context) -> Result;
+}
+
+impl<S: Site> ErasedSite for S {
+    fn current_user<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Rc<dyn Any>>>> {
+        Box::pin(async move {
+            let user = Site::current_user(self, ctx).await?;
+            Ok(user.map(|user| Rc::new(user) as Rc<dyn Any>))
+        })
+    }
+
+    fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result> {
+        Box::pin(Site::prepare(self, ctx))
+    }
+
+    fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result> {
+        Box::pin(Site::write_error(self, ctx, error))
+    }
+
+    fn set_default_headers(&self, ctx: &Context) -> Result {
+        Site::set_default_headers(self, ctx)
+    }
+}
