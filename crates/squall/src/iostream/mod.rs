@@ -1,1 +1,441 @@
-//! placeholder
+//! Buffered, non-blocking streams over sockets (Tornado's `tornado.iostream`).
+//!
+//! An [`IoStream`] is read by saying where a message ends ([`read_until`](IoStream::read_until),
+//! [`read_bytes`](IoStream::read_bytes), …) and written without waiting ([`write`](IoStream::write) returns a future
+//! for flow control that may be dropped).
+//!
+//! ```
+//! # use squall::iostream::{IoStream, StreamError};
+//! async fn ask(stream: &IoStream) -> Result<bytes::Bytes, StreamError> {
+//!     stream.write(b"GET / HTTP/1.0\r\n\r\n");
+//!     stream.read_until(b"\r\n\r\n", None).await
+//! }
+//! ```
+//!
+//! Underneath are the calls that protocol code is built on: [`poll_fill`](IoStream::poll_fill),
+//! [`read_buffer`](IoStream::read_buffer) and [`try_write`](IoStream::try_write). They never allocate, and a request
+//! and its response cost one `recv` and one `send`.
+
+mod buffer;
+mod connect;
+mod error;
+mod read;
+mod transport;
+mod write;
+
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use socket2::Socket;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::netutil::Address;
+
+pub use self::buffer::{PoolStats, ReadBuffer, pool_stats};
+pub use self::error::{
+    RealError, StreamBufferFullError, StreamClosedError, StreamError, UnsatisfiableReadError,
+};
+pub use self::read::Chunks;
+pub use self::write::WriteFuture;
+
+use self::transport::{Link, Transport};
+use self::write::WriteQueue;
+
+/// Default of [`IoStream::set_max_buffer_size`]: 100 MiB.
+pub const DEFAULT_MAX_BUFFER_SIZE: usize = 104_857_600;
+
+/// Default of [`IoStream::set_read_chunk_size`]: 64 KiB.
+pub const DEFAULT_READ_CHUNK_SIZE: usize = 65_536;
+
+/// A buffered stream over a TCP or Unix socket.
+///
+/// A handle: clones share one connection, which is closed by [`close`](Self::close) or when the last clone is
+/// dropped (writes that are still queued are sent first in that case). Every method takes `&self`; one read and any
+/// number of writes may be outstanding at the same time, from different tasks of one thread.
+///
+/// An idle stream owns no buffer: it waits for data first and only then borrows a block from a pool.
+#[doc(alias = "IOStream")]
+#[doc(alias = "BaseIOStream")]
+#[derive(Clone)]
+pub struct IoStream(Rc<Inner>);
+
+struct Inner {
+    link: RefCell<Link>,
+    read: RefCell<ReadBuffer>,
+    /// `Some` exactly while bytes are queued (or a connection is being made), so that an idle stream owns no queue.
+    write: RefCell<Option<Box<WriteQueue>>>,
+    /// The task in [`IoStream::poll_fill`]; a local close wakes it, which the kernel would not.
+    reader: Cell<Option<Waker>>,
+    close_callback: Cell<Option<Box<dyn FnOnce()>>>,
+    error: OnceCell<RealError>,
+    /// All bytes ever handed to `write`, and those of them that the kernel has taken.
+    queued: Cell<u64>,
+    flushed: Cell<u64>,
+    max_buffer_size: Cell<usize>,
+    read_chunk_size: Cell<usize>,
+    max_write_buffer_size: Cell<usize>,
+    reading: Cell<bool>,
+}
+
+impl IoStream {
+    /// A stream over any TCP or Unix stream socket, connected or still to be [`connect`](Self::connect)ed. The socket
+    /// is made non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be registered with the loop.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a running loop, if the socket is connected.
+    pub fn new(socket: Socket) -> io::Result<Self> {
+        if socket.peer_addr().is_ok() {
+            return Ok(Self::open(Transport::register(socket)?));
+        }
+        socket.set_nonblocking(true)?;
+        Ok(Self::with_link(Link::Unconnected(socket)))
+    }
+
+    /// A stream over a connected TCP socket, which is made non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be registered with the loop.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a running loop.
+    pub fn from_std_tcp(socket: std::net::TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self::from(TcpStream::from_std(socket)?))
+    }
+
+    /// A stream over a connected Unix socket, which is made non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// When the socket cannot be registered with the loop.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a running loop.
+    pub fn from_std_unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self::from(UnixStream::from_std(socket)?))
+    }
+
+    fn open(transport: Transport) -> Self {
+        Self::with_link(Link::Open(Rc::new(transport)))
+    }
+
+    fn with_link(link: Link) -> Self {
+        Self(Rc::new(Inner {
+            link: RefCell::new(link),
+            read: RefCell::default(),
+            write: RefCell::new(None),
+            reader: Cell::new(None),
+            close_callback: Cell::new(None),
+            error: OnceCell::new(),
+            queued: Cell::new(0),
+            flushed: Cell::new(0),
+            max_buffer_size: Cell::new(DEFAULT_MAX_BUFFER_SIZE),
+            read_chunk_size: Cell::new(DEFAULT_READ_CHUNK_SIZE),
+            max_write_buffer_size: Cell::new(usize::MAX),
+            reading: Cell::new(false),
+        }))
+    }
+
+    /// The received bytes that have not been consumed. Do not hold it across an `await`.
+    ///
+    /// # Panics
+    ///
+    /// When another borrow of it is still held.
+    #[inline]
+    pub fn read_buffer(&self) -> RefMut<'_, ReadBuffer> {
+        self.0.read.borrow_mut()
+    }
+
+    /// Closes the stream. Queued writes are discarded; received data stays readable. Outstanding operations fail with
+    /// [`StreamClosedError`], except reads that the buffered data satisfies. Closing twice does nothing.
+    pub fn close(&self) {
+        self.close_shared(None);
+    }
+
+    /// Closes the stream, as [`close`](Self::close), because of `error`, which becomes the real error of every
+    /// operation that fails because of it.
+    pub fn close_with(&self, error: impl Into<Box<dyn Error + Send + Sync>>) {
+        self.close_shared(Some(Arc::from(error.into())));
+    }
+
+    /// Whether the stream has been closed. A close by the peer counts once a read, a write or the watch that
+    /// [`set_close_callback`](Self::set_close_callback) starts has come across it.
+    #[inline]
+    pub fn closed(&self) -> bool {
+        matches!(*self.0.link.borrow(), Link::Closed)
+    }
+
+    /// The error that closed the stream; `None` while it is open and after an orderly close.
+    pub fn error(&self) -> Option<RealError> {
+        self.0.error.get().cloned()
+    }
+
+    /// Whether a read is outstanding.
+    pub fn reading(&self) -> bool {
+        self.0.reading.get()
+    }
+
+    /// Whether written data waits to be taken by the kernel.
+    pub fn writing(&self) -> bool {
+        self.0.queued.get() > self.0.flushed.get() && !self.closed()
+    }
+
+    /// Calls `callback` from the loop once the stream has been closed by either side.
+    ///
+    /// When the peer closes, it is called after the data that has been received was consumed. It replaces an earlier
+    /// callback; on a closed stream it is called soon. As in Tornado the loop holds on to a stream that has a close
+    /// callback, so that it stays open although every handle is dropped, until the peer closes it.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a loop.
+    pub fn set_close_callback(&self, callback: impl FnOnce() + 'static) {
+        let watched = self.0.close_callback.replace(Some(Box::new(callback))).is_some();
+        if self.closed() {
+            self.run_close_callback();
+        } else if !watched {
+            self.watch_for_close();
+        }
+    }
+
+    /// Resolves when the peer has closed or reset the connection, even if there is unread data, or when the stream is
+    /// closed here. It reads nothing, so what the peer sent before stays available. Resolves at once on a stream that
+    /// is not connected.
+    ///
+    /// A peer that only shuts down its sending side cannot be told from one that has closed.
+    ///
+    /// Cancel safe. Any number of tasks may wait. To poll it from a hand-written future, pin it there; it allocates
+    /// nothing.
+    pub async fn closed_by_peer(&self) {
+        let Some(transport) = self.transport() else { return };
+        transport.read_closed().await;
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`) rather than gathering them. Does nothing on a Unix socket.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses, or the stream is closed.
+    pub fn set_nodelay(&self, value: bool) -> io::Result<()> {
+        match &*self.0.link.borrow() {
+            Link::Open(transport) | Link::Connecting(transport) if transport.is_tcp() => {
+                transport.socket().set_tcp_nodelay(value)
+            }
+            Link::Unconnected(socket) if !socket.local_addr()?.is_unix() => socket.set_tcp_nodelay(value),
+            Link::Closed => Err(io::ErrorKind::NotConnected.into()),
+            Link::Open(_) | Link::Connecting(_) | Link::Unconnected(_) => Ok(()),
+        }
+    }
+
+    /// Most bytes to buffer for reading (default 100 MiB). A read that needs more closes the stream with
+    /// [`StreamBufferFullError`].
+    pub fn set_max_buffer_size(&self, bytes: usize) {
+        self.0.max_buffer_size.set(bytes);
+    }
+
+    /// Most bytes to ask the kernel for at a time (default 64 KiB, at least 1).
+    pub fn set_read_chunk_size(&self, bytes: usize) {
+        self.0.read_chunk_size.set(bytes.max(1));
+    }
+
+    /// Most bytes to queue for writing (default `None`: no limit). A write beyond it is refused with
+    /// [`StreamBufferFullError`].
+    pub fn set_max_write_buffer_size(&self, bytes: Option<usize>) {
+        self.0.max_write_buffer_size.set(bytes.unwrap_or(usize::MAX));
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is closed.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.with_socket(|socket| Address::from_sock_addr(&socket.local_addr()?))
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is closed or not connected.
+    pub fn peer_addr(&self) -> io::Result<Address> {
+        self.with_socket(|socket| Address::from_sock_addr(&socket.peer_addr()?))
+    }
+
+    /// Takes the (non-blocking) socket out of the loop, together with the data that has been received and not been
+    /// consumed. The stream counts as closed afterwards, but its close callback is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is closed, or in use: a read, a write or a [`closed_by_peer`](Self::closed_by_peer) is
+    /// outstanding. The stream is unchanged then.
+    pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
+        if self.reading() || self.0.write.borrow().is_some() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the stream is not idle"));
+        }
+        let socket = match self.0.link.replace(Link::Closed) {
+            Link::Closed => return Err(io::ErrorKind::NotConnected.into()),
+            Link::Unconnected(socket) => socket,
+            Link::Open(transport) | Link::Connecting(transport) => match Rc::try_unwrap(transport) {
+                Ok(transport) => transport.into_socket()?,
+                Err(shared) => {
+                    self.0.link.replace(Link::Open(shared));
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the stream is being watched"));
+                }
+            },
+        };
+        self.0.close_callback.take();
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
+        let mut buffer = self.read_buffer();
+        let received = buffer.len();
+        Ok((socket, buffer.take(received)))
+    }
+
+    fn with_socket<R>(&self, query: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
+        match &*self.0.link.borrow() {
+            Link::Open(transport) | Link::Connecting(transport) => query(&transport.socket()),
+            Link::Unconnected(socket) => query(socket),
+            Link::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn transport(&self) -> Option<Rc<Transport>> {
+        self.0.link.borrow().open().cloned()
+    }
+
+    fn closed_error(&self) -> StreamError {
+        StreamError::Closed(StreamClosedError::new(self.error()))
+    }
+
+    fn close_shared(&self, error: Option<RealError>) {
+        if !self.closed() {
+            let link = self.0.link.replace(Link::Closed);
+            self.finish_close(link, error);
+        }
+    }
+
+    /// Lets go of what was taken out of a stream that is closed now, and tells everyone.
+    fn finish_close(&self, link: Link, error: Option<RealError>) {
+        if let Some(error) = error {
+            // The first error is the one that closed the stream.
+            let _ = self.0.error.set(error);
+        }
+        if let Link::Open(transport) | Link::Connecting(transport) = link
+            && Rc::strong_count(&transport) > 1
+        {
+            // A waiter for the peer's close still holds the socket: this ends its wait, and the connection right now.
+            // An error says that the connection is gone already.
+            let _ = transport.shutdown(Shutdown::Both);
+        }
+        let queue = self.0.write.take();
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
+        if let Some(queue) = queue {
+            queue.wake_all();
+        }
+        let watcher = self.read_buffer().emptied.take();
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
+        self.run_close_callback();
+    }
+
+    fn run_close_callback(&self) {
+        if let Some(callback) = self.0.close_callback.take() {
+            spawn(async move { callback() });
+        }
+    }
+
+    /// Starts the task that notices the peer's close while nothing is being read.
+    fn watch_for_close(&self) {
+        let stream = self.clone();
+        spawn(async move {
+            stream.connected().await;
+            loop {
+                stream.closed_by_peer().await;
+                stream.consumed().await;
+                if stream.closed() {
+                    return;
+                }
+                // A pending read sees the close by itself, and closes the stream if it is left unsatisfied.
+                if !stream.reading() {
+                    match stream.fill().await {
+                        Ok(0) => stream.close(),
+                        Ok(_) => {}
+                        Err(error) => stream.close_with(error),
+                    }
+                }
+            }
+        });
+    }
+
+    /// Waits until the read buffer is empty and nobody reads, or the stream is closed.
+    async fn consumed(&self) {
+        std::future::poll_fn(|cx| {
+            if self.closed() {
+                return Poll::Ready(());
+            }
+            let mut buffer = self.read_buffer();
+            if buffer.is_empty() && !self.reading() {
+                return Poll::Ready(());
+            }
+            buffer.emptied = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Remembers the task that waits in `poll_fill`, for a close from this side.
+    #[inline]
+    fn park_reader(&self, cx: &Context<'_>) {
+        let parked = self.0.reader.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.0.reader.set(Some(parked.unwrap_or_else(|| cx.waker().clone())));
+    }
+}
+
+/// The stream of a connection that tokio made or accepted.
+impl From<TcpStream> for IoStream {
+    fn from(stream: TcpStream) -> Self {
+        Self::open(Transport::Tcp(stream))
+    }
+}
+
+/// The stream of a connection that tokio made or accepted.
+impl From<UnixStream> for IoStream {
+    fn from(stream: UnixStream) -> Self {
+        Self::open(Transport::Unix(stream))
+    }
+}
+
+impl fmt::Debug for IoStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fd = self.with_socket(|socket| Ok(socket.as_fd().as_raw_fd())).ok();
+        f.debug_struct("IoStream").field("fd", &fd).field("closed", &self.closed()).finish_non_exhaustive()
+    }
+}
+
+/// Runs `task` on the current loop.
+fn spawn(task: impl Future<Output = ()> + 'static) {
+    tokio::task::spawn_local(task);
+}

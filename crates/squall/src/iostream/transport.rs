@@ -1,0 +1,174 @@
+//! The socket under a stream: TCP and Unix sockets behind one type, every method on `&self`.
+
+use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use socket2::{SockRef, Socket};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A write to a connection that the peer has closed must give EPIPE rather than a SIGPIPE.
+const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
+
+/// A socket that is registered with the loop.
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// What a stream is attached to, over its life.
+pub(super) enum Link {
+    /// Not connected; [`connect`](super::IoStream::connect) has not been called.
+    ///
+    /// The loop must not see it yet: epoll reports a fresh socket as hung up, which tokio never forgets.
+    Unconnected(Socket),
+    /// The kernel is connecting it.
+    Connecting(Rc<Transport>),
+    /// Waiters for the peer's close hold a second reference, so that no `RefCell` is borrowed while they wait.
+    Open(Rc<Transport>),
+    Closed,
+}
+
+impl Transport {
+    pub(super) fn register(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let is_unix = socket.local_addr()?.is_unix();
+        Ok(if is_unix {
+            Self::Unix(UnixStream::from_std(socket.into())?)
+        } else {
+            Self::Tcp(TcpStream::from_std(socket.into())?)
+        })
+    }
+
+    pub(super) fn into_socket(self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Tcp(stream) => stream.into_std()?.into(),
+            Self::Unix(stream) => stream.into_std()?.into(),
+        })
+    }
+
+    pub(super) fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(stream) => SockRef::from(stream),
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// One `recv`, if the loop has seen the socket readable.
+    ///
+    /// A read that does not fill `buf` has drained the socket (edge-triggered epoll reports what comes later), so the
+    /// readiness is cleared at once: without that every request would cost a second `recv` just to see EAGAIN.
+    #[inline]
+    pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut drained = None;
+        let result = self.try_io(Interest::READABLE, || {
+            let n = (&*self.socket()).read(buf)?;
+            if n > 0 && n < buf.len() {
+                drained = Some(n);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(n)
+        });
+        drained.map_or(result, Ok)
+    }
+
+    /// One `send`, whatever the loop knows about the socket: before the first event it knows nothing.
+    #[inline]
+    pub(super) fn send(&self, data: &[u8]) -> io::Result<usize> {
+        self.socket().send_with_flags(data, SEND_FLAGS)
+    }
+
+    /// One gathering `sendmsg`, as [`send`](Self::send).
+    #[inline]
+    pub(super) fn send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket().send_vectored_with_flags(data, SEND_FLAGS)
+    }
+
+    /// Runs a write that the loop's knowledge of writability applies to: WouldBlock clears it.
+    pub(super) fn try_write_io(&self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        self.try_io(Interest::WRITABLE, write)
+    }
+
+    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.socket().shutdown(how)
+    }
+
+    /// Waits until the peer has closed or reset the connection (or [`shutdown`](Self::shutdown) was called here),
+    /// whether or not there is unread data. Any number of tasks can wait.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) async fn read_closed(&self) {
+        // tokio resolves an interest in PRIORITY on PRIORITY or READ_CLOSED, and only the second is ever reported
+        // for a socket that was registered for reading and writing (EPOLLRDHUP or EPOLLHUP). It is never cleared.
+        let ready = match self {
+            Self::Tcp(stream) => stream.ready(Interest::PRIORITY).await,
+            Self::Unix(stream) => stream.ready(Interest::PRIORITY).await,
+        };
+        // An error means that the loop is gone: as good as closed.
+        drop(ready);
+    }
+
+    /// Other systems do not report the close apart from readability; unread data hides it until it is read.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) async fn read_closed(&self) {
+        const RECHECK: std::time::Duration = std::time::Duration::from_millis(100);
+        loop {
+            let ready = match self {
+                Self::Tcp(stream) => stream.ready(Interest::READABLE).await,
+                Self::Unix(stream) => stream.ready(Interest::READABLE).await,
+            };
+            if ready.map_or(true, |ready| ready.is_read_closed()) {
+                return;
+            }
+            tokio::time::sleep(RECHECK).await;
+        }
+    }
+
+    #[inline]
+    fn try_io<R>(&self, interest: Interest, operation: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, operation),
+            Self::Unix(stream) => stream.try_io(interest, operation),
+        }
+    }
+}
+
+impl AsFd for Transport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn open(&self) -> Option<&Rc<Transport>> {
+        match self {
+            Self::Open(transport) => Some(transport),
+            Self::Unconnected(_) | Self::Connecting(_) | Self::Closed => None,
+        }
+    }
+}
