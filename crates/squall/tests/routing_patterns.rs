@@ -1,6 +1,6 @@
 //! Path patterns and the table that matches them together.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unnecessary_wraps)]
 
 use std::fmt::Display;
 use std::hint::black_box;

@@ -1,26 +1,4 @@
 //! Path patterns: Tornado's URL regexes and `{name}` templates, their captured arguments and their reversal.
-//!
-//! # Which of the two a string is
-//!
-//! A pattern is a **template** when it has a placeholder, `{name}` or `{name:*}` with a name of ASCII letters,
-//! digits and underscores that does not start with a digit, and no parenthesis or backslash. Everything else,
-//! plain paths included, is a **regex** in the syntax of the `regex` crate. The two cannot be confused: `{2,3}` is a
-//! repetition since it does not hold a name, and no valid regex has a bare `{name}`.
-//!
-//! * In a template `{name}` stands for one path segment, `[^/]+`, and `{name:*}` for the rest of the path, slashes
-//!   included and possibly empty, `.*`. All other text is literal. What could never occur in a path, or looks like a
-//!   regex, is refused when the pattern is made.
-//! * In a regex the groups are either all named, `(?P<id>..)` or `(?<id>..)`, or all positional; non-capturing
-//!   groups may stand beside both.
-//!
-//! Either way the pattern has to match the *whole* path: `/a|/b` is `(?:/a|/b)$`. (Tornado appends `$` to the text,
-//! where it binds to the last alternative only.)
-//!
-//! # What is matched
-//!
-//! The path as it stands in the request line, still percent-encoded and not normalised, as bytes: `.` and `[^/]` match
-//! any byte, `\w` and `\d` are ASCII. `(?u:..)` switches a part of a regex to Unicode. The values of groups are
-//! decoded after the match, so an encoded `%2F` never separates segments.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,8 +14,6 @@ use smallvec::SmallVec;
 
 /// A compiled path pattern; cheap to clone.
 ///
-/// The [module documentation](self) says how a pattern is read.
-///
 /// ```
 /// use squall::routing::PathPattern;
 ///
@@ -47,6 +23,28 @@ use smallvec::SmallVec;
 /// assert_eq!(pattern.reverse(&[&"a b"])?, "/stories/a%20b");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Which of the two a string is
+///
+/// A pattern is a **template** when it has a placeholder, `{name}` or `{name:*}` with a name of ASCII letters,
+/// digits and underscores that does not start with a digit, and no parenthesis or backslash. Everything else,
+/// plain paths included, is a **regex** in the syntax of the `regex` crate. The two cannot be confused: `{2,3}` is a
+/// repetition since it does not hold a name, and a valid regex has a bare `{name}` only in a class, where `\{` does too.
+///
+/// * In a template `{name}` stands for one path segment, `[^/]+`, and `{name:*}` for the rest of the path, slashes
+///   included and possibly empty, `.*`. All other text is literal. What could never occur in a path, or looks like a
+///   regex, is refused when the pattern is made.
+/// * In a regex the groups are either all named, `(?P<id>..)` or `(?<id>..)`, or all positional; non-capturing
+///   groups may stand beside both.
+///
+/// Either way the pattern has to match the *whole* path: `/a|/b` is `(?:/a|/b)$`. (Tornado appends `$` to the text,
+/// where it binds to the last alternative only.)
+///
+/// # What is matched
+///
+/// The path as it stands in the request line, still percent-encoded and not normalised, as bytes: `.` and `[^/]` match
+/// any byte, `\w` and `\d` are ASCII. `(?u:..)` switches a part of a regex to Unicode. The values of groups are
+/// decoded after the match, so an encoded `%2F` never separates segments.
 #[doc(alias = "PathMatches")]
 #[derive(Clone)]
 pub struct PathPattern {
@@ -96,7 +94,7 @@ impl PathPattern {
             .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
         let literal = literal_text(&hir);
         let hir = Hir::concat(vec![Hir::look(hir::Look::Start), hir, Hir::look(hir::Look::End)]);
-        let regex = compile(&hir).map_err(|_| failed(PatternErrorKind::TooLarge))?;
+        let regex = compile(&hir).ok_or_else(|| failed(PatternErrorKind::TooLarge))?;
 
         let group_names: Box<[_]> = regex
             .group_info()
@@ -431,9 +429,9 @@ const ARGUMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// The engines without tables of their own are enough for one pattern: the one-pass DFA finds groups in one go, and the
 /// table's automaton has already found the pattern. Saves tens of KiB per route against the default.
-fn compile(hir: &Hir) -> Result<meta::Regex, meta::BuildError> {
+fn compile(hir: &Hir) -> Option<meta::Regex> {
     let config = meta::Config::new().utf8_empty(false).auto_prefilter(false).hybrid(false).dfa(false);
-    meta::Regex::builder().configure(config).build_from_hir(hir)
+    meta::Regex::builder().configure(config).build_from_hir(hir).ok()
 }
 
 fn is_template(pattern: &str) -> bool {

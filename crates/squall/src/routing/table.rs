@@ -144,12 +144,8 @@ struct Automaton {
 }
 
 impl Automaton {
-    fn new(
-        patterns: &[PathPattern],
-        rows: &[usize],
-        kind: MatchKind,
-        limit: usize,
-    ) -> Result<Self, meta::BuildError> {
+    /// `None` when the automaton would be larger than the limit.
+    fn new(patterns: &[PathPattern], rows: &[usize], kind: MatchKind, limit: usize) -> Option<Self> {
         let config = meta::Config::new()
             .match_kind(kind)
             .utf8_empty(false)
@@ -160,9 +156,9 @@ impl Automaton {
             .onepass(false)
             .backtrack(false);
         let hirs: Vec<&Hir> = rows.iter().map(|&row| patterns[row].hir()).collect();
-        let regex = meta::Regex::builder().configure(config).build_many_from_hir(&hirs)?;
+        let regex = meta::Regex::builder().configure(config).build_many_from_hir(&hirs).ok()?;
         let cache = RefCell::new(regex.create_cache());
-        Ok(Automaton { regex, cache, rows: rows.into() })
+        Some(Automaton { regex, cache, rows: rows.into() })
     }
 
     fn first_match(&self, path: &[u8]) -> Option<usize> {
@@ -201,8 +197,8 @@ fn build_halves(
     // One pattern has been compiled before, within the regex's own limit; it needs no other here.
     let limit = if rows.len() == 1 { usize::MAX } else { limit };
     match Automaton::new(patterns, rows, kind, limit) {
-        Ok(automaton) => automata.push(automaton),
-        Err(_) => {
+        Some(automaton) => automata.push(automaton),
+        None => {
             let (front, back) = rows.split_at(rows.len() / 2);
             for half in [front, back] {
                 if !half.is_empty() {
@@ -220,7 +216,7 @@ mod tests {
     #[test]
     fn a_table_above_the_size_limit_is_split_and_matches_alike() {
         let patterns: Vec<PathPattern> =
-            (0..50).map(|i| PathPattern::new(&format!("/r{}/{{id}}", i % 40)).unwrap()).collect();
+            (0..50).map(|i| PathPattern::new(&format!("/r{}/{{id}}", i % 40)).expect("a pattern")).collect();
         let whole = PathTable::new(patterns.clone());
         let split = PathTable::with_size_limit(patterns, 4096);
         assert_eq!(whole.automata.len(), 1);

@@ -1,0 +1,91 @@
+//! The options in the parentheses of an attribute.
+
+use proc_macro2::TokenStream;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Error, Expr, ExprLit, Lit, Meta, Result, Token};
+
+use crate::suggest;
+
+/// What `#[handler(..)]` was given.
+#[derive(Default)]
+pub(crate) struct HandlerOptions {
+    pub(crate) stream_body: bool,
+}
+
+impl HandlerOptions {
+    const KNOWN: &[&str] = &["stream_body"];
+
+    pub(crate) fn parse(options: TokenStream) -> Result<HandlerOptions> {
+        let mut parsed = HandlerOptions::default();
+        for (name, option) in named(options, "handler", Self::KNOWN)? {
+            let flag = match name {
+                "stream_body" => &mut parsed.stream_body,
+                _ => unreachable!("`named` lets only known options through"),
+            };
+            let Meta::Path(_) = option else {
+                return Err(Error::new_spanned(
+                    option,
+                    format!("`{name}` takes no value: write only `{name}`"),
+                ));
+            };
+            *flag = true;
+        }
+        Ok(parsed)
+    }
+}
+
+/// What `#[squall::test(..)]` was given.
+#[derive(Default)]
+pub(crate) struct TestOptions {
+    /// In seconds.
+    pub(crate) timeout: Option<f64>,
+}
+
+impl TestOptions {
+    const KNOWN: &[&str] = &["timeout"];
+
+    pub(crate) fn parse(options: TokenStream) -> Result<TestOptions> {
+        let mut parsed = TestOptions::default();
+        for (_, option) in named(options, "squall::test", Self::KNOWN)? {
+            parsed.timeout = Some(seconds(&option)?);
+        }
+        Ok(parsed)
+    }
+}
+
+/// Splits the options at their commas; refuses the unknown and the repeated.
+fn named(options: TokenStream, attribute: &str, known: &[&'static str]) -> Result<Vec<(&'static str, Meta)>> {
+    let metas = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(options)?;
+    let mut found: Vec<(&'static str, Meta)> = Vec::new();
+    for meta in metas {
+        let given = meta.path().get_ident().map(ToString::to_string).unwrap_or_default();
+        let Some(&name) = known.iter().find(|&&name| name == given) else {
+            let hint = suggest::closest(&given, known.iter().copied())
+                .map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+            let known = known.join("`, `");
+            let message = format!("`#[{attribute}]` has no such option: {hint}known options: `{known}`");
+            return Err(Error::new(meta.path().span(), message));
+        };
+        if found.iter().any(|(earlier, _)| *earlier == name) {
+            return Err(Error::new(meta.path().span(), format!("`{name}` is given twice: remove one")));
+        }
+        found.push((name, meta));
+    }
+    Ok(found)
+}
+
+fn seconds(option: &Meta) -> Result<f64> {
+    let value = match option {
+        Meta::NameValue(pair) => match &pair.value {
+            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => number.base10_parse().ok(),
+            Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => number.base10_parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    value.filter(|&seconds: &f64| seconds > 0.0 && seconds < 1e9).ok_or_else(|| {
+        Error::new_spanned(option, "`timeout` takes a number of seconds above 0: write `timeout = 30`")
+    })
+}

@@ -1,0 +1,464 @@
+//! Tests over real sockets: a server on an unused port of the loop that runs the test, and a client that asserts.
+//!
+//! ```no_run
+//! # async fn test(app: squall::testing::TestServer) {
+//! app.get("/stories/7").header("Accept", "text/html").await.assert_status(200).assert_text_contains("Rain");
+//! app.post("/stories").form(&[("title", "Rain")]).await.assert_redirect("/stories/8");
+//! # }
+//! ```
+//!
+//! The client speaks plain HTTP/1.1 with a reader of its own, so that a mistake of squall's parser cannot hide one of its
+//! writer, and refuses every response that is not exactly framed. It sends one request per connection, follows no
+//! redirects and decodes no compression. Whatever goes wrong is a panic that names the request and the line of the
+//! test that made it.
+
+use std::any::Any;
+use std::fmt::{self, Write as _};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener};
+use std::panic::Location;
+use std::pin::Pin;
+
+use http::{HeaderMap, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+mod reader;
+
+/// A listening, non-blocking socket on a port of 127.0.0.1 that nobody else uses, and that port.
+///
+/// # Panics
+///
+/// When the system has no port left.
+pub fn bind_unused_port() -> (TcpListener, u16) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok((listener.local_addr()?.port(), listener))
+    });
+    match listener {
+        Ok((port, listener)) => (listener, port),
+        Err(error) => panic!("no unused port on 127.0.0.1: {error}"),
+    }
+}
+
+/// Starts a server on an unused port of 127.0.0.1.
+///
+/// `start` is given the listening socket; what it returns is kept as long as the [`TestServer`] lives, and dropped
+/// with it to stop the server.
+///
+/// # Panics
+///
+/// When the system has no port left.
+pub fn serve_with<G: 'static>(start: impl FnOnce(TcpListener) -> G) -> TestServer {
+    let (listener, port) = bind_unused_port();
+    TestServer { port, _running: Box::new(start(listener)) }
+}
+
+/// A server under test, and the client for it; stops when dropped.
+#[doc(alias = "AsyncHTTPTestCase")]
+pub struct TestServer {
+    port: u16,
+    _running: Box<dyn Any>,
+}
+
+impl TestServer {
+    /// The port on 127.0.0.1.
+    #[doc(alias = "get_http_port")]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The absolute URL of a path that starts with a slash.
+    #[doc(alias = "get_url")]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// A `GET` request.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> TestRequest {
+        self.request("GET", path)
+    }
+
+    /// A `HEAD` request.
+    #[track_caller]
+    pub fn head(&self, path: &str) -> TestRequest {
+        self.request("HEAD", path)
+    }
+
+    /// A `POST` request.
+    #[track_caller]
+    pub fn post(&self, path: &str) -> TestRequest {
+        self.request("POST", path)
+    }
+
+    /// A `PUT` request.
+    #[track_caller]
+    pub fn put(&self, path: &str) -> TestRequest {
+        self.request("PUT", path)
+    }
+
+    /// A `PATCH` request.
+    #[track_caller]
+    pub fn patch(&self, path: &str) -> TestRequest {
+        self.request("PATCH", path)
+    }
+
+    /// A `DELETE` request.
+    #[track_caller]
+    pub fn delete(&self, path: &str) -> TestRequest {
+        self.request("DELETE", path)
+    }
+
+    /// An `OPTIONS` request.
+    #[track_caller]
+    pub fn options(&self, path: &str) -> TestRequest {
+        self.request("OPTIONS", path)
+    }
+
+    /// A request of any method; `target` is sent as it is, `*` and absolute URLs included.
+    #[doc(alias = "fetch")]
+    #[track_caller]
+    pub fn request(&self, method: &str, target: &str) -> TestRequest {
+        TestRequest {
+            port: self.port,
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            caller: Location::caller(),
+        }
+    }
+
+    /// Sends exactly these bytes on a new connection, and returns all that comes back until the server closes it.
+    ///
+    /// The connection stays open for writing, so that the server is not told of an end it would react to. A server that
+    /// resets the connection only ends the answer.
+    ///
+    /// # Panics
+    ///
+    /// When the connection cannot be made.
+    pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        let mut stream = match TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await {
+            Ok(stream) => stream,
+            Err(error) => panic!("cannot connect to port {}: {error}", self.port),
+        };
+        let (mut reader, writer) = stream.split();
+        let mut answer = Vec::new();
+        let read = async {
+            match reader.read_to_end(&mut answer).await {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                Err(error) => panic!("cannot read from port {}: {error}", self.port),
+            }
+        };
+        while_writing(writer, bytes.as_ref(), read).await;
+        answer
+    }
+}
+
+impl fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestServer").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// A request in the making; `.await` sends it.
+///
+/// `Host`, `Connection: close` and, with a body, `Content-Length` are added unless they are set.
+#[derive(Clone, Debug)]
+#[must_use = "a request is sent when it is awaited"]
+pub struct TestRequest {
+    port: u16,
+    method: String,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    caller: &'static Location<'static>,
+}
+
+impl TestRequest {
+    /// Adds a header; one name may be given several times.
+    pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Sets the body to JSON, and its `Content-Type` unless that is set already.
+    ///
+    /// # Panics
+    ///
+    /// When the value cannot be written as JSON.
+    #[track_caller]
+    pub fn json(self, value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => self.default_header("Content-Type", "application/json").body(body),
+            Err(error) => panic!("the value is not JSON: {error}"),
+        }
+    }
+
+    /// Sets the body to a URL-encoded form, and its `Content-Type` unless that is set already.
+    ///
+    /// # Panics
+    ///
+    /// When a key or value is not a text or a number.
+    #[track_caller]
+    pub fn form<K: Serialize, V: Serialize>(self, fields: &[(K, V)]) -> Self {
+        let body = url_encoded(fields);
+        self.default_header("Content-Type", "application/x-www-form-urlencoded").body(body)
+    }
+
+    /// Adds arguments to the target's query.
+    ///
+    /// # Panics
+    ///
+    /// When a key or value is not a text or a number.
+    #[track_caller]
+    pub fn query<K: Serialize, V: Serialize>(mut self, arguments: &[(K, V)]) -> Self {
+        self.target.push(if self.target.contains('?') { '&' } else { '?' });
+        self.target.push_str(&url_encoded(arguments));
+        self
+    }
+
+    fn default_header(mut self, name: &str, value: &str) -> Self {
+        if !self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
+            self.headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    async fn send(self) -> TestResponse {
+        let name = format!("{} {}", self.method, self.target);
+        let caller = self.caller;
+        match self.exchange(name.clone()).await {
+            Ok(response) => response,
+            Err(problem) => panic!("{name} at {caller}: {problem}"),
+        }
+    }
+
+    async fn exchange(mut self, request: String) -> Result<TestResponse, String> {
+        let port = self.port;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(|error| format!("cannot connect to port {port}: {error}"))?;
+        let body = self.body.take().unwrap_or_default();
+        let with_body = !body.is_empty() || matches!(self.method.as_str(), "POST" | "PUT" | "PATCH");
+        let chunked = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Transfer-Encoding"));
+        let mut sent =
+            self.default_header("Host", &format!("127.0.0.1:{port}")).default_header("Connection", "close");
+        if with_body && !chunked {
+            sent = sent.default_header("Content-Length", &body.len().to_string());
+        }
+        let mut bytes = format!("{} {} HTTP/1.1\r\n", sent.method, sent.target);
+        for (name, value) in &sent.headers {
+            // Writing to a `String` cannot fail.
+            let _ = write!(bytes, "{name}: {value}\r\n");
+        }
+        bytes.push_str("\r\n");
+        let mut bytes = bytes.into_bytes();
+        bytes.extend_from_slice(&body);
+
+        let (reader, writer) = stream.split();
+        let response = reader::read_response(reader, request, sent.method == "HEAD");
+        while_writing(writer, &bytes, response).await
+    }
+}
+
+impl IntoFuture for TestRequest {
+    type Output = TestResponse;
+    type IntoFuture = Pin<Box<dyn Future<Output = TestResponse>>>;
+
+    /// Sends the request and reads the response.
+    ///
+    /// # Panics
+    ///
+    /// The future panics when there is no connection, or no complete and correct response.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}
+
+/// A response, read to its end.
+#[derive(Clone, Debug)]
+pub struct TestResponse {
+    /// Method and target, for the messages of failed assertions.
+    request: String,
+    status: u16,
+    reason: String,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl TestResponse {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason phrase, as sent.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// All headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The first value of a header; `None` also when it is not visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as text.
+    ///
+    /// # Panics
+    ///
+    /// When it is not UTF-8.
+    #[track_caller]
+    pub fn text(&self) -> &str {
+        match std::str::from_utf8(&self.body) {
+            Ok(text) => text,
+            Err(error) => panic!("{self}\nthe body is not UTF-8: {error}"),
+        }
+    }
+
+    /// The body, parsed as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is not JSON, or not of the shape of `T`.
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(&self) -> T {
+        match serde_json::from_slice(&self.body) {
+            Ok(value) => value,
+            Err(error) => panic!("{self}\nthe body is not the expected JSON: {error}"),
+        }
+    }
+
+    /// Asserts the status code.
+    ///
+    /// # Panics
+    ///
+    /// When it is another.
+    #[track_caller]
+    pub fn assert_status(&self, status: u16) -> &Self {
+        assert!(self.status == status, "expected status {status}\n{self}");
+        self
+    }
+
+    /// Asserts the whole body.
+    ///
+    /// # Panics
+    ///
+    /// When it is another, or not UTF-8.
+    #[track_caller]
+    pub fn assert_text(&self, text: &str) -> &Self {
+        assert!(self.text() == text, "expected the body {text:?}\n{self}");
+        self
+    }
+
+    /// Asserts that the body contains a text.
+    ///
+    /// # Panics
+    ///
+    /// When it does not, or is not UTF-8.
+    #[track_caller]
+    pub fn assert_text_contains(&self, text: &str) -> &Self {
+        assert!(self.text().contains(text), "expected {text:?} in the body\n{self}");
+        self
+    }
+
+    /// Asserts that a header is there once, with this value.
+    ///
+    /// # Panics
+    ///
+    /// When it is missing, repeated, or has another value.
+    #[track_caller]
+    pub fn assert_header(&self, name: &str, value: &str) -> &Self {
+        let found: Vec<&HeaderValue> = self.headers.get_all(name).iter().collect();
+        assert!(found == [value], "expected the header {name}: {value}, found {found:?}\n{self}");
+        self
+    }
+
+    /// Asserts a redirect (301, 302, 303, 307 or 308) to this `Location`.
+    ///
+    /// # Panics
+    ///
+    /// When the status or the location is another.
+    #[track_caller]
+    pub fn assert_redirect(&self, location: &str) -> &Self {
+        let redirect = matches!(self.status, 301 | 302 | 303 | 307 | 308);
+        assert!(redirect, "expected a redirect to {location}\n{self}");
+        self.assert_header("Location", location)
+    }
+
+    /// Asserts that the body is JSON and equals this value; the order of keys and spaces do not matter.
+    ///
+    /// # Panics
+    ///
+    /// When the body is not JSON, or another value.
+    #[track_caller]
+    pub fn assert_json(&self, expected: impl Serialize) -> &Self {
+        let expected = match serde_json::to_value(expected) {
+            Ok(value) => value,
+            Err(error) => panic!("the expected value is not JSON: {error}"),
+        };
+        let found: serde_json::Value = self.json();
+        assert!(found == expected, "expected the JSON {expected}\n{self}");
+        self
+    }
+}
+
+/// The response as it was received, its body cut at 2,000 bytes.
+impl fmt::Display for TestResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 2000;
+        writeln!(f, "the response to {} was:\n{} {}", self.request, self.status, self.reason)?;
+        for (name, value) in &self.headers {
+            writeln!(f, "{name}: {}", String::from_utf8_lossy(value.as_bytes()))?;
+        }
+        let shown = &self.body[..self.body.len().min(SHOWN)];
+        write!(f, "\n{}", String::from_utf8_lossy(shown))?;
+        if self.body.len() > SHOWN { write!(f, ".. ({} bytes)", self.body.len()) } else { Ok(()) }
+    }
+}
+
+#[track_caller]
+fn url_encoded<K: Serialize, V: Serialize>(pairs: &[(K, V)]) -> String {
+    match serde_urlencoded::to_string(pairs) {
+        Ok(text) => text,
+        Err(error) => panic!("the values cannot be URL-encoded: {error}"),
+    }
+}
+
+/// Writes while it reads, since a server may answer and close before it has read all. The answer tells the outcome
+/// better than a failed write would.
+async fn while_writing<T>(
+    mut writer: impl AsyncWriteExt + Unpin,
+    bytes: &[u8],
+    read: impl Future<Output = T>,
+) -> T {
+    let write = async {
+        let _ = writer.write_all(bytes).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        answer = read => answer,
+        () = write => unreachable!("the writing side stays pending once it is done"),
+    }
+}
