@@ -13,7 +13,7 @@ use crate::http1::encode::{BodyEncoder, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId, reason_phrase};
-use crate::iostream::{IoStream, StreamClosedError};
+use crate::iostream::{IoStream, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
 const OUT_MARK: usize = 64 * 1024;
@@ -172,7 +172,7 @@ impl Http1Connection {
     }
 
     /// Waits until the kernel has all output, so that a client that does not read holds no more than one batch.
-    pub(super) async fn drain_out(&self) -> Result<(), StreamClosedError> {
+    pub(super) async fn drain_out(&self) -> Result<(), StreamError> {
         self.push_out();
         if !self.stream.writing() {
             return Ok(());
@@ -180,7 +180,7 @@ impl Http1Connection {
         self.set_deadline(self.params.idle_connection_timeout);
         let flushed = poll_fn(|cx| {
             if self.expired.get() {
-                return Poll::Ready(Err(StreamClosedError::default()));
+                return Poll::Ready(Err(StreamError::default()));
             }
             self.remember(cx);
             self.stream.poll_flush(cx)
@@ -398,7 +398,7 @@ impl HttpTransport for Http1Connection {
         });
     }
 
-    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamClosedError>> {
+    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         if self.exchange.borrow().id == id {
             self.push_out();
         }

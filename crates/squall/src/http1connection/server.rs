@@ -21,7 +21,7 @@ use crate::httputil::{
     HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
     RequestContext, RequestHead, StreamId,
 };
-use crate::iostream::{IoStream, StreamClosedError};
+use crate::iostream::{IoStream, StreamError};
 use crate::log;
 
 /// How long a connection that is closed with input unread goes on reading it. Closing at once would reset the
@@ -64,8 +64,8 @@ impl From<ParseError> for Failure {
     }
 }
 
-impl From<StreamClosedError> for Failure {
-    fn from(_: StreamClosedError) -> Self {
+impl From<StreamError> for Failure {
+    fn from(_: StreamError) -> Self {
         Self::Gone
     }
 }

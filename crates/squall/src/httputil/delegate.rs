@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::headers::HttpHeaders;
 use super::request::{HttpServerRequest, ResponseStartLine};
 use crate::http1connection::HttpOutputError;
-use crate::iostream::{IoStream, StreamClosedError};
+use crate::iostream::{IoStream, StreamError};
 
 /// Work that the connection drives before it goes on; `None` when there is nothing to wait for.
 pub type Pending<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
@@ -103,7 +103,7 @@ pub trait HttpTransport {
     fn abort(&self, id: StreamId);
 
     /// See [`HttpConnection::flush`].
-    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamClosedError>>;
+    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
 
     /// See [`HttpConnection::closed`].
     fn poll_closed(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()>;
@@ -187,8 +187,8 @@ impl HttpConnection {
     /// Cancel safe: dropping the future loses no bytes.
     ///
     /// # Errors
-    /// [`StreamClosedError`] when the client has left.
-    pub async fn flush(&self) -> Result<(), StreamClosedError> {
+    /// [`StreamError`] when the client has left.
+    pub async fn flush(&self) -> Result<(), StreamError> {
         poll_fn(|cx| self.transport.poll_flush(self.id, cx)).await
     }
 

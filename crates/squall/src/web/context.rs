@@ -403,7 +403,7 @@ impl Context {
     }
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
-    pub(super) fn method_not_allowed(&self) -> Error {
+    pub(crate) fn method_not_allowed(&self) -> Error {
         HttpError::new(405).with_header("Allow", self.route.allow()).into()
     }
 

@@ -1,0 +1,62 @@
+//! What the macros expand to calls of. Not a public interface.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::ioloop::{IoLoop, RunSyncError};
+use crate::web::Error;
+
+/// Runs `async fn main` on a loop; an error is one line and status 1.
+pub fn run_main<F: Future<Output = Result<(), Error>>>(main: F) -> ExitCode {
+    match IoLoop::current().run_sync(main, None) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => fail(&error),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// How long `#[squall::test]` waits when nothing else is said.
+const TEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs a test on a loop of its own.
+///
+/// # Panics
+/// When the test fails, or takes longer than `limit`, `ASYNC_TEST_TIMEOUT` seconds, or five seconds.
+pub fn run_test<F: Future<Output = Result<(), Error>>>(name: &str, limit: Option<Duration>, test: F) {
+    let from_environment = || std::env::var("ASYNC_TEST_TIMEOUT").ok()?.parse().ok().map(Duration::from_secs_f64);
+    let limit = limit.or_else(from_environment).unwrap_or(TEST_TIMEOUT);
+    let former = IoLoop::current_opt();
+    let io_loop = match IoLoop::new() {
+        Ok(io_loop) => io_loop,
+        Err(error) => panic!("test {name}: no loop: {error}"),
+    };
+    io_loop.make_current();
+    let outcome = io_loop.run_sync(test, Some(limit));
+    io_loop.close(false);
+    match former {
+        Some(former) => former.make_current(),
+        None => IoLoop::clear_current(),
+    }
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => panic!("test {name}: {error}"),
+        Err(RunSyncError::Timeout(_)) => panic!("test {name}: not done after {limit:?}"),
+        Err(error) => panic!("test {name}: {error}"),
+    }
+}
+
+/// The method that a generated `other` looks at.
+pub fn method(ctx: &crate::Context) -> &str {
+    ctx.method().as_str()
+}
+
+/// What a generated `other` returns for a method that it does not know.
+pub fn method_not_allowed(ctx: &crate::Context) -> Error {
+    ctx.method_not_allowed()
+}
