@@ -1,4 +1,20 @@
 //! Logging: Tornado's three loggers as `tracing` targets, and its line format.
+//!
+//! squall only emits `tracing` events; what becomes of them is the application's choice.
+//! [`enable_pretty_logging`] makes the usual one.
+
+use std::fmt::{self, Write};
+use std::io::IsTerminal;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The target of the one line per request (Tornado's `tornado.access`).
 pub const ACCESS: &str = "squall::access";
@@ -8,3 +24,257 @@ pub const APPLICATION: &str = "squall::application";
 
 /// The target of everything else: protocol errors, warnings of squall itself (Tornado's `tornado.general`).
 pub const GENERAL: &str = "squall::general";
+
+/// Writes events to standard error as Tornado writes them, coloured on a terminal.
+///
+/// The environment variable `RUST_LOG` selects what is written (`debug`, `warn,squall::access=info`); the default
+/// is `info`. Nothing happens when the process has a `tracing` subscriber already.
+pub fn enable_pretty_logging() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    // The one error is that a subscriber is installed; it was chosen first, so it stays.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .event_format(LogFormatter::new())
+        .with_writer(std::io::stderr)
+        .finish()
+        .try_init();
+}
+
+/// Tornado's line format: `[I 261121 01:27:48 web:2345] 200 GET / (::1) 0.51ms`.
+///
+/// In brackets, and in colour if the writer has colours: the level's first letter, the local time, the last segment
+/// of the module's path, the line. Fields of the event follow its message as ` name=value`. Further lines of a
+/// message are indented by four spaces, and other control characters are escaped, so that no text that came over
+/// the network looks like a line of its own or steers the terminal.
+///
+/// ```
+/// use squall::log::LogFormatter;
+///
+/// tracing_subscriber::fmt().event_format(LogFormatter::new()).init();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogFormatter<T = LocalTime> {
+    timer: T,
+}
+
+impl LogFormatter {
+    /// The format with the local time.
+    #[must_use]
+    pub fn new() -> Self {
+        LogFormatter { timer: LocalTime }
+    }
+
+    /// The format with the time of another clock or in another shape.
+    #[must_use]
+    pub fn with_timer<T: FormatTime>(self, timer: T) -> LogFormatter<T> {
+        LogFormatter { timer }
+    }
+}
+
+/// The local time as Tornado logs it: `261121 01:27:48`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalTime;
+
+impl FormatTime for LocalTime {
+    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
+        write!(w, "{}", chrono::Local::now().format("%y%m%d %H:%M:%S"))
+    }
+}
+
+impl<S, N, T> FormatEvent<S, N> for LogFormatter<T>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    T: FormatTime,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let colored = writer.has_ansi_escapes();
+        if colored {
+            write!(writer, "\x1b[3{}m", color(metadata.level()))?;
+        }
+        write!(writer, "[{} ", letter(metadata.level()))?;
+        self.timer.format_time(&mut writer)?;
+        let path = metadata.module_path().unwrap_or_else(|| metadata.target());
+        write!(writer, " {}", path.rsplit("::").next().unwrap_or(path))?;
+        if let Some(line) = metadata.line() {
+            write!(writer, ":{line}")?;
+        }
+        writer.write_str(if colored { "]\x1b[0m" } else { "]" })?;
+
+        let mut message = Message::default();
+        event.record(&mut message);
+        let mut safe = Escaped { writer: &mut writer };
+        write!(safe, " {}{}", message.text, message.fields)?;
+        writer.write_char('\n')
+    }
+}
+
+/// The message of an event, and its other fields.
+#[derive(Default)]
+struct Message {
+    text: String,
+    fields: String,
+}
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string fails only if the value's own Debug does; then it is cut short.
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}
+
+/// Indents continuation lines and escapes control characters.
+struct Escaped<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+}
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+            let (plain, tail) = rest.split_at(at);
+            self.writer.write_str(plain)?;
+            let mut chars = tail.chars();
+            match chars.next() {
+                Some('\n') => self.writer.write_str("\n    ")?,
+                Some(control) => write!(self.writer, "{}", control.escape_default())?,
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        self.writer.write_str(rest)
+    }
+}
+
+/// The first letter of Python's name for the level.
+fn letter(level: &Level) -> char {
+    match *level {
+        Level::ERROR => 'E',
+        Level::WARN => 'W',
+        Level::INFO => 'I',
+        Level::DEBUG => 'D',
+        Level::TRACE => 'T',
+    }
+}
+
+/// The ANSI colour that Tornado gives the level.
+fn color(level: &Level) -> u8 {
+    match *level {
+        Level::ERROR => 1,
+        Level::WARN => 3,
+        Level::INFO => 2,
+        Level::DEBUG | Level::TRACE => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(data)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Buffer {
+        type Writer = Buffer;
+
+        fn make_writer(&'a self) -> Buffer {
+            self.clone()
+        }
+    }
+
+    fn noon(w: &mut Writer<'_>) -> fmt::Result {
+        w.write_str("261121 12:00:00")
+    }
+
+    /// What `emit` logs, at a fixed time.
+    fn logged(ansi: bool, emit: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let timer: fn(&mut Writer<'_>) -> fmt::Result = noon;
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(ansi)
+            .event_format(LogFormatter::new().with_timer(timer))
+            .with_max_level(Level::TRACE)
+            .with_writer(buffer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, emit);
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_line_has_level_time_module_and_line() {
+        let text = logged(false, || tracing::info!(target: ACCESS, "200 GET / (::1) {}ms", 0.51));
+        assert_eq!(text, format!("[I 261121 12:00:00 tests:{}] 200 GET / (::1) 0.51ms\n", line!() - 1));
+    }
+
+    #[test]
+    fn each_level_has_its_letter_and_color() {
+        let text = logged(true, || {
+            tracing::error!("e");
+            tracing::warn!("w");
+            tracing::info!("i");
+            tracing::debug!("d");
+            tracing::trace!("t");
+        });
+        let line = line!() - 6;
+        let expected: String = [('E', 1, 'e'), ('W', 3, 'w'), ('I', 2, 'i'), ('D', 4, 'd'), ('T', 4, 't')]
+            .iter()
+            .zip(line..)
+            .map(|((letter, color, text), line)| {
+                format!("\x1b[3{color}m[{letter} 261121 12:00:00 tests:{line}]\x1b[0m {text}\n")
+            })
+            .collect();
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn fields_follow_the_message() {
+        let text = logged(false, || tracing::warn!(fd = 7, peer = "::1", "odd"));
+        assert!(text.ends_with("] odd fd=7 peer=\"::1\"\n"), "{text}");
+    }
+
+    #[test]
+    fn further_lines_are_indented_and_control_characters_escaped() {
+        let text = logged(false, || tracing::info!("one\ntwo\r\n[I forged] \x1b[31mred\tü"));
+        assert!(text.ends_with("] one\n    two\\r\n    [I forged] \\u{1b}[31mred\tü\n"), "{text}");
+    }
+
+    #[test]
+    fn the_local_time_is_written_in_digits() {
+        let mut text = String::new();
+        LocalTime.format_time(&mut Writer::new(&mut text)).unwrap();
+        let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+        assert_eq!(shape, "999999 99:99:99");
+    }
+
+    #[test]
+    fn enabling_twice_is_harmless() {
+        enable_pretty_logging();
+        enable_pretty_logging();
+    }
+}

@@ -1,1 +1,271 @@
-//! placeholder
+//! One process per core: forking and supervising them, as Tornado's `process` module does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+
+use crate::ioloop::IoLoop;
+use crate::log::GENERAL;
+use crate::sys::{self, BlockedSignals, ForkFailure, Forked};
+
+/// How many times children are restarted in all, unless [`fork_processes`] is told otherwise.
+pub const DEFAULT_MAX_RESTARTS: usize = 100;
+
+/// The number of processors this process may use (its affinity mask and cgroup quota count), at least 1.
+#[must_use]
+pub fn cpu_count() -> usize {
+    sys::cpu_count()
+}
+
+/// The number of this process among those that [`fork_processes`] made, or `None` if it is none of them.
+#[must_use]
+pub fn task_id() -> Option<usize> {
+    match TASK_ID.load(Ordering::Relaxed) {
+        NOT_A_CHILD => None,
+        id => Some(id),
+    }
+}
+
+/// Forks `num` processes (`None` or 0: one per processor) and supervises them.
+///
+/// It returns in the children only, each with its number, counted from 0. The calling process stays in it: it
+/// restarts a child that was killed or exited with a status other than 0, under the same number, up to
+/// `max_restarts` times in all ([`DEFAULT_MAX_RESTARTS`]). When all have exited with status 0, it exits with 0.
+///
+/// SIGTERM and SIGINT are passed on to the children, which are not restarted then; when all are gone, the parent exits,
+/// with 0 if each exited with 0 or died of that signal, else with 1. On Linux children get SIGTERM when the parent
+/// ends in any other way, even by SIGKILL.
+///
+/// Call it before there is any loop or thread: neither survives a fork. Sockets bound before it are shared. squall
+/// holds no random state of its own that children would share (it asks the system); a generator that the
+/// application seeded before must be seeded anew.
+///
+/// # Errors
+/// In the calling process, before anything is forked: when the process has a loop or several threads, or is itself
+/// such a child. Later: when children were restarted too often (the others are sent SIGTERM and awaited first), or a
+/// fork failed.
+pub fn fork_processes(num: Option<usize>, max_restarts: Option<usize>) -> Result<usize, ForkError> {
+    if let Some(id) = task_id() {
+        return Err(ForkError::IsChild(id));
+    }
+    if IoLoop::initialized() {
+        return Err(ForkError::LoopExists);
+    }
+    let threads = sys::thread_count()?;
+    if threads > 1 {
+        return Err(ForkError::Threads(threads));
+    }
+    let num = num.filter(|&num| num > 0).unwrap_or_else(cpu_count);
+    sys::keep_dead_children()?;
+    let signals = BlockedSignals::block(&[Signal::CHILD, Signal::TERM, Signal::INT])?;
+    let mut supervisor = Supervisor {
+        signals,
+        children: BTreeMap::new(),
+        restarts_left: max_restarts.unwrap_or(DEFAULT_MAX_RESTARTS),
+        stopping: None,
+        clean: true,
+    };
+    match supervisor.run(num) {
+        Ok(Role::Child(id)) => {
+            TASK_ID.store(id, Ordering::Relaxed);
+            Ok(id)
+        }
+        Ok(Role::ParentDone { status }) => std::process::exit(status),
+        Err(error) => {
+            supervisor.stop_all(Signal::TERM);
+            Err(error)
+        }
+    }
+}
+
+/// Why [`fork_processes`] returned in the parent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ForkError {
+    /// A loop was made in this process; its epoll instance would be shared by all children.
+    LoopExists,
+    /// The process has this many threads, of which a fork would keep only one.
+    Threads(usize),
+    /// The process is itself a child, with this number.
+    IsChild(usize),
+    /// Children ended abnormally more often than `max_restarts`.
+    TooManyRestarts,
+    /// A system call failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for ForkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ForkError::LoopExists => f.write_str(
+                "Cannot run in multiple processes: IOLoop instance has already been initialized. \
+                 You cannot call IOLoop.instance() before calling start_processes()",
+            ),
+            ForkError::Threads(threads) => write!(
+                f,
+                "Cannot run in multiple processes: this process has {threads} threads already. \
+                 Fork before starting any thread",
+            ),
+            ForkError::IsChild(id) => {
+                write!(f, "Cannot run in multiple processes: this is child {id} of fork_processes")
+            }
+            ForkError::TooManyRestarts => f.write_str("Too many child restarts, giving up"),
+            ForkError::Io(error) => write!(f, "Cannot run in multiple processes: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ForkError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ForkError::Io(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for ForkError {
+    fn from(error: io::Error) -> Self {
+        ForkError::Io(error)
+    }
+}
+
+const NOT_A_CHILD: usize = usize::MAX;
+
+static TASK_ID: AtomicUsize = AtomicUsize::new(NOT_A_CHILD);
+
+/// The parent's view of its children.
+struct Supervisor {
+    /// Children get the former mask back when they drop their copy of the supervisor.
+    signals: BlockedSignals,
+    children: BTreeMap<usize, Pid>,
+    restarts_left: usize,
+    /// The signal that asked for the end; from then on nothing is restarted.
+    stopping: Option<Signal>,
+    /// Whether every child that ended after that did so as asked.
+    clean: bool,
+}
+
+enum Role {
+    Child(usize),
+    ParentDone { status: i32 },
+}
+
+impl Supervisor {
+    fn run(&mut self, num: usize) -> Result<Role, ForkError> {
+        tracing::info!(target: GENERAL, "Starting {num} processes");
+        for id in 0..num {
+            if self.start_child(id)? {
+                return Ok(Role::Child(id));
+            }
+        }
+        while !self.children.is_empty() {
+            match self.signals.wait()? {
+                Signal::CHILD => {
+                    for (id, status) in self.reap()? {
+                        if self.should_restart(id, status)? && self.start_child(id)? {
+                            return Ok(Role::Child(id));
+                        }
+                    }
+                }
+                signal => {
+                    self.stopping = Some(signal);
+                    self.signal_all(signal);
+                }
+            }
+        }
+        Ok(Role::ParentDone { status: i32::from(!self.clean) })
+    }
+
+    /// Whether this is the new child.
+    fn start_child(&mut self, id: usize) -> Result<bool, ForkError> {
+        match sys::fork() {
+            Ok(Forked::Child) => {
+                self.children.clear();
+                Ok(true)
+            }
+            Ok(Forked::Parent { child }) => {
+                self.children.insert(id, child);
+                Ok(false)
+            }
+            Err(ForkFailure::Threads(threads)) => Err(ForkError::Threads(threads)),
+            Err(ForkFailure::Io(error)) => Err(ForkError::Io(error)),
+        }
+    }
+
+    /// The children that ended; one SIGCHLD may stand for several. Other children of the process are left alone.
+    fn reap(&mut self) -> Result<Vec<(usize, Ended)>, ForkError> {
+        let mut ended = Vec::new();
+        for (&id, &pid) in &self.children {
+            if let Some((_, status)) = waitpid(Some(pid), WaitOptions::NOHANG).map_err(io::Error::from)? {
+                ended.push((id, Ended { pid, status }));
+            }
+        }
+        for (id, _) in &ended {
+            self.children.remove(id);
+        }
+        Ok(ended)
+    }
+
+    /// Logs how a child ended.
+    fn should_restart(&mut self, id: usize, Ended { pid, status }: Ended) -> Result<bool, ForkError> {
+        let restarting = if self.stopping.is_none() { ", restarting" } else { "" };
+        match (status.terminating_signal(), status.exit_status()) {
+            (Some(signal), _) => {
+                tracing::warn!(target: GENERAL, "child {id} (pid {pid}) killed by signal {signal}{restarting}");
+            }
+            (None, Some(0)) => {
+                tracing::info!(target: GENERAL, "child {id} (pid {pid}) exited normally");
+                return Ok(false);
+            }
+            (None, code) => {
+                let code = code.unwrap_or(-1);
+                tracing::warn!(target: GENERAL, "child {id} (pid {pid}) exited with status {code}{restarting}");
+            }
+        }
+        if let Some(stop) = self.stopping {
+            self.clean &= status.terminating_signal() == Some(stop.as_raw());
+            return Ok(false);
+        }
+        self.restarts_left = self.restarts_left.checked_sub(1).ok_or(ForkError::TooManyRestarts)?;
+        Ok(true)
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        for pid in self.children.values() {
+            // The child may be gone already, which SIGCHLD will tell.
+            let _ = kill_process(*pid, signal);
+        }
+    }
+
+    /// Ends all children and waits for them.
+    fn stop_all(&mut self, signal: Signal) {
+        self.signal_all(signal);
+        for pid in std::mem::take(&mut self.children).into_values() {
+            let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+        }
+    }
+}
+
+struct Ended {
+    pid: Pid,
+    status: WaitStatus,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_at_least_one_processor() {
+        assert!(cpu_count() >= 1);
+    }
+
+    #[test]
+    fn a_process_that_was_not_forked_has_no_task_id() {
+        assert_eq!(task_id(), None);
+    }
+}

@@ -53,8 +53,8 @@ impl Executor for ThreadPool {
         }
         queue.workers += 1;
         drop(queue);
-        let shared = self.shared.clone();
-        tokio::task::spawn_blocking(move || shared.work());
+        let worker = Worker { shared: self.shared.clone(), counted: true };
+        tokio::task::spawn_blocking(move || worker.work());
     }
 }
 
@@ -93,29 +93,56 @@ struct PoolShared {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Job>,
-    /// Threads that are in `work`, or on their way there; 0 only if nothing waits.
+    /// Workers that run, or are on their way; 0 only if nothing waits.
     workers: usize,
 }
 
 impl PoolShared {
-    /// Runs jobs until none waits.
-    fn work(&self) {
-        loop {
-            let mut queue = self.lock();
-            let Some(job) = queue.waiting.pop_front() else {
-                queue.workers -= 1;
-                return;
-            };
-            drop(queue);
+    /// No job runs under this lock, so a poisoned one still holds a whole queue.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one borrowed thread does: run jobs until none waits.
+struct Worker {
+    shared: Arc<PoolShared>,
+    /// Whether `Queue::workers` counts this one.
+    counted: bool,
+}
+
+impl Worker {
+    fn work(mut self) {
+        while let Some(job) = self.next_job() {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
                 log_panic("job of executor", &*payload);
             }
         }
     }
 
-    /// No job runs under this lock, so a poisoned one still holds a whole queue.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Leaves the count under the same lock that finds the queue empty, or a job added in between would wait forever.
+    fn next_job(&mut self) -> Option<Job> {
+        let mut queue = self.shared.lock();
+        let job = queue.waiting.pop_front();
+        if job.is_none() {
+            queue.workers -= 1;
+            self.counted = false;
+        }
+        job
+    }
+}
+
+impl Drop for Worker {
+    /// A worker that still counts never ran: the loop was closed. Without any worker nobody would run what waits.
+    fn drop(&mut self) {
+        if !self.counted {
+            return;
+        }
+        let mut queue = self.shared.lock();
+        queue.workers -= 1;
+        let stranded = if queue.workers == 0 { std::mem::take(&mut queue.waiting) } else { VecDeque::new() };
+        drop(queue);
+        drop(stranded);
     }
 }
 

@@ -85,6 +85,8 @@ pub(crate) struct Inner {
     tokio: tokio::runtime::Handle,
     state: RefCell<State>,
     stop: tokio::sync::Notify,
+    /// Reset when the loop ends, so that two calls of `stop` during one run do not end the next one.
+    stop_asked: Cell<bool>,
     shared: Arc<Shared>,
     callbacks: Local,
     timeouts: RefCell<Timeouts>,
@@ -167,6 +169,7 @@ impl IoLoop {
                 tokio: runtime.handle().clone(),
                 state: RefCell::new(State::Idle(runtime)),
                 stop: tokio::sync::Notify::new(),
+                stop_asked: Cell::new(false),
                 shared,
                 callbacks: Local::default(),
                 timeouts: RefCell::default(),
@@ -180,14 +183,12 @@ impl IoLoop {
 
     /// Makes this the current loop of its thread.
     pub fn make_current(&self) {
-        let former = CURRENT.replace(Some(self.clone()));
-        drop(former);
+        set_current(Some(self.clone()));
     }
 
     /// Leaves the thread without a current loop; harmless when there is none.
     pub fn clear_current() {
-        let former = CURRENT.take();
-        drop(former);
+        set_current(None);
     }
 }
 
@@ -204,7 +205,7 @@ impl IoLoop {
     /// In code that runs on a tokio runtime which is not an `IoLoop`, such as under `#[tokio::main]`.
     pub fn start(&self) -> Result<(), StartError> {
         let running = Running::enter(self)?;
-        running.runtime().block_on(self.inner.stop.notified());
+        running.runtime().block_on(self.inner.stopped());
         Ok(())
     }
 
@@ -212,6 +213,7 @@ impl IoLoop {
     ///
     /// What was not finished stays as it is and goes on when the loop is started again.
     pub fn stop(&self) {
+        self.inner.stop_asked.set(true);
         self.inner.stop.notify_one();
     }
 
@@ -241,7 +243,7 @@ impl IoLoop {
             tokio::select! {
                 biased;
                 output = future => Ok(output),
-                () = self.inner.stop.notified() => Err(RunSyncError::Stopped),
+                () = self.inner.stopped() => Err(RunSyncError::Stopped),
                 () = timed_out => {
                     Err(RunSyncError::Timeout(TimeoutError { after: timeout.unwrap_or_default() }))
                 }
@@ -525,6 +527,13 @@ impl IoLoop {
 }
 
 impl Inner {
+    /// Resolves once the loop was asked to stop.
+    async fn stopped(&self) {
+        while !self.stop_asked.get() {
+            self.stop.notified().await;
+        }
+    }
+
     fn run_callback(&self, callback: Callback) {
         let Callback { origin, run } = callback;
         self.run_guarded(|| origin.to_string(), run);
@@ -566,6 +575,13 @@ impl Drop for Inner {
     }
 }
 
+/// Returns the former current loop, so that it is dropped while the cell is not borrowed.
+///
+/// While the thread ends, code in destructors may still ask for a loop, but it is no longer remembered.
+fn set_current(io_loop: Option<IoLoop>) -> Option<IoLoop> {
+    CURRENT.try_with(|current| current.replace(io_loop)).ok().flatten()
+}
+
 /// A loop that is running: its runtime is taken out of it, and it is the thread's current loop, until this is dropped.
 struct Running<'a> {
     io_loop: &'a IoLoop,
@@ -587,7 +603,8 @@ impl<'a> Running<'a> {
             State::Running | State::Closed => None,
         };
         RUNNING.set(true);
-        let former = CURRENT.replace(Some(io_loop.clone()));
+        drop(state);
+        let former = set_current(Some(io_loop.clone()));
         Ok(Running { io_loop, runtime, former })
     }
 
@@ -599,11 +616,11 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         RUNNING.set(false);
+        self.io_loop.inner.stop_asked.set(false);
         if let Some(runtime) = self.runtime.take() {
             *self.io_loop.inner.state.borrow_mut() = State::Idle(runtime);
         }
-        let current = CURRENT.replace(self.former.take());
-        drop(current);
+        set_current(self.former.take());
     }
 }
 
