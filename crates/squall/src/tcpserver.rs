@@ -1,1 +1,281 @@
-//! placeholder
+//! A TCP (or Unix socket) server on one or several processes (Tornado's `tornado.tcpserver`).
+//!
+//! ```no_run
+//! use squall::ioloop::IoLoop;
+//! use squall::iostream::{IoStream, StreamError};
+//! use squall::netutil::Address;
+//! use squall::tcpserver::TcpServer;
+//!
+//! let server = TcpServer::new(async |stream: IoStream, _: Address| -> Result<(), StreamError> {
+//!     loop {
+//!         let line = stream.read_until(b"\n", Some(1024)).await?;
+//!         stream.write(line).await?;
+//!     }
+//! });
+//! server.listen(8888).unwrap();
+//! IoLoop::current().start().unwrap();
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::ioloop::{catch_panic, panic_message};
+use crate::iostream::{IoStream, StreamError};
+use crate::log;
+use crate::netutil::{Acceptor, Address, BindError, BindOptions, Connection, Listener, bind_sockets, spawn};
+use crate::process::{self, ForkError};
+
+/// What went wrong on one connection; it is logged.
+pub type BoxError = Box<dyn Error>;
+
+/// What a [`TcpServer`] does with a connection.
+///
+/// `async` functions and closures that take a stream and an address are handlers as they are:
+/// `TcpServer::new(async |stream: IoStream, address: Address| { .. })`.
+pub trait StreamHandler: 'static {
+    /// Serves one connection, on a task of its own. The connection is closed when the last handle on `stream` is
+    /// dropped, which usually is when this returns. `address` is the peer's.
+    ///
+    /// # Errors
+    ///
+    /// Logged as "Error in connection callback", as is a panic; neither ends the server. That the peer has gone
+    /// ([`StreamError::Closed`] without a real error) is not worth a line.
+    async fn handle_stream(&self, stream: IoStream, address: Address) -> Result<(), BoxError>;
+}
+
+impl<F, E> StreamHandler for F
+where
+    F: AsyncFn(IoStream, Address) -> Result<(), E> + 'static,
+    E: Into<BoxError>,
+{
+    async fn handle_stream(&self, stream: IoStream, address: Address) -> Result<(), BoxError> {
+        self(stream, address).await.map_err(Into::into)
+    }
+}
+
+/// A server that hands each connection to a [`StreamHandler`].
+///
+/// There are three ways to start one, as in Tornado:
+///
+/// * [`listen`](Self::listen): one process.
+/// * [`bind`](Self::bind) and [`start`](Self::start): several processes that share the sockets.
+/// * [`bind_sockets`], [`fork_processes`](process::fork_processes) and [`add_sockets`](Self::add_sockets): the same, step
+///   by step.
+///
+/// It listens until [`stop`](Self::stop), also when this handle is dropped.
+#[doc(alias = "TCPServer")]
+pub struct TcpServer<H> {
+    shared: Rc<Shared<H>>,
+    acceptors: RefCell<Vec<Acceptor>>,
+    /// Bound by `bind`, to be served by `start`.
+    waiting: RefCell<Vec<Listener>>,
+    started: Cell<bool>,
+}
+
+struct Shared<H> {
+    handler: H,
+    max_buffer_size: Cell<Option<usize>>,
+    read_chunk_size: Cell<Option<usize>>,
+}
+
+impl<H: StreamHandler> TcpServer<H> {
+    /// A server that does not listen yet. Makes no loop, so that processes can still be forked.
+    pub fn new(handler: H) -> Self {
+        Self {
+            shared: Rc::new(Shared {
+                handler,
+                max_buffer_size: Cell::new(None),
+                read_chunk_size: Cell::new(None),
+            }),
+            acceptors: RefCell::default(),
+            waiting: RefCell::default(),
+            started: Cell::new(false),
+        }
+    }
+
+    /// Listens on `port` of all interfaces and serves on the current loop: now if it runs, else when it is started. May
+    /// be called several times, for several ports.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind_sockets`].
+    pub fn listen(&self, port: u16) -> Result<(), BindError> {
+        self.listen_on(port, &BindOptions::new())
+    }
+
+    /// [`listen`](Self::listen) with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind_sockets`].
+    pub fn listen_on(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
+        self.add_sockets(bind_sockets(port, options)?);
+        Ok(())
+    }
+
+    /// Binds sockets that are served once [`start`](Self::start) is called (at once if it has been). May be called
+    /// several times.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind_sockets`].
+    pub fn bind(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
+        let listeners = bind_sockets(port, options)?;
+        if self.started.get() {
+            self.add_sockets(listeners);
+        } else {
+            self.waiting.borrow_mut().extend(listeners);
+        }
+        Ok(())
+    }
+
+    /// Serves the sockets of [`bind`](Self::bind) in `processes` processes: 1 is this one, 0 is one per core.
+    ///
+    /// Except for 1 this forks, so that it has to be called before any loop exists. It returns in every child, whose
+    /// current loop then serves the shared sockets; see [`fork_processes`](process::fork_processes) for the parent.
+    ///
+    /// # Errors
+    ///
+    /// When the server was started before, and when processes cannot be forked.
+    pub fn start(&self, processes: usize) -> Result<(), StartError> {
+        if self.started.replace(true) {
+            return Err(StartError::AlreadyStarted);
+        }
+        if processes != 1 {
+            let count = Some(processes).filter(|n| *n > 0);
+            if let Err(error) = process::fork_processes(count, None) {
+                self.started.set(false);
+                return Err(StartError::Fork(error));
+            }
+        }
+        let waiting = self.waiting.take();
+        self.add_sockets(waiting);
+        Ok(())
+    }
+
+    /// Serves a listening socket that was made elsewhere, from now on.
+    pub fn add_socket(&self, listener: impl Into<Listener>) {
+        let shared = self.shared.clone();
+        let acceptor = Acceptor::start(listener.into(), move |connection, address| {
+            shared.clone().serve(connection, address);
+        });
+        self.acceptors.borrow_mut().push(acceptor);
+    }
+
+    /// Serves listening sockets such as [`bind_sockets`] makes.
+    pub fn add_sockets(&self, listeners: impl IntoIterator<Item = Listener>) {
+        for listener in listeners {
+            self.add_socket(listener);
+        }
+    }
+
+    /// Stops listening and closes the listening sockets. Open connections go on. Stopping twice does nothing.
+    pub fn stop(&self) {
+        let waiting = self.waiting.take();
+        drop(waiting);
+        for acceptor in self.acceptors.take() {
+            acceptor.stop();
+        }
+    }
+
+    /// The addresses that the server listens on, and those that it is bound to before [`start`](Self::start).
+    pub fn local_addrs(&self) -> Vec<Address> {
+        let acceptors = self.acceptors.borrow();
+        let waiting = self.waiting.borrow();
+        let bound = waiting.iter().filter_map(|listener| listener.local_addr().ok());
+        acceptors.iter().filter_map(Acceptor::local_addr).chain(bound).collect()
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.shared.handler
+    }
+
+    /// Limits the read buffer of connections accepted from now on; see [`IoStream::set_max_buffer_size`].
+    pub fn set_max_buffer_size(&self, bytes: usize) {
+        self.shared.max_buffer_size.set(Some(bytes));
+    }
+
+    /// The read chunk size of connections accepted from now on; see [`IoStream::set_read_chunk_size`].
+    pub fn set_read_chunk_size(&self, bytes: usize) {
+        self.shared.read_chunk_size.set(Some(bytes));
+    }
+}
+
+impl<H: StreamHandler> Shared<H> {
+    fn serve(self: Rc<Self>, connection: Connection, address: Address) {
+        let stream = IoStream::from(connection);
+        if let Some(bytes) = self.max_buffer_size.get() {
+            stream.set_max_buffer_size(bytes);
+        }
+        if let Some(bytes) = self.read_chunk_size.get() {
+            stream.set_read_chunk_size(bytes);
+        }
+        spawn(async move {
+            match catch_panic(self.handler.handle_stream(stream, address)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if is_orderly_close(&*error) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(target: log::APPLICATION, "Error in connection callback: {}", chain(&*error));
+                }
+                Err(payload) => {
+                    let message = panic_message(&*payload);
+                    tracing::error!(target: log::APPLICATION, "Error in connection callback: panic: {message}");
+                }
+            }
+        });
+    }
+}
+
+impl<H> fmt::Debug for TcpServer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TcpServer").field("started", &self.started.get()).finish_non_exhaustive()
+    }
+}
+
+/// Why a server could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It was started before.
+    AlreadyStarted,
+    /// The processes could not be forked.
+    Fork(ForkError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyStarted => f.write_str("the server was started before"),
+            Self::Fork(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::AlreadyStarted => None,
+            Self::Fork(error) => error.source(),
+        }
+    }
+}
+
+/// Whether a connection's handler ended because the peer simply closed.
+fn is_orderly_close(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<StreamError>().is_some_and(|error| error.is_closed() && error.real_error().is_none())
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}

@@ -33,12 +33,15 @@ impl IoStream {
         let mut guard = CloseUnlessDone { stream: self, done: false };
         let result = match self.start_connect(&address) {
             Ok(()) => poll_fn(|cx| self.poll_connected(cx)).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                self.finish_close(Link::Closed, Some(Arc::new(error)));
+                Err(io::ErrorKind::NotConnected.into())
+            }
         };
         guard.done = true;
         if let Err(error) = result {
-            let link = self.0.link.replace(Link::Closed);
-            self.finish_close(link, Some(Arc::new(error)));
+            // Without effect if the stream has been closed meanwhile: then it was not this that closed it.
+            self.close_with(error);
             return Err(self.closed_error());
         }
         self.finish_connect();
@@ -66,11 +69,11 @@ impl IoStream {
     }
 
     fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.write.borrow_mut().get_or_insert_default().park_driver(cx);
         let link = self.0.link.borrow();
         let Link::Connecting(transport) = &*link else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
+        self.0.write.borrow_mut().get_or_insert_default().park_driver(cx);
         ready!(transport.poll_write_ready(cx))?;
         Poll::Ready(transport.socket().take_error()?.map_or(Ok(()), Err))
     }

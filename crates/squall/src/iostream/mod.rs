@@ -26,7 +26,6 @@ mod write;
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
@@ -38,7 +37,8 @@ use bytes::Bytes;
 use socket2::Socket;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::netutil::Address;
+use crate::ioloop::{catch_panic, log_panic};
+use crate::netutil::{Address, Connection, spawn, within};
 
 pub use self::buffer::{PoolStats, ReadBuffer, pool_stats};
 pub use self::error::{
@@ -93,13 +93,9 @@ impl IoStream {
     /// # Errors
     ///
     /// When the socket cannot be registered with the loop.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a running loop, if the socket is connected.
     pub fn new(socket: Socket) -> io::Result<Self> {
         if socket.peer_addr().is_ok() {
-            return Ok(Self::open(Transport::register(socket)?));
+            return Ok(Self::open(within(|| Transport::register(socket))?));
         }
         socket.set_nonblocking(true)?;
         Ok(Self::with_link(Link::Unconnected(socket)))
@@ -110,13 +106,9 @@ impl IoStream {
     /// # Errors
     ///
     /// When the socket cannot be registered with the loop.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a running loop.
     pub fn from_std_tcp(socket: std::net::TcpStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self::from(TcpStream::from_std(socket)?))
+        Ok(Self::from(within(|| TcpStream::from_std(socket))?))
     }
 
     /// A stream over a connected Unix socket, which is made non-blocking.
@@ -124,13 +116,9 @@ impl IoStream {
     /// # Errors
     ///
     /// When the socket cannot be registered with the loop.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a running loop.
     pub fn from_std_unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self::from(UnixStream::from_std(socket)?))
+        Ok(Self::from(within(|| UnixStream::from_std(socket))?))
     }
 
     fn open(transport: Transport) -> Self {
@@ -203,10 +191,6 @@ impl IoStream {
     /// When the peer closes, it is called after the data that has been received was consumed. It replaces an earlier
     /// callback; on a closed stream it is called soon. As in Tornado the loop holds on to a stream that has a close
     /// callback, so that it stays open although every handle is dropped, until the peer closes it.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a loop.
     pub fn set_close_callback(&self, callback: impl FnOnce() + 'static) {
         let watched = self.0.close_callback.replace(Some(Box::new(callback))).is_some();
         if self.closed() {
@@ -363,7 +347,11 @@ impl IoStream {
 
     fn run_close_callback(&self) {
         if let Some(callback) = self.0.close_callback.take() {
-            spawn(async move { callback() });
+            spawn(async move {
+                if let Err(payload) = catch_panic(async { callback() }).await {
+                    log_panic("close callback", &*payload);
+                }
+            });
         }
     }
 
@@ -435,7 +423,12 @@ impl fmt::Debug for IoStream {
     }
 }
 
-/// Runs `task` on the current loop.
-fn spawn(task: impl Future<Output = ()> + 'static) {
-    tokio::task::spawn_local(task);
+/// The stream of a connection that [`add_accept_handler`](crate::netutil::add_accept_handler) accepted.
+impl From<Connection> for IoStream {
+    fn from(connection: Connection) -> Self {
+        match connection {
+            Connection::Tcp(stream) => Self::from(stream),
+            Connection::Unix(stream) => Self::from(stream),
+        }
+    }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use super::error::{Side, is_connection_reset};
 use super::transport::Link;
 use super::{IoStream, ReadBuffer, StreamBufferFullError, StreamError, UnsatisfiableReadError};
+use crate::log;
 
 impl IoStream {
     /// Waits for data, then makes one `recv` call that appends it to the [`read_buffer`](Self::read_buffer).
@@ -211,8 +212,9 @@ impl IoStream {
             let link = self.0.link.borrow();
             let Some(transport) = link.open() else { return Ok(0) };
             let mut buffer = self.0.read.borrow_mut();
-            // One byte over the limit: only that tells an end exactly at the limit from an overflow.
-            match buffer.room(max.saturating_add(1), self.0.read_chunk_size.get()) {
+            // Only a full buffer is read into further, by one byte: that tells the end of the stream from an overflow.
+            let limit = if buffer.len() < max { max } else { max.saturating_add(1) };
+            match buffer.room(limit, self.0.read_chunk_size.get()) {
                 Some(room) => {
                     let result = transport.try_read(room);
                     buffer.commit(*result.as_ref().unwrap_or(&0));
@@ -222,7 +224,7 @@ impl IoStream {
             }
         };
         filled.unwrap_or_else(|| {
-            tracing::error!(target: "squall::general", "Reached maximum read buffer size");
+            tracing::error!(target: log::GENERAL, "Reached maximum read buffer size");
             let full = StreamBufferFullError { side: Side::Read };
             self.close_with(full);
             Err(io::Error::new(io::ErrorKind::OutOfMemory, full))
@@ -253,7 +255,7 @@ impl IoStream {
         if self.closed() {
             return Err(self.closed_error());
         }
-        tracing::info!(target: "squall::general", "Unsatisfiable read, closing connection: {error}");
+        tracing::info!(target: log::GENERAL, "Unsatisfiable read, closing connection: {error}");
         self.close_with(error);
         Err(self.closed_error())
     }
@@ -292,7 +294,7 @@ impl IoStream {
             Ok(n) => return Ok(n),
             Err(error) => {
                 if !is_connection_reset(&error) && !self.closed() {
-                    tracing::warn!(target: "squall::general", "error on read: {error}");
+                    tracing::warn!(target: log::GENERAL, "error on read: {error}");
                 }
                 self.close_with(error);
             }

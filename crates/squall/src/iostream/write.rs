@@ -13,7 +13,9 @@ use tokio::io::AsyncWrite;
 
 use super::error::{Side, is_connection_reset};
 use super::transport::{Link, Transport};
-use super::{IoStream, StreamBufferFullError, StreamError, spawn};
+use super::{IoStream, StreamBufferFullError, StreamError};
+use crate::log;
+use crate::netutil::spawn;
 
 /// Queued data is gathered into segments of up to this size.
 const SEGMENT_SIZE: usize = 64 * 1024;
@@ -227,7 +229,7 @@ impl IoStream {
     fn fail_write(&self, error: io::Error) {
         while matches!(self.try_fill(), Ok(n) if n > 0) {}
         if !is_connection_reset(&error) {
-            tracing::warn!(target: "squall::general", "Write error on {self:?}: {error}");
+            tracing::warn!(target: log::GENERAL, "Write error on {self:?}: {error}");
         }
         self.close_with(error);
     }

@@ -1,5 +1,15 @@
 //! Network helpers: binding and accepting (Tornado's `tornado.netutil`).
 
+mod accept;
 mod address;
+mod bind;
+mod context;
 
+pub use accept::{Connection, add_accept_handler};
 pub use address::Address;
+pub use bind::{
+    BindError, BindOptions, DEFAULT_BACKLOG, Family, Listener, bind_sockets, bind_unix_socket, is_valid_ip,
+};
+
+pub(crate) use accept::Acceptor;
+pub(crate) use context::{spawn, within};

@@ -2,6 +2,7 @@
 //!
 //! This is the only module of the crate that may hold `unsafe` code.
 
+pub(crate) mod addrinfo;
 mod fd;
 mod fork;
 mod signals;

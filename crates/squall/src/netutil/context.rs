@@ -1,0 +1,27 @@
+//! Which loop a stream or server belongs to.
+
+use std::future::Future;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use crate::ioloop::IoLoop;
+
+/// Runs `task` on the loop (or other tokio runtime with local tasks) that is running, or else, once it is started, on
+/// this thread's current loop.
+pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> JoinHandle<()> {
+    if Handle::try_current().is_ok() {
+        return tokio::task::spawn_local(task);
+    }
+    IoLoop::current().spawn(task)
+}
+
+/// Calls `register` where tokio finds a reactor; chosen as by [`spawn`].
+pub(crate) fn within<R>(register: impl FnOnce() -> R) -> R {
+    if Handle::try_current().is_ok() {
+        return register();
+    }
+    let io_loop = IoLoop::current();
+    let _context = io_loop.enter();
+    register()
+}
