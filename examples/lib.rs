@@ -1,1 +1,29 @@
-//! squall's example programs; each is an `--example` of this package.
+//! squall's example programs; each is an `--example` of this package. Here is what they share.
+
+use std::str::FromStr;
+
+/// The value of `--port=N` or `--port N` on the command line, else `default`.
+pub fn port_option(default: u16) -> u16 {
+    option("port").unwrap_or(default)
+}
+
+/// The value of `--name=VALUE` or `--name VALUE` on the command line. One that does not parse ends the program.
+pub fn option<T: FromStr>(name: &str) -> Option<T> {
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let Some(rest) = argument.strip_prefix("--").and_then(|a| a.strip_prefix(name)) else { continue };
+        let value = match rest.strip_prefix('=') {
+            Some(value) => Some(value.to_owned()),
+            None if rest.is_empty() => arguments.next(),
+            None => continue,
+        };
+        match value.as_deref().map(str::parse) {
+            Some(Ok(value)) => return Some(value),
+            _ => {
+                eprintln!("error: --{name} needs a value");
+                std::process::exit(1);
+            }
+        }
+    }
+    None
+}

@@ -1,8 +1,9 @@
 //! One HTTP/1 connection: its stream, its deadline, and the response that is being written.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::http1::encode::{BodyEncoder, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId, reason_phrase};
-use crate::iostream::{IoStream, StreamError};
+use crate::iostream::{IoStream, StreamClosedError, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
 const OUT_MARK: usize = 64 * 1024;
@@ -70,7 +71,11 @@ pub(super) enum Outcome {
     /// The response has not been finished.
     Open,
     KeepAlive,
+    /// The connection ends after what has been written.
     Close,
+    /// The client has left.
+    Gone,
+    /// The response must not look complete.
     Abort,
     Detached,
 }
@@ -137,13 +142,14 @@ impl Http1Connection {
 
     /// Waits until the response is finished, or the client has left.
     pub(super) async fn answered(&self) -> Outcome {
+        let mut left = Box::pin(self.stream.closed_by_peer());
         poll_fn(|cx| {
             let outcome = self.outcome();
             if outcome != Outcome::Open {
                 return Poll::Ready(outcome);
             }
             self.remember(cx);
-            self.stream.poll_closed(cx).map(|()| Outcome::Abort)
+            left.as_mut().poll(cx).map(|()| Outcome::Abort)
         })
         .await
     }
@@ -180,7 +186,7 @@ impl Http1Connection {
         self.set_deadline(self.params.idle_connection_timeout);
         let flushed = poll_fn(|cx| {
             if self.expired.get() {
-                return Poll::Ready(Err(StreamError::default()));
+                return Poll::Ready(Err(StreamError::Closed(StreamClosedError::default())));
             }
             self.remember(cx);
             self.stream.poll_flush(cx)
@@ -256,6 +262,11 @@ impl Http1Connection {
         if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
+    }
+
+    /// The application's work on the current exchange failed in a way that nothing answered.
+    pub(super) fn abort_exchange(&self) {
+        self.exchange.borrow_mut().writing = Writing::Aborted;
     }
 
     /// Tells the client to go on and send the body.
@@ -405,11 +416,12 @@ impl HttpTransport for Http1Connection {
         self.stream.poll_flush(cx)
     }
 
-    fn poll_closed(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()> {
+    fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
         if self.exchange.borrow().id != id {
-            return Poll::Ready(());
+            return Box::pin(std::future::ready(()));
         }
-        self.stream.poll_closed(cx)
+        let stream = self.stream.clone();
+        Box::pin(async move { stream.closed_by_peer().await })
     }
 
     fn set_max_body_size(&self, id: StreamId, bytes: u64) {

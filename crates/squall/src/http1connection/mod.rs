@@ -17,6 +17,5 @@ mod set;
 
 pub use crate::http1::encode::HttpOutputError;
 pub use crate::http1::{Http1ConnectionParameters, ParseError};
-pub(crate) use connection::Http1Connection;
 pub(crate) use server::serve;
 pub(crate) use set::ConnectionSet;

@@ -21,6 +21,7 @@ use crate::httputil::{
     HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
     RequestContext, RequestHead, StreamId,
 };
+use crate::ioloop::log_panic;
 use crate::iostream::{IoStream, StreamError};
 use crate::log;
 
@@ -44,8 +45,10 @@ pub(crate) async fn serve(
     set.remove(key);
     match outcome {
         Outcome::Detached => {}
+        Outcome::Gone => connection.stream.close(),
         Outcome::Abort => connection.cut(),
-        _ => connection.close_gently().await,
+        // Boxed: its timer would make every idle connection larger.
+        _ => Box::pin(connection.close_gently()).await,
     }
     delegate.on_close();
 }
@@ -88,14 +91,14 @@ impl Http1Connection {
             let mut head = RequestHead::default();
             let facts = match self.read_head(&mut head).await {
                 Ok(Some(facts)) => facts,
-                Ok(None) | Err(Failure::Gone) => return Outcome::Close,
+                Ok(None) | Err(Failure::Gone) => return Outcome::Gone,
                 Err(Failure::Refused(error)) => return self.refuse_and_log(context, error),
             };
             id += 1;
             self.begin(id, RequestFacts { keep_alive: facts.keep_alive && !self.params.no_keep_alive, ..facts });
             let outcome = match self.exchange(id, head, facts, context, delegate).await {
                 Ok(outcome) => outcome,
-                Err(Failure::Gone) => Outcome::Close,
+                Err(Failure::Gone) => Outcome::Gone,
                 Err(Failure::Refused(error)) => self.refuse_and_log(context, error),
             };
             self.end();
@@ -108,19 +111,21 @@ impl Http1Connection {
     /// Reads up to the end of a head; `None` when the peer closes instead of sending one.
     async fn read_head(&self, head: &mut RequestHead) -> Result<Option<RequestFacts>, Failure> {
         let mut looked_at = 0;
+        let mut waiting_for_first = None;
         loop {
             if let Some(facts) = self.parse_head(head, &mut looked_at)? {
                 return Ok(Some(facts));
             }
-            if self.idle.get() || looked_at == 0 {
+            let first = looked_at == 0;
+            if waiting_for_first != Some(first) {
+                waiting_for_first = Some(first);
                 self.drain_out().await?;
-                self.idle.set(looked_at == 0);
-                if self.idle.get() && self.is_draining() {
+                self.idle.set(first);
+                if first && self.is_draining() {
                     return Ok(None);
                 }
-                let first_byte = self.idle.get();
                 let timeouts = (self.params.idle_connection_timeout, self.params.header_timeout);
-                self.set_deadline(if first_byte { timeouts.0 } else { timeouts.1 });
+                self.set_deadline(if first { timeouts.0 } else { timeouts.1 });
             }
             match self.fill().await {
                 Ok(0) => return Ok(None),
@@ -171,8 +176,12 @@ impl Http1Connection {
         let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
         let connection = HttpConnection::new(transport, id);
         let request = HttpServerRequest::new(head, context, connection, self.received.get());
-        let Ok(mut message) = catch_unwind(AssertUnwindSafe(|| delegate.start_request(request))) else {
-            return Ok(Outcome::Abort);
+        let mut message = match catch_unwind(AssertUnwindSafe(|| delegate.start_request(request))) {
+            Ok(message) => message,
+            Err(payload) => {
+                log_panic("start_request", &*payload);
+                return Ok(Outcome::Abort);
+            }
         };
         match self.receive(message.as_mut(), facts, gzip).await {
             Ok(Body::Complete) => self.respond(message).await,
@@ -310,7 +319,7 @@ impl Http1Connection {
             Ok(Some(handler)) => self.drive(handler).await,
             Ok(None) => {}
             Err(payload) => {
-                log::panic("request callback", &*payload);
+                log_panic("request callback", &*payload);
                 return Ok(Outcome::Abort);
             }
         }
@@ -337,7 +346,7 @@ impl Http1Connection {
                 Poll::Pending
             }
             Err(payload) => {
-                log::panic("request handler", &*payload);
+                log_panic("request handler", &*payload);
                 self.abort_exchange();
                 Poll::Ready(())
             }

@@ -1,7 +1,5 @@
 //! Query and form arguments (Tornado's `parse_qs_bytes` and `parse_body_arguments`).
 
-use percent_encoding::percent_decode_str;
-
 /// Names and values in the order they came; a name may come several times.
 ///
 /// Values are bytes, since a peer may send what is not UTF-8; it is refused when such a value is read, with the
@@ -74,11 +72,6 @@ fn unquote_plus(text: &[u8]) -> Vec<u8> {
 pub(crate) fn clean(text: String) -> String {
     let unwanted = |c: char| matches!(c, '\0'..='\x08' | '\x0e'..='\x1f');
     if text.contains(unwanted) { text.replace(unwanted, " ") } else { text }
-}
-
-/// Percent-decodes a path segment: `+` stays, a broken `%` stays.
-pub(crate) fn unquote(text: &str) -> Result<std::borrow::Cow<'_, str>, std::str::Utf8Error> {
-    percent_decode_str(text).decode_utf8()
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub trait HttpTransport {
     fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>>;
 
     /// See [`HttpConnection::closed`].
-    fn poll_closed(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<()>;
+    fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>>;
 
     /// See [`HttpConnection::set_max_body_size`].
     fn set_max_body_size(&self, id: StreamId, bytes: u64);
@@ -194,7 +194,7 @@ impl HttpConnection {
 
     /// Resolves when the client has left, or this exchange is over. Cancel safe.
     pub async fn closed(&self) {
-        poll_fn(|cx| self.transport.poll_closed(self.id, cx)).await;
+        self.transport.closed(self.id).await;
     }
 
     /// Changes the limit on this request's body; only before the body is read.

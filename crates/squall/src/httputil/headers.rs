@@ -73,7 +73,7 @@ impl HttpHeaders {
 
     /// Every value of `name`, in the order of arrival.
     #[doc(alias = "get_list")]
-    pub fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
@@ -420,7 +420,8 @@ fn normalize(block: &mut str, range: Range<usize>) {
 fn is_title_case(name: &[u8]) -> bool {
     let mut first = true;
     for &b in name {
-        if (if first { b.is_ascii_lowercase() } else { b.is_ascii_uppercase() }) {
+        let wrong = if first { b.is_ascii_lowercase() } else { b.is_ascii_uppercase() };
+        if wrong {
             return false;
         }
         first = b == b'-';

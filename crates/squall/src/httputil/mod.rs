@@ -8,6 +8,7 @@ mod headers;
 mod request;
 mod status;
 
+pub(crate) use arguments::clean as clean_argument;
 pub use arguments::{Arguments, parse_qs};
 pub use date::format_timestamp;
 pub use delegate::{

@@ -20,6 +20,7 @@ mod buffer;
 mod connect;
 mod error;
 mod read;
+mod shutdown;
 mod transport;
 mod write;
 
