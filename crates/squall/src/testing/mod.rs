@@ -25,6 +25,9 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::httpserver::{HttpServer, IntoDelegate};
+use crate::netutil::Listener;
+
 mod reader;
 
 /// A listening, non-blocking socket on a port of 127.0.0.1 that nobody else uses, and that port.
@@ -54,6 +57,44 @@ pub fn bind_unused_port() -> (TcpListener, u16) {
 pub fn serve_with<G: 'static>(start: impl FnOnce(TcpListener) -> G) -> TestServer {
     let (listener, port) = bind_unused_port();
     TestServer { port, _running: Box::new(start(listener)) }
+}
+
+/// Serves an application, or any other [`IntoDelegate`], on an unused port of 127.0.0.1, on the current loop.
+///
+/// # Panics
+///
+/// When the application is wrong, or the system has no port left.
+#[track_caller]
+pub fn serve(app: impl IntoDelegate) -> TestServer {
+    let delegate = match app.into_delegate() {
+        Ok(delegate) => delegate,
+        Err(error) => panic!("cannot serve: {error}"),
+    };
+    serve_on(HttpServer::for_delegate(delegate))
+}
+
+/// Serves with a server of one's own, for its options.
+///
+/// # Panics
+///
+/// As [`serve`].
+#[track_caller]
+pub fn serve_on(server: HttpServer) -> TestServer {
+    serve_with(|listener| {
+        if let Err(error) = server.add_sockets([Listener::from(listener)]) {
+            panic!("cannot serve: {error}");
+        }
+        StopOnDrop(server)
+    })
+}
+
+struct StopOnDrop(HttpServer);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.close_all_connections();
+    }
 }
 
 /// A server under test, and the client for it; stops when dropped.
