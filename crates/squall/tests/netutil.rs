@@ -261,7 +261,7 @@ fn a_callback_may_remove_its_own_handler() {
         let listener = bind_sockets(0, &localhost()).unwrap().remove(0);
         let address = addresses(std::slice::from_ref(&listener))[0];
         let clients: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let remover: Rc<RefCell<Option<Box<dyn FnOnce()>>>> = Rc::default();
+        let remover = Rc::new(RefCell::new(None::<Box<dyn FnOnce()>>));
         let calls = Rc::new(Cell::new(0));
         let (own, count) = (remover.clone(), calls.clone());
         let remove = add_accept_handler(listener, move |_, _| {

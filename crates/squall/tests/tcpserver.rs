@@ -13,7 +13,6 @@ use std::time::Duration;
 use squall::ioloop::IoLoop;
 use squall::iostream::{IoStream, StreamError};
 use squall::netutil::{Address, BindOptions, bind_sockets, bind_unix_socket};
-use squall::process;
 use squall::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -182,7 +181,7 @@ fn stop_closes_the_listener_and_keeps_connections() {
 #[test]
 fn stop_from_inside_a_handler() {
     run(async {
-        let slot: Rc<RefCell<Option<Box<dyn Fn()>>>> = Rc::default();
+        let slot = Rc::new(RefCell::new(None::<Box<dyn Fn()>>));
         let stop = slot.clone();
         let server = Rc::new(TcpServer::new(async move |stream: IoStream, _: Address| {
             if let Some(stop) = &*stop.borrow() {
@@ -287,8 +286,8 @@ fn forking_is_refused_when_a_loop_exists() {
     });
 }
 
-/// This test program, run again for the test `name` alone with `ROLE` set: forking wants a process without a loop, and
-/// limits on resources one of its own. The test does its second role then.
+/// This test program, run again for the test `name` alone, which then plays its second role: a limit on descriptors
+/// wants a process of its own.
 fn run_again(name: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
@@ -366,59 +365,4 @@ fn serve_with_few_descriptors() {
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     println!("listening on {}", address(&server));
     IoLoop::current().start().unwrap();
-}
-
-/// Three processes, each of which says its number and ends, as in Tornado's tests.
-fn assert_three_processes(name: &str) {
-    let output = run_again(name).wait_with_output().unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{printed} {}", String::from_utf8_lossy(&output.stderr));
-    for id in 0..3 {
-        assert_eq!(printed.matches(&format!("task {id} serves")).count(), 1, "{printed}");
-    }
-}
-
-fn report_and_exit() -> ! {
-    IoLoop::current().run_sync(async {}, None).unwrap();
-    // One system call, so that the lines of the processes are not mixed.
-    io::stdout().write_all(format!("task {} serves\n", process::task_id().unwrap()).as_bytes()).unwrap();
-    std::process::exit(0);
-}
-
-#[test]
-fn bind_and_start_forks() {
-    const NAME: &str = "bind_and_start_forks";
-    if !has_role(NAME) {
-        return assert_three_processes(NAME);
-    }
-    let server = TcpServer::new(echo);
-    server.bind(0, &localhost()).unwrap();
-    server.start(3).unwrap();
-    report_and_exit();
-}
-
-#[test]
-fn sockets_bound_before_a_fork_are_shared() {
-    const NAME: &str = "sockets_bound_before_a_fork_are_shared";
-    if !has_role(NAME) {
-        return assert_three_processes(NAME);
-    }
-    let sockets = bind_sockets(0, &localhost()).unwrap();
-    process::fork_processes(Some(3), None).unwrap();
-    TcpServer::new(echo).add_sockets(sockets);
-    report_and_exit();
-}
-
-#[test]
-fn processes_can_share_a_port_by_reuse_port() {
-    const NAME: &str = "processes_can_share_a_port_by_reuse_port";
-    if !has_role(NAME) {
-        return assert_three_processes(NAME);
-    }
-    let options = localhost().reuse_port(true);
-    let holder = bind_sockets(0, &options).unwrap();
-    let port = holder[0].local_addr().unwrap().port().unwrap();
-    process::fork_processes(Some(3), None).unwrap();
-    TcpServer::new(echo).listen_on(port, &options).unwrap();
-    report_and_exit();
 }

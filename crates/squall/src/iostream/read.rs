@@ -22,7 +22,9 @@ impl IoStream {
     /// does not close the stream, except when the buffer is full. A buffer is borrowed only once there is data, so
     /// waiting with an empty buffer holds no memory. Before the stream is connected it waits for that.
     ///
-    /// Only the last task that polled is woken.
+    /// Only the last task that polled is woken. On a stream with a
+    /// [close callback](Self::set_close_callback) data can also be added by the watch that it starts, once the peer has
+    /// closed: look at the buffer before taking `Ok(0)` for the end.
     ///
     /// # Errors
     ///
