@@ -1,6 +1,7 @@
 //! placeholder
 
 mod pattern;
+mod shape;
 mod table;
 
 pub use pattern::{
