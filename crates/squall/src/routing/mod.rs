@@ -2,6 +2,7 @@
 
 mod pattern;
 mod rules;
+mod shape;
 mod table;
 
 pub use pattern::{
