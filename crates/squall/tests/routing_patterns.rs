@@ -250,11 +250,11 @@ fn the_first_row_wins_whatever_its_kind() {
 /// Fragments that overlap in every way that matters: greedy and lazy, longer and shorter, literal and not.
 const FRAGMENTS: &[&str] = &[
     "/", "a", "b", "ab", "/a", "(a|ab)", "(ab|a)", "(?:a|b)*", "[ab]", ".*", ".*?", "(.+)", "(/.*)?", "a?",
-    "([^/]+)", "$", "^", r"\.", ".", "(?i)A", "b{1,2}", "|",
+    "([^/]+)", "$", "^", r"\.", ".", "(?i)A", "b{1,2}", "|", "([^/]*)", "([ab]+)", "(.*)",
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn the_table_agrees_with_the_patterns_one_by_one(
@@ -273,6 +273,25 @@ proptest! {
                     table.match_from(path, start), expected, "{:?} on {} from {}", patterns, path, start
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_groups_are_those_that_the_regex_crate_finds(
+        parts in prop::collection::vec(prop::sample::select(FRAGMENTS), 1..7),
+        paths in prop::collection::vec("[ab/.A\n]{0,8}", 1..12),
+    ) {
+        let pattern = pattern(&parts.concat());
+        let reference = regex::bytes::RegexBuilder::new(&format!("^(?:{pattern})$")).unicode(false).build().unwrap();
+        for path in &paths {
+            let expected: Option<Vec<_>> = reference
+                .captures(path.as_bytes())
+                .map(|found| found.iter().skip(1).map(|group| group.map(|group| group.range())).collect());
+            let found: Option<Vec<_>> = pattern
+                .captures(path)
+                .map(|args| (0..args.len()).map(|index| args.range(index)).collect());
+            prop_assert_eq!(found, expected, "{} on {:?}", pattern, path);
+            prop_assert_eq!(pattern.is_match(path), reference.is_match(path.as_bytes()));
         }
     }
 
@@ -297,7 +316,7 @@ proptest! {
 #[test]
 #[ignore = "a measurement"]
 fn print_the_cost_of_a_match() {
-    for routes in [10, 100, 1000] {
+    for routes in [10, 100, 1_000, 10_000] {
         let patterns: Vec<PathPattern> = (0..routes)
             .map(|i| match i % 5 {
                 0 => pattern(&format!("/static{i}/page")),

@@ -1,6 +1,7 @@
 //! Routing (Tornado's `tornado.routing`): path patterns and their tables, and routers made of rules.
 
 mod pattern;
+mod shape;
 mod rules;
 mod table;
 

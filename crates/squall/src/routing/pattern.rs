@@ -9,8 +9,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_
 use regex_automata::util::primitives::{NonMaxUsize, PatternID};
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::ast::{self, Ast};
-use regex_syntax::hir::{self, Hir, HirKind};
+use regex_syntax::hir::{self, Hir};
 use smallvec::SmallVec;
+
+use super::shape::{self, GroupNames, Runs};
 
 /// A compiled path pattern; cheap to clone.
 ///
@@ -56,11 +58,16 @@ struct Inner {
     regex_source: String,
     /// Anchored on both sides; kept for the table's automaton, which is built from the patterns' syntax trees.
     hir: Hir,
-    regex: meta::Regex,
-    group_names: Box<[Option<Box<str>>]>,
-    literal: Option<Box<str>>,
+    matcher: Matcher,
+    group_names: GroupNames,
     /// `None`: the pattern cannot be reversed.
     pieces: Option<Box<[Piece]>>,
+}
+
+enum Matcher {
+    Literal(Box<str>),
+    Runs(Runs),
+    Regex(meta::Regex),
 }
 
 #[derive(Debug)]
@@ -92,16 +99,15 @@ impl PathPattern {
             .build()
             .translate(&source, &ast)
             .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
-        let literal = literal_text(&hir);
         let hir = Hir::concat(vec![Hir::look(hir::Look::Start), hir, Hir::look(hir::Look::End)]);
-        let regex = compile(&hir).ok_or_else(|| failed(PatternErrorKind::TooLarge))?;
+        let (matcher, group_names) = if let Some(literal) = shape::literal(&hir) {
+            (Matcher::Literal(literal), Box::default())
+        } else if let Some((runs, names)) = Runs::new(&hir) {
+            (Matcher::Runs(runs), names)
+        } else {
+            compile(&hir).ok_or_else(|| failed(PatternErrorKind::TooLarge))?
+        };
 
-        let group_names: Box<[_]> = regex
-            .group_info()
-            .pattern_names(PatternID::ZERO)
-            .skip(1)
-            .map(|name| name.map(Box::from))
-            .collect();
         let named = group_names.iter().flatten().count();
         if named != 0 && named != group_names.len() {
             return Err(failed(PatternErrorKind::MixedGroups));
@@ -110,7 +116,7 @@ impl PathPattern {
         let regex_source = whole_path_source(&source, &ast);
         let written = pattern.to_owned();
         Ok(PathPattern {
-            inner: Arc::new(Inner { written, regex_source, hir, regex, group_names, literal, pieces }),
+            inner: Arc::new(Inner { written, regex_source, hir, matcher, group_names, pieces }),
         })
     }
 
@@ -138,12 +144,20 @@ impl PathPattern {
     ///
     /// `/index.html` is no literal, since its dot matches any byte; `/index\.html` is.
     pub fn is_literal(&self) -> Option<&str> {
-        self.inner.literal.as_deref()
+        match &self.inner.matcher {
+            Matcher::Literal(literal) => Some(literal),
+            Matcher::Runs(_) | Matcher::Regex(_) => None,
+        }
     }
 
     /// Whether the pattern matches the whole of `path`, a raw path that is still percent-encoded.
     pub fn is_match(&self, path: impl AsRef<[u8]>) -> bool {
-        self.matches(path.as_ref(), &mut [])
+        let path = path.as_ref();
+        match &self.inner.matcher {
+            Matcher::Literal(literal) => literal.as_bytes() == path,
+            Matcher::Runs(runs) => runs.matches(path, |_| {}),
+            Matcher::Regex(regex) => regex.is_match(Input::new(path).anchored(Anchored::Yes)),
+        }
     }
 
     /// Matches the whole of `path`, a raw path that is still percent-encoded, and says where its groups are.
@@ -151,15 +165,21 @@ impl PathPattern {
     /// Allocates nothing for up to three groups.
     pub fn captures(&self, path: impl AsRef<[u8]>) -> Option<PathArgs> {
         let path = path.as_ref();
-        let groups = self.group_count();
-        if groups == 0 {
-            return self.matches(path, &mut []).then(PathArgs::default);
-        }
-        // The first two slots are those of the whole match.
-        let mut slots: SmallVec<[Option<NonMaxUsize>; 8]> = SmallVec::from_elem(None, 2 + 2 * groups);
-        self.matches(path, &mut slots).then(|| PathArgs {
-            ranges: slots[2..].chunks_exact(2).map(|pair| Some(pair[0]?.get()..pair[1]?.get())).collect(),
-        })
+        let mut args = PathArgs::default();
+        let matched = match &self.inner.matcher {
+            Matcher::Literal(literal) => literal.as_bytes() == path,
+            Matcher::Runs(runs) => runs.matches(path, |range| args.ranges.push(Some(range))),
+            Matcher::Regex(regex) => {
+                // The first two slots are those of the whole match.
+                let mut slots: SmallVec<[Option<NonMaxUsize>; 8]> =
+                    SmallVec::from_elem(None, 2 + 2 * self.group_count());
+                let found = regex.search_slots(&Input::new(path).anchored(Anchored::Yes), &mut slots);
+                let range = |pair: &[Option<NonMaxUsize>]| Some(pair[0]?.get()..pair[1]?.get());
+                args.ranges.extend(slots[2..].chunks_exact(2).map(range));
+                found.is_some()
+            }
+        };
+        matched.then_some(args)
     }
 
     /// The path that this pattern matches with `arguments` in the place of its groups, in order, named or not.
@@ -200,16 +220,6 @@ impl PathPattern {
     /// The syntax tree, anchored on both sides, for the automaton of a [`PathTable`](super::PathTable).
     pub(super) fn hir(&self) -> &Hir {
         &self.inner.hir
-    }
-
-    fn matches(&self, path: &[u8], slots: &mut [Option<NonMaxUsize>]) -> bool {
-        match &self.inner.literal {
-            Some(literal) => literal.as_bytes() == path,
-            None => {
-                let input = Input::new(path).anchored(Anchored::Yes);
-                self.inner.regex.search_slots(&input, slots).is_some()
-            }
-        }
     }
 }
 
@@ -427,11 +437,16 @@ impl fmt::Display for PathPattern {
 /// What stays bare in an argument of [`PathPattern::reverse`] (RFC 3986, section 2.3: unreserved characters).
 const ARGUMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// The regex and the names of its groups; `None` when it would be too large.
+///
 /// The engines without tables of their own are enough for one pattern: the one-pass DFA finds groups in one go, and the
 /// table's automaton has already found the pattern. Saves tens of KiB per route against the default.
-fn compile(hir: &Hir) -> Option<meta::Regex> {
+fn compile(hir: &Hir) -> Option<(Matcher, GroupNames)> {
     let config = meta::Config::new().utf8_empty(false).auto_prefilter(false).hybrid(false).dfa(false);
-    meta::Regex::builder().configure(config).build_from_hir(hir).ok()
+    let regex = meta::Regex::builder().configure(config).build_from_hir(hir).ok()?;
+    let names =
+        regex.group_info().pattern_names(PatternID::ZERO).skip(1).map(|name| name.map(Box::from)).collect();
+    Some((Matcher::Regex(regex), names))
 }
 
 fn is_template(pattern: &str) -> bool {
@@ -498,33 +513,6 @@ fn whole_path_source(source: &str, ast: &Ast) -> String {
         other => is_end(other),
     };
     if ends { source.to_owned() } else { format!("{source}$") }
-}
-
-fn literal_text(hir: &Hir) -> Option<Box<str>> {
-    let bytes: &[u8] = match hir.kind() {
-        HirKind::Empty | HirKind::Look(hir::Look::Start | hir::Look::End) => b"",
-        HirKind::Literal(literal) => &literal.0,
-        HirKind::Concat(parts) => {
-            let parts = match parts.split_first() {
-                Some((first, rest)) if *first.kind() == HirKind::Look(hir::Look::Start) => rest,
-                _ => parts,
-            };
-            let parts = match parts.split_last() {
-                Some((last, rest)) if *last.kind() == HirKind::Look(hir::Look::End) => rest,
-                _ => parts,
-            };
-            match parts {
-                [] => b"",
-                [part] => match part.kind() {
-                    HirKind::Literal(literal) => &literal.0,
-                    _ => return None,
-                },
-                _ => return None,
-            }
-        }
-        _ => return None,
-    };
-    std::str::from_utf8(bytes).ok().map(Box::from)
 }
 
 /// The pattern as text and groups; `None` when something between the groups does not stand for one text.

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 use rapidhash::fast::RandomState;
-use regex_automata::{Anchored, Input, MatchKind, PatternSet, meta};
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::{Anchored, Input, MatchKind, PatternSet};
 use regex_syntax::hir::Hir;
 use smallvec::SmallVec;
 
@@ -55,7 +57,7 @@ impl PathTable {
     ///
     /// Takes about 10 µs per pattern in a release build.
     pub fn new(patterns: Vec<PathPattern>) -> PathTable {
-        PathTable::with_size_limit(patterns, AUTOMATON_SIZE_LIMIT)
+        PathTable::with_size_limit(patterns, NFA_SIZE_LIMIT)
     }
 
     /// How many patterns there are.
@@ -81,7 +83,7 @@ impl PathTable {
         if let Some(literal) = self.literals.get(path) {
             return Some(literal.first);
         }
-        self.automata.iter().find_map(|automaton| automaton.first_match(path))
+        self.automata.iter().find_map(|automaton| automaton.first_match(&self.patterns, path))
     }
 
     /// The first row from `start` on whose pattern matches `path`.
@@ -100,10 +102,10 @@ impl PathTable {
             .literals
             .get(path)
             .and_then(|literal| literal.rows.iter().copied().find(|&row| row >= start));
-        let overlapping = self
-            .overlapping
-            .get_or_init(|| build_automata(&self.patterns, MatchKind::All, AUTOMATON_SIZE_LIMIT));
-        let other = overlapping.iter().find_map(|automaton| automaton.match_from(path, start));
+        let overlapping =
+            self.overlapping.get_or_init(|| build_automata(&self.patterns, MatchKind::All, NFA_SIZE_LIMIT));
+        let other =
+            overlapping.iter().find_map(|automaton| automaton.match_from(&self.patterns, path, start));
         literal.into_iter().chain(other).min()
     }
 
@@ -113,7 +115,8 @@ impl PathTable {
         for (row, pattern) in patterns.iter().enumerate() {
             let Some(path) = pattern.is_literal() else { continue };
             let known = literals.entry(path.as_bytes().into()).or_insert_with(|| {
-                let other = automata.iter().find_map(|automaton| automaton.first_match(path.as_bytes()));
+                let other =
+                    automata.iter().find_map(|automaton| automaton.first_match(&patterns, path.as_bytes()));
                 LiteralRows { first: other.map_or(row, |other| other.min(row)), rows: SmallVec::new() }
             });
             known.rows.push(row);
@@ -128,62 +131,84 @@ impl fmt::Debug for PathTable {
     }
 }
 
-/// 1,000 routes with two groups each take about 5 MiB; a set above the limit is split in halves.
-const AUTOMATON_SIZE_LIMIT: usize = 64 << 20;
+/// For the NFA, whose size does not depend on the traffic. A set above the limit is split in halves.
+const NFA_SIZE_LIMIT: usize = 64 << 20;
 
-/// Transitions are found lazily and kept here. When it overflows, the automaton starts afresh, and when that happens
-/// too often within one path, it goes on without tables.
-const LAZY_CACHE_CAPACITY: usize = 8 << 20;
+/// The lazy DFA keeps the transitions that the traffic has shown here, and starts afresh when this is full; twice the size
+/// of the NFA is added, which matters for large tables only.
+const LAZY_CACHE_CAPACITY: usize = 4 << 20;
 
-struct Automaton {
-    regex: meta::Regex,
-    /// Of our own, since the regex's pool of caches costs a synchronised access per match.
-    cache: RefCell<meta::Cache>,
-    /// The row of each of the automaton's patterns, ascending.
-    rows: Box<[usize]>,
+enum Automaton {
+    /// Used directly rather than through `meta::Regex`: when a lazy DFA's cache overflows too often, that one turns to
+    /// an engine that takes memory for every pair of pattern and state, which is gigabytes for 1,000 routes.
+    Lazy {
+        dfa: Box<DFA>,
+        cache: Box<RefCell<Cache>>,
+        /// The row of each of the automaton's patterns, ascending.
+        rows: Box<[usize]>,
+    },
+    /// A row with something that no DFA knows, `(?u:\b)`; its own regex is asked.
+    Single(usize),
 }
 
 impl Automaton {
-    /// `None` when the automaton would be larger than the limit.
-    fn new(patterns: &[PathPattern], rows: &[usize], kind: MatchKind, limit: usize) -> Option<Self> {
-        let config = meta::Config::new()
-            .match_kind(kind)
-            .utf8_empty(false)
-            .auto_prefilter(false)
-            .nfa_size_limit(Some(limit))
-            .hybrid_cache_capacity(LAZY_CACHE_CAPACITY)
-            // These would only serve groups, which are not asked for here.
-            .onepass(false)
-            .backtrack(false);
+    /// `None` when the automaton would be larger than the limit or cannot be made.
+    fn new(patterns: &[PathPattern], rows: &[usize], kind: MatchKind, limit: usize) -> Option<Automaton> {
         let hirs: Vec<&Hir> = rows.iter().map(|&row| patterns[row].hir()).collect();
-        let regex = meta::Regex::builder().configure(config).build_many_from_hir(&hirs).ok()?;
-        let cache = RefCell::new(regex.create_cache());
-        Some(Automaton { regex, cache, rows: rows.into() })
+        let config = thompson::Config::new()
+            .utf8(false)
+            .which_captures(WhichCaptures::None)
+            .nfa_size_limit(Some(limit));
+        let nfa = thompson::Compiler::new().configure(config).build_many_from_hir(&hirs).ok()?;
+        let config = DFA::config()
+            .match_kind(kind)
+            .cache_capacity(LAZY_CACHE_CAPACITY + 2 * nfa.memory_usage())
+            .skip_cache_capacity_check(true)
+            // Never give up: there is nothing faster to turn to.
+            .minimum_cache_clear_count(None);
+        let dfa = DFA::builder().configure(config).build_from_nfa(nfa).ok()?;
+        let cache = RefCell::new(dfa.create_cache());
+        Some(Automaton::Lazy { dfa: Box::new(dfa), cache: Box::new(cache), rows: rows.into() })
     }
 
-    fn first_match(&self, path: &[u8]) -> Option<usize> {
-        let input = Input::new(path).anchored(Anchored::Yes);
-        let found = self.regex.search_half_with(&mut self.cache.borrow_mut(), &input)?;
-        Some(self.rows[found.pattern().as_usize()])
-    }
-
-    fn match_from(&self, path: &[u8], start: usize) -> Option<usize> {
-        if self.rows.last().is_none_or(|&last| last < start) {
-            return None;
+    fn first_match(&self, patterns: &[PathPattern], path: &[u8]) -> Option<usize> {
+        match self {
+            Automaton::Lazy { dfa, cache, rows } => {
+                let found =
+                    dfa.try_search_fwd(&mut cache.borrow_mut(), &anchored(path)).expect(NEVER_FAILS)?;
+                Some(rows[found.pattern().as_usize()])
+            }
+            &Automaton::Single(row) => patterns[row].is_match(path).then_some(row),
         }
-        let input = Input::new(path).anchored(Anchored::Yes);
-        let mut found = PatternSet::new(self.rows.len());
-        self.regex.which_overlapping_matches_with(&mut self.cache.borrow_mut(), &input, &mut found);
-        found.iter().map(|pattern| self.rows[pattern.as_usize()]).find(|&row| row >= start)
     }
+
+    /// For an automaton of [`MatchKind::All`].
+    fn match_from(&self, patterns: &[PathPattern], path: &[u8], start: usize) -> Option<usize> {
+        match self {
+            Automaton::Lazy { dfa, cache, rows } => {
+                if rows.last().is_none_or(|&last| last < start) {
+                    return None;
+                }
+                let mut found = PatternSet::new(rows.len());
+                dfa.try_which_overlapping_matches(&mut cache.borrow_mut(), &anchored(path), &mut found)
+                    .expect(NEVER_FAILS);
+                found.iter().map(|pattern| rows[pattern.as_usize()]).find(|&row| row >= start)
+            }
+            &Automaton::Single(row) => (row >= start && patterns[row].is_match(path)).then_some(row),
+        }
+    }
+}
+
+const NEVER_FAILS: &str = "the DFA has no quit bytes, does not give up, and supports anchored searches";
+
+fn anchored(path: &[u8]) -> Input<'_> {
+    Input::new(path).anchored(Anchored::Yes)
 }
 
 fn build_automata(patterns: &[PathPattern], kind: MatchKind, limit: usize) -> Vec<Automaton> {
     let rows: Vec<usize> = (0..patterns.len()).filter(|&row| patterns[row].is_literal().is_none()).collect();
     let mut automata = Vec::new();
-    if !rows.is_empty() {
-        build_halves(patterns, &rows, kind, limit, &mut automata);
-    }
+    build_halves(patterns, &rows, kind, limit, &mut automata);
     automata
 }
 
@@ -194,17 +219,16 @@ fn build_halves(
     limit: usize,
     automata: &mut Vec<Automaton>,
 ) {
-    // One pattern has been compiled before, within the regex's own limit; it needs no other here.
-    let limit = if rows.len() == 1 { usize::MAX } else { limit };
-    match Automaton::new(patterns, rows, kind, limit) {
-        Some(automaton) => automata.push(automaton),
-        None => {
+    if rows.is_empty() {
+        return;
+    }
+    match (Automaton::new(patterns, rows, kind, limit), rows) {
+        (Some(automaton), _) => automata.push(automaton),
+        (None, &[row]) => automata.push(Automaton::Single(row)),
+        (None, rows) => {
             let (front, back) = rows.split_at(rows.len() / 2);
-            for half in [front, back] {
-                if !half.is_empty() {
-                    build_halves(patterns, half, kind, limit, automata);
-                }
-            }
+            build_halves(patterns, front, kind, limit, automata);
+            build_halves(patterns, back, kind, limit, automata);
         }
     }
 }
@@ -228,5 +252,39 @@ mod tests {
             assert_eq!(split.first_match(&path), expected);
             assert_eq!(split.match_from(&path, i + 1), (i < 10).then_some(i + 40));
         }
+    }
+    #[test]
+    fn a_pattern_that_no_dfa_knows_is_tried_by_itself() {
+        let patterns = [r"/(a)", r"/(?u:\b)(.*)", r"/(.*)", r"/[a-z]"];
+        let patterns = patterns.map(|text| PathPattern::new(text).expect("a pattern")).to_vec();
+        let table = PathTable::new(patterns);
+        assert!(table.automata.iter().any(|automaton| matches!(automaton, Automaton::Single(1))));
+        for (path, rows) in [("/a", &[0, 1, 2, 3][..]), ("/é", &[1, 2]), ("/-", &[2])] {
+            for start in 0..=4 {
+                let expected = rows.iter().copied().find(|&row| row >= start);
+                assert_eq!(table.match_from(path, start), expected, "{path} from {start}");
+            }
+        }
+    }
+
+    /// Each of these paths makes states that no other has.
+    #[test]
+    fn a_flood_of_states_stays_within_the_cache() {
+        let pattern = |i: usize| PathPattern::new(&format!(".*(a|{}).{{60}}", i % 7)).expect("a pattern");
+        let table = PathTable::new((0..20).map(pattern).collect());
+        let mut seed = 1u32;
+        let mut random = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if seed >> 31 == 0 { 'a' } else { '0' }
+        };
+        for _ in 0..40 {
+            let path: String = (0..200).map(|_| random()).collect();
+            let expected = (0..20).find(|&row| table.patterns[row].is_match(&path));
+            assert_eq!(table.first_match(&path), expected);
+        }
+        let Automaton::Lazy { dfa, cache, .. } = &table.automata[0] else { panic!("a lazy DFA") };
+        let cache = cache.borrow();
+        assert!(cache.clear_count() > 0, "the flood must overflow the cache");
+        assert!(cache.memory_usage() <= 2 * dfa.get_config().get_cache_capacity());
     }
 }
