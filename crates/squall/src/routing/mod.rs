@@ -1,8 +1,8 @@
 //! Routing (Tornado's `tornado.routing`): path patterns and their tables, and routers made of rules.
 
 mod pattern;
-mod shape;
 mod rules;
+mod shape;
 mod table;
 
 pub use pattern::{
