@@ -57,6 +57,9 @@ pub fn method(ctx: &crate::Context) -> &str {
 }
 
 /// What a generated `other` returns for a method that it does not know.
-pub fn method_not_allowed(ctx: &crate::Context) -> Error {
-    ctx.method_not_allowed()
+///
+/// # Errors
+/// Always: 405.
+pub fn method_not_allowed(ctx: &crate::Context) -> Result<(), Error> {
+    Err(ctx.method_not_allowed())
 }
