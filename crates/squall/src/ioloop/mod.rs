@@ -89,6 +89,8 @@ pub(crate) struct Inner {
     stop_asked: Cell<bool>,
     shared: Arc<Shared>,
     callbacks: Local,
+    /// Whether callbacks are being run; what they add is seen at the end of the batch.
+    in_batch: Cell<bool>,
     timeouts: RefCell<Timeouts>,
     handlers: RefCell<HashMap<RawFd, Handler>>,
     executor: RefCell<Option<Rc<dyn Executor>>>,
@@ -172,6 +174,7 @@ impl IoLoop {
                 stop_asked: Cell::new(false),
                 shared,
                 callbacks: Local::default(),
+                in_batch: Cell::new(false),
                 timeouts: RefCell::default(),
                 handlers: RefCell::default(),
                 executor: RefCell::new(None),
@@ -313,7 +316,7 @@ impl IoLoop {
     pub fn add_callback(&self, callback: impl FnOnce() + 'static) {
         let callback = Callback { origin: Origin::here("callback"), run: Box::new(callback) };
         if !self.is_closed() {
-            self.inner.callbacks.push(&self.inner.shared, callback);
+            self.inner.push_callback(callback);
         }
     }
 
@@ -363,7 +366,7 @@ impl IoLoop {
             match output {
                 Ok(output) => {
                     let run = Box::new(move || callback(output));
-                    inner.callbacks.push(&inner.shared, Callback { origin, run });
+                    inner.push_callback(Callback { origin, run });
                 }
                 Err(payload) => inner.report_panic(&origin.to_string(), &*payload),
             }
@@ -400,7 +403,7 @@ impl IoLoop {
         if self.is_closed() {
             self.remove_timeout(&timeout);
         }
-        self.inner.shared.wake.notify_one();
+        self.inner.wake();
         timeout
     }
 
@@ -531,6 +534,18 @@ impl Inner {
     async fn stopped(&self) {
         while !self.stop_asked.get() {
             self.stop.notified().await;
+        }
+    }
+
+    fn push_callback(&self, callback: Callback) {
+        self.callbacks.push(&self.shared, callback);
+        self.wake();
+    }
+
+    /// Has the pump look at callbacks and timeouts again.
+    fn wake(&self) {
+        if !self.in_batch.get() {
+            self.shared.wake.notify_one();
         }
     }
 
