@@ -8,10 +8,8 @@ use std::process::ExitCode;
 
 use squall::ioloop::{Events, IoLoop};
 
-const USAGE: &str = "usage: accept_loop [--port PORT]";
-
 fn main() -> ExitCode {
-    match port().and_then(serve) {
+    match serve(squall_examples::port_option(8080)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("accept_loop: {error}");
@@ -54,13 +52,4 @@ fn connection_ready(listener: &TcpListener, _events: Events) {
 fn handle_connection(mut connection: TcpStream) -> io::Result<()> {
     connection.set_nonblocking(true)?;
     connection.write_all(b"Hello World from A Simple TCP Server")
-}
-
-fn port() -> Result<u16, String> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Ok(8080),
-        ["--port", port] => port.parse().map_err(|_| format!("not a port: {port}")),
-        _ => Err(USAGE.to_owned()),
-    }
 }
