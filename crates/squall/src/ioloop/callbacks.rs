@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::pending;
 use std::pin::pin;
 use std::rc::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -132,10 +131,10 @@ pub(super) struct Local {
 }
 
 impl Local {
+    /// Does not wake the loop; that is for [`Inner::wake`].
     pub(super) fn push(&self, shared: &Shared, callback: Callback) {
         let seq = shared.next_seq.fetch_add(1, Ordering::Relaxed);
         self.queue.borrow_mut().push_back((seq, callback));
-        shared.wake.notify_one();
     }
 
     pub(super) fn clear(&self) {
@@ -180,7 +179,8 @@ impl Iterator for Batch {
 
 /// The task that runs callbacks and timeouts, one batch per iteration of the loop.
 ///
-/// It yields to the I/O driver between batches, so that callbacks which keep adding callbacks cannot starve I/O.
+/// Between two batches it always yields to the scheduler and the I/O driver: callbacks which keep adding callbacks
+/// must starve neither I/O nor `stop`.
 pub(super) async fn pump(shared: Arc<Shared>, io_loop: Weak<Inner>) {
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     let mut armed = None;
@@ -189,22 +189,21 @@ pub(super) async fn pump(shared: Arc<Shared>, io_loop: Weak<Inner>) {
             Some(inner) => run_batch(&inner, &shared),
             None => return,
         };
-        match next {
-            Next::Again => tokio::task::yield_now().await,
-            Next::At(deadline) => {
-                if deadline != armed {
-                    armed = deadline;
-                    if let Some(deadline) = deadline {
-                        sleep.as_mut().reset(deadline.into());
-                    }
-                }
-                tokio::select! {
-                    () = shared.wake.notified() => {}
-                    () = async { if armed.is_some() { sleep.as_mut().await } else { pending().await } } => {
-                        armed = None;
-                    }
-                }
+        let mut notified = pin!(shared.wake.notified());
+        // `enable` tells whether something was added during the batch; awaiting that would not yield.
+        let Next::At(deadline) = next.unless(notified.as_mut().enable()) else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        if deadline != armed {
+            armed = deadline;
+            if let Some(deadline) = deadline {
+                sleep.as_mut().reset(deadline.into());
             }
+        }
+        tokio::select! {
+            () = notified => {}
+            () = sleep.as_mut(), if armed.is_some() => armed = None,
         }
     }
 }
@@ -216,7 +215,14 @@ enum Next {
     At(Option<Instant>),
 }
 
+impl Next {
+    fn unless(self, again: bool) -> Self {
+        if again { Next::Again } else { self }
+    }
+}
+
 fn run_batch(inner: &Inner, shared: &Shared) -> Next {
+    inner.in_batch.set(true);
     for callback in Batch::take(&inner.callbacks, shared) {
         inner.run_callback(callback);
     }
@@ -230,8 +236,9 @@ fn run_batch(inner: &Inner, shared: &Shared) -> Next {
             None => break,
         }
     }
+    inner.in_batch.set(false);
     let deadline = inner.timeouts.borrow().next_deadline();
-    if !inner.callbacks.is_empty() || deadline.is_some_and(|at| at <= now) {
+    if !inner.callbacks.is_empty() || deadline.is_some_and(|at| at <= Instant::now()) {
         Next::Again
     } else {
         Next::At(deadline)

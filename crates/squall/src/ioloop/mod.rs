@@ -4,15 +4,14 @@
 //! Whatever runs on a loop, runs on its thread, one piece at a time; so none of it need be `Send`, and none of it
 //! may block. Every tokio crate works inside: its timers, `tokio::net`, `tokio::task::spawn_local`.
 //!
-//! One iteration of the loop runs the tasks that are ready, among them the callbacks that were added before the
-//! iteration began and the timeouts that are due, and then asks the operating system for events.
+//! One iteration runs the tasks that are ready, among them the callbacks that were added before it began and the
+//! timeouts that are due, and then asks the operating system for events.
 //!
 //! ```
-//! use std::time::Duration;
 //! use squall::ioloop::IoLoop;
 //!
 //! let io_loop = IoLoop::current();
-//! io_loop.call_later(Duration::from_millis(10), || IoLoop::current().stop());
+//! io_loop.call_later(std::time::Duration::from_millis(10), || IoLoop::current().stop());
 //! io_loop.add_callback(|| println!("in the first iteration"));
 //! io_loop.start().unwrap();
 //! ```
@@ -23,6 +22,7 @@ mod executor;
 mod handlers;
 mod panics;
 mod periodic;
+mod running;
 mod signal;
 mod timeouts;
 
@@ -51,19 +51,13 @@ pub use periodic::PeriodicCallback;
 pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
 
-#[allow(unused_imports, reason = "for the modules above")]
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
 
 use callbacks::{Callback, Local, Shared};
 use handlers::Registration;
 use panics::Origin;
+use running::{Running, set_current};
 use timeouts::Timeouts;
-
-thread_local! {
-    static CURRENT: RefCell<Option<IoLoop>> = const { RefCell::new(None) };
-    /// Whether a loop is running on this thread; tokio panics when a runtime is entered twice.
-    static RUNNING: Cell<bool> = const { Cell::new(false) };
-}
 
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
@@ -89,6 +83,8 @@ pub(crate) struct Inner {
     stop_asked: Cell<bool>,
     shared: Arc<Shared>,
     callbacks: Local,
+    /// Whether callbacks are being run; what they add is seen at the end of the batch.
+    in_batch: Cell<bool>,
     timeouts: RefCell<Timeouts>,
     handlers: RefCell<HashMap<RawFd, Handler>>,
     executor: RefCell<Option<Rc<dyn Executor>>>,
@@ -131,7 +127,7 @@ impl IoLoop {
     /// The thread's current loop, if there is one (Tornado's `current(instance=False)`).
     #[must_use]
     pub fn current_opt() -> Option<IoLoop> {
-        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+        running::current()
     }
 
     /// The same as [`current`](Self::current), by its older name.
@@ -172,6 +168,7 @@ impl IoLoop {
                 stop_asked: Cell::new(false),
                 shared,
                 callbacks: Local::default(),
+                in_batch: Cell::new(false),
                 timeouts: RefCell::default(),
                 handlers: RefCell::default(),
                 executor: RefCell::new(None),
@@ -313,7 +310,7 @@ impl IoLoop {
     pub fn add_callback(&self, callback: impl FnOnce() + 'static) {
         let callback = Callback { origin: Origin::here("callback"), run: Box::new(callback) };
         if !self.is_closed() {
-            self.inner.callbacks.push(&self.inner.shared, callback);
+            self.inner.push_callback(callback);
         }
     }
 
@@ -363,7 +360,7 @@ impl IoLoop {
             match output {
                 Ok(output) => {
                     let run = Box::new(move || callback(output));
-                    inner.callbacks.push(&inner.shared, Callback { origin, run });
+                    inner.push_callback(Callback { origin, run });
                 }
                 Err(payload) => inner.report_panic(&origin.to_string(), &*payload),
             }
@@ -400,7 +397,7 @@ impl IoLoop {
         if self.is_closed() {
             self.remove_timeout(&timeout);
         }
-        self.inner.shared.wake.notify_one();
+        self.inner.wake();
         timeout
     }
 
@@ -534,6 +531,18 @@ impl Inner {
         }
     }
 
+    fn push_callback(&self, callback: Callback) {
+        self.callbacks.push(&self.shared, callback);
+        self.wake();
+    }
+
+    /// Has the pump look at callbacks and timeouts again.
+    fn wake(&self) {
+        if !self.in_batch.get() {
+            self.shared.wake.notify_one();
+        }
+    }
+
     fn run_callback(&self, callback: Callback) {
         let Callback { origin, run } = callback;
         self.run_guarded(|| origin.to_string(), run);
@@ -572,55 +581,6 @@ impl Drop for Inner {
             runtime.shutdown_background();
         }
         self.shared.close();
-    }
-}
-
-/// Returns the former current loop, so that it is dropped while the cell is not borrowed.
-///
-/// While the thread ends, code in destructors may still ask for a loop, but it is no longer remembered.
-fn set_current(io_loop: Option<IoLoop>) -> Option<IoLoop> {
-    CURRENT.try_with(|current| current.replace(io_loop)).ok().flatten()
-}
-
-/// A loop that is running: its runtime is taken out of it, and it is the thread's current loop, until this is dropped.
-struct Running<'a> {
-    io_loop: &'a IoLoop,
-    runtime: Option<LocalRuntime>,
-    former: Option<IoLoop>,
-}
-
-impl<'a> Running<'a> {
-    fn enter(io_loop: &'a IoLoop) -> Result<Self, StartError> {
-        let mut state = io_loop.inner.state.borrow_mut();
-        match &*state {
-            State::Running => return Err(StartError::AlreadyRunning),
-            State::Closed => return Err(StartError::Closed),
-            State::Idle(_) if RUNNING.get() => return Err(StartError::AnotherRunning),
-            State::Idle(_) => {}
-        }
-        let runtime = match std::mem::replace(&mut *state, State::Running) {
-            State::Idle(runtime) => Some(runtime),
-            State::Running | State::Closed => None,
-        };
-        RUNNING.set(true);
-        drop(state);
-        let former = set_current(Some(io_loop.clone()));
-        Ok(Running { io_loop, runtime, former })
-    }
-
-    fn runtime(&self) -> &LocalRuntime {
-        self.runtime.as_ref().expect("it is taken out by drop alone")
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        RUNNING.set(false);
-        self.io_loop.inner.stop_asked.set(false);
-        if let Some(runtime) = self.runtime.take() {
-            *self.io_loop.inner.state.borrow_mut() = State::Idle(runtime);
-        }
-        set_current(self.former.take());
     }
 }
 
