@@ -1,6 +1,6 @@
 //! hyper 1.x: `http1` with hyper-util's `TokioIo` on a current-thread runtime.
 //!
-//! `pipeline_flush`, off by default, lets it answer pipelined requests with one write; without it depth 16 costs three times
+//! `pipeline_flush`, off by default, lets it answer pipelined requests with one write; without it depth 16 costs several times
 //! as much, which would flatter everyone else.
 
 use std::convert::Infallible;

@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::ready;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -46,7 +47,7 @@ pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
 enum Read {
     /// `poll_read`: a short read tells tokio that the socket is drained, so no read ever ends in EAGAIN.
     Poll,
-    /// `readable().await` and `try_read`: only an EAGAIN tells tokio that the socket is drained.
+    /// `poll_read_ready` and `try_read`: only an EAGAIN tells tokio that the socket is drained.
     Try,
 }
 
@@ -62,58 +63,49 @@ async fn accept(listener: TcpListener, read: Read) -> Result {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let buffers = Rc::clone(&buffers);
-        tokio::task::spawn_local(async move {
-            // An error of one connection ends that connection.
-            let _ = match read {
-                Read::Poll => poll_reads(stream, &buffers).await,
-                Read::Try => try_reads(stream, &buffers).await,
-            };
-        });
+        let mut connection =
+            Connection { stream, requests: Requests::default(), buffers: Rc::clone(&buffers) };
+        // Not an `async fn`, which would hold its arguments twice: an idle connection costs what its task's future weighs.
+        tokio::task::spawn_local(poll_fn(move |context| connection.poll(context, read)));
     }
 }
 
-async fn poll_reads(mut stream: TcpStream, buffers: &RefCell<Buffers>) -> std::io::Result<()> {
-    let mut requests = Requests::default();
-    poll_fn(|context| {
+struct Connection {
+    stream: TcpStream,
+    requests: Requests,
+    buffers: Rc<RefCell<Buffers>>,
+}
+
+impl Connection {
+    /// Ready when the connection is over, for whatever reason.
+    fn poll(&mut self, context: &mut Context, read: Read) -> Poll<()> {
+        let Buffers { input, answers } = &mut *self.buffers.borrow_mut();
         loop {
-            let Buffers { input, answers } = &mut *buffers.borrow_mut();
-            let mut input = ReadBuf::new(input);
-            ready!(Pin::new(&mut stream).poll_read(context, &mut input))?;
-            if input.filled().is_empty() {
-                return std::task::Poll::Ready(Ok(()));
+            let count = match read {
+                Read::Poll => {
+                    let mut input = ReadBuf::new(input);
+                    let outcome = ready!(Pin::new(&mut self.stream).poll_read(context, &mut input));
+                    outcome.map(|()| input.filled().len())
+                }
+                Read::Try => {
+                    if ready!(self.stream.poll_read_ready(context)).is_err() {
+                        return Poll::Ready(());
+                    }
+                    match self.stream.try_read(input) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+                        outcome => outcome,
+                    }
+                }
+            };
+            let Ok(count @ 1..) = count else { return Poll::Ready(()) };
+            answers.clear();
+            self.requests.answer(&input[..count], answers);
+            // As in the raw server, a client that does not read its answers is dropped.
+            let written = answers.is_empty()
+                || self.stream.try_write(answers).is_ok_and(|count| count == answers.len());
+            if !written {
+                return Poll::Ready(());
             }
-            write_answers(&stream, &mut requests, input.filled(), answers)?;
-        }
-    })
-    .await
-}
-
-async fn try_reads(stream: TcpStream, buffers: &RefCell<Buffers>) -> std::io::Result<()> {
-    let mut requests = Requests::default();
-    loop {
-        stream.readable().await?;
-        let Buffers { input, answers } = &mut *buffers.borrow_mut();
-        match stream.try_read(input) {
-            Ok(0) => return Ok(()),
-            Ok(count) => write_answers(&stream, &mut requests, &input[..count], answers)?,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
         }
     }
-}
-
-/// As in the raw server, a client that does not read its answers is dropped.
-fn write_answers(
-    stream: &TcpStream,
-    requests: &mut Requests,
-    input: &[u8],
-    answers: &mut Vec<u8>,
-) -> std::io::Result<()> {
-    answers.clear();
-    requests.answer(input, answers);
-    if !answers.is_empty() && stream.try_write(answers)? != answers.len() {
-        return Err(std::io::ErrorKind::WriteZero.into());
-    }
-    Ok(())
 }
