@@ -63,7 +63,7 @@ fn report(names: &[String], rounds: &[Round]) {
     let row = |index: usize| {
         let windows: Option<Vec<&Window>> = rounds.iter().map(|round| round[index].as_ref()).collect();
         let Some(windows) = windows else {
-            return [names[index].clone()].into_iter().chain((0..7).map(|_| "skipped".to_owned())).collect();
+            return [names[index].clone()].into_iter().chain((0..8).map(|_| "skipped".to_owned())).collect();
         };
         let median =
             |value: &dyn Fn(&Window) -> f64| Spread::of(windows.iter().map(|window| value(window))).median;
@@ -84,6 +84,7 @@ fn report(names: &[String], rounds: &[Round]) {
                 median(&|window| window.cpu.as_secs_f64() / window.elapsed.as_secs_f64() * 100.0)
             ),
             format!("{:.2}", median(&cost)),
+            format!("{:.2}", Spread::of(windows.iter().map(|window| cost(window))).min),
             ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
             ratio.map_or_else(String::new, |ratio| format!("{:.2}..{:.2}", ratio.min, ratio.max)),
         ]
@@ -97,10 +98,23 @@ fn report(names: &[String], rounds: &[Round]) {
             "p99 µs",
             "core busy",
             "CPU µs/request",
+            "least",
             "ratio to raw",
             "min..max",
         ],
         &rows,
+    );
+    let others = rounds
+        .iter()
+        .flatten()
+        .flatten()
+        .map(|window| window.others.as_secs_f64() / window.elapsed.as_secs_f64());
+    let others = Spread::of(others.map(|share| share * 100.0));
+    println!(
+        "\nOther processes took {:.0} % of one core in the median window, {:.0} % in the worst.{}",
+        others.median,
+        others.max,
+        if others.median > 5.0 { " NOT A QUIET MACHINE: rough numbers." } else { "" },
     );
 }
 

@@ -13,7 +13,9 @@ use rustix::event::{Timespec, epoll};
 
 use crate::Result;
 use crate::answer::Checker;
+use crate::measure::machine_cpu_time;
 use crate::options::Headers;
+use crate::sys::cpu_time;
 
 pub struct Load {
     pub server: SocketAddr,
@@ -30,6 +32,8 @@ pub struct Window {
     pub elapsed: Duration,
     /// CPU time of the server in the window.
     pub cpu: Duration,
+    /// CPU time of everybody else but this generator and the server, all cores together.
+    pub others: Duration,
     /// Nanoseconds from the write of a request to the read of its answer.
     pub latency: Histogram<u64>,
 }
@@ -98,13 +102,15 @@ impl Load {
         };
         run_for(self.warm_up, &mut tally)?;
         tally.clear();
-        let cpu_before = cpu()?;
+        let own = || -> Result<Duration> { Ok(cpu_time(std::process::id())?) };
+        let (cpu_before, own_before, all_before) = (cpu()?, own()?, machine_cpu_time()?);
         let elapsed = run_for(self.window, &mut tally)?;
-        let cpu = cpu()?.saturating_sub(cpu_before);
+        let (cpu, own, all) = (cpu()? - cpu_before, own()? - own_before, machine_cpu_time()? - all_before);
         if tally.latency.is_empty() {
             return Err("no answer in the whole window".into());
         }
-        Ok(Window { requests: tally.latency.len(), elapsed, cpu, latency: tally.latency })
+        let others = all.saturating_sub(own + cpu);
+        Ok(Window { requests: tally.latency.len(), elapsed, cpu, others, latency: tally.latency })
     }
 }
 
