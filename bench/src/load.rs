@@ -109,6 +109,9 @@ impl Load {
         if tally.latency.is_empty() {
             return Err("no answer in the whole window".into());
         }
+        if cpu.is_zero() {
+            return Err("the process that is measured used no CPU: it is not the one that serves".into());
+        }
         let others = all.saturating_sub(own + cpu);
         Ok(Window { requests: tally.latency.len(), elapsed, cpu, others, latency: tally.latency })
     }

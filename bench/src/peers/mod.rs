@@ -35,7 +35,14 @@ enum Start {
     /// Served by this executable, started again as `bench serve <peer>`.
     Own(fn(TcpListener, &Settings) -> Result),
     /// A program that may not be installed: `Ok(None)` then. It serves on the given port.
-    Program(fn(u16) -> Result<Option<Command>>),
+    Program { command: fn(u16) -> Result<Option<Command>>, serves: Serves },
+}
+
+#[derive(Clone, Copy)]
+enum Serves {
+    Itself,
+    /// In its only child, which may come to life after the port is open.
+    InChild,
 }
 
 /// `key=value` pairs that follow a peer's name on the command line.
@@ -51,8 +58,8 @@ const PEERS: &[Peer] = &[
     Peer { name: "axum", start: Start::Own(axum::serve) },
     Peer { name: "actix-web", start: Start::Own(actix::serve) },
     Peer { name: "ntex", start: Start::Own(ntex::serve) },
-    Peer { name: "nginx", start: Start::Program(nginx::command) },
-    Peer { name: "tornado", start: Start::Program(tornado::command) },
+    Peer { name: "nginx", start: Start::Program { command: nginx::command, serves: Serves::InChild } },
+    Peer { name: "tornado", start: Start::Program { command: tornado::command, serves: Serves::Itself } },
 ];
 
 pub fn names() -> Vec<&'static str> {
@@ -103,7 +110,7 @@ impl Server {
                 command.args(["serve", spec]).stdout(Stdio::piped());
                 (command, None, Signal::KILL)
             }
-            Start::Program(command) => {
+            Start::Program { command, .. } => {
                 let port = free_port()?;
                 let Some(command) = command(port)? else { return Ok(None) };
                 (command, Some(port), Signal::TERM)
@@ -122,7 +129,9 @@ impl Server {
         };
         server.address.set_port(port);
         server.wait_until_it_accepts()?;
-        server.pid = only_child(server.pid).unwrap_or(server.pid);
+        if matches!(peer.start, Start::Program { serves: Serves::InChild, .. }) {
+            server.pid = server.only_child()?;
+        }
         Ok(Some(server))
     }
 
@@ -143,6 +152,19 @@ impl Server {
         }
         Ok(())
     }
+
+    fn only_child(&self) -> Result<u32> {
+        let pid = self.child.id();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+            if let Ok(child) = children.trim().parse() {
+                return Ok(child);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Err(format!("process {pid} does not have one child").into())
+    }
 }
 
 impl Drop for Server {
@@ -162,8 +184,4 @@ pub fn pin(core: usize) -> Result {
 
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-fn only_child(pid: u32) -> Option<u32> {
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?.trim().parse().ok()
 }
