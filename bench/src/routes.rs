@@ -1,11 +1,10 @@
 //! `bench routes`: how the cost of finding a path's route grows with the number of routes.
-//!
-//! squall's table joins here as soon as it is public: one more `measure` line in `run`, with `PathTable` for the closure.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
+use squall::routing::{PathPattern, PathTable};
 
 use crate::measure::{Spread, print_table};
 
@@ -19,6 +18,7 @@ pub fn run() {
         [name.to_owned()].into_iter().chain(cells).chain([format!("{:.2}", costs[2] / costs[0])]).collect()
     };
     let rows: Vec<Vec<String>> = vec![
+        row("squall, regexes", COUNTS.map(|count| measure(count, squall_table(count)))),
         row("matchit (axum's router)", COUNTS.map(|count| measure(count, matchit_table(count)))),
         row(
             "one regex after the other (Tornado's way)",
@@ -52,6 +52,16 @@ fn measure(count: usize, find: impl Fn(&str) -> Option<usize>) -> f64 {
         since.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
     };
     Spread::of((0..ROUNDS).map(|_| round())).median
+}
+
+fn squall_table(count: usize) -> impl Fn(&str) -> Option<usize> {
+    let pattern =
+        |index| PathPattern::new(&format!("/section{index}/item/([0-9]+)")).expect("the pattern is valid");
+    let table = PathTable::new((0..count).map(pattern).collect());
+    move |path| {
+        let row = table.first_match(path)?;
+        table.patterns()[row].captures(path)?.range(0).map(|range| range.len())
+    }
 }
 
 fn matchit_table(count: usize) -> impl Fn(&str) -> Option<usize> {

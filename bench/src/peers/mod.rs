@@ -7,6 +7,7 @@ mod hyper;
 mod nginx;
 mod ntex;
 mod raw;
+mod squall;
 mod tokio;
 mod tornado;
 
@@ -53,6 +54,7 @@ const PEERS: &[Peer] = &[
     Peer { name: "raw", start: Start::Own(raw::serve) },
     // The same server once more: how far its ratio strays from 1 is the noise of this machine.
     Peer { name: "raw-again", start: Start::Own(raw::serve) },
+    Peer { name: "squall", start: Start::Own(squall::serve) },
     Peer { name: "tokio", start: Start::Own(tokio::serve) },
     Peer { name: "hyper", start: Start::Own(hyper::serve) },
     Peer { name: "axum", start: Start::Own(axum::serve) },
