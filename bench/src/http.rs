@@ -1,0 +1,124 @@
+//! `bench http`: `GET /` over keep-alive connections, each server in turn, round after round.
+
+use std::time::Duration;
+
+use crate::Result;
+use crate::load::{Load, Window, request};
+use crate::measure::{Spread, micros, print_table};
+use crate::options::Options;
+use crate::peers::{self, Server};
+use crate::sys::cpu_time;
+
+const WARM_UP: Duration = Duration::from_millis(300);
+
+pub fn run(options: &Options) -> Result {
+    peers::pin(peers::LOAD_CORE)?;
+    let (rounds, connections) = (options.rounds.unwrap_or(7), options.connections.unwrap_or(64));
+    for &depth in &options.depths {
+        let seen = measure(options, rounds, connections, depth)?;
+        println!(
+            "\nGET /, {connections} connections, {depth} in flight on each, requests of {} bytes; {rounds} rounds of {} s\n",
+            request(options.headers).len(),
+            options.window.as_secs_f64(),
+        );
+        report(&options.peers, &seen);
+    }
+    Ok(())
+}
+
+/// The windows of one round, in the order of the peers; `None` where a peer is not installed.
+type Round = Vec<Option<Window>>;
+
+fn measure(options: &Options, rounds: usize, connections: usize, depth: usize) -> Result<Vec<Round>> {
+    let mut seen = Vec::new();
+    for round in 0..rounds {
+        eprintln!("depth {depth}, round {} of {rounds}", round + 1);
+        let mut windows: Round = options.peers.iter().map(|_| None).collect();
+        for turn in 0..options.peers.len() {
+            // Each round starts with another server, so that none always runs when the machine is warm, or just after raw.
+            let index = (round + turn) % options.peers.len();
+            let spec = &options.peers[index];
+            let Some(server) = Server::start(spec)? else {
+                eprintln!("SKIPPED: {spec} is not installed");
+                continue;
+            };
+            let load = Load {
+                server: server.address,
+                connections,
+                depth,
+                headers: options.headers,
+                warm_up: WARM_UP,
+                window: options.window,
+            };
+            windows[index] =
+                Some(load.run(|| cpu_time(server.pid)).map_err(|error| format!("{spec}: {error}"))?);
+        }
+        seen.push(windows);
+    }
+    Ok(seen)
+}
+
+fn report(names: &[String], rounds: &[Round]) {
+    let raw = names.iter().position(|name| name == "raw");
+    let row = |index: usize| {
+        let windows: Option<Vec<&Window>> = rounds.iter().map(|round| round[index].as_ref()).collect();
+        let Some(windows) = windows else {
+            return [names[index].clone()].into_iter().chain((0..8).map(|_| "skipped".to_owned())).collect();
+        };
+        let median =
+            |value: &dyn Fn(&Window) -> f64| Spread::of(windows.iter().map(|window| value(window))).median;
+        let ratio = raw.and_then(|raw| {
+            let ratios: Option<Vec<f64>> = rounds
+                .iter()
+                .map(|round| Some(cost(round[index].as_ref()?) / cost(round[raw].as_ref()?)))
+                .collect();
+            ratios.map(Spread::of)
+        });
+        vec![
+            names[index].clone(),
+            format!("{:.0}", median(&|window| window.requests as f64 / window.elapsed.as_secs_f64())),
+            format!("{:.0}", median(&|window| window.latency.value_at_quantile(0.5) as f64 / 1e3)),
+            format!("{:.0}", median(&|window| window.latency.value_at_quantile(0.99) as f64 / 1e3)),
+            format!(
+                "{:.0} %",
+                median(&|window| window.cpu.as_secs_f64() / window.elapsed.as_secs_f64() * 100.0)
+            ),
+            format!("{:.2}", median(&cost)),
+            format!("{:.2}", Spread::of(windows.iter().map(|window| cost(window))).min),
+            ratio.map_or_else(String::new, |ratio| format!("{:.2}", ratio.median)),
+            ratio.map_or_else(String::new, |ratio| format!("{:.2}..{:.2}", ratio.min, ratio.max)),
+        ]
+    };
+    let rows: Vec<_> = (0..names.len()).map(row).collect();
+    print_table(
+        &[
+            "server",
+            "requests/s",
+            "p50 µs",
+            "p99 µs",
+            "core busy",
+            "CPU µs/request",
+            "least",
+            "ratio to raw",
+            "min..max",
+        ],
+        &rows,
+    );
+    let others = rounds
+        .iter()
+        .flatten()
+        .flatten()
+        .map(|window| window.others.as_secs_f64() / window.elapsed.as_secs_f64());
+    let others = Spread::of(others.map(|share| share * 100.0));
+    println!(
+        "\nOther processes took {:.0} % of one core in the median window, {:.0} % in the worst.{}",
+        others.median,
+        others.max,
+        if others.median > 5.0 { " NOT A QUIET MACHINE: rough numbers." } else { "" },
+    );
+}
+
+/// CPU µs per request.
+fn cost(window: &Window) -> f64 {
+    micros(window.cpu) / window.requests as f64
+}

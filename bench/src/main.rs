@@ -1,0 +1,58 @@
+//! squall side by side with other servers; `README.md` says what is measured and how.
+
+mod answer;
+mod http;
+mod idle;
+mod load;
+mod measure;
+mod options;
+mod peers;
+mod routes;
+mod sys;
+
+use std::process::ExitCode;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const USAGE: &str = "\
+usage: cargo run --release --manifest-path bench/Cargo.toml -- <command> [options]
+
+commands
+  http      GET / over keep-alive connections: requests/s, latency, CPU per request of the server process
+  idle      userland memory per idle keep-alive connection
+  routes    time to match one of 10, 100 and 1,000 routes
+  serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
+
+options (http; idle knows --peers, --rounds and --connections)
+  --peers a,b        which servers, of: %PEERS%
+                     a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
+  --rounds N         interleaved rounds                      (http 7, idle 3)
+  --seconds S        measured window per server and round    (2)
+  --connections N    open connections                        (http 64, idle 10000)
+  --pipeline A,B     requests in flight per connection       (1,16)
+  --headers KIND     minimal | browser                       (minimal)
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let outcome = match args.next().as_deref() {
+        Some("http") => options::parse(args).and_then(|options| http::run(&options)),
+        Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
+        Some("routes") => {
+            routes::run();
+            Ok(())
+        }
+        Some("serve") => peers::serve(args.next().as_deref().unwrap_or_default()),
+        _ => {
+            eprint!("{}", USAGE.replace("%PEERS%", &peers::names().join(",")));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

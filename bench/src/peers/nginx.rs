@@ -1,0 +1,46 @@
+//! nginx, where it is installed: one worker, no access log.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::Result;
+
+pub(super) fn command(port: u16) -> Result<Option<Command>> {
+    let found = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
+    if !found.is_ok_and(|status| status.success()) {
+        return Ok(None);
+    }
+    let directory = std::env::temp_dir().join(format!("squall-bench-nginx-{}", std::process::id()));
+    fs::create_dir_all(&directory)?;
+    let file = directory.join("nginx.conf");
+    fs::write(&file, configuration(port, &directory.to_string_lossy()))?;
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(file).arg("-e").arg("stderr");
+    Ok(Some(command))
+}
+
+fn configuration(port: u16, directory: &str) -> String {
+    format!(
+        r#"daemon off;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+pid {directory}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 16384; }}
+http {{
+    access_log off;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    client_body_temp_path {directory};
+    proxy_temp_path {directory};
+    fastcgi_temp_path {directory};
+    uwsgi_temp_path {directory};
+    scgi_temp_path {directory};
+    server {{
+        listen 127.0.0.1:{port} backlog=1024;
+        location / {{ default_type text/html; return 200 "Hello world!"; }}
+    }}
+}}
+"#
+    )
+}
