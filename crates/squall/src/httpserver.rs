@@ -41,13 +41,13 @@
 use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::http1connection::{self, ConnectionSet, Http1ConnectionParameters};
+use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
 use crate::httputil::{
     HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
 };
@@ -326,7 +326,7 @@ struct HttpService {
     config: RefCell<Config>,
     factory: Factory,
     /// Made when the server starts: in a child, if it forks.
-    running: OnceCell<Running>,
+    running: OnceCell<Rc<Server>>,
 }
 
 struct Config {
@@ -347,13 +347,6 @@ impl Default for Config {
     }
 }
 
-struct Running {
-    delegate: Rc<dyn HttpServerConnectionDelegate>,
-    params: Rc<Http1ConnectionParameters>,
-    set: Rc<ConnectionSet>,
-    protocol: &'static str,
-}
-
 impl HttpService {
     fn prepare(&self) -> Result<(), ServerError> {
         if self.running.get().is_some() {
@@ -364,29 +357,27 @@ impl HttpService {
         if config.xheaders {
             delegate = Rc::new(ProxyHeaders { inner: delegate, trusted: config.trusted_downstream.clone() });
         }
-        let params = Rc::new(config.params.clone());
+        let params = config.params.clone();
         let set = ConnectionSet::new();
         for timeout in [params.header_timeout, params.body_timeout, params.idle_connection_timeout] {
             set.allow_for(timeout.unwrap_or(Duration::MAX));
         }
         let protocol = config.protocol;
-        let _ = self.running.set(Running { delegate, params, set, protocol });
+        let _ = self.running.set(Rc::new(Server { delegate, params, set, protocol }));
         Ok(())
     }
 }
 
 impl StreamHandler for HttpService {
-    async fn handle_stream(&self, stream: IoStream, address: Address) -> Result<(), BoxError> {
-        let Some(running) = self.running.get() else { return Ok(()) };
+    fn connection_made(handler: &Rc<Self>, stream: IoStream, address: Address) {
+        let Some(server) = handler.running.get() else { return };
         // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
         let _ = stream.set_nodelay(true);
-        let mut context = RequestContext { protocol: running.protocol, ..RequestContext::default() };
-        if let Some(ip) = address.ip() {
-            context.remote_ip = ip;
-        }
-        drop(address);
-        let (params, set) = (Rc::clone(&running.params), Rc::clone(&running.set));
-        http1connection::serve(stream, params, set, context, &*running.delegate).await;
+        let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(server), remote));
+    }
+
+    async fn handle_stream(&self, _stream: IoStream, _address: Address) -> Result<(), BoxError> {
         Ok(())
     }
 }

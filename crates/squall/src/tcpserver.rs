@@ -43,6 +43,31 @@ pub trait StreamHandler: 'static {
     /// Logged as "Error in connection callback", as is a panic; neither ends the server. That the peer has gone
     /// ([`StreamError::Closed`] without a real error) is not worth a line.
     async fn handle_stream(&self, stream: IoStream, address: Address) -> Result<(), BoxError>;
+
+    /// Starts the task that serves a connection. The default runs [`handle_stream`](Self::handle_stream) and logs its
+    /// errors and panics; a handler that must keep idle connections small can spawn a leaner future of its own.
+    fn connection_made(handler: &Rc<Self>, stream: IoStream, address: Address)
+    where
+        Self: Sized,
+    {
+        let handler = Rc::clone(handler);
+        spawn(async move { log_outcome(catch_panic(handler.handle_stream(stream, address)).await) });
+    }
+}
+
+/// What became of a connection, for the log.
+fn log_outcome(outcome: Result<Result<(), BoxError>, Box<dyn std::any::Any + Send>>) {
+    match outcome {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if is_orderly_close(&*error) => {}
+        Ok(Err(error)) => {
+            tracing::error!(target: log::APPLICATION, "Error in connection callback: {}", chain(&*error));
+        }
+        Err(payload) => {
+            let message = panic_message(&*payload);
+            tracing::error!(target: log::APPLICATION, "Error in connection callback: panic: {message}");
+        }
+    }
 }
 
 impl<F, E> StreamHandler for F
@@ -75,7 +100,7 @@ pub struct TcpServer<H> {
 }
 
 struct Shared<H> {
-    handler: H,
+    handler: Rc<H>,
     max_buffer_size: Cell<Option<usize>>,
     read_chunk_size: Cell<Option<usize>>,
 }
@@ -85,7 +110,7 @@ impl<H: StreamHandler> TcpServer<H> {
     pub fn new(handler: H) -> Self {
         Self {
             shared: Rc::new(Shared {
-                handler,
+                handler: Rc::new(handler),
                 max_buffer_size: Cell::new(None),
                 read_chunk_size: Cell::new(None),
             }),
@@ -213,19 +238,7 @@ impl<H: StreamHandler> Shared<H> {
         if let Some(bytes) = self.read_chunk_size.get() {
             stream.set_read_chunk_size(bytes);
         }
-        spawn(async move {
-            match catch_panic(self.handler.handle_stream(stream, address)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) if is_orderly_close(&*error) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(target: log::APPLICATION, "Error in connection callback: {}", chain(&*error));
-                }
-                Err(payload) => {
-                    let message = panic_message(&*payload);
-                    tracing::error!(target: log::APPLICATION, "Error in connection callback: panic: {message}");
-                }
-            }
-        });
+        H::connection_made(&self.handler, stream, address);
     }
 }
 

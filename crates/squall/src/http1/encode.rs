@@ -69,18 +69,18 @@ pub(crate) fn encode_head(
     start: ResponseStartLine<'_>,
     headers: &HttpHeaders,
 ) -> Result<ResponseFacts, HttpOutputError> {
-    let mut body = match (start.status, headers.get("Content-Length")) {
+    let framing = Framing::of(headers);
+    let mut body = match (start.status, framing.length) {
         (status @ (100..=199 | 204 | 304), _) => BodyEncoder::Forbidden(status),
         _ if request.is_head => BodyEncoder::Suppressed,
         (_, Some(length)) => BodyEncoder::Length(
             super::head::parse_length(length.as_bytes()).map_err(|_| HttpOutputError::ContentLength)?,
         ),
-        (_, None) if headers.contains("Transfer-Encoding") => BodyEncoder::UntilClose,
+        (_, None) if framing.encoded => BodyEncoder::UntilClose,
         (_, None) if request.http11 => BodyEncoder::Chunked,
         (_, None) => BodyEncoder::UntilClose,
     };
-    let asked_to_close =
-        headers.list("Connection").any(|v| v.split(',').any(|t| t.trim().eq_ignore_ascii_case("close")));
+    let asked_to_close = framing.close;
     let keep_alive = request.keep_alive && !asked_to_close && body != BodyEncoder::UntilClose;
     status_line(out, start);
     headers.write_to(out);
@@ -99,6 +99,31 @@ pub(crate) fn encode_head(
     }
     out.extend_from_slice(b"\r\n");
     Ok(ResponseFacts { body, keep_alive })
+}
+
+/// The headers that decide the framing, found in one pass.
+#[derive(Default)]
+struct Framing<'a> {
+    length: Option<&'a str>,
+    encoded: bool,
+    close: bool,
+}
+
+impl<'a> Framing<'a> {
+    fn of(headers: &'a HttpHeaders) -> Self {
+        let mut framing = Self::default();
+        for (name, value) in headers.iter() {
+            match name {
+                "Content-Length" => framing.length = Some(value),
+                "Transfer-Encoding" => framing.encoded = true,
+                "Connection" => {
+                    framing.close |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));
+                }
+                _ => {}
+            }
+        }
+        framing
+    }
 }
 
 fn status_line(out: &mut Vec<u8>, start: ResponseStartLine<'_>) {

@@ -152,7 +152,7 @@ fn check_target(target: &str, method: &Method) -> Result<(), ParseError> {
         b"*" => Ok(()),
         _ if *method == Method::CONNECT => Ok(()),
         _ => match host::split_absolute(target) {
-            Some((authority, _)) if !authority.is_empty() && host::is_valid(authority) => Ok(()),
+            Some((authority, _)) if !authority.is_empty() && host::is_valid(authority.as_bytes()) => Ok(()),
             Some(_) => Err(ParseError::Host),
             // What Tornado passes on and no route will match.
             None if target.bytes().all(|b| b > b' ') => Ok(()),
@@ -178,8 +178,7 @@ fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<Request
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
                 hosts += 1;
-                let value = std::str::from_utf8(line.value).map_err(|_| ParseError::Host)?;
-                if hosts > 1 || !host::is_valid(value) {
+                if hosts > 1 || !host::is_valid(line.value) {
                     return Err(ParseError::Host);
                 }
             }
@@ -226,11 +225,14 @@ fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<Request
 
 /// Digits only: no sign, underscore, space or `0x` (smuggling: GHSA-qppv-j76h-2rpx).
 pub(crate) fn parse_length(digits: &[u8]) -> Result<u64, ParseError> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() {
         return Err(ParseError::ContentLength);
     }
-    let text = std::str::from_utf8(digits).map_err(|_| ParseError::ContentLength)?;
-    text.parse().map_err(|_| ParseError::ContentLength)
+    let add = |number: u64, digit: &u8| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    };
+    digits.iter().try_fold(0, add).ok_or(ParseError::ContentLength)
 }
 
 /// Whether the head may be one that `httparse` refuses and RFC 9112 lets us take: folded lines, HTTP/1.2 and later.

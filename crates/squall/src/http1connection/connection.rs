@@ -3,43 +3,74 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::gzip::GzipReader;
 use super::set::ConnectionSet;
 use crate::http1::body::BodyLength;
 use crate::http1::encode::{BodyEncoder, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
-use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId, reason_phrase};
+use crate::httputil::{
+    HttpConnection, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport, RequestContext,
+    ResponseStartLine, StreamId, reason_phrase,
+};
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
 const OUT_MARK: usize = 64 * 1024;
 
+/// What all connections of a server share.
+pub(crate) struct Server {
+    pub(crate) delegate: Rc<dyn HttpServerConnectionDelegate>,
+    pub(crate) params: Http1ConnectionParameters,
+    pub(crate) set: Rc<ConnectionSet>,
+    /// `http` or `https`.
+    pub(crate) protocol: &'static str,
+}
+
 /// A connection that serves requests, one at a time.
 pub(crate) struct Http1Connection {
     pub(super) stream: IoStream,
-    pub(super) params: Rc<Http1ConnectionParameters>,
-    set: Rc<ConnectionSet>,
-    /// When the current wait is over, checked by the set's sweep.
-    deadline: Cell<Option<Instant>>,
+    server: Rc<Server>,
+    /// Its key in the server's set.
+    key: Cell<usize>,
+    remote_ip: IpAddr,
+    /// What the deadline is for.
+    pub(super) waiting: Cell<Waiting>,
     /// The deadline has passed, or the wait was interrupted.
     expired: Cell<bool>,
-    /// Nothing of a request has been read.
-    pub(super) idle: Cell<bool>,
+    /// When the current wait is over, checked by the set's sweep.
+    deadline: Cell<Option<Instant>>,
+    /// So many bytes of a head that is not complete have been looked at.
+    pub(super) looked_at: Cell<usize>,
     /// The connection's task while it waits.
     waker: RefCell<Option<Waker>>,
     /// When bytes last arrived: the start of the requests among them.
-    pub(super) received: Cell<Instant>,
+    received: Cell<Instant>,
     exchange: RefCell<Exchange>,
+}
+
+/// What a connection between requests waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Nothing: a request is being served.
+    Not,
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a head.
+    Head,
 }
 
 /// The request that is being answered and how far the answer is.
 struct Exchange {
+    /// Zero between exchanges.
     id: StreamId,
+    last_id: StreamId,
     request: RequestFacts,
     writing: Writing,
     keep_alive: bool,
@@ -81,7 +112,7 @@ pub(super) enum Outcome {
 }
 
 impl Http1Connection {
-    pub(crate) fn new(stream: IoStream, params: Rc<Http1ConnectionParameters>, set: Rc<ConnectionSet>) -> Rc<Self> {
+    pub(super) fn new(stream: IoStream, server: Rc<Server>, remote_ip: IpAddr) -> Rc<Self> {
         let request = RequestFacts {
             body: BodyLength::Empty,
             http11: true,
@@ -91,6 +122,7 @@ impl Http1Connection {
         };
         let exchange = Exchange {
             id: 0,
+            last_id: 0,
             request,
             writing: Writing::Finished,
             keep_alive: true,
@@ -99,40 +131,99 @@ impl Http1Connection {
             mark: 0,
             begun: false,
         };
-        Rc::new(Self {
+        let connection = Rc::new(Self {
             stream,
-            params,
-            set,
-            deadline: Cell::new(None),
+            server,
+            key: Cell::new(usize::MAX),
+            remote_ip,
+            waiting: Cell::new(Waiting::Not),
             expired: Cell::new(false),
-            idle: Cell::new(true),
+            deadline: Cell::new(None),
+            looked_at: Cell::new(0),
             waker: RefCell::new(None),
             received: Cell::new(Instant::now()),
             exchange: RefCell::new(exchange),
-        })
+        });
+        connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
+        connection
     }
 
-    /// Starts the exchange `id`.
-    pub(super) fn begin(&self, id: StreamId, request: RequestFacts) {
-        let mut exchange = self.exchange.borrow_mut();
-        exchange.id = id;
-        exchange.request = request;
-        exchange.writing = Writing::Head;
-        exchange.keep_alive = false;
-        exchange.max_body_size = self.params.max_body_size;
-        exchange.mark = exchange.out.len();
-        exchange.begun = false;
+    pub(super) fn params(&self) -> &Http1ConnectionParameters {
+        &self.server.params
+    }
+
+    pub(super) fn delegate(&self) -> &dyn HttpServerConnectionDelegate {
+        &*self.server.delegate
+    }
+
+    pub(super) fn remote_ip(&self) -> IpAddr {
+        self.remote_ip
+    }
+
+    /// Starts the exchange of a request whose head is complete.
+    pub(super) fn begin(
+        self: &Rc<Self>,
+        request: &mut HttpServerRequest,
+        facts: RequestFacts,
+    ) -> Option<GzipReader> {
+        self.waiting.set(Waiting::Not);
+        self.set_deadline(None);
+        let params = self.params();
+        let id = {
+            let mut exchange = self.exchange.borrow_mut();
+            let exchange = &mut *exchange;
+            exchange.last_id += 1;
+            exchange.id = exchange.last_id;
+            exchange.request = facts;
+            exchange.request.keep_alive &= !params.no_keep_alive;
+            exchange.writing = Writing::Head;
+            exchange.keep_alive = false;
+            exchange.max_body_size = params.max_body_size;
+            exchange.mark = exchange.out.len();
+            exchange.begun = false;
+            exchange.id
+        };
+        let gzip = if params.decompress && facts.body != BodyLength::Empty {
+            GzipReader::for_request(request.head_mut(), params.max_body_size)
+        } else {
+            None
+        };
+        let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
+        let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
+        request.arrived(context, HttpConnection::new(transport, id), self.received.get());
+        gzip
     }
 
     /// Ends the exchange: later writes with its id are refused.
-    pub(super) fn end(&self) {
+    pub(super) fn end_exchange(&self, outcome: Outcome) -> Outcome {
         self.exchange.borrow_mut().id = 0;
+        outcome
+    }
+
+    /// Lets go of the stream as the outcome says.
+    pub(super) fn end_with(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::Detached => {}
+            Outcome::Abort => self.cut(),
+            _ => self.stream.close(),
+        }
+        self.server.delegate.on_close();
+    }
+
+    pub(super) fn leave_set(&self) {
+        self.server.set.remove(self.key.get());
+    }
+
+    pub(super) fn start_body_timeout(&self) {
+        if let Some(timeout) = self.params().body_timeout {
+            self.set_deadline(Some(timeout));
+        }
     }
 
     pub(super) fn outcome(&self) -> Outcome {
         let exchange = self.exchange.borrow();
         match exchange.writing {
-            Writing::Finished if exchange.keep_alive && !self.set.is_draining() => Outcome::KeepAlive,
+            Writing::Finished if exchange.keep_alive && !self.server.set.is_draining() => Outcome::KeepAlive,
             Writing::Finished => Outcome::Close,
             Writing::Aborted => Outcome::Abort,
             Writing::Detached => Outcome::Detached,
@@ -183,7 +274,7 @@ impl Http1Connection {
         if !self.stream.writing() {
             return Ok(());
         }
-        self.set_deadline(self.params.idle_connection_timeout);
+        self.set_deadline(self.params().idle_connection_timeout);
         let flushed = poll_fn(|cx| {
             if self.expired.get() {
                 return Poll::Ready(Err(StreamError::Closed(StreamClosedError::default())));
@@ -192,34 +283,26 @@ impl Http1Connection {
             self.stream.poll_flush(cx)
         })
         .await;
-        self.clear_deadline();
+        self.set_deadline(None);
         flushed
     }
 
     /// Reads more; 0 is the end of the stream, an error of kind `TimedOut` the deadline.
-    pub(super) async fn fill(&self) -> io::Result<usize> {
-        let filled = poll_fn(|cx| {
-            if self.expired.get() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            let filled = self.stream.poll_fill(cx);
-            if filled.is_pending() {
-                self.remember(cx);
-            }
-            filled
-        })
-        .await?;
-        self.received.set(Instant::now());
-        Ok(filled)
+    pub(super) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.expired.get() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let filled = self.stream.poll_fill(cx);
+        match filled {
+            Poll::Pending => self.remember(cx),
+            Poll::Ready(_) => self.received.set(Instant::now()),
+        }
+        filled
     }
 
     pub(super) fn set_deadline(&self, timeout: Option<Duration>) {
         self.expired.set(false);
-        self.deadline.set(timeout.and_then(|t| self.set.deadline(t)));
-    }
-
-    pub(super) fn clear_deadline(&self) {
-        self.set_deadline(None);
+        self.deadline.set(timeout.and_then(|t| self.server.set.deadline(t)));
     }
 
     pub(super) fn check_deadline(&self, now: Instant) {
@@ -230,13 +313,13 @@ impl Http1Connection {
     }
 
     pub(super) fn interrupt_if_idle(&self) {
-        if self.idle.get() {
+        if self.waiting.get() == Waiting::Idle {
             self.interrupt();
         }
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.set.is_draining()
+        self.server.set.is_draining()
     }
 
     /// Closes the connection, whatever it is doing.
@@ -434,7 +517,7 @@ impl HttpTransport for Http1Connection {
     fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
         if self.exchange.borrow().id == id {
             if let Some(timeout) = timeout {
-                self.set.allow_for(timeout);
+                self.server.set.allow_for(timeout);
             }
             self.set_deadline(timeout);
         }
@@ -458,6 +541,8 @@ impl HttpTransport for Http1Connection {
 mod out_pool {
     use std::cell::RefCell;
 
+    /// Room for a pipelined batch of small responses.
+    const FIRST: usize = 8 * 1024;
     const KEPT: usize = 32;
     const LARGEST: usize = 128 * 1024;
 
@@ -466,7 +551,7 @@ mod out_pool {
     }
 
     pub(super) fn take() -> Vec<u8> {
-        POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(4096))
+        POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(FIRST))
     }
 
     /// `buffer` must be empty.

@@ -14,8 +14,10 @@ mod connection;
 mod gzip;
 mod server;
 mod set;
+mod task;
 
 pub use crate::http1::encode::HttpOutputError;
 pub use crate::http1::{Http1ConnectionParameters, ParseError};
-pub(crate) use server::serve;
+pub(crate) use connection::Server;
 pub(crate) use set::ConnectionSet;
+pub(crate) use task::ConnectionTask;

@@ -1,7 +1,6 @@
-//! The loop that serves the requests of one connection, one after the other.
+//! What of serving a request has to wait: bodies, handlers that are not ready at once, slow clients, the close.
 
-use std::future::Future;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,16 +12,11 @@ use bytes::Bytes;
 
 use super::connection::{Http1Connection, Outcome};
 use super::gzip::GzipReader;
-use super::set::ConnectionSet;
+use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
-use crate::http1::head::{self, RequestFacts};
-use crate::http1::{Http1ConnectionParameters, ParseError};
-use crate::httputil::{
-    HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
-    RequestContext, RequestHead, StreamId,
-};
+use crate::http1::head::RequestFacts;
+use crate::httputil::{HttpMessageDelegate, HttpServerRequest};
 use crate::ioloop::log_panic;
-use crate::iostream::{IoStream, StreamError};
 use crate::log;
 
 /// How long a connection that is closed with input unread goes on reading it. Closing at once would reset the
@@ -30,28 +24,6 @@ use crate::log;
 const LINGER: Duration = Duration::from_secs(2);
 /// How much it reads then.
 const LINGER_BYTES: usize = 4 * 1024 * 1024;
-
-/// Serves the requests of `stream` until it is closed.
-pub(crate) async fn serve(
-    stream: IoStream,
-    params: Rc<Http1ConnectionParameters>,
-    set: Rc<ConnectionSet>,
-    context: RequestContext,
-    delegate: &dyn HttpServerConnectionDelegate,
-) {
-    let connection = Http1Connection::new(stream, params, Rc::clone(&set));
-    let key = set.insert(Rc::clone(&connection));
-    let outcome = connection.request_loop(context, delegate).await;
-    set.remove(key);
-    match outcome {
-        Outcome::Detached => {}
-        Outcome::Gone => connection.stream.close(),
-        Outcome::Abort => connection.cut(),
-        // Boxed: its timer would make every idle connection larger.
-        _ => Box::pin(connection.close_gently()).await,
-    }
-    delegate.on_close();
-}
 
 /// Why the rest of a request could not be had.
 enum Failure {
@@ -67,12 +39,6 @@ impl From<ParseError> for Failure {
     }
 }
 
-impl From<StreamError> for Failure {
-    fn from(_: StreamError) -> Self {
-        Self::Gone
-    }
-}
-
 /// How the reading of a body ended.
 enum Body {
     Complete,
@@ -81,106 +47,18 @@ enum Body {
 }
 
 impl Http1Connection {
-    async fn request_loop(
-        self: &Rc<Self>,
-        context: RequestContext,
-        delegate: &dyn HttpServerConnectionDelegate,
-    ) -> Outcome {
-        let mut id: StreamId = 0;
-        loop {
-            let mut head = RequestHead::default();
-            let facts = match self.read_head(&mut head).await {
-                Ok(Some(facts)) => facts,
-                Ok(None) | Err(Failure::Gone) => return Outcome::Gone,
-                Err(Failure::Refused(error)) => return self.refuse_and_log(context, error),
-            };
-            id += 1;
-            self.begin(id, RequestFacts { keep_alive: facts.keep_alive && !self.params.no_keep_alive, ..facts });
-            let outcome = match self.exchange(id, head, facts, context, delegate).await {
-                Ok(outcome) => outcome,
-                Err(Failure::Gone) => Outcome::Gone,
-                Err(Failure::Refused(error)) => self.refuse_and_log(context, error),
-            };
-            self.end();
-            if outcome != Outcome::KeepAlive {
-                return outcome;
-            }
-        }
-    }
-
-    /// Reads up to the end of a head; `None` when the peer closes instead of sending one.
-    async fn read_head(&self, head: &mut RequestHead) -> Result<Option<RequestFacts>, Failure> {
-        let mut looked_at = 0;
-        let mut waiting_for_first = None;
-        loop {
-            if let Some(facts) = self.parse_head(head, &mut looked_at)? {
-                return Ok(Some(facts));
-            }
-            let first = looked_at == 0;
-            if waiting_for_first != Some(first) {
-                waiting_for_first = Some(first);
-                self.drain_out().await?;
-                self.idle.set(first);
-                if first && self.is_draining() {
-                    return Ok(None);
-                }
-                let timeouts = (self.params.idle_connection_timeout, self.params.header_timeout);
-                self.set_deadline(if first { timeouts.0 } else { timeouts.1 });
-            }
-            match self.fill().await {
-                Ok(0) => return Ok(None),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut && looked_at > 0 => {
-                    return Err(ParseError::HeadTimeout.into());
-                }
-                Err(_) => return Err(Failure::Gone),
-            }
-        }
-    }
-
-    /// Parses the buffered bytes, if more have come than were `looked_at` and it is worth it.
-    fn parse_head(&self, head: &mut RequestHead, looked_at: &mut usize) -> Result<Option<RequestFacts>, ParseError> {
-        let mut buffer = self.stream.read_buffer();
-        let bytes = buffer.as_slice();
-        if bytes.is_empty() || !head::worth_parsing(bytes, *looked_at, self.params.max_header_size) {
-            return Ok(None);
-        }
-        match head::parse(bytes, &self.params, head)? {
-            Some((length, facts)) => {
-                buffer.consume(length);
-                Ok(Some(facts))
-            }
-            None => {
-                *looked_at = bytes.len();
-                Ok(None)
-            }
-        }
-    }
-
     /// From a head to the end of its response.
-    async fn exchange(
-        self: &Rc<Self>,
-        id: StreamId,
-        mut head: RequestHead,
+    pub(super) async fn exchange(
+        self: Rc<Self>,
+        request: HttpServerRequest,
         facts: RequestFacts,
-        context: RequestContext,
-        delegate: &dyn HttpServerConnectionDelegate,
-    ) -> Result<Outcome, Failure> {
-        self.idle.set(false);
-        self.clear_deadline();
-        let gzip = if self.params.decompress && facts.body != BodyLength::Empty {
-            GzipReader::for_request(&mut head, self.max_body_size())
-        } else {
-            None
-        };
-        let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
-        let connection = HttpConnection::new(transport, id);
-        let request = HttpServerRequest::new(head, context, connection, self.received.get());
-        let mut message = match catch_unwind(AssertUnwindSafe(|| delegate.start_request(request))) {
+        gzip: Option<GzipReader>,
+    ) -> Outcome {
+        let mut message = match catch_unwind(AssertUnwindSafe(|| self.delegate().start_request(request))) {
             Ok(message) => message,
             Err(payload) => {
-                log_panic("start_request", &*payload);
-                return Ok(Outcome::Abort);
+                log_panic("request callback", &*payload);
+                return self.end_exchange(Outcome::Abort);
             }
         };
         match self.receive(message.as_mut(), facts, gzip).await {
@@ -188,14 +66,21 @@ impl Http1Connection {
             Ok(Body::Answered) => {
                 drop(message);
                 // The rest of the body is unread, so what follows it cannot be found.
-                Ok(match self.outcome() {
+                let outcome = match self.outcome() {
                     Outcome::KeepAlive => Outcome::Close,
                     other => other,
-                })
+                };
+                self.end_exchange(outcome)
             }
             Err(failure) => {
                 message.on_connection_close();
-                Err(failure)
+                match failure {
+                    Failure::Gone => self.end_exchange(Outcome::Gone),
+                    Failure::Refused(error) => {
+                        let outcome = self.refuse_and_log(error);
+                        self.end_exchange(outcome)
+                    }
+                }
             }
         }
     }
@@ -213,7 +98,7 @@ impl Http1Connection {
             return Ok(Body::Complete);
         }
         let received = self.receive_body(message, facts, gzip).await;
-        self.clear_deadline();
+        self.set_deadline(None);
         received
     }
 
@@ -235,9 +120,7 @@ impl Http1Connection {
         if facts.expect_continue && self.stream.read_buffer().is_empty() {
             self.write_continue();
         }
-        if let Some(timeout) = self.params.body_timeout {
-            self.set_deadline(Some(timeout));
-        }
+        self.start_body_timeout();
         loop {
             let (chunk, used, done) = self.take_chunk(&mut decoder)?;
             let delivered = match &mut gzip {
@@ -251,7 +134,7 @@ impl Http1Connection {
                 return Ok(Body::Complete);
             }
             if !used {
-                self.drain_before_body().await?;
+                self.fill_body().await?;
             }
         }
     }
@@ -259,15 +142,15 @@ impl Http1Connection {
     /// Decodes one piece from the buffer; says whether anything was used and whether the body has ended.
     fn take_chunk(&self, decoder: &mut BodyDecoder) -> Result<(Bytes, bool, bool), ParseError> {
         let mut buffer = self.stream.read_buffer();
-        let step = decoder.decode(buffer.as_slice(), self.params.chunk_size)?;
+        let step = decoder.decode(buffer.as_slice(), self.params().chunk_size)?;
         let chunk = Bytes::copy_from_slice(&buffer.as_slice()[step.data.clone()]);
         buffer.consume(step.consumed);
         Ok((chunk, step.consumed > 0, step.done))
     }
 
-    async fn drain_before_body(&self) -> Result<(), Failure> {
+    async fn fill_body(&self) -> Result<(), Failure> {
         self.push_out();
-        match self.fill().await {
+        match poll_fn(|cx| self.poll_fill(cx)).await {
             Ok(0) => Err(Failure::Gone),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ParseError::BodyTimeout.into()),
@@ -292,15 +175,16 @@ impl Http1Connection {
         mut compressed: &[u8],
         done: bool,
     ) -> Result<bool, Failure> {
+        let most = self.params().chunk_size;
         while !compressed.is_empty() {
-            let chunk = gzip.next(&mut compressed, self.params.chunk_size)?;
+            let chunk = gzip.next(&mut compressed, most)?;
             if !self.deliver(message, chunk).await {
                 return Ok(false);
             }
         }
         if done {
             loop {
-                let rest = gzip.rest(self.params.chunk_size)?;
+                let rest = gzip.rest(most)?;
                 if rest.is_empty() {
                     break;
                 }
@@ -313,28 +197,33 @@ impl Http1Connection {
         Ok(true)
     }
 
-    /// Runs the handler to its end and waits for the end of the response, which may come later.
-    async fn respond(self: &Rc<Self>, message: Box<dyn HttpMessageDelegate>) -> Result<Outcome, Failure> {
+    async fn respond(self: Rc<Self>, message: Box<dyn HttpMessageDelegate>) -> Outcome {
         match catch_unwind(AssertUnwindSafe(|| message.finish())) {
-            Ok(Some(handler)) => self.drive(handler).await,
-            Ok(None) => {}
+            Ok(Some(handler)) => self.handle(handler).await,
+            Ok(None) => self.answered_later().await,
             Err(payload) => {
                 log_panic("request callback", &*payload);
-                return Ok(Outcome::Abort);
+                self.end_exchange(Outcome::Abort)
             }
         }
-        match self.outcome() {
-            // One is the loop's, one the set's: nobody is left who could answer.
-            Outcome::Open if Rc::strong_count(self) <= 2 => {
-                tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
-                Ok(Outcome::Abort)
-            }
-            Outcome::Open => {
-                self.push_out();
-                Ok(self.answered().await)
-            }
-            outcome => Ok(outcome),
+    }
+
+    /// Runs the handler to its end.
+    pub(super) async fn handle(self: Rc<Self>, handler: Pin<Box<dyn Future<Output = ()>>>) -> Outcome {
+        self.drive(handler).await;
+        self.answered_later().await
+    }
+
+    /// Waits for the end of a response that the application need not have finished yet.
+    pub(super) async fn answered_later(self: Rc<Self>) -> Outcome {
+        // One is ours, one the task's, one the set's: nobody is left who could answer.
+        if self.outcome() == Outcome::Open && Rc::strong_count(&self) <= 3 {
+            tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
+            return self.end_exchange(Outcome::Abort);
         }
+        self.push_out();
+        let outcome = self.answered().await;
+        self.end_exchange(outcome)
     }
 
     /// Polls the application's work to its end. Output goes out whenever the work waits.
@@ -354,8 +243,16 @@ impl Http1Connection {
         .await;
     }
 
-    fn refuse_and_log(&self, context: RequestContext, error: ParseError) -> Outcome {
-        tracing::info!(target: log::GENERAL, "Malformed HTTP message from {}: {error}", context.remote_ip);
+    /// Waits for a client that does not take its responses.
+    pub(super) async fn drained(self: Rc<Self>) -> Outcome {
+        match self.drain_out().await {
+            Ok(()) => Outcome::KeepAlive,
+            Err(_) => Outcome::Gone,
+        }
+    }
+
+    pub(super) fn refuse_and_log(&self, error: ParseError) -> Outcome {
+        tracing::info!(target: log::GENERAL, "Malformed HTTP message from {}: {error}", self.remote_ip());
         self.refuse(error);
         match self.outcome() {
             Outcome::Abort => Outcome::Abort,
@@ -364,13 +261,12 @@ impl Http1Connection {
     }
 
     /// Sends what is left, then says so to the peer and waits a little for it to close.
-    async fn close_gently(&self) {
+    pub(super) async fn close_gently(self: Rc<Self>) -> Outcome {
         if self.drain_out().await.is_err() || self.stream.shutdown_write().is_err() {
-            self.stream.close();
-            return;
+            return Outcome::Gone;
         }
-        let mut discarded = 0;
         let reading = async {
+            let mut discarded = 0;
             while discarded < LINGER_BYTES {
                 {
                     let mut buffer = self.stream.read_buffer();
@@ -383,7 +279,8 @@ impl Http1Connection {
                 }
             }
         };
+        // Too slow a peer is no different from one that is done.
         let _ = tokio::time::timeout(LINGER, reading).await;
-        self.stream.close();
+        Outcome::Gone
     }
 }

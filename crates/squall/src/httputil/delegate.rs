@@ -31,6 +31,17 @@ pub trait HttpServerConnectionDelegate {
     /// A request's head has arrived.
     fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate>;
 
+    /// A request without a body has arrived: a short cut past the delegate of its message.
+    ///
+    /// The result is what [`finish`](HttpMessageDelegate::finish) would give. The default gives the request back, and
+    /// it then takes the usual way.
+    ///
+    /// # Errors
+    /// The request, when it is to take the usual way.
+    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
+        Err(request)
+    }
+
     /// The connection is closed.
     fn on_close(&self) {}
 }
@@ -38,6 +49,10 @@ pub trait HttpServerConnectionDelegate {
 impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
     fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
         (**self).start_request(request)
+    }
+
+    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
+        (**self).serve_bodiless(request)
     }
 
     fn on_close(&self) {

@@ -1,6 +1,6 @@
 //! Requests as a server sees them, whatever the protocol version that carried them.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -66,52 +66,91 @@ impl Default for RequestContext {
 }
 
 /// One request (Tornado's `HTTPServerRequest`).
+///
+/// A pointer to memory that former requests have used: passing it on is cheap, and so is making it.
 #[doc(alias = "HTTPServerRequest")]
 pub struct HttpServerRequest {
+    /// Invariant: `Some` until it is dropped.
+    parts: Option<Box<Parts>>,
+}
+
+#[derive(Default)]
+struct Parts {
     head: RequestHead,
     /// Where the path and the query stand in the target.
     path: Range<u32>,
     query: Range<u32>,
     context: RequestContext,
     body: Bytes,
-    start: Instant,
-    connection: HttpConnection,
+    start: Option<Instant>,
+    connection: Option<HttpConnection>,
     query_arguments: OnceCell<Option<Box<Arguments>>>,
     body_arguments: OnceCell<Option<Box<Arguments>>>,
 }
 
+thread_local! {
+    /// Memory of former requests.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    static POOL: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// So many are kept.
+const KEPT: usize = 32;
+/// Larger heads give their memory back.
+const LARGEST_KEPT: usize = 16 * 1024;
+
 impl HttpServerRequest {
     /// A request whose head has arrived at `start`.
     pub fn new(head: RequestHead, context: RequestContext, connection: HttpConnection, start: Instant) -> Self {
-        let (path, query) = split_target(&head.target);
-        Self {
-            head,
-            path,
-            query,
-            context,
-            body: Bytes::new(),
-            start,
-            connection,
-            query_arguments: OnceCell::new(),
-            body_arguments: OnceCell::new(),
-        }
+        let mut request = Self::pooled();
+        *request.head_mut() = head;
+        request.arrived(context, connection, start);
+        request
+    }
+
+    /// A request without anything, to be filled in through [`head_mut`](Self::head_mut).
+    pub(crate) fn pooled() -> Self {
+        Self { parts: Some(POOL.with_borrow_mut(Vec::pop).unwrap_or_default()) }
+    }
+
+    pub(crate) fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.parts_mut().head
+    }
+
+    /// The head is complete.
+    pub(crate) fn arrived(&mut self, context: RequestContext, connection: HttpConnection, start: Instant) {
+        let parts = self.parts_mut();
+        (parts.path, parts.query) = split_target(&parts.head.target);
+        parts.context = context;
+        parts.connection = Some(connection);
+        parts.start = Some(start);
+    }
+
+    #[inline]
+    fn parts(&self) -> &Parts {
+        self.parts.as_deref().expect("a request has its parts until it is dropped")
+    }
+
+    #[inline]
+    fn parts_mut(&mut self) -> &mut Parts {
+        self.parts.as_deref_mut().expect("a request has its parts until it is dropped")
     }
 
     /// The method, case kept.
     #[inline]
     pub fn method(&self) -> &Method {
-        &self.head.method
+        &self.parts().head.method
     }
 
     /// The target as it was sent.
     pub fn uri(&self) -> &str {
-        &self.head.target
+        &self.parts().head.target
     }
 
     /// The path, still percent-encoded and not normalised.
     #[inline]
     pub fn path(&self) -> &str {
-        match &self.head.target[range(&self.path)] {
+        match &self.parts().head.target[range(&self.parts().path)] {
             "" => "/",
             path => path,
         }
@@ -119,41 +158,41 @@ impl HttpServerRequest {
 
     /// What stands behind the question mark, still encoded; empty without one.
     pub fn query(&self) -> &str {
-        &self.head.target[range(&self.query)]
+        &self.parts().head.target[range(&self.parts().query)]
     }
 
     /// The protocol version of the request.
     pub fn version(&self) -> Version {
-        self.head.version
+        self.parts().head.version
     }
 
     /// The header fields.
     #[inline]
     pub fn headers(&self) -> &HttpHeaders {
-        &self.head.headers
+        &self.parts().head.headers
     }
 
     /// The body; empty while it is not complete, and for handlers that stream it.
     pub fn body(&self) -> &Bytes {
-        &self.body
+        &self.parts().body
     }
 
     /// The client's address: that of the socket, or what a trusted proxy says with `xheaders`.
     pub fn remote_ip(&self) -> IpAddr {
-        self.context.remote_ip
+        self.parts().context.remote_ip
     }
 
     /// `http` or `https`.
     pub fn protocol(&self) -> &'static str {
-        self.context.protocol
+        self.parts().context.protocol
     }
 
     /// The host as the client named it, with its port: from an absolute target, else from Host, else `127.0.0.1`.
     pub fn host(&self) -> &str {
-        if let Some((authority, _)) = host::split_absolute(&self.head.target) {
+        if let Some((authority, _)) = host::split_absolute(&self.parts().head.target) {
             return authority;
         }
-        self.head.headers.get("Host").unwrap_or("127.0.0.1")
+        self.parts().head.headers.get("Host").unwrap_or("127.0.0.1")
     }
 
     /// The host in lower case and without its port.
@@ -163,32 +202,32 @@ impl HttpServerRequest {
 
     /// Scheme, host and target: the URL that the client asked for.
     pub fn full_url(&self) -> String {
-        if self.head.target.starts_with('/') || self.head.target == "*" {
+        if self.parts().head.target.starts_with('/') || self.parts().head.target == "*" {
             format!("{}://{}{}", self.protocol(), self.host(), self.uri())
         } else {
-            self.head.target.clone()
+            self.parts().head.target.clone()
         }
     }
 
     /// When the head arrived.
     pub fn start_time(&self) -> Instant {
-        self.start
+        self.parts().start.expect("a request that has arrived has its time")
     }
 
     /// How long ago the head arrived.
     pub fn request_time(&self) -> Duration {
-        self.start.elapsed()
+        self.start_time().elapsed()
     }
 
     /// The connection, to answer below the level of handlers.
     pub fn connection(&self) -> &HttpConnection {
-        &self.connection
+        self.parts().connection.as_ref().expect("a request that has arrived has its connection")
     }
 
     /// The arguments of the query; `None` when there are more than 1,000.
     pub fn query_arguments(&self) -> Option<&Arguments> {
         let parse = || parse_qs(self.query().as_bytes(), MAX_ARGUMENTS).map(Box::new);
-        self.query_arguments.get_or_init(parse).as_deref()
+        self.parts().query_arguments.get_or_init(parse).as_deref()
     }
 
     /// The arguments of a form in the body; `None` when there are more than 1,000.
@@ -198,10 +237,10 @@ impl HttpServerRequest {
                 .headers()
                 .get("Content-Type")
                 .is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
-            let body: &[u8] = if form { &self.body } else { &[] };
+            let body: &[u8] = if form { &self.parts().body } else { &[] };
             parse_qs(body, MAX_ARGUMENTS).map(Box::new)
         };
-        self.body_arguments.get_or_init(parse).as_deref()
+        self.parts().body_arguments.get_or_init(parse).as_deref()
     }
 
     /// Answers with raw bytes: status line, headers and body as they go on the wire (Tornado's old
@@ -211,7 +250,7 @@ impl HttpServerRequest {
     /// When the client has left, or a response was begun with
     /// [`write_headers`](HttpConnection::write_headers).
     pub fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), crate::http1connection::HttpOutputError> {
-        self.connection.write_raw(bytes.as_ref())
+        self.connection().write_raw(bytes.as_ref())
     }
 
     /// Ends the response.
@@ -219,32 +258,50 @@ impl HttpServerRequest {
     /// # Errors
     /// When the client has left, or the response is shorter than its Content-Length.
     pub fn finish(&self) -> Result<(), crate::http1connection::HttpOutputError> {
-        self.connection.finish()
+        self.connection().finish()
     }
 
     /// The body, once it is complete.
     pub(crate) fn set_body(&mut self, body: Bytes) {
-        self.body = body;
+        self.parts_mut().body = body;
     }
 
     pub(crate) fn set_context(&mut self, context: RequestContext) {
-        self.context = context;
+        self.parts_mut().context = context;
     }
 
     pub(crate) fn context(&self) -> RequestContext {
-        self.context
+        self.parts().context
     }
 }
 
 impl fmt::Debug for HttpServerRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpServerRequest")
-            .field("method", &self.head.method)
-            .field("uri", &self.head.target)
-            .field("version", &self.head.version)
-            .field("remote_ip", &self.context.remote_ip)
-            .field("headers", &self.head.headers)
+            .field("method", &self.parts().head.method)
+            .field("uri", &self.parts().head.target)
+            .field("version", &self.parts().head.version)
+            .field("remote_ip", &self.parts().context.remote_ip)
+            .field("headers", &self.parts().head.headers)
             .finish_non_exhaustive()
+    }
+}
+
+impl Drop for HttpServerRequest {
+    fn drop(&mut self) {
+        let Some(mut parts) = self.parts.take() else { return };
+        parts.connection = None;
+        parts.body = Bytes::new();
+        parts.query_arguments.take();
+        parts.body_arguments.take();
+        if parts.head.headers.capacity() <= LARGEST_KEPT {
+            parts.head.headers.clear();
+            POOL.with_borrow_mut(|pool| {
+                if pool.len() < KEPT {
+                    pool.push(parts);
+                }
+            });
+        }
     }
 }
 
@@ -262,7 +319,7 @@ fn split_target(target: &str) -> (Range<u32>, Range<u32>) {
         Some((_, rest)) => target.len() - rest.len(),
         None => 0,
     };
-    let end = target.find('#').unwrap_or(target.len()).max(start);
+    let end = memchr::memchr(b'#', target.as_bytes()).unwrap_or(target.len()).max(start);
     match memchr::memchr(b'?', &target.as_bytes()[start..end]) {
         Some(at) => (start as u32..(start + at) as u32, (start + at + 1) as u32..end as u32),
         None => (start as u32..end as u32, end as u32..end as u32),

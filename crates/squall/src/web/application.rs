@@ -9,11 +9,11 @@ use regex::Regex;
 
 use super::context::Context;
 use super::error::{BuildError, Error, HttpError, Result};
-use super::execute::{ErrorTarget, Matched, Target};
+use super::execute::{ErrorTarget, Matched};
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::site::{ErasedSite, Site};
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
-use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest};
+use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
 use crate::log;
 use crate::routing::{PathArgs, PathPattern};
 
@@ -142,9 +142,8 @@ impl Application {
         if !problems.is_empty() {
             return Err(BuildError::new(problems));
         }
-        let not_found: Rc<dyn Target> = Rc::new(ErrorTarget(404));
-        let unmatched = Rc::new(Route::unmatched(Rc::clone(&not_found)));
-        Ok(Rc::new(Core { hosts, routes, names, not_found, unmatched, settings: self.settings }))
+        let unmatched = Rc::new(Route::unmatched(Rc::new(ErrorTarget(404))));
+        Ok(Rc::new(Core { hosts, routes, names, unmatched, settings: self.settings }))
     }
 }
 
@@ -171,7 +170,6 @@ pub(crate) struct Core {
     hosts: Vec<HostGroup>,
     routes: Routes,
     names: HashMap<String, PathPattern>,
-    not_found: Rc<dyn Target>,
     unmatched: Rc<Route>,
     settings: Settings,
 }
@@ -295,14 +293,36 @@ impl fmt::Display for Summary<'_> {
 /// The border to the connection.
 struct Service(Rc<Core>);
 
+impl Service {
+    /// The request with its handler; or the delegate that takes it.
+    fn route(&self, request: HttpServerRequest) -> Routed {
+        let core = Rc::clone(&self.0);
+        let (route, args) = match core.find(&request) {
+            Some(Found::Handler(route, args)) => (route, args),
+            Some(Found::Delegate(delegate)) => return Routed::Delegate(delegate, request),
+            None => (Rc::clone(&core.unmatched), PathArgs::default()),
+        };
+        Routed::Handler(Matched { core, route, request, args })
+    }
+}
+
+enum Routed {
+    Handler(Matched),
+    Delegate(Rc<dyn HttpServerConnectionDelegate>, HttpServerRequest),
+}
+
 impl HttpServerConnectionDelegate for Service {
     fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
-        let core = Rc::clone(&self.0);
-        let (route, target, args) = match core.find(&request) {
-            Some(Found::Handler(route, target, args)) => (route, target, args),
-            Some(Found::Delegate(delegate)) => return delegate.start_request(request),
-            None => (Rc::clone(&core.unmatched), Rc::clone(&core.not_found), PathArgs::default()),
-        };
-        Matched { core, route, request, args }.into_delegate(&target)
+        match self.route(request) {
+            Routed::Handler(matched) => matched.into_delegate(),
+            Routed::Delegate(delegate, request) => delegate.start_request(request),
+        }
+    }
+
+    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
+        match self.route(request) {
+            Routed::Handler(matched) => matched.serve(),
+            Routed::Delegate(delegate, request) => delegate.serve_bodiless(request),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One request and its response, as a handler sees them.
 
 use std::any::{Any, type_name};
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use super::application::Core;
 use super::arguments::TextArguments;
 use super::error::{Error, HttpError, Result};
 use super::execute::BodyChannel;
-use super::response::{Phase, Response};
+use super::response::{Phase, ResponseCell};
 use super::route::Route;
 use crate::escape;
 use crate::httputil::{HeaderValue, HttpServerRequest, InvalidHeader, ResponseStartLine};
@@ -30,8 +30,9 @@ pub struct Context {
     core: Rc<Core>,
     route: Rc<Route>,
     request: HttpServerRequest,
-    path_args: PathValues,
-    response: RefCell<Response>,
+    /// `None` for a route without groups.
+    path_args: Option<Box<PathValues>>,
+    response: ResponseCell,
     pub(super) arguments: OnceCell<Box<TextArguments>>,
     user: OnceCell<Option<Rc<dyn Any>>>,
     /// For handlers that stream the body.
@@ -43,10 +44,10 @@ impl Context {
         core: Rc<Core>,
         route: Rc<Route>,
         request: HttpServerRequest,
-        path_args: PathValues,
+        path_args: Option<Box<PathValues>>,
         body: Option<Rc<BodyChannel>>,
     ) -> Self {
-        let response = RefCell::new(Response::new());
+        let response = ResponseCell::new();
         let (arguments, user) = (OnceCell::new(), OnceCell::new());
         let ctx = Self { core, route, request, path_args, response, arguments, user, body };
         ctx.set_default_headers();
@@ -103,12 +104,12 @@ impl Context {
         let index = self.route.arg_index(name).ok_or_else(|| {
             HttpError::new(500).with_log_message(format!("This route has no path argument {name}"))
         })?;
-        Ok(self.path_args.get(index))
+        Ok(self.path_args.as_ref().and_then(|args| args.get(index)))
     }
 
     /// All path arguments in order, percent-decoded.
-    pub fn path_args(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
-        self.path_args.iter()
+    pub fn path_args(&self) -> impl Iterator<Item = Option<&str>> {
+        self.path_args.iter().flat_map(|args| args.iter())
     }
 
     /// The names of the path arguments, `None` for groups without one.
@@ -398,8 +399,14 @@ impl Context {
     /// An entity tag for what has been written: a fast hash in quotes.
     pub fn hash_of_body(&self) -> String {
         let response = self.response.borrow();
-        let hash = rapidhash::v3::rapidhash_v3(&response.body);
-        format!("\"{hash:016x}\"")
+        let hash = rapidhash::v3::rapidhash_v3(&response.body).to_be_bytes();
+        let mut tag = String::with_capacity(18);
+        tag.push('"');
+        for byte in hash {
+            tag.push_str(HEX_PAIRS[usize::from(byte)]);
+        }
+        tag.push('"');
+        tag
     }
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
@@ -455,8 +462,7 @@ impl Context {
 
     /// The headers that need the whole body: entity tag, 304, Content-Length.
     fn finish_head(&self) -> Result {
-        let is_get = matches!(*self.method(), Method::GET | Method::HEAD);
-        if is_get && self.status() == 200 {
+        if matches!(*self.method(), Method::GET | Method::HEAD) {
             self.tag_entity()?;
         }
         let mut response = self.response.borrow_mut();
@@ -469,20 +475,26 @@ impl Context {
                 response.headers.remove(name);
             }
         } else if !response.headers.contains("Content-Length") {
-            response.headers.add("Content-Length", response.body.len())?;
+            let mut digits = itoa::Buffer::new();
+            response.headers.push_trusted("Content-Length", digits.format(response.body.len()));
         }
         Ok(())
     }
 
     fn tag_entity(&self) -> Result {
-        if !self.response.borrow().headers.contains("Etag")
-            && let Some(tag) = self.route.compute_etag(self)
-        {
+        let tagged = {
+            let response = self.response.borrow();
+            if response.status != 200 {
+                return Ok(());
+            }
+            response.headers.contains("Etag")
+        };
+        if !tagged && let Some(tag) = self.route.target().compute_etag(self) {
             self.response.borrow_mut().headers.add("Etag", tag)?;
         }
+        let Some(wanted) = self.request.headers().get("If-None-Match") else { return Ok(()) };
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
-        let Some(wanted) = self.request.headers().get("If-None-Match") else { return Ok(()) };
         if response.headers.get("Etag").is_some_and(|tag| matches_tag(wanted, tag)) {
             response.body.clear();
             response.set_status(304, None);
@@ -500,9 +512,7 @@ impl Context {
             Phase::Streaming => connection.write(&response.body),
             Phase::Buffering => {
                 response.phase = Phase::Streaming;
-                let reason = response.reason.as_deref();
-                let reason = reason.unwrap_or_else(|| crate::httputil::reason_phrase(response.status));
-                let start = ResponseStartLine { status: response.status, reason };
+                let start = ResponseStartLine { status: response.status, reason: response.reason() };
                 connection.write_headers(start, &response.headers, &response.body)
             }
         };
@@ -524,6 +534,32 @@ impl fmt::Debug for Context {
         f.debug_struct("Context").field("request", &self.request).finish_non_exhaustive()
     }
 }
+
+/// `00` to `ff`: the entity tag is made for every response, and `format!` took ten times as long.
+static HEX_PAIRS: [&str; 256] = {
+    const DIGITS: &[u8; 512] = &{
+        let mut digits = [0; 512];
+        let mut i = 0;
+        while i < 256 {
+            digits[2 * i] = b"0123456789abcdef"[i >> 4];
+            digits[2 * i + 1] = b"0123456789abcdef"[i & 15];
+            i += 1;
+        }
+        digits
+    };
+    let mut pairs = [""; 256];
+    let mut i = 0;
+    while i < 256 {
+        let (_, rest) = DIGITS.split_at(2 * i);
+        let (pair, _) = rest.split_at(2);
+        pairs[i] = match std::str::from_utf8(pair) {
+            Ok(pair) => pair,
+            Err(_) => panic!("hexadecimal digits are UTF-8"),
+        };
+        i += 1;
+    }
+    pairs
+};
 
 /// Weak comparison with each tag of the list (RFC 9110 §13.1.2).
 fn matches_tag(wanted: &str, tag: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -219,19 +219,24 @@ impl std::error::Error for ClientLeft {}
 
 /// Serves one request from `prepare` to `on_finish`.
 async fn execute<S: Serve>(mut handler: S, ctx: Context) {
-    let served = match catch_panic(handler.serve(&ctx)).await {
-        Ok(Ok(())) if ctx.is_finished() => Ok(()),
-        Ok(Ok(())) => ctx.finish_now(),
-        Ok(Err(error)) => Err(error),
-        Err(payload) => Err(Error::panic(&*payload)),
+    let served = {
+        // Not `catch_panic`, which would make this future hold the handler's twice.
+        let mut serving = pin!(handler.serve(&ctx));
+        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(payload) => Poll::Ready(Err(Error::panic(&*payload))),
+        })
+        .await
     };
+    let served = served.and_then(|()| if ctx.is_finished() { Ok(()) } else { ctx.finish_now() });
     match served {
         Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
             guard("on_connection_close", || handler.on_connection_close(&ctx));
             ctx.abort();
             return;
         }
-        Err(error) => recover(&mut handler, &ctx, error).await,
+        // Boxed: errors are rare, and their way need not make every request's future larger.
+        Err(error) => Box::pin(recover(&mut handler, &ctx, error)).await,
         Ok(()) => {}
     }
     guard("on_finish", || handler.on_finish(&ctx));
@@ -305,25 +310,32 @@ pub(super) struct Matched {
 }
 
 impl Matched {
-    pub(super) fn into_delegate(self, target: &Rc<dyn Target>) -> Box<dyn HttpMessageDelegate> {
-        let target = Rc::clone(target);
-        if target.streams_body() {
+    /// Starts the handler of a request without a body, unless it is to be told so piece by piece.
+    pub(super) fn serve(self) -> Result<Pending<'static>, HttpServerRequest> {
+        if self.route.target().streams_body() { Err(self.request) } else { Ok(Some(self.start(None))) }
+    }
+
+    pub(super) fn into_delegate(self) -> Box<dyn HttpMessageDelegate> {
+        if self.route.target().streams_body() {
             let body = Rc::new(BodyChannel::default());
-            let handler = self.start(&*target, Some(Rc::clone(&body)));
+            let handler = self.start(Some(Rc::clone(&body)));
             Box::new(StreamedRequest { handler: Some(handler), body })
         } else {
-            Box::new(BufferedRequest { matched: self, target, body: Collected::Nothing })
+            Box::new(BufferedRequest { matched: self, body: Collected::Nothing })
         }
     }
 
-    fn start(self, target: &dyn Target, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn start(self, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
         let Self { core, route, request, args } = self;
-        match args.decode(request.path()) {
-            Ok(values) => target.start(Context::new(core, route, request, values, body)),
+        let values = if args.is_empty() { Ok(None) } else { args.decode(request.path()).map(|v| Some(Box::new(v))) };
+        match values {
+            Ok(values) => {
+                let handler = Rc::clone(&route);
+                handler.target().start(Context::new(core, route, request, values, body))
+            }
             Err(error) => {
                 let error = HttpError::new(400).with_log_message(error.to_string());
-                let ctx = Context::new(core, route, request, Default::default(), None);
-                Box::pin(execute(Refusal(Some(error)), ctx))
+                Box::pin(execute(Refusal(Some(error)), Context::new(core, route, request, None, None)))
             }
         }
     }
@@ -354,7 +366,6 @@ impl Target for ErrorTarget {
 /// Collects the body, then runs the handler.
 struct BufferedRequest {
     matched: Matched,
-    target: Rc<dyn Target>,
     body: Collected,
 }
 
@@ -384,13 +395,13 @@ impl HttpMessageDelegate for BufferedRequest {
     }
 
     fn finish(self: Box<Self>) -> Pending<'static> {
-        let Self { mut matched, target, body } = *self;
+        let Self { mut matched, body } = *self;
         match body {
             Collected::Nothing => {}
             Collected::One(body) => matched.request.set_body(body),
             Collected::Many(body) => matched.request.set_body(body.freeze()),
         }
-        Some(matched.start(&*target, None))
+        Some(matched.start(None))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The response half of a [`Context`](super::Context): what has been set and written and not yet sent.
 
 use std::cell::RefCell;
+use std::ops::Deref;
 
 use crate::httputil::{HttpHeaders, date, reason_phrase};
 
@@ -32,21 +33,14 @@ const KEPT: usize = 32;
 
 thread_local! {
     /// Memory of former responses: a request costs no allocation for its headers and a small body.
-    static POOL: RefCell<Vec<(HttpHeaders, Vec<u8>)>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    static POOL: RefCell<Vec<Box<RefCell<Response>>>> = const { RefCell::new(Vec::new()) };
     /// The headers that every response starts with, and the second for which their date is right.
     static DEFAULTS: RefCell<(u64, HttpHeaders)> = const { RefCell::new((0, HttpHeaders::new())) };
 }
 
 impl Response {
-    /// Status 200, the default headers, no body.
-    pub(super) fn new() -> Self {
-        let (headers, body) = POOL.with_borrow_mut(Vec::pop).unwrap_or_default();
-        let mut response = Self { status: 200, reason: None, headers, body, phase: Phase::Buffering };
-        response.clear();
-        response
-    }
-
-    /// Back to the beginning (Tornado's `clear`).
+    /// Back to the beginning: status 200, the default headers, no body (Tornado's `clear`).
     pub(super) fn clear(&mut self) {
         self.status = 200;
         self.reason = None;
@@ -73,7 +67,10 @@ impl Response {
     }
 
     pub(super) fn reason(&self) -> &str {
-        self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status))
+        self.reason.as_deref().unwrap_or_else(|| match self.status {
+            200 => "OK",
+            other => reason_phrase(other),
+        })
     }
 
     /// 1xx, 204 and 304 have no body (RFC 9110 §6.4.1).
@@ -82,14 +79,47 @@ impl Response {
     }
 }
 
-impl Drop for Response {
+/// A response in pooled memory.
+pub(super) struct ResponseCell {
+    /// Invariant: `Some` until it is dropped.
+    cell: Option<Box<RefCell<Response>>>,
+}
+
+impl ResponseCell {
+    /// A response as after [`Response::clear`].
+    pub(super) fn new() -> Self {
+        let mut cell = POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
+            Box::new(RefCell::new(Response {
+                status: 200,
+                reason: None,
+                headers: HttpHeaders::new(),
+                body: Vec::new(),
+                phase: Phase::Buffering,
+            }))
+        });
+        let response = cell.get_mut();
+        response.phase = Phase::Buffering;
+        response.clear();
+        Self { cell: Some(cell) }
+    }
+}
+
+impl Deref for ResponseCell {
+    type Target = RefCell<Response>;
+
+    #[inline]
+    fn deref(&self) -> &RefCell<Response> {
+        self.cell.as_deref().expect("a response has its memory until it is dropped")
+    }
+}
+
+impl Drop for ResponseCell {
     fn drop(&mut self) {
-        if self.body.capacity() <= LARGEST_KEPT {
-            let mut memory = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
-            memory.1.clear();
+        let Some(mut cell) = self.cell.take() else { return };
+        if cell.get_mut().body.capacity() <= LARGEST_KEPT {
             POOL.with_borrow_mut(|pool| {
                 if pool.len() < KEPT {
-                    pool.push(memory);
+                    pool.push(cell);
                 }
             });
         }

@@ -139,7 +139,9 @@ pub struct RouteInfo {
 
 /// A route in an application.
 pub(super) struct Route {
-    kind: Kind,
+    /// What answers; of no account where the route leads further.
+    target: Rc<dyn Target>,
+    further: Option<Further>,
     pattern: PathPattern,
     name: Option<String>,
     /// The name of each group: its own, else that of the handler's parameter at its place.
@@ -147,15 +149,15 @@ pub(super) struct Route {
     location: &'static Location<'static>,
 }
 
-enum Kind {
-    Target(Rc<dyn Target>),
+/// What a route leads to that may yet decline.
+enum Further {
     Nested(Routes),
     Router(Rc<dyn Router>),
 }
 
 /// Where a request goes.
 pub(super) enum Found {
-    Handler(Rc<Route>, Rc<dyn Target>, PathArgs),
+    Handler(Rc<Route>, PathArgs),
     Delegate(Rc<dyn HttpServerConnectionDelegate>),
 }
 
@@ -186,13 +188,11 @@ impl Routes {
         let mut row = self.table.first_match(path)?;
         loop {
             let route = &self.routes[row];
-            let found = match &route.kind {
-                Kind::Target(target) => route
-                    .pattern
-                    .captures(path)
-                    .map(|args| Found::Handler(Rc::clone(route), Rc::clone(target), args)),
-                Kind::Nested(nested) => nested.find(request),
-                Kind::Router(router) => router.find_handler(request).map(Found::Delegate),
+            let found = match &route.further {
+                None if route.arg_names.is_empty() => Some(Found::Handler(Rc::clone(route), PathArgs::default())),
+                None => route.pattern.captures(path).map(|args| Found::Handler(Rc::clone(route), args)),
+                Some(Further::Nested(nested)) => nested.find(request),
+                Some(Further::Router(router)) => router.find_handler(request).map(Found::Delegate),
             };
             if found.is_some() {
                 return found;
@@ -205,7 +205,7 @@ impl Routes {
     pub(super) fn for_each(&self, f: &mut dyn FnMut(&Route)) {
         for route in &self.routes {
             f(route);
-            if let Kind::Nested(nested) = &route.kind {
+            if let Some(Further::Nested(nested)) = &route.further {
                 nested.for_each(f);
             }
         }
@@ -234,29 +234,32 @@ impl Route {
     fn build(spec: UrlSpec, problems: &mut Vec<String>) -> Result<Self, String> {
         let UrlSpec { pattern, destination, name, location } = spec;
         let pattern = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
-        let kind = match destination {
-            Destination::Handler(target) => Kind::Target(target),
-            Destination::Functions(functions) => Kind::Target(Rc::new(functions)),
-            Destination::Nested(specs) => Kind::Nested(Routes::build(specs, problems)),
-            Destination::Router(router) => Kind::Router(router),
+        let nowhere = || Rc::new(Functions::default()) as Rc<dyn Target>;
+        let (target, further) = match destination {
+            Destination::Handler(target) => (target, None),
+            Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
+            Destination::Nested(specs) => (nowhere(), Some(Further::Nested(Routes::build(specs, problems)))),
+            Destination::Router(router) => (nowhere(), Some(Further::Router(router))),
         };
-        let wanted = match &kind {
-            Kind::Target(target) => target.path_args(),
-            Kind::Nested(_) | Kind::Router(_) => &[],
-        };
+        let wanted = target.path_args();
         let arg_names = name_groups(&pattern, wanted)?;
-        Ok(Self { kind, pattern, name, arg_names, location })
+        Ok(Self { target, further, pattern, name, arg_names, location })
     }
 
     /// A route that is in no table, for requests that none matches.
     pub(super) fn unmatched(target: Rc<dyn Target>) -> Self {
         Self {
-            kind: Kind::Target(target),
+            target,
+            further: None,
             pattern: PathPattern::new(".*").expect("a constant pattern compiles"),
             name: None,
             arg_names: Box::default(),
             location: Location::caller(),
         }
+    }
+
+    pub(super) fn target(&self) -> &dyn Target {
+        &*self.target
     }
 
     pub(super) fn name(&self) -> Option<&str> {
@@ -279,16 +282,9 @@ impl Route {
         self.arg_names.iter().map(Option::as_deref)
     }
 
-    pub(super) fn compute_etag(&self, ctx: &Context) -> Option<String> {
-        match &self.kind {
-            Kind::Target(target) => target.compute_etag(ctx),
-            Kind::Nested(_) | Kind::Router(_) => None,
-        }
-    }
-
     /// What `Allow` says: the methods, and those that come for free.
     pub(super) fn allow(&self) -> String {
-        let mut methods = self.methods();
+        let mut methods = self.target.methods().to_vec();
         if methods.contains(&ANY_METHOD) {
             methods = vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
         }
@@ -306,15 +302,8 @@ impl Route {
             host: host.to_owned(),
             pattern: self.pattern.as_str().to_owned(),
             name: self.name.clone(),
-            methods: self.methods().into_iter().map(str::to_owned).collect(),
+            methods: self.target.methods().iter().map(|&m| m.to_owned()).collect(),
             arguments: self.arg_names().map(|n| n.map(str::to_owned)).collect(),
-        }
-    }
-
-    fn methods(&self) -> Vec<&'static str> {
-        match &self.kind {
-            Kind::Target(target) => target.methods().to_vec(),
-            Kind::Nested(_) | Kind::Router(_) => Vec::new(),
         }
     }
 }
