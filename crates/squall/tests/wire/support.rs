@@ -156,6 +156,11 @@ impl Client {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Says that nothing more comes, and goes on reading.
+    pub(crate) async fn half_close(&mut self) {
+        self.stream.shutdown().await.expect("the connection is open");
+    }
+
     async fn try_expect(&mut self, text: &str) -> Result<(), String> {
         let text = text.as_bytes();
         loop {
