@@ -206,6 +206,12 @@ impl Http1Connection {
         facts: RequestFacts,
         gzip: Option<GzipReader>,
     ) -> Result<Body, Failure> {
+        if facts.body != BodyLength::Empty
+            && let Some(timeout) = self.params.body_timeout
+        {
+            // Before the application is asked, which may change it.
+            self.set_deadline(Some(timeout));
+        }
         if let Some(ready) = message.headers_received() {
             self.drive(ready).await;
         }
@@ -234,9 +240,6 @@ impl Http1Connection {
         }
         if facts.expect_continue && self.stream.read_buffer().is_empty() {
             self.write_continue();
-        }
-        if let Some(timeout) = self.params.body_timeout {
-            self.set_deadline(Some(timeout));
         }
         loop {
             let (chunk, used, done) = self.take_chunk(&mut decoder)?;
