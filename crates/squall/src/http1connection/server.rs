@@ -105,6 +105,10 @@ impl Http1Connection {
             if outcome != Outcome::KeepAlive {
                 return outcome;
             }
+            // The kernel is full: a client that sends requests and reads no responses must not fill our memory.
+            if self.stream.writing() && self.drain_out().await.is_err() {
+                return Outcome::Gone;
+            }
         }
     }
 
