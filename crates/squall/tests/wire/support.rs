@@ -156,6 +156,12 @@ impl Client {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Reads for a while; true when the server has closed meanwhile.
+    pub(crate) async fn ended_early(&mut self, pause: Duration) -> bool {
+        let reading = async { while self.read_some().await.unwrap_or(false) {} };
+        tokio::time::timeout(pause, reading).await.is_ok()
+    }
+
     /// Says that nothing more comes, and goes on reading.
     pub(crate) async fn half_close(&mut self) {
         self.stream.shutdown().await.expect("the connection is open");
