@@ -393,10 +393,12 @@ impl ProxyHeaders {
         let mut context = request.context();
         let headers = request.headers();
         let forwarded = headers.joined("X-Forwarded-For");
-        let addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(str::trim);
+        let mut addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(str::trim);
+        let first = addresses.clone().last();
+        // When all are trusted proxies it is the first who asked.
         let last = addresses
-            .clone()
-            .find(|a| a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err());
+            .find(|a| a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err())
+            .or(first);
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
             context.remote_ip = ip;

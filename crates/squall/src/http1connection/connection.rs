@@ -364,9 +364,18 @@ impl Http1Connection {
     /// Answers what is not a request; nothing if a response has begun.
     pub(super) fn refuse(&self, error: ParseError) {
         let mut exchange = self.exchange.borrow_mut();
-        if exchange.begun || !matches!(exchange.writing, Writing::Head | Writing::Finished) {
-            exchange.writing = Writing::Aborted;
-            return;
+        match exchange.writing {
+            // Between exchanges; `begun` still tells of the last response, which is complete.
+            Writing::Finished if exchange.id == 0 => {}
+            Writing::Finished => {
+                exchange.keep_alive = false;
+                return;
+            }
+            Writing::Head if !exchange.begun => {}
+            _ => {
+                exchange.writing = Writing::Aborted;
+                return;
+            }
         }
         exchange.writing = Writing::Finished;
         exchange.keep_alive = false;

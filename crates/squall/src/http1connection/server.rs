@@ -91,6 +91,10 @@ impl Http1Connection {
         facts: RequestFacts,
         gzip: Option<GzipReader>,
     ) -> Result<Body, Failure> {
+        if facts.body != BodyLength::Empty {
+            // Before the application is asked, which may change it.
+            self.start_body_timeout();
+        }
         if let Some(ready) = message.headers_received() {
             self.drive(ready).await;
         }
@@ -120,7 +124,6 @@ impl Http1Connection {
         if facts.expect_continue && self.stream.read_buffer().is_empty() {
             self.write_continue();
         }
-        self.start_body_timeout();
         loop {
             let (chunk, used, done) = self.take_chunk(&mut decoder)?;
             let delivered = match &mut gzip {

@@ -89,6 +89,8 @@ impl Http1Connection {
         loop {
             match self.take_request() {
                 Ok(Some((request, facts))) => match self.start_exchange(request, facts, cx) {
+                    // A client that sends requests and reads no responses must not fill our memory.
+                    Step::End(Outcome::KeepAlive) if self.stream.writing() => return self.drain_first(),
                     Step::End(Outcome::KeepAlive) => continue,
                     step => return step,
                 },
@@ -97,8 +99,7 @@ impl Http1Connection {
             }
             self.push_out();
             if self.stream.writing() {
-                let connection = Rc::clone(self);
-                return Step::Work(Box::pin(async move { connection.drained().await }));
+                return self.drain_first();
             }
             match self.poll_input(cx) {
                 Poll::Pending => return Step::Wait,
@@ -106,6 +107,12 @@ impl Http1Connection {
                 Poll::Ready(Some(outcome)) => return Step::End(outcome),
             }
         }
+    }
+
+    /// The kernel is full.
+    fn drain_first(self: &Rc<Self>) -> Step {
+        let connection = Rc::clone(self);
+        Step::Work(Box::pin(async move { connection.drained().await }))
     }
 
     /// The next request whose head has arrived.
