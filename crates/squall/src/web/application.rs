@@ -28,6 +28,7 @@ pub struct Application {
 }
 
 type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
+type LogFunction = Box<dyn Fn(&Context)>;
 
 #[derive(Default)]
 struct Settings {
@@ -35,7 +36,7 @@ struct Settings {
     login_url: Option<String>,
     site: Option<Rc<dyn ErasedSite>>,
     map_error: Vec<MapError>,
-    log_function: Option<Box<dyn Fn(&Context)>>,
+    log_function: Option<LogFunction>,
 }
 
 impl Application {
@@ -264,7 +265,7 @@ impl Core {
     }
 
     /// What a handler's error leaves in the log: HTTP errors with a message a warning, everything else an error.
-    pub(super) fn log_exception(&self, ctx: &Context, error: &Error) {
+    pub(super) fn log_exception(ctx: &Context, error: &Error) {
         let summary = Summary(ctx.request());
         match error.as_http() {
             Some(http) if http.status() < 500 => {

@@ -251,7 +251,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
         }
     }
     let error = ctx.core().map_error(error);
-    ctx.core().log_exception(ctx, &error);
+    Core::log_exception(ctx, &error);
     if ctx.is_finished() {
         return;
     }
@@ -402,27 +402,27 @@ struct StreamedRequest {
 
 impl StreamedRequest {
     /// Runs the handler until it wants the next piece, or ends.
-    fn run(&mut self) -> Pending<'_> {
-        Some(Box::pin(poll_fn(|cx| {
+    fn run(&mut self) -> impl Future<Output = ()> + '_ {
+        poll_fn(|cx| {
             let Some(handler) = &mut self.handler else { return Poll::Ready(()) };
             if handler.as_mut().poll(cx).is_ready() {
                 self.handler = None;
                 return Poll::Ready(());
             }
             if self.body.wanted.get() { Poll::Ready(()) } else { Poll::Pending }
-        })))
+        })
     }
 }
 
 impl HttpMessageDelegate for StreamedRequest {
     fn headers_received(&mut self) -> Pending<'_> {
-        self.run()
+        Some(Box::pin(self.run()))
     }
 
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
         self.body.wanted.set(false);
         *self.body.slot.borrow_mut() = Some(chunk);
-        self.run()
+        Some(Box::pin(self.run()))
     }
 
     fn finish(self: Box<Self>) -> Pending<'static> {
