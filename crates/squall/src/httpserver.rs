@@ -403,9 +403,9 @@ impl ProxyHeaders {
         let headers = request.headers();
         let forwarded = headers.joined("X-Forwarded-For");
         let addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(str::trim);
-        let last = addresses
-            .clone()
-            .find(|a| a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err());
+        let last = addresses.clone().find(|a| {
+            a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err()
+        });
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
             context.remote_ip = ip;

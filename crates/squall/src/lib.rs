@@ -27,7 +27,8 @@ pub use httpserver::HttpServer;
 pub use ioloop::IoLoop;
 pub use squall_macros::{handler, main, test};
 pub use web::{
-    Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post, put, url,
+    Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post,
+    put, url,
 };
 
 #[doc(hidden)]

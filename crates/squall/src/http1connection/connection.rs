@@ -81,7 +81,11 @@ pub(super) enum Outcome {
 }
 
 impl Http1Connection {
-    pub(crate) fn new(stream: IoStream, params: Rc<Http1ConnectionParameters>, set: Rc<ConnectionSet>) -> Rc<Self> {
+    pub(crate) fn new(
+        stream: IoStream,
+        params: Rc<Http1ConnectionParameters>,
+        set: Rc<ConnectionSet>,
+    ) -> Rc<Self> {
         let request = RequestFacts {
             body: BodyLength::Empty,
             http11: true,

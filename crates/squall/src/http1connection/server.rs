@@ -95,7 +95,10 @@ impl Http1Connection {
                 Err(Failure::Refused(error)) => return self.refuse_and_log(context, error),
             };
             id += 1;
-            self.begin(id, RequestFacts { keep_alive: facts.keep_alive && !self.params.no_keep_alive, ..facts });
+            self.begin(
+                id,
+                RequestFacts { keep_alive: facts.keep_alive && !self.params.no_keep_alive, ..facts },
+            );
             let outcome = match self.exchange(id, head, facts, context, delegate).await {
                 Ok(outcome) => outcome,
                 Err(Failure::Gone) => Outcome::Gone,
@@ -139,7 +142,11 @@ impl Http1Connection {
     }
 
     /// Parses the buffered bytes, if more have come than were `looked_at` and it is worth it.
-    fn parse_head(&self, head: &mut RequestHead, looked_at: &mut usize) -> Result<Option<RequestFacts>, ParseError> {
+    fn parse_head(
+        &self,
+        head: &mut RequestHead,
+        looked_at: &mut usize,
+    ) -> Result<Option<RequestFacts>, ParseError> {
         let mut buffer = self.stream.read_buffer();
         let bytes = buffer.as_slice();
         if bytes.is_empty() || !head::worth_parsing(bytes, *looked_at, self.params.max_header_size) {

@@ -190,11 +190,7 @@ impl HttpHeaders {
     /// Takes over a head that has been parsed: `head` is its text, `fields` say where names and values are in it.
     ///
     /// The parser vouches for tokens and values; bytes that are not UTF-8 are read as ISO-8859-1.
-    pub(crate) fn load(
-        &mut self,
-        head: &[u8],
-        fields: impl Iterator<Item = (Range<usize>, Range<usize>)>,
-    ) {
+    pub(crate) fn load(&mut self, head: &[u8], fields: impl Iterator<Item = (Range<usize>, Range<usize>)>) {
         self.clear();
         self.foreign = true;
         if let Ok(text) = std::str::from_utf8(head) {

@@ -84,7 +84,10 @@ impl Application {
     /// Gives errors of type `E` that handlers return with `?` their answer; `None` leaves them a 500. Several may be
     /// set, also for one type: the first that answers wins.
     #[must_use]
-    pub fn map_error<E: StdError + 'static>(mut self, map: impl Fn(&E) -> Option<HttpError> + 'static) -> Self {
+    pub fn map_error<E: StdError + 'static>(
+        mut self,
+        map: impl Fn(&E) -> Option<HttpError> + 'static,
+    ) -> Self {
         self.settings.map_error.push(Box::new(move |error| map(error.downcast_ref()?)));
         self
     }
@@ -151,7 +154,10 @@ impl Application {
 
 impl fmt::Debug for Application {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Application").field("hosts", &self.hosts).field("routes", &self.routes).finish_non_exhaustive()
+        f.debug_struct("Application")
+            .field("hosts", &self.hosts)
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -227,9 +233,10 @@ impl Core {
     }
 
     pub(super) fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {
-        let pattern = self.names.get(name).ok_or_else(|| {
-            HttpError::new(500).with_log_message(format!("{name} not found in named urls"))
-        })?;
+        let pattern = self
+            .names
+            .get(name)
+            .ok_or_else(|| HttpError::new(500).with_log_message(format!("{name} not found in named urls")))?;
         Ok(pattern.reverse(arguments)?)
     }
 

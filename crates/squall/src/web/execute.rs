@@ -71,7 +71,11 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(&mut self, method: &'static str, function: F) {
+    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(
+        &mut self,
+        method: &'static str,
+        function: F,
+    ) {
         let function = Rc::new(function);
         self.methods.push(method);
         self.functions.push(Rc::new(move |ctx| {
