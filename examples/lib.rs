@@ -2,9 +2,17 @@
 
 use std::str::FromStr;
 
+use squall::HttpServer;
+
 /// The value of `--port=N` or `--port N` on the command line, else `default`.
 pub fn port_option(default: u16) -> u16 {
     option("port").unwrap_or(default)
+}
+
+/// The addresses of a server, for people to read.
+pub fn addresses(server: &HttpServer) -> String {
+    let addresses: Vec<String> = server.local_addrs().iter().map(ToString::to_string).collect();
+    addresses.join(" and ")
 }
 
 /// The value of `--name=VALUE` or `--name VALUE` on the command line. One that does not parse ends the program.

@@ -29,7 +29,8 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Panics
 /// When the test fails, or takes longer than `limit`, `ASYNC_TEST_TIMEOUT` seconds, or five seconds.
 pub fn run_test<F: Future<Output = Result<(), Error>>>(name: &str, limit: Option<Duration>, test: F) {
-    let from_environment = || std::env::var("ASYNC_TEST_TIMEOUT").ok()?.parse().ok().map(Duration::from_secs_f64);
+    let from_environment =
+        || std::env::var("ASYNC_TEST_TIMEOUT").ok()?.parse().ok().map(Duration::from_secs_f64);
     let limit = limit.or_else(from_environment).unwrap_or(TEST_TIMEOUT);
     let former = IoLoop::current_opt();
     let io_loop = match IoLoop::new() {

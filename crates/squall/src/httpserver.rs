@@ -397,7 +397,9 @@ impl ProxyHeaders {
         let first = addresses.clone().last();
         // When all are trusted proxies it is the first who asked.
         let last = addresses
-            .find(|a| a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err())
+            .find(|a| {
+                a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err()
+            })
             .or(first);
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {

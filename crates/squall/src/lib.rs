@@ -1,5 +1,240 @@
 //! Tornado for Rust: the event loop, streams, HTTP server and class-based handlers of the Tornado framework,
 //! rebuilt on tokio with Tornado's names, behaviour and wire formats.
+//!
+//! # Hello
+//!
+//! ```no_run
+//! use squall::ioloop::shutdown_signal;
+//! use squall::{Application, Context, RequestHandler, Result, handler, url};
+//!
+//! #[derive(Clone)]
+//! struct Main;
+//!
+//! #[handler]
+//! impl RequestHandler for Main {
+//!     async fn get(&mut self, ctx: &Context) -> Result {
+//!         ctx.write("Hello, world");
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[squall::main]
+//! async fn main() -> Result {
+//!     squall::log::enable_pretty_logging();
+//!     Application::new([url("/", Main)]).listen(8888)?;
+//!     shutdown_signal().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Everything runs on one thread, the loop's. Nothing need be `Send`; state is shared with `Rc`, `Cell` and `RefCell`.
+//! What must not happen is blocking: use a tokio crate, or [`IoLoop::run_in_executor`].
+//!
+//! # Handlers
+//!
+//! A [`RequestHandler`] is a type; each request is served by a fresh clone of the value in the routing table. Its fields
+//! are what Tornado passes to `initialize`. [`#[handler]`](handler) parses path arguments to the types of the
+//! parameters; one that does not parse is a 404. Functions do for small things.
+//!
+//! ```
+//! use std::cell::Cell;
+//! use std::rc::Rc;
+//! use squall::{Application, Context, RequestHandler, Result, get, handler, url};
+//!
+//! #[derive(Clone)]
+//! struct Counter {
+//!     total: Rc<Cell<u64>>, // shared by all requests
+//! }
+//!
+//! #[handler]
+//! impl RequestHandler for Counter {
+//!     async fn post(&mut self, ctx: &Context, step: u64) -> Result {
+//!         self.total.set(self.total.get() + step);
+//!         ctx.set_status(201);
+//!         ctx.write_json(&self.total.get())
+//!     }
+//! }
+//!
+//! fn make_app() -> Application {
+//!     let total = Rc::new(Cell::new(0));
+//!     Application::new([
+//!         url(r"/add/([0-9]+)", Counter { total: total.clone() }).name("add"), // or "/add/{step}"
+//!         get("/total", async move |ctx: &Context| ctx.write_json(&total.get())),
+//!     ])
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # app.post("/add/3").await.assert_status(201).assert_text("3");
+//! # app.get("/total").await.assert_text("3");
+//! # app.post("/add/x").await.assert_status(404);
+//! # }, None).unwrap();
+//! ```
+//!
+//! What is wrong with an application (a pattern that does not compile, a path argument without a group, two routes of one
+//! name) is reported when it starts, with the line of each mistake.
+//!
+//! # Errors
+//!
+//! `?` takes any error. An [`HttpError`] answers with its status; anything else is a 500, and the log names the error and
+//! the line of the `?`. [`OrStatus`] gives an `Option` or an error a status on the spot, [`Application::map_error`] one
+//! type of error for good. [`Site::write_error`] writes the page.
+//!
+//! ```
+//! use squall::{Application, Context, HttpError, OrStatus, Result, get};
+//!
+//! fn make_app() -> Application {
+//!     let stories = [(7, "Rain")];
+//!     let story = get("/stories/{id}", async move |ctx: &Context| {
+//!         let id: u32 = ctx.path_arg("id")?;
+//!         let (_, title) = stories.iter().find(|(n, _)| *n == id).or_404()?;
+//!         ctx.write(title);
+//!         Ok(())
+//!     });
+//!     let busy = get("/busy", async |_: &Context| -> Result {
+//!         Err(HttpError::new(503).with_header("Retry-After", "5").into())
+//!     });
+//!     Application::new([story, busy])
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # app.get("/stories/7").await.assert_status(200).assert_text("Rain");
+//! # app.get("/stories/8").await.assert_status(404);
+//! # app.get("/busy").await.assert_status(503).assert_header("Retry-After", "5");
+//! # }, None).unwrap();
+//! ```
+//!
+//! # Arguments
+//!
+//! [`Context::argument`] and its kin read query and form as Tornado does: the last value wins, the form before the query,
+//! a missing one is a 400. [`Context::query`], [`Context::form`] and [`Context::json`] fill a type of one's own.
+//!
+//! ```
+//! use serde::Deserialize;
+//! use squall::{Application, Context, Result, get, post};
+//!
+//! #[derive(Deserialize)]
+//! struct NewStory<'a> {
+//!     title: &'a str, // borrowed from the body
+//! }
+//!
+//! fn make_app() -> Application {
+//!     Application::new([
+//!         get("/greet", async |ctx: &Context| {
+//!             let name = ctx.argument("name")?;
+//!             let greeting = ctx.argument_or("greeting", "Hello")?;
+//!             ctx.set_header("X-Greeted", name)?;
+//!             ctx.write(format!("{greeting}, {name}"));
+//!             Ok(())
+//!         }),
+//!         post("/stories", async |ctx: &Context| {
+//!             let new: NewStory = ctx.json()?;
+//!             ctx.write(format!("{} is new", new.title));
+//!             Ok(())
+//!         }),
+//!     ])
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # app.get("/greet?name=Ann").await.assert_text("Hello, Ann").assert_header("X-Greeted", "Ann");
+//! # app.get("/greet").await.assert_status(400);
+//! # app.post("/stories").body(r#"{"title": "Rain"}"#).await.assert_text("Rain is new");
+//! # app.post("/stories").body("{").await.assert_status(400);
+//! # }, None).unwrap();
+//! ```
+//!
+//! # Streaming
+//!
+//! A response is collected and sent with its length when the handler returns. [`Context::flush`] sends what there is and
+//! waits for a slow client; the rest goes out in chunks. With `#[handler(stream_body)]` the request's body comes in
+//! pieces, the next when the last has been dealt with.
+//!
+//! ```
+//! use squall::{Application, Context, RequestHandler, Result, get, handler, url};
+//!
+//! #[derive(Clone, Default)]
+//! struct Upload {
+//!     bytes: usize,
+//! }
+//!
+//! #[handler(stream_body)]
+//! impl RequestHandler for Upload {
+//!     async fn data_received(&mut self, _ctx: &Context, chunk: bytes::Bytes) -> Result {
+//!         self.bytes += chunk.len();
+//!         Ok(())
+//!     }
+//!
+//!     async fn put(&mut self, ctx: &Context) -> Result {
+//!         ctx.write(format!("{} bytes", self.bytes));
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn make_app() -> Application {
+//!     let count = get("/count", async |ctx: &Context| {
+//!         for number in 1..=3 {
+//!             ctx.write(format!("{number}\n"));
+//!             ctx.flush().await?;
+//!         }
+//!         Ok(())
+//!     });
+//!     Application::new([url("/upload", Upload::default()), count])
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # app.put("/upload").body(vec![0; 300_000]).await.assert_text("300000 bytes");
+//! # app.get("/count").await.assert_header("Transfer-Encoding", "chunked").assert_text("1\n2\n3\n");
+//! # }, None).unwrap();
+//! ```
+//!
+//! # Several processes
+//!
+//! One thread uses one core. [`HttpServer::bind`] and [`HttpServer::start`] share a port among supervised processes, each
+//! with a loop and an application of its own; they fork, so they come before there is any loop, and so before anything
+//! that makes one, such as `#[squall::main]`.
+//!
+//! ```no_run
+//! use squall::{Application, Context, HttpServer, IoLoop, Result, get};
+//!
+//! fn make_app() -> Application {
+//!     Application::new([get("/", async |ctx: &Context| ctx.write_json(&std::process::id()))])
+//! }
+//!
+//! fn main() -> Result {
+//!     let server = HttpServer::new(make_app).xheaders(true);
+//!     server.bind(8888)?;
+//!     server.start(0)?; // one process per core; returns in each
+//!     Ok(IoLoop::current().start()?)
+//! }
+//! ```
+//!
+//! # Testing
+//!
+//! [`testing::serve`] puts an application on an unused port of the test's own loop, and its client asserts.
+//!
+//! ```
+//! # use squall::{Application, Context, get};
+//! # fn make_app() -> Application {
+//! #     Application::new([get("/", async |ctx: &Context| ctx.write_json("Hello"))])
+//! # }
+//! #[squall::test]
+//! async fn greets() {
+//!     let app = squall::testing::serve(make_app());
+//!     app.get("/").await.assert_status(200).assert_text_contains("Hello");
+//!     app.get("/nothing").await.assert_status(404);
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! #     let app = squall::testing::serve(make_app());
+//! #     app.get("/").await.assert_status(200).assert_text_contains("Hello");
+//! #     app.get("/nothing").await.assert_status(404);
+//! # }, None).unwrap();
+//! ```
+//!
+//! # Below the handlers
+//!
+//! Each level is public and of use by itself: a [callback](HttpServer::with_callback) on every request, the
+//! [delegates](httputil) of a connection, [`TcpServer`](tcpserver::TcpServer), [`IoStream`](iostream::IoStream), and
+//! [`IoLoop`] with its handlers on file descriptors. Items bear Tornado's names in Rust's spelling; searching these pages
+//! for Tornado's own (`IOLoop`, `get_argument`) finds them.
 
 // The macros name this crate `::squall`, here too.
 extern crate self as squall;
@@ -27,8 +262,14 @@ pub use httpserver::HttpServer;
 pub use ioloop::IoLoop;
 pub use squall_macros::{handler, main, test};
 pub use web::{
-    Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post, put, url,
+    Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post,
+    put, url,
 };
 
 #[doc(hidden)]
 pub mod __private;
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -164,7 +164,11 @@ async fn posting_needs_a_user_and_json() {
 async fn pages_for_users_redirect_to_the_login() {
     let app = squall::testing::serve(make_app(Rc::new(Db::fixture())));
     app.get("/mine?x=1").await.assert_redirect("/login?next=%2Fmine%3Fx%3D1");
-    app.get("/mine?greet=hi").header("X-User", "ann").await.assert_header("X-Greeting", "hi").assert_text("hi ann");
+    app.get("/mine?greet=hi")
+        .header("X-User", "ann")
+        .await
+        .assert_header("X-Greeting", "hi")
+        .assert_text("hi ann");
 }
 
 /// `main` of DESIGN.md: it must compile; forking is tested by the examples.

@@ -203,7 +203,8 @@ mod tests {
     fn head(request: RequestFacts, status: u16, fields: &[(&str, &str)]) -> (String, ResponseFacts) {
         let mut out = Vec::new();
         let headers = fields.iter().copied().collect();
-        let facts = encode_head(&mut out, &request, ResponseStartLine { status, reason: "R" }, &headers).unwrap();
+        let facts =
+            encode_head(&mut out, &request, ResponseStartLine { status, reason: "R" }, &headers).unwrap();
         (String::from_utf8(out).unwrap(), facts)
     }
 
@@ -214,7 +215,8 @@ mod tests {
         let close = RequestFacts { keep_alive: false, ..GET };
         let is_head = RequestFacts { is_head: true, ..GET };
         let length = [("Content-Length", "3")];
-        for (request, status, fields, added, body, keep_alive) in [
+        #[rustfmt::skip] // one row, one line
+        let table = [
             (GET, 200, &[][..], "Transfer-Encoding: chunked\r\n", BodyEncoder::Chunked, true),
             (GET, 200, &length, "Content-Length: 3\r\n", BodyEncoder::Length(3), true),
             (GET, 204, &[], "", BodyEncoder::Forbidden(204), true),
@@ -226,7 +228,8 @@ mod tests {
             (old, 200, &length, "Content-Length: 3\r\nConnection: Keep-Alive\r\n", BodyEncoder::Length(3), true),
             (old, 200, &[], "", BodyEncoder::UntilClose, false),
             (old_close, 200, &length, "Content-Length: 3\r\n", BodyEncoder::Length(3), false),
-        ] {
+        ];
+        for (request, status, fields, added, body, keep_alive) in table {
             let (text, facts) = head(request, status, fields);
             assert_eq!(text, format!("HTTP/1.1 {status} R\r\n{added}\r\n"));
             assert_eq!(facts, ResponseFacts { body, keep_alive }, "{request:?} {status} {fields:?}");
@@ -248,7 +251,10 @@ mod tests {
         assert_eq!(length.finish(&mut out), Err(HttpOutputError::TooLittleData(1)));
         assert_eq!(length.encode(&mut out, b"cd"), Err(HttpOutputError::TooMuchData));
         assert_eq!(out, b"ab");
-        assert_eq!(BodyEncoder::Forbidden(204).encode(&mut out, b"x"), Err(HttpOutputError::BodyNotAllowed(204)));
+        assert_eq!(
+            BodyEncoder::Forbidden(204).encode(&mut out, b"x"),
+            Err(HttpOutputError::BodyNotAllowed(204))
+        );
         assert_eq!(BodyEncoder::Suppressed.encode(&mut out, b"x"), Ok(()));
         assert_eq!(out, b"ab");
     }

@@ -63,7 +63,9 @@ pub(crate) fn parse(
 /// Whether parsing again may tell more than it did when the first `seen` bytes were there: the end of the head has
 /// come, or so much that the cost stays linear in the head's length however it is split.
 pub(crate) fn worth_parsing(bytes: &[u8], seen: usize, max_header_size: usize) -> bool {
-    bytes.len() >= seen * 2 || bytes.len() > max_header_size || head_end(&bytes[seen.saturating_sub(3)..]).is_some()
+    bytes.len() >= seen * 2
+        || bytes.len() > max_header_size
+        || head_end(&bytes[seen.saturating_sub(3)..]).is_some()
 }
 
 /// One empty line before the request line is skipped (RFC 9112 §2.2); more are not a client's slip any longer.
@@ -87,7 +89,8 @@ fn parse_lines(
 ) -> Result<Option<(usize, RequestFacts)>, ParseError> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
     let mut request = httparse::Request::new(&mut []);
-    let parsed = request.parse_with_uninit_headers(bytes, &mut usual[..USUAL_HEADERS.min(limits.max_header_count)]);
+    let parsed =
+        request.parse_with_uninit_headers(bytes, &mut usual[..USUAL_HEADERS.min(limits.max_header_count)]);
     if parsed != Err(httparse::Error::TooManyHeaders) {
         return fill(bytes, &request, parsed, head);
     }
@@ -352,7 +355,12 @@ mod tests {
         ] {
             for end in 0..text.len() {
                 let found = parsed(&text[..end]);
-                assert!(matches!(found, Ok(None)), "{:?} gave {:?}", &text[..end], found.map(|f| f.map(|f| f.1)));
+                assert!(
+                    matches!(found, Ok(None)),
+                    "{:?} gave {:?}",
+                    &text[..end],
+                    found.map(|f| f.map(|f| f.1))
+                );
             }
             assert!(parsed(text).unwrap().is_some(), "{text:?}");
         }
@@ -446,7 +454,8 @@ mod tests {
 
     #[test]
     fn limits() {
-        let limits = Http1ConnectionParameters { max_header_size: 100, max_header_count: 3, ..Default::default() };
+        let limits =
+            Http1ConnectionParameters { max_header_size: 100, max_header_count: 3, ..Default::default() };
         let mut head = RequestHead::default();
         let mut check = |text: &str| parse(text.as_bytes(), &limits, &mut head).map(|f| f.is_some());
         assert_eq!(check("GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n"), Ok(true));

@@ -15,7 +15,8 @@ pub(crate) fn is_valid(value: &[u8]) -> bool {
 fn is_host(host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[') {
         return literal.strip_suffix(']').is_some_and(|ip| {
-            !ip.is_empty() && ip.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'%'))
+            !ip.is_empty()
+                && ip.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'v' | b'%'))
         });
     }
     // unreserved, percent-encodings and sub-delims but the comma, which joins repeated fields.
@@ -23,7 +24,20 @@ fn is_host(host: &str) -> bool {
         b.is_ascii_alphanumeric()
             || matches!(
                 b,
-                b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'%'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
             )
     })
 }
@@ -59,7 +73,10 @@ mod tests {
         for good in ["", "a", "A.b-c_d:80", "127.0.0.1", "[::1]:8888", "xn--bcher-kva.example", "a:", "%41"] {
             assert!(is_valid(good.as_bytes()), "{good:?}");
         }
-        for bad in ["a,b", "a b", "a/b", "a@b", "a:b", "::1", "[::1", "[]", "[g]", "a:80:80", "é", "<script>", "a?b", "a#b"] {
+        for bad in [
+            "a,b", "a b", "a/b", "a@b", "a:b", "::1", "[::1", "[]", "[g]", "a:80:80", "é", "<script>", "a?b",
+            "a#b",
+        ] {
             assert!(!is_valid(bad.as_bytes()), "{bad:?}");
         }
     }

@@ -16,8 +16,8 @@ use crate::http1::encode::{BodyEncoder, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::{
-    HttpConnection, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport, RequestContext,
-    ResponseStartLine, StreamId, reason_phrase,
+    HttpConnection, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
+    RequestContext, ResponseStartLine, StreamId, reason_phrase,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 

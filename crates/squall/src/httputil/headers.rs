@@ -213,11 +213,7 @@ impl HttpHeaders {
     /// Takes over a head that has been parsed: `head` is its text, `fields` say where names and values are in it.
     ///
     /// The parser vouches for tokens and values; bytes that are not UTF-8 are read as ISO-8859-1.
-    pub(crate) fn load(
-        &mut self,
-        head: &[u8],
-        fields: impl Iterator<Item = (Range<usize>, Range<usize>)>,
-    ) {
+    pub(crate) fn load(&mut self, head: &[u8], fields: impl Iterator<Item = (Range<usize>, Range<usize>)>) {
         self.clear();
         self.foreign = true;
         if let Ok(text) = std::str::from_utf8(head) {
@@ -411,7 +407,20 @@ const CLASSES: [u8; 256] = {
         let byte = b as u8;
         let mark = matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         );
         if byte.is_ascii_alphanumeric() || mark {
             classes[b] |= TOKEN;

@@ -101,7 +101,12 @@ const LARGEST_KEPT: usize = 16 * 1024;
 
 impl HttpServerRequest {
     /// A request whose head has arrived at `start`.
-    pub fn new(head: RequestHead, context: RequestContext, connection: HttpConnection, start: Instant) -> Self {
+    pub fn new(
+        head: RequestHead,
+        context: RequestContext,
+        connection: HttpConnection,
+        start: Instant,
+    ) -> Self {
         let mut request = Self::pooled();
         *request.head_mut() = head;
         request.arrived(context, connection, start);
@@ -233,10 +238,9 @@ impl HttpServerRequest {
     /// The arguments of a form in the body; `None` when there are more than 1,000.
     pub fn body_arguments(&self) -> Option<&Arguments> {
         let parse = || {
-            let form = self
-                .headers()
-                .get("Content-Type")
-                .is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+            let form = self.headers().get("Content-Type").is_some_and(|t| {
+                t.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
+            });
             let body: &[u8] = if form { &self.parts().body } else { &[] };
             parse_qs(body, MAX_ARGUMENTS).map(Box::new)
         };

@@ -4,8 +4,8 @@ use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use super::transport::Link;
 use super::IoStream;
+use super::transport::Link;
 
 impl IoStream {
     /// Tells the peer that nothing more will be sent, and goes on reading (`shutdown(SHUT_WR)`).

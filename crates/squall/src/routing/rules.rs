@@ -9,8 +9,8 @@ use regex::Regex;
 use super::pattern::{PathPattern, PatternError, ReverseError};
 use super::table::PathTable;
 use crate::httputil::{
-    HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, ResponseStartLine,
-    reason_phrase,
+    HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
+    ResponseStartLine, reason_phrase,
 };
 
 /// Finds what serves a request (Tornado's `Router`).
@@ -21,7 +21,11 @@ pub trait Router {
     fn find_handler(&self, request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>>;
 
     /// The path of a named rule with these arguments, if this router has a rule of that name.
-    fn reverse_url(&self, _name: &str, _arguments: &[&dyn fmt::Display]) -> Option<Result<String, ReverseError>> {
+    fn reverse_url(
+        &self,
+        _name: &str,
+        _arguments: &[&dyn fmt::Display],
+    ) -> Option<Result<String, ReverseError>> {
         None
     }
 }
@@ -189,7 +193,11 @@ impl Router for RuleRouter {
         })
     }
 
-    fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Option<Result<String, ReverseError>> {
+    fn reverse_url(
+        &self,
+        name: &str,
+        arguments: &[&dyn fmt::Display],
+    ) -> Option<Result<String, ReverseError>> {
         if let Some((_, pattern)) = self.names.iter().find(|(n, _)| n == name) {
             return Some(pattern.reverse(arguments));
         }

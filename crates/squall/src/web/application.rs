@@ -28,6 +28,7 @@ pub struct Application {
 }
 
 type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
+type LogFunction = Box<dyn Fn(&Context)>;
 
 #[derive(Default)]
 struct Settings {
@@ -35,7 +36,7 @@ struct Settings {
     login_url: Option<String>,
     site: Option<Rc<dyn ErasedSite>>,
     map_error: Vec<MapError>,
-    log_function: Option<Box<dyn Fn(&Context)>>,
+    log_function: Option<LogFunction>,
 }
 
 impl Application {
@@ -83,7 +84,10 @@ impl Application {
     /// Gives errors of type `E` that handlers return with `?` their answer; `None` leaves them a 500. Several may be
     /// set, also for one type: the first that answers wins.
     #[must_use]
-    pub fn map_error<E: StdError + 'static>(mut self, map: impl Fn(&E) -> Option<HttpError> + 'static) -> Self {
+    pub fn map_error<E: StdError + 'static>(
+        mut self,
+        map: impl Fn(&E) -> Option<HttpError> + 'static,
+    ) -> Self {
         self.settings.map_error.push(Box::new(move |error| map(error.downcast_ref()?)));
         self
     }
@@ -149,7 +153,10 @@ impl Application {
 
 impl fmt::Debug for Application {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Application").field("hosts", &self.hosts).field("routes", &self.routes).finish_non_exhaustive()
+        f.debug_struct("Application")
+            .field("hosts", &self.hosts)
+            .field("routes", &self.routes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,9 +231,10 @@ impl Core {
     }
 
     pub(super) fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {
-        let pattern = self.names.get(name).ok_or_else(|| {
-            HttpError::new(500).with_log_message(format!("{name} not found in named urls"))
-        })?;
+        let pattern = self
+            .names
+            .get(name)
+            .ok_or_else(|| HttpError::new(500).with_log_message(format!("{name} not found in named urls")))?;
         Ok(pattern.reverse(arguments)?)
     }
 
@@ -262,7 +270,7 @@ impl Core {
     }
 
     /// What a handler's error leaves in the log: HTTP errors with a message a warning, everything else an error.
-    pub(super) fn log_exception(&self, ctx: &Context, error: &Error) {
+    pub(super) fn log_exception(ctx: &Context, error: &Error) {
         let summary = Summary(ctx.request());
         match error.as_http() {
             Some(http) if http.status() < 500 => {

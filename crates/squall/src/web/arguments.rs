@@ -155,7 +155,12 @@ impl Context {
 
     fn all(&self, name: &str, source: Source) -> Result<Vec<&str>> {
         let arguments = self.text_arguments()?;
-        arguments.list.iter().filter(|a| a.name == name && a.is_from(source)).map(TextArgument::text).collect()
+        arguments
+            .list
+            .iter()
+            .filter(|a| a.name == name && a.is_from(source))
+            .map(TextArgument::text)
+            .collect()
     }
 
     fn text_arguments(&self) -> Result<&TextArguments> {

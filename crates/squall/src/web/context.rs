@@ -164,7 +164,9 @@ impl Context {
             return Err(HttpError::new(403).into());
         }
         let Some(login) = self.core.login_url() else {
-            return Err(misuse("You must define login_url in your application to use require_user".to_owned()));
+            return Err(misuse(
+                "You must define login_url in your application to use require_user".to_owned(),
+            ));
         };
         if login.contains('?') {
             self.redirect(login)?;
@@ -377,9 +379,7 @@ impl Context {
         let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
         drop(response);
         debug_assert!(error.status() >= 200);
-        self.write(format!(
-            "<html><title>{status}: {reason}</title><body>{status}: {reason}</body></html>"
-        ));
+        self.write(format!("<html><title>{status}: {reason}</title><body>{status}: {reason}</body></html>"));
     }
 
     /// The site's error page, or the default one.

@@ -71,7 +71,11 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(&mut self, method: &'static str, function: F) {
+    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(
+        &mut self,
+        method: &'static str,
+        function: F,
+    ) {
         let function = Rc::new(function);
         self.methods.push(method);
         self.functions.push(Rc::new(move |ctx| {
@@ -256,7 +260,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
         }
     }
     let error = ctx.core().map_error(error);
-    ctx.core().log_exception(ctx, &error);
+    Core::log_exception(ctx, &error);
     if ctx.is_finished() {
         return;
     }
@@ -327,7 +331,8 @@ impl Matched {
 
     fn start(self, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
         let Self { core, route, request, args } = self;
-        let values = if args.is_empty() { Ok(None) } else { args.decode(request.path()).map(|v| Some(Box::new(v))) };
+        let values =
+            if args.is_empty() { Ok(None) } else { args.decode(request.path()).map(|v| Some(Box::new(v))) };
         match values {
             Ok(values) => {
                 let handler = Rc::clone(&route);
@@ -413,27 +418,27 @@ struct StreamedRequest {
 
 impl StreamedRequest {
     /// Runs the handler until it wants the next piece, or ends.
-    fn run(&mut self) -> Pending<'_> {
-        Some(Box::pin(poll_fn(|cx| {
+    fn run(&mut self) -> impl Future<Output = ()> + '_ {
+        poll_fn(|cx| {
             let Some(handler) = &mut self.handler else { return Poll::Ready(()) };
             if handler.as_mut().poll(cx).is_ready() {
                 self.handler = None;
                 return Poll::Ready(());
             }
             if self.body.wanted.get() { Poll::Ready(()) } else { Poll::Pending }
-        })))
+        })
     }
 }
 
 impl HttpMessageDelegate for StreamedRequest {
     fn headers_received(&mut self) -> Pending<'_> {
-        self.run()
+        Some(Box::pin(self.run()))
     }
 
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
         self.body.wanted.set(false);
         *self.body.slot.borrow_mut() = Some(chunk);
-        self.run()
+        Some(Box::pin(self.run()))
     }
 
     fn finish(self: Box<Self>) -> Pending<'static> {

@@ -14,5 +14,7 @@ pub use application::Application;
 pub use context::Context;
 pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use handler::RequestHandler;
-pub use route::{RouteInfo, UrlSpec, any, delete, delegate, get, head, nest, options, patch, post, put, router, url};
+pub use route::{
+    RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, url,
+};
 pub use site::Site;

@@ -129,6 +129,8 @@ impl Drop for ResponseCell {
 /// In Tornado's order.
 fn default_headers() -> HttpHeaders {
     date::with_now(|_, now| {
-        [("Server", SERVER), ("Content-Type", "text/html; charset=UTF-8"), ("Date", now)].into_iter().collect()
+        [("Server", SERVER), ("Content-Type", "text/html; charset=UTF-8"), ("Date", now)]
+            .into_iter()
+            .collect()
     })
 }

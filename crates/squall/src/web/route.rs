@@ -78,7 +78,10 @@ pub fn router(pattern: impl Into<String>, router: impl Router + 'static) -> UrlS
 /// A route to what serves requests below the level of handlers: a
 /// [callback](crate::httpserver::callback), or a delegate of one's own.
 #[track_caller]
-pub fn delegate(pattern: impl Into<String>, delegate: impl HttpServerConnectionDelegate + 'static) -> UrlSpec {
+pub fn delegate(
+    pattern: impl Into<String>,
+    delegate: impl HttpServerConnectionDelegate + 'static,
+) -> UrlSpec {
     let always = Always(Rc::new(delegate));
     UrlSpec::new(pattern.into(), Destination::Router(Rc::new(always)), Location::caller())
 }
@@ -117,7 +120,10 @@ impl UrlSpec {
 
 impl fmt::Debug for UrlSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UrlSpec").field("pattern", &self.pattern).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("UrlSpec")
+            .field("pattern", &self.pattern)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -189,7 +195,9 @@ impl Routes {
         loop {
             let route = &self.routes[row];
             let found = match &route.further {
-                None if route.arg_names.is_empty() => Some(Found::Handler(Rc::clone(route), PathArgs::default())),
+                None if route.arg_names.is_empty() => {
+                    Some(Found::Handler(Rc::clone(route), PathArgs::default()))
+                }
                 None => route.pattern.captures(path).map(|args| Found::Handler(Rc::clone(route), args)),
                 Some(Further::Nested(nested)) => nested.find(request),
                 Some(Further::Router(router)) => router.find_handler(request).map(Found::Delegate),

@@ -88,11 +88,7 @@ async fn keep_alive_http_1_0() {
             stays("with keep-alive", get("GET /echo", keep, ""), kept(ok(""))),
             stays("case-insensitive", get("GET /echo", "connection: Keep-ALIVE\r\n", ""), kept(ok(""))),
             closes("close wins", get("GET /echo", "Connection: keep-alive, close\r\n", ""), ok("")),
-            stays(
-                "HEAD",
-                get("HEAD /echo", keep, ""),
-                kept(ok("")),
-            ),
+            stays("HEAD", get("HEAD /echo", keep, ""), kept(ok(""))),
             stays(
                 "POST with Content-Length",
                 get("POST /echo", &format!("{keep}Content-Length: 2\r\n"), "ab"),
@@ -141,7 +137,11 @@ async fn pipelining() {
         [
             stays("in order", [&*one, &post, &one].concat(), [ok("x"), echo("abc"), ok("x")].concat()),
             stays("chunked between", [&*chunked, &one].concat(), [echo("de"), ok("x")].concat()),
-            stays("error pages keep the connection", [&*missing, &one].concat(), [&*not_found, &ok("x")].concat()),
+            stays(
+                "error pages keep the connection",
+                [&*missing, &one].concat(),
+                [&*not_found, &ok("x")].concat(),
+            ),
             closes(
                 "a malformed request ends it, after the answers before",
                 [&*one, &post, "nonsense\r\n\r\n", &one].concat(),
@@ -164,7 +164,8 @@ async fn pipelining() {
             ),
             closes(
                 "an error inside of a body",
-                [&*one, &request("POST /echo HTTP/1.1", "Transfer-Encoding: chunked\r\n", "x\r\n"), &one].concat(),
+                [&*one, &request("POST /echo HTTP/1.1", "Transfer-Encoding: chunked\r\n", "x\r\n"), &one]
+                    .concat(),
                 [ok("x"), bad("Invalid chunk size")].concat(),
             ),
         ],
@@ -222,10 +223,13 @@ async fn a_slow_request_does_not_overtake() {
 async fn content_length() {
     let invalid = bad("Invalid Content-Length");
     let post = |fields: &str, body: &str| request("POST /echo HTTP/1.1", fields, body);
-    let wrong = ["-1", "+1", "1_0", "", "0x1", "1a", "1.0", "1 1", "99999999999999999999", "\u{661}", "1;", "\"1\""];
+    let wrong =
+        ["-1", "+1", "1_0", "", "0x1", "1a", "1.0", "1 1", "99999999999999999999", "\u{661}", "1;", "\"1\""];
     table(
         &server(),
-        wrong.map(|v| closes(&format!("not [0-9]+: {v:?}"), post(&format!("Content-Length: {v}\r\n"), "a"), &*invalid)),
+        wrong.map(|v| {
+            closes(&format!("not [0-9]+: {v:?}"), post(&format!("Content-Length: {v}\r\n"), "a"), &*invalid)
+        }),
     )
     .await;
     table(
@@ -234,9 +238,17 @@ async fn content_length() {
             stays("plain", post("Content-Length: 3\r\n", "abc"), echo("abc")),
             stays("leading zeros", post("Content-Length: 0003\r\n", "abc"), echo("abc")),
             stays("zero", post("Content-Length: 0\r\n", ""), echo("")),
-            stays("several, all equal", post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), echo("abc")),
+            stays(
+                "several, all equal",
+                post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"),
+                echo("abc"),
+            ),
             stays("several in one line, all equal", post("Content-Length: 3, 3\r\n", "abc"), echo("abc")),
-            closes("several, different", post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), &*invalid),
+            closes(
+                "several, different",
+                post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"),
+                &*invalid,
+            ),
             closes("several in one line, different", post("Content-Length: 3,4\r\n", "abcd"), &*invalid),
             closes("an empty one in a list", post("Content-Length: 3,\r\n", "abc"), &*invalid),
             closes("in a GET", request("GET /echo HTTP/1.1", "Content-Length: x\r\n", ""), &*invalid),
@@ -255,9 +267,21 @@ async fn transfer_encoding() {
         [
             stays("chunked", post("Transfer-Encoding: chunked\r\n"), echo("abc")),
             stays("any case", post("transfer-encoding: cHUNKed\r\n"), echo("abc")),
-            closes("with Content-Length", post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"), &*both),
-            closes("the other way round", post("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"), &*both),
-            closes("with Content-Length: 0", post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"), &*both),
+            closes(
+                "with Content-Length",
+                post("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
+                &*both,
+            ),
+            closes(
+                "the other way round",
+                post("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n"),
+                &*both,
+            ),
+            closes(
+                "with Content-Length: 0",
+                post("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"),
+                &*both,
+            ),
             closes("gzip", post("Transfer-Encoding: gzip\r\n"), &*unsupported),
             closes("gzip, chunked", post("Transfer-Encoding: gzip, chunked\r\n"), &*unsupported),
             closes(",chunked", post("Transfer-Encoding: ,chunked\r\n"), &*unsupported),
@@ -266,7 +290,11 @@ async fn transfer_encoding() {
             closes("xchunked", post("Transfer-Encoding: xchunked\r\n"), &*unsupported),
             closes("empty", post("Transfer-Encoding:\r\n"), &*unsupported),
             closes("quoted", post("Transfer-Encoding: \"chunked\"\r\n"), &*unsupported),
-            closes("twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), &*unsupported),
+            closes(
+                "twice",
+                post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+                &*unsupported,
+            ),
             closes("in a GET", request("GET / HTTP/1.1", "Transfer-Encoding: gzip\r\n", ""), &*unsupported),
             // Tornado takes it; RFC 9112 section 6.1 calls it a framing fault.
             closes(
@@ -283,8 +311,21 @@ async fn transfer_encoding() {
 async fn chunks() {
     let post = |body: &str| request("POST /echo HTTP/1.1", "Transfer-Encoding: chunked\r\n", body);
     let size = bad("Invalid chunk size");
-    let wrong = ["\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", "1_0\r\n", "g\r\n", ";x\r\n", "1\n", "1\rx",
-        "10000000000000000\r\n", "\u{661}\r\n"];
+    let wrong = [
+        "\r\n",
+        "-1\r\n",
+        "+1\r\n",
+        "0x1\r\n",
+        " 1\r\n",
+        "1 \r\n",
+        "1_0\r\n",
+        "g\r\n",
+        ";x\r\n",
+        "1\n",
+        "1\rx",
+        "10000000000000000\r\n",
+        "\u{661}\r\n",
+    ];
     table(&server(), wrong.map(|s| closes(&format!("chunk size {s:?}"), post(s), &*size))).await;
     let end = bad("Chunk data not followed by CRLF");
     let extension = bad("Invalid or excessive chunk extensions");
@@ -294,10 +335,18 @@ async fn chunks() {
         [
             stays("several", post("1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"), echo("abc")),
             stays("none", post("0\r\n\r\n"), echo("")),
-            stays("upper-case and leading zeros", post("00A\r\n0123456789\r\n000\r\n\r\n"), echo("0123456789")),
+            stays(
+                "upper-case and leading zeros",
+                post("00A\r\n0123456789\r\n000\r\n\r\n"),
+                echo("0123456789"),
+            ),
             stays("data that looks like a chunk", post("5\r\n0\r\n\r\n\r\n0\r\n\r\n"), echo("0\r\n\r\n")),
             stays("extensions are ignored", post("3;a=b;c=\"d e\"\r\nabc\r\n0;last\r\n\r\n"), echo("abc")),
-            stays("a size line of 1,000 bytes", post(&format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(1_000))), echo("abc")),
+            stays(
+                "a size line of 1,000 bytes",
+                post(&format!("3;{}\r\nabc\r\n0\r\n\r\n", "x".repeat(1_000))),
+                echo("abc"),
+            ),
             closes("extensions without end", post(&format!("3;{}\r\n", "x".repeat(20_000))), &*extension),
             closes(
                 "extensions without end, in small pieces",
@@ -325,7 +374,11 @@ async fn bodies_without_framing() {
         &server(),
         [
             stays("POST with neither length nor chunked", request("POST /echo HTTP/1.1", "", ""), echo("")),
-            stays("GET with a body", request("GET /echo HTTP/1.1", "Content-Length: 3\r\n", "abc"), ok("abc")),
+            stays(
+                "GET with a body",
+                request("GET /echo HTTP/1.1", "Content-Length: 3\r\n", "abc"),
+                ok("abc"),
+            ),
             stays(
                 "GET with a chunked body",
                 request("GET /echo HTTP/1.1", "Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
@@ -350,7 +403,11 @@ async fn max_body_size() {
         &server,
         [
             stays("as large as allowed", post("Content-Length: 5\r\n", "abcde"), echo("abcde")),
-            closes("Content-Length larger, before reading the body", post("Content-Length: 6\r\n", ""), &*too_large),
+            closes(
+                "Content-Length larger, before reading the body",
+                post("Content-Length: 6\r\n", ""),
+                &*too_large,
+            ),
             closes("a huge one", post("Content-Length: 18446744073709551615\r\n", ""), &*too_large),
             stays(
                 "chunked as large as allowed",
@@ -362,7 +419,11 @@ async fn max_body_size() {
                 post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"),
                 &*too_large,
             ),
-            closes("also for an unknown path", request("POST /nowhere HTTP/1.1", "Content-Length: 6\r\n", ""), &*too_large),
+            closes(
+                "also for an unknown path",
+                request("POST /nowhere HTTP/1.1", "Content-Length: 6\r\n", ""),
+                &*too_large,
+            ),
             closes("no 100 for it", post("Expect: 100-continue\r\nContent-Length: 6\r\n", ""), &*too_large),
         ],
     )
@@ -385,7 +446,9 @@ async fn expect_100_continue() {
     // Chunked, and behind another request.
     let mut client = Client::connect(&server).await;
     let fields = "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n";
-    client.send(request("GET /length/1 HTTP/1.1", "", "") + &request("POST /echo HTTP/1.1", fields, "")).await;
+    client
+        .send(request("GET /length/1 HTTP/1.1", "", "") + &request("POST /echo HTTP/1.1", fields, ""))
+        .await;
     client.expect(ok("x") + "HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("3\r\nabc\r\n0\r\n\r\n").await;
     client.expect(echo("abc")).await;

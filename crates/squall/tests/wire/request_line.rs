@@ -11,7 +11,13 @@ use super::support::{Case, bad, closes, ok, ok_with, page, refused, stays, table
 /// Writes what was understood of the request line and of the header `X`.
 async fn show(ctx: &Context) -> Result {
     let request = ctx.request();
-    ctx.write(format!("{} {} ? {} @ {}", request.method(), request.path(), request.query(), request.host_name()));
+    ctx.write(format!(
+        "{} {} ? {} @ {}",
+        request.method(),
+        request.path(),
+        request.query(),
+        request.host_name()
+    ));
     for value in request.headers().list("X") {
         ctx.write(format!(" [{value}]"));
     }
@@ -165,7 +171,11 @@ async fn obs_fold() {
     table(
         &server(),
         [
-            stays("continuation joined with one space", head("X: a\r\n \t b\r\nHost: h\r\n"), ok("GET /p ?  @ h [a b] a b")),
+            stays(
+                "continuation joined with one space",
+                head("X: a\r\n \t b\r\nHost: h\r\n"),
+                ok("GET /p ?  @ h [a b] a b"),
+            ),
             stays("with a tab", head("Host: h\r\nX: a\r\n\tb\r\n"), ok("GET /p ?  @ h [a b] a b")),
             stays("several", head("Host: h\r\nX: a\r\n b\r\n c\r\n"), ok("GET /p ?  @ h [a b c] a b c")),
             closes("first header line beginning with space", head(" X: a\r\nHost: h\r\n"), bad(name)),
@@ -202,7 +212,9 @@ async fn malformed_headers() {
             ("DEL in the value", "X: a\x7fb", value),
             ("vertical tab in the value", "X: a\x0bb", value),
         ]
-        .map(|(row, line, text)| closes(row, format!("GET /p HTTP/1.1\r\nHost: h\r\n{line}\r\n\r\n"), bad(text))),
+        .map(|(row, line, text)| {
+            closes(row, format!("GET /p HTTP/1.1\r\nHost: h\r\n{line}\r\n\r\n"), bad(text))
+        }),
     )
     .await;
 }
@@ -330,7 +342,8 @@ async fn methods() {
     };
     let head = |text: &str| text.split_inclusive("\r\n\r\n").next().unwrap().to_owned();
     let plain = not_allowed("GET, HEAD, OPTIONS");
-    let options = "HTTP/1.1 204 No Content\r\nServer: <server>\r\nDate: <date>\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n";
+    let options =
+        "HTTP/1.1 204 No Content\r\nServer: <server>\r\nDate: <date>\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n";
     table(
         &server(),
         [
@@ -347,7 +360,11 @@ async fn methods() {
             case("GET the handler lacks", "GET /post", &not_allowed("POST, OPTIONS")),
             case("HEAD from get()", "HEAD /p", &head(&ok("HEAD /p ?  @ h"))),
             case("HEAD without get(): no body", "HEAD /post", &head(&not_allowed("POST, OPTIONS"))),
-            case("a resource that takes any method", "FOO /any?x", &super::support::ok_untagged("FOO /any ? x @ h")),
+            case(
+                "a resource that takes any method",
+                "FOO /any?x",
+                &super::support::ok_untagged("FOO /any ? x @ h"),
+            ),
         ],
     )
     .await;

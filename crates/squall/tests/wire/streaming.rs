@@ -126,7 +126,9 @@ async fn order_is_prepare_data_received_method() {
     client.alive().await;
     assert_eq!(log.take(), ["prepare", "data abc", "data def", "post", "on_finish"]);
     // Chunks of the wire are not merged when they come apart; the last says nothing.
-    client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n")
+        .await;
     log.wait_for("data bc").await;
     client.send("0\r\n\r\n").await;
     client.expect(ok_untagged("3 0")).await;

@@ -147,7 +147,11 @@ impl Client {
                 let head = std::mem::replace(&mut self.got, rest);
                 return String::from_utf8(head).expect("a head is ASCII");
             }
-            assert!(self.read_some().await.expect("a head"), "the end instead of a head: {}", shown(&self.got));
+            assert!(
+                self.read_some().await.expect("a head"),
+                "the end instead of a head: {}",
+                shown(&self.got)
+            );
         }
     }
 
@@ -185,7 +189,11 @@ impl Client {
 
     async fn try_closed(&mut self) -> Result<(), String> {
         while self.read_some().await? {}
-        if self.got.is_empty() { Ok(()) } else { Err(format!("more than expected came:\n{}", shown(&self.got))) }
+        if self.got.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("more than expected came:\n{}", shown(&self.got)))
+        }
     }
 
     async fn try_alive(&mut self) -> Result<(), String> {
@@ -275,7 +283,10 @@ pub(crate) fn bad(text: &str) -> String {
 fn mark(bytes: &mut Vec<u8>) {
     mark_line(bytes, b"\r\nDate: ", b"<date>", |v| v.len() == 29 && v.ends_with(b" GMT"));
     mark_line(bytes, b"\r\nEtag: ", b"<etag>", |v| {
-        v.len() == 18 && v[0] == b'"' && v[17] == b'"' && v[1..17].iter().all(|b| b"0123456789abcdef".contains(b))
+        v.len() == 18
+            && v[0] == b'"'
+            && v[17] == b'"'
+            && v[1..17].iter().all(|b| b"0123456789abcdef".contains(b))
     });
     let server = concat!("squall/", env!("CARGO_PKG_VERSION")).as_bytes();
     mark_line(bytes, b"\r\nServer: ", b"<server>", |v| v == server);

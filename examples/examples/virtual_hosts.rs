@@ -1,0 +1,40 @@
+//! Routes by host: a group for `www.`, one for `safe.`, and one for every other name, which comes last wherever it was
+//! added (seed 001, `Application.add_handlers`).
+//!
+//! `cargo run --example virtual_hosts`, then `curl -H 'Host: safe.example.com' localhost:8888/index`. Option: `--port`.
+
+use squall::ioloop::shutdown_signal;
+use squall::{Application, Context, RequestHandler, Result, handler, url};
+use squall_examples::port_option;
+
+/// The field is what Tornado passes to `initialize`.
+#[derive(Clone)]
+struct Index {
+    site: &'static str,
+}
+
+#[handler]
+impl RequestHandler for Index {
+    async fn get(&mut self, ctx: &Context) -> Result {
+        ctx.write(format!("{} index of {}\n", self.site, ctx.request().host_name()));
+        Ok(())
+    }
+}
+
+fn make_app() -> Application {
+    Application::new([url("/index", Index { site: "default" })])
+        .add_handlers(
+            r"www\..*",
+            [url("/index", Index { site: "www" }), url("/about", Index { site: "about" })],
+        )
+        .add_handlers(r"safe\..*", [url("/index", Index { site: "safe" })])
+}
+
+#[squall::main]
+async fn main() -> Result {
+    squall::log::enable_pretty_logging();
+    let server = make_app().listen(port_option(8888))?;
+    println!("listening on {}", squall_examples::addresses(&server));
+    shutdown_signal().await;
+    Ok(())
+}

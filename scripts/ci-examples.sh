@@ -1,0 +1,202 @@
+#!/usr/bin/env bash
+# Starts every example on a free port, talks to it as a user would and checks the answers; then gives them what they
+# cannot have: a port in use, a name without an address, a privileged port. Needs bash and curl.
+#
+#   scripts/ci-examples.sh            builds the examples in release mode and checks them
+#   PROFILE=debug scripts/ci-examples.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+profile=${PROFILE:-release}
+if [ "$profile" = release ]; then
+  cargo build --quiet --release -p squall-examples --examples
+else
+  cargo build --quiet -p squall-examples --examples
+fi
+bin=${CARGO_TARGET_DIR:-target}/$profile/examples
+work=$(mktemp -d)
+pids=()
+
+finish() {
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
+  rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  for log in "$work"/*.log; do [ -s "$log" ] && sed "s|^|  ${log##*/}: |" "$log" >&2; done
+  exit 1
+}
+
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# A port below the range that the kernel gives to clients.
+free_port() {
+  local port
+  for _ in $(seq 100); do
+    port=$((20000 + RANDOM % 10000))
+    is_open "$port" || { echo "$port"; return; }
+  done
+  fail "no free port"
+}
+
+# start NAME ARGUMENT...: runs an example in the background until `stop`; it is to listen on $port.
+start() {
+  example=$1
+  "$bin/$1" "${@:2}" >"$work/$1.log" 2>&1 &
+  pid=$!
+  pids+=("$pid")
+  for _ in $(seq 200); do
+    is_open "$port" && return
+    kill -0 "$pid" 2>/dev/null || fail "$example ended before it listened"
+    sleep 0.05
+  done
+  fail "$example does not listen on port $port"
+}
+
+# stop STATUS: SIGTERM ends it with this status.
+stop() {
+  kill "$pid"
+  local status=0
+  wait "$pid" || status=$?
+  pids=("${pids[@]/$pid/}")
+  pids=(${pids[@]})
+  [ "$status" = "$1" ] || fail "$example ended with status $status instead of $1 after SIGTERM"
+  is_open "$port" && fail "$example is gone, but something listens on its port"
+  echo "ok: $example"
+}
+
+# expect WHAT TEXT REGEX: the whole text, its carriage returns dropped, matches.
+expect() {
+  local text=${2//$'\r'/}
+  [[ $text =~ ^$3$ ]] || fail "$1: got $(printf %q "$text") instead of $3"
+}
+
+fetch() { curl -sS --max-time 10 "$@"; }
+
+check_hello() {
+  start hello --port "$port"
+  expect "hello" "$(fetch -i "localhost:$port/")" \
+    $'HTTP/1.1 200 OK\n.*Content-Type: text/html; charset=UTF-8\n.*Content-Length: 12\n.*Hello, world'
+  expect "hello, echo" "$(fetch -d 'over the wire' "localhost:$port/echo")" 'over the wire'
+  expect "hello, not found" "$(fetch -o /dev/null -w '%{http_code}' "localhost:$port/nothing")" 404
+  # The same page, with nothing but IoStream on this side.
+  expect "stream_client" "$("$bin/stream_client" "127.0.0.1:$port")" 'Hello, world'
+  echo "ok: stream_client"
+  stop 0
+}
+
+check_stream_client() { :; } # with hello
+
+check_handle_request() {
+  start handle_request --port "$port" --address 127.0.0.1
+  expect "handle_request" "$(fetch -i "127.0.0.1:$port/")" \
+    $'HTTP/1.1 200 OK\nContent-Length: 36\n\nHello World from Tornado Http Server'
+  stop 143
+}
+
+check_connection_api() {
+  start connection_api --port "$port"
+  expect "connection_api" "$(fetch -i "localhost:$port/x?y")" $'HTTP/1.1 200 OK\n.*Content-Length: 19\n.*\nYou requested /x\\?y'
+  expect "connection_api, chunked" "$(fetch -i "localhost:$port/count/3")" \
+    $'HTTP/1.1 200 OK\n.*Transfer-Encoding: chunked\n.*\n1\n2\n3'
+  stop 143
+}
+
+check_multi_process() {
+  start multi_process --port "$port" --processes 2
+  for _ in 1 2 3 4; do
+    expect "multi_process" "$(fetch "localhost:$port/")" 'Hello from task [01], process [0-9]+'
+  done
+  stop 0
+}
+
+check_virtual_hosts() {
+  start virtual_hosts --port "$port"
+  local host
+  for host in www:www.example.com safe:SAFE.example.com:80 default:other.example.com default:notwww.example.com; do
+    expect "virtual_hosts, $host" "$(fetch -H "Host: ${host#*:}" "localhost:$port/index")" "${host%%:*} index of [a-z.]+"
+  done
+  expect "virtual_hosts, about" \
+    "$(fetch -o /dev/null -w '%{http_code}' -H 'Host: safe.example.com' "localhost:$port/about")" 404
+  stop 0
+}
+
+check_tcp_echo() {
+  start tcp_echo "$port"
+  local line
+  exec 3<>"/dev/tcp/127.0.0.1/$port"
+  echo "there and back" >&3
+  read -r -t 10 line <&3 || fail "tcp_echo does not answer"
+  exec 3>&-
+  expect "tcp_echo" "$line" 'there and back'
+  stop 143
+}
+
+check_accept_loop() {
+  start accept_loop --port "$port"
+  # To localhost, which is what it listens on.
+  expect "accept_loop" "$(timeout 10 bash -c "exec 3<>/dev/tcp/localhost/$port; cat <&3")" \
+    'Hello World from A Simple TCP Server'
+  stop 143
+}
+
+check_singleton_fork() {
+  local printed
+  printed=$("$bin/singleton_fork" 2>/dev/null) || fail "singleton_fork ended with status $?"
+  expect "singleton_fork" "$printed" '.*initialized\(\) is false.*hello world.*hello world.*'
+  echo "ok: singleton_fork"
+}
+
+# refused WHAT REGEX COMMAND...: status 1 and one line that matches.
+refused() {
+  local status=0 printed
+  printed=$(timeout 10 "${@:3}" 2>&1 >/dev/null) || status=$?
+  [ "$status" = 1 ] || fail "$1: ${*:3} ended with status $status: $printed"
+  [ "${printed//$'\n'/}" = "$printed" ] || fail "$1: more than one line: $printed"
+  expect "$1" "$printed" "$2"
+  echo "ok: $1"
+}
+
+for source in examples/examples/*.rs; do
+  name=$(basename "$source" .rs)
+  declare -F "check_$name" >/dev/null || fail "$source has no check in $0"
+  port=$(free_port)
+  "check_$name"
+done
+
+port=$(free_port)
+start hello --port "$port"
+for name in hello handle_request connection_api multi_process virtual_hosts accept_loop; do
+  [ -f "examples/examples/$name.rs" ] || continue
+  refused "$name, port in use" ".*cannot listen on .*:$port: Address already in use.*" \
+    "$bin/$name" --port "$port"
+done
+refused "tcp_echo, port in use" "cannot listen on 127.0.0.1:$port: Address already in use.*" "$bin/tcp_echo" "$port"
+stop 0
+refused "stream_client, nobody listens" "cannot connect to 127.0.0.1:$port: Connection refused.*" \
+  "$bin/stream_client" "127.0.0.1:$port"
+refused "unresolvable address" ".*cannot listen on no.such.name.invalid:$port: .+" \
+  "$bin/handle_request" --port "$port" --address no.such.name.invalid
+refused "option without a value" '.*--port needs a value' "$bin/hello" --port
+
+unprivileged=()
+if [ "$(id -u)" = 0 ]; then
+  # Where nobody may read it, whatever the rights of this folder.
+  chmod 755 "$work" && cp "$bin/hello" "$work/hello"
+  bin=$work
+  if command -v setpriv >/dev/null; then
+    unprivileged=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all)
+  elif command -v runuser >/dev/null; then
+    unprivileged=(runuser -u nobody --)
+  fi
+fi
+first_free=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
+if [ "$first_free" -le 81 ] || { [ "$(id -u)" = 0 ] && [ ${#unprivileged[@]} = 0 ]; }; then
+  echo "skipped: privileged port (nobody is unprivileged here)"
+else
+  refused "privileged port" ".*cannot listen on .*:81: Permission denied.*" \
+    "${unprivileged[@]}" "$bin/hello" --port 81
+fi
