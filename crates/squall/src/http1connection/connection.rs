@@ -560,13 +560,15 @@ mod out_pool {
     }
 
     pub(super) fn take() -> Vec<u8> {
-        POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| Vec::with_capacity(FIRST))
+        POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
     }
 
     /// `buffer` must be empty.
     pub(super) fn put(buffer: Vec<u8>) {
         if buffer.capacity() <= LARGEST {
-            POOL.with_borrow_mut(|pool| {
+            // Without a pool the thread is ending.
+            let _ = POOL.try_with(|pool| {
+                let mut pool = pool.borrow_mut();
                 if pool.len() < KEPT {
                     pool.push(buffer);
                 }

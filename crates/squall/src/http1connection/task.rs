@@ -87,10 +87,12 @@ impl Http1Connection {
     /// Serves what can be served without waiting.
     fn step(self: &Rc<Self>, cx: &mut Context<'_>) -> Step {
         loop {
+            // A client that sends requests and reads no responses must not fill our memory.
+            if self.stream.writing() {
+                return self.drain_first();
+            }
             match self.take_request() {
                 Ok(Some((request, facts))) => match self.start_exchange(request, facts, cx) {
-                    // A client that sends requests and reads no responses must not fill our memory.
-                    Step::End(Outcome::KeepAlive) if self.stream.writing() => return self.drain_first(),
                     Step::End(Outcome::KeepAlive) => continue,
                     step => return step,
                 },

@@ -300,7 +300,9 @@ impl Drop for HttpServerRequest {
         parts.body_arguments.take();
         if parts.head.headers.capacity() <= LARGEST_KEPT {
             parts.head.headers.clear();
-            POOL.with_borrow_mut(|pool| {
+            // Without a pool the thread is ending.
+            let _ = POOL.try_with(|pool| {
+                let mut pool = pool.borrow_mut();
                 if pool.len() < KEPT {
                     pool.push(parts);
                 }

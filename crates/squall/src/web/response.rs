@@ -117,7 +117,9 @@ impl Drop for ResponseCell {
     fn drop(&mut self) {
         let Some(mut cell) = self.cell.take() else { return };
         if cell.get_mut().body.capacity() <= LARGEST_KEPT {
-            POOL.with_borrow_mut(|pool| {
+            // Without a pool the thread is ending.
+            let _ = POOL.try_with(|pool| {
+                let mut pool = pool.borrow_mut();
                 if pool.len() < KEPT {
                     pool.push(cell);
                 }
