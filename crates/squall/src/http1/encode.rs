@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::head::RequestFacts;
 use crate::httputil::{HttpHeaders, ResponseStartLine};
 
 /// The application broke the framing of its own response. The connection is cut, so that the client sees an
@@ -40,6 +39,17 @@ impl fmt::Display for HttpOutputError {
 
 impl std::error::Error for HttpOutputError {}
 
+/// What a response must know of its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ForResponse {
+    /// HTTP/1.1 framing may be used.
+    pub(crate) http11: bool,
+    /// The method is HEAD: no body is sent.
+    pub(crate) is_head: bool,
+    /// Another request may follow on the connection.
+    pub(crate) keep_alive: bool,
+}
+
 /// How the body of one response is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyEncoder {
@@ -65,7 +75,7 @@ pub(crate) struct ResponseFacts {
 /// Appends the status line and headers, with those that the framing needs.
 pub(crate) fn encode_head(
     out: &mut Vec<u8>,
-    request: &RequestFacts,
+    request: ForResponse,
     start: ResponseStartLine<'_>,
     headers: &HttpHeaders,
 ) -> Result<ResponseFacts, HttpOutputError> {
@@ -190,30 +200,23 @@ fn chunk_size(out: &mut Vec<u8>, mut n: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http1::body::BodyLength;
 
-    const GET: RequestFacts = RequestFacts {
-        body: BodyLength::Empty,
-        http11: true,
-        is_head: false,
-        keep_alive: true,
-        expect_continue: false,
-    };
+    const GET: ForResponse = ForResponse { http11: true, is_head: false, keep_alive: true };
 
-    fn head(request: RequestFacts, status: u16, fields: &[(&str, &str)]) -> (String, ResponseFacts) {
+    fn head(request: ForResponse, status: u16, fields: &[(&str, &str)]) -> (String, ResponseFacts) {
         let mut out = Vec::new();
         let headers = fields.iter().copied().collect();
         let facts =
-            encode_head(&mut out, &request, ResponseStartLine { status, reason: "R" }, &headers).unwrap();
+            encode_head(&mut out, request, ResponseStartLine { status, reason: "R" }, &headers).unwrap();
         (String::from_utf8(out).unwrap(), facts)
     }
 
     #[test]
     fn framing_follows_request_and_status() {
-        let old = RequestFacts { http11: false, ..GET };
-        let old_close = RequestFacts { keep_alive: false, ..old };
-        let close = RequestFacts { keep_alive: false, ..GET };
-        let is_head = RequestFacts { is_head: true, ..GET };
+        let old = ForResponse { http11: false, ..GET };
+        let old_close = ForResponse { keep_alive: false, ..old };
+        let close = ForResponse { keep_alive: false, ..GET };
+        let is_head = ForResponse { is_head: true, ..GET };
         let length = [("Content-Length", "3")];
         #[rustfmt::skip] // one row, one line
         let table = [

@@ -6,13 +6,13 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::gzip::GzipReader;
 use super::set::ConnectionSet;
 use crate::http1::body::BodyLength;
-use crate::http1::encode::{BodyEncoder, HttpOutputError, encode_head};
+use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::{
@@ -38,7 +38,7 @@ pub(crate) struct Http1Connection {
     pub(super) stream: IoStream,
     server: Rc<Server>,
     /// Its key in the server's set.
-    key: Cell<usize>,
+    key: Cell<u32>,
     remote_ip: IpAddr,
     /// What the deadline is for.
     pub(super) waiting: Cell<Waiting>,
@@ -47,9 +47,7 @@ pub(crate) struct Http1Connection {
     /// When the current wait is over, checked by the set's sweep.
     deadline: Cell<Option<Instant>>,
     /// So many bytes of a head that is not complete have been looked at.
-    pub(super) looked_at: Cell<usize>,
-    /// The connection's task while it waits.
-    waker: RefCell<Option<Waker>>,
+    pub(super) looked_at: Cell<u32>,
     /// When bytes last arrived: the start of the requests among them.
     received: Cell<Instant>,
     exchange: RefCell<Exchange>,
@@ -64,6 +62,8 @@ pub(super) enum Waiting {
     Idle,
     /// The rest of a head.
     Head,
+    /// The end of a response that somebody else writes.
+    Answer,
 }
 
 /// The request that is being answered and how far the answer is.
@@ -71,7 +71,7 @@ struct Exchange {
     /// Zero between exchanges.
     id: StreamId,
     last_id: StreamId,
-    request: RequestFacts,
+    request: ForResponse,
     writing: Writing,
     keep_alive: bool,
     max_body_size: u64,
@@ -113,13 +113,7 @@ pub(super) enum Outcome {
 
 impl Http1Connection {
     pub(super) fn new(stream: IoStream, server: Rc<Server>, remote_ip: IpAddr) -> Rc<Self> {
-        let request = RequestFacts {
-            body: BodyLength::Empty,
-            http11: true,
-            is_head: false,
-            keep_alive: false,
-            expect_continue: false,
-        };
+        let request = ForResponse { http11: true, is_head: false, keep_alive: false };
         let exchange = Exchange {
             id: 0,
             last_id: 0,
@@ -134,17 +128,16 @@ impl Http1Connection {
         let connection = Rc::new(Self {
             stream,
             server,
-            key: Cell::new(usize::MAX),
+            key: Cell::new(u32::MAX),
             remote_ip,
             waiting: Cell::new(Waiting::Not),
             expired: Cell::new(false),
             deadline: Cell::new(None),
             looked_at: Cell::new(0),
-            waker: RefCell::new(None),
             received: Cell::new(Instant::now()),
             exchange: RefCell::new(exchange),
         });
-        connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
+        connection.key.set(connection.server.set.insert(Rc::clone(&connection)) as u32);
         connection
     }
 
@@ -174,8 +167,11 @@ impl Http1Connection {
             let exchange = &mut *exchange;
             exchange.last_id += 1;
             exchange.id = exchange.last_id;
-            exchange.request = facts;
-            exchange.request.keep_alive &= !params.no_keep_alive;
+            exchange.request = ForResponse {
+                http11: facts.http11,
+                is_head: facts.is_head,
+                keep_alive: facts.keep_alive && !params.no_keep_alive,
+            };
             exchange.writing = Writing::Head;
             exchange.keep_alive = false;
             exchange.max_body_size = params.max_body_size;
@@ -211,7 +207,7 @@ impl Http1Connection {
     }
 
     pub(super) fn leave_set(&self) {
-        self.server.set.remove(self.key.get());
+        self.server.set.remove(self.key.get() as usize);
     }
 
     pub(super) fn start_body_timeout(&self) {
@@ -233,13 +229,14 @@ impl Http1Connection {
 
     /// Waits until the response is finished, or the client has left.
     pub(super) async fn answered(&self) -> Outcome {
+        self.waiting.set(Waiting::Answer);
         let mut left = Box::pin(self.stream.closed_by_peer());
         poll_fn(|cx| {
             let outcome = self.outcome();
             if outcome != Outcome::Open {
                 return Poll::Ready(outcome);
             }
-            self.remember(cx);
+            self.stream.park_reader(cx);
             left.as_mut().poll(cx).map(|()| Outcome::Abort)
         })
         .await
@@ -279,7 +276,7 @@ impl Http1Connection {
             if self.expired.get() {
                 return Poll::Ready(Err(StreamError::Closed(StreamClosedError::default())));
             }
-            self.remember(cx);
+            self.stream.park_reader(cx);
             self.stream.poll_flush(cx)
         })
         .await;
@@ -293,9 +290,8 @@ impl Http1Connection {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let filled = self.stream.poll_fill(cx);
-        match filled {
-            Poll::Pending => self.remember(cx),
-            Poll::Ready(_) => self.received.set(Instant::now()),
+        if filled.is_ready() {
+            self.received.set(Instant::now());
         }
         filled
     }
@@ -330,21 +326,7 @@ impl Http1Connection {
 
     fn interrupt(&self) {
         self.expired.set(true);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        let waker = self.waker.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn remember(&self, cx: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        self.stream.wake_reader();
     }
 
     /// The application's work on the current exchange failed in a way that nothing answered.
@@ -417,13 +399,13 @@ impl Http1Connection {
         }
         let result = f(&mut exchange);
         let full = exchange.out.len() > OUT_MARK;
-        let wake = matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached);
+        let done = matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached);
         drop(exchange);
         if full {
             self.push_out();
         }
-        if wake {
-            self.wake();
+        if done && self.waiting.get() == Waiting::Answer {
+            self.stream.wake_reader();
         }
         result
     }
@@ -441,7 +423,7 @@ impl HttpTransport for Http1Connection {
             if exchange.writing != Writing::Head {
                 return Err(HttpOutputError::OutOfOrder);
             }
-            let (request, out) = (&exchange.request, &mut exchange.out);
+            let (request, out) = (exchange.request, &mut exchange.out);
             let encoded = encode_head(out, request, start, headers).and_then(|mut facts| {
                 facts.body.encode(out, body)?;
                 Ok(facts)

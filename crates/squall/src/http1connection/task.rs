@@ -122,7 +122,7 @@ impl Http1Connection {
         let mut buffer = self.stream.read_buffer();
         let bytes = buffer.as_slice();
         let limit = self.params().max_header_size;
-        if bytes.is_empty() || !head::worth_parsing(bytes, self.looked_at.get(), limit) {
+        if bytes.is_empty() || !head::worth_parsing(bytes, self.looked_at.get() as usize, limit) {
             return Ok(None);
         }
         let mut request = HttpServerRequest::pooled();
@@ -133,7 +133,7 @@ impl Http1Connection {
                 Ok(Some((request, facts)))
             }
             None => {
-                self.looked_at.set(bytes.len());
+                self.looked_at.set(bytes.len() as u32);
                 Ok(None)
             }
         }

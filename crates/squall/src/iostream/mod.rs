@@ -407,9 +407,16 @@ impl IoStream {
         .await;
     }
 
+    /// Wakes the task that [`park_reader`](Self::park_reader) remembered.
+    pub(crate) fn wake_reader(&self) {
+        if let Some(reader) = self.0.reader.take() {
+            reader.wake();
+        }
+    }
+
     /// Remembers the task that waits in `poll_fill`, for a close from this side.
     #[inline]
-    fn park_reader(&self, cx: &Context<'_>) {
+    pub(crate) fn park_reader(&self, cx: &Context<'_>) {
         let parked = self.0.reader.take().filter(|waker| waker.will_wake(cx.waker()));
         self.0.reader.set(Some(parked.unwrap_or_else(|| cx.waker().clone())));
     }
