@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::gzip::GzipReader;
-use super::set::ConnectionSet;
+use super::set::{ConnectionSet, Millis};
 use crate::http1::body::BodyLength;
 use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
@@ -45,7 +45,7 @@ pub(crate) struct Http1Connection {
     /// The deadline has passed, or the wait was interrupted.
     expired: Cell<bool>,
     /// When the current wait is over, checked by the set's sweep.
-    deadline: Cell<Option<Instant>>,
+    deadline: Cell<Option<Millis>>,
     /// So many bytes of a head that is not complete have been looked at.
     pub(super) looked_at: Cell<u32>,
     /// When bytes last arrived: the start of the requests among them.
@@ -68,9 +68,10 @@ pub(super) enum Waiting {
 
 /// The request that is being answered and how far the answer is.
 struct Exchange {
-    /// Zero between exchanges.
+    /// Of the current exchange, or the last one.
     id: StreamId,
-    last_id: StreamId,
+    /// There is a current one.
+    open: bool,
     request: ForResponse,
     writing: Writing,
     keep_alive: bool,
@@ -80,6 +81,13 @@ struct Exchange {
     mark: usize,
     /// Part of this response has been handed to the stream.
     begun: bool,
+}
+
+impl Exchange {
+    /// Whether `id` is the current exchange.
+    fn is_at(&self, id: StreamId) -> bool {
+        self.open && self.id == id
+    }
 }
 
 /// How far the response is.
@@ -116,7 +124,7 @@ impl Http1Connection {
         let request = ForResponse { http11: true, is_head: false, keep_alive: false };
         let exchange = Exchange {
             id: 0,
-            last_id: 0,
+            open: false,
             request,
             writing: Writing::Finished,
             keep_alive: true,
@@ -137,7 +145,7 @@ impl Http1Connection {
             received: Cell::new(Instant::now()),
             exchange: RefCell::new(exchange),
         });
-        connection.key.set(connection.server.set.insert(Rc::clone(&connection)) as u32);
+        connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
         connection
     }
 
@@ -165,8 +173,8 @@ impl Http1Connection {
         let id = {
             let mut exchange = self.exchange.borrow_mut();
             let exchange = &mut *exchange;
-            exchange.last_id += 1;
-            exchange.id = exchange.last_id;
+            exchange.id += 1;
+            exchange.open = true;
             exchange.request = ForResponse {
                 http11: facts.http11,
                 is_head: facts.is_head,
@@ -192,7 +200,7 @@ impl Http1Connection {
 
     /// Ends the exchange: later writes with its id are refused.
     pub(super) fn end_exchange(&self, outcome: Outcome) -> Outcome {
-        self.exchange.borrow_mut().id = 0;
+        self.exchange.borrow_mut().open = false;
         outcome
     }
 
@@ -207,7 +215,7 @@ impl Http1Connection {
     }
 
     pub(super) fn leave_set(&self) {
-        self.server.set.remove(self.key.get() as usize);
+        self.server.set.remove(self.key.get());
     }
 
     pub(super) fn start_body_timeout(&self) {
@@ -301,8 +309,8 @@ impl Http1Connection {
         self.deadline.set(timeout.and_then(|t| self.server.set.deadline(t)));
     }
 
-    pub(super) fn check_deadline(&self, now: Instant) {
-        if self.deadline.get().is_some_and(|deadline| deadline <= now) {
+    pub(super) fn check_deadline(&self, now: Millis) {
+        if self.deadline.get().is_some_and(|deadline| deadline.is_due(now)) {
             self.deadline.set(None);
             self.interrupt();
         }
@@ -348,7 +356,7 @@ impl Http1Connection {
         let mut exchange = self.exchange.borrow_mut();
         match exchange.writing {
             // Between exchanges; `begun` still tells of the last response, which is complete.
-            Writing::Finished if exchange.id == 0 => {}
+            Writing::Finished if !exchange.open => {}
             Writing::Finished => {
                 exchange.keep_alive = false;
                 return;
@@ -391,7 +399,7 @@ impl Http1Connection {
         f: impl FnOnce(&mut Exchange) -> Result<R, HttpOutputError>,
     ) -> Result<R, HttpOutputError> {
         let mut exchange = self.exchange.borrow_mut();
-        if exchange.id != id || self.stream.closed() {
+        if !exchange.is_at(id) || self.stream.closed() {
             return Err(HttpOutputError::Closed);
         }
         if exchange.out.capacity() == 0 {
@@ -484,14 +492,14 @@ impl HttpTransport for Http1Connection {
     }
 
     fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        if self.exchange.borrow().id == id {
+        if self.exchange.borrow().is_at(id) {
             self.push_out();
         }
         self.stream.poll_flush(cx)
     }
 
     fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
-        if self.exchange.borrow().id != id {
+        if !self.exchange.borrow().is_at(id) {
             return Box::pin(std::future::ready(()));
         }
         let stream = self.stream.clone();
@@ -500,13 +508,13 @@ impl HttpTransport for Http1Connection {
 
     fn set_max_body_size(&self, id: StreamId, bytes: u64) {
         let mut exchange = self.exchange.borrow_mut();
-        if exchange.id == id {
+        if exchange.is_at(id) {
             exchange.max_body_size = bytes;
         }
     }
 
     fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
-        if self.exchange.borrow().id == id {
+        if self.exchange.borrow().is_at(id) {
             if let Some(timeout) = timeout {
                 self.server.set.allow_for(timeout);
             }
@@ -542,7 +550,10 @@ mod out_pool {
     }
 
     pub(super) fn take() -> Vec<u8> {
-        POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
+        POOL.try_with(|pool| pool.borrow_mut().pop())
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| Vec::with_capacity(FIRST))
     }
 
     /// `buffer` must be empty.

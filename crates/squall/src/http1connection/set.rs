@@ -4,8 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use slab::Slab;
-
 use super::connection::Http1Connection;
 
 /// The connections of a server, swept for deadlines at a coarse interval.
@@ -13,12 +11,32 @@ use super::connection::Http1Connection;
 /// A timer of its own would cost each idle connection more memory than all the rest of it, and each request a
 /// registration; one task that looks at a few bytes per connection each second costs nothing measurable.
 pub(crate) struct ConnectionSet {
-    connections: RefCell<Slab<Rc<Http1Connection>>>,
+    connections: RefCell<Slots>,
+    started: Instant,
     /// The time of the last sweep: what deadlines are reckoned from.
-    now: Cell<Instant>,
+    now: Cell<Millis>,
     tick: Cell<Duration>,
     sweeping: Cell<bool>,
     draining: Cell<bool>,
+}
+
+/// A table with stable keys. (A `slab` of `Rc`s takes twice the memory.)
+#[derive(Default)]
+struct Slots {
+    slots: Vec<Option<Rc<Http1Connection>>>,
+    free: Vec<u32>,
+}
+
+/// A point in time in milliseconds since the set was made, or a moment before or after the wrap round: two of them
+/// compare rightly when they are less than 24 days apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Millis(u32);
+
+impl Millis {
+    /// Whether this point has been reached at `now`.
+    pub(super) fn is_due(self, now: Self) -> bool {
+        now.0.wrapping_sub(self.0) <= i32::MAX as u32
+    }
 }
 
 const SLOWEST_TICK: Duration = Duration::from_secs(1);
@@ -28,7 +46,8 @@ impl ConnectionSet {
     pub(crate) fn new() -> Rc<Self> {
         Rc::new(Self {
             connections: RefCell::default(),
-            now: Cell::new(Instant::now()),
+            started: Instant::now(),
+            now: Cell::new(Millis(0)),
             tick: Cell::new(SLOWEST_TICK),
             sweeping: Cell::new(false),
             draining: Cell::new(false),
@@ -36,17 +55,32 @@ impl ConnectionSet {
     }
 
     /// Adds a connection; the key takes it out again.
-    pub(crate) fn insert(self: &Rc<Self>, connection: Rc<Http1Connection>) -> usize {
-        let key = self.connections.borrow_mut().insert(connection);
+    pub(super) fn insert(self: &Rc<Self>, connection: Rc<Http1Connection>) -> u32 {
+        let key = {
+            let Slots { slots, free } = &mut *self.connections.borrow_mut();
+            let key = free.pop().unwrap_or(slots.len() as u32);
+            match slots.get_mut(key as usize) {
+                Some(slot) => *slot = Some(connection),
+                None => slots.push(Some(connection)),
+            }
+            key
+        };
         if !self.sweeping.replace(true) {
-            self.now.set(Instant::now());
+            self.look_at_the_clock();
             tokio::task::spawn_local(Rc::clone(self).sweep());
         }
         key
     }
 
-    pub(crate) fn remove(&self, key: usize) {
-        let connection = self.connections.borrow_mut().try_remove(key);
+    pub(super) fn remove(&self, key: u32) {
+        let connection = {
+            let Slots { slots, free } = &mut *self.connections.borrow_mut();
+            let connection = slots.get_mut(key as usize).and_then(Option::take);
+            if connection.is_some() {
+                free.push(key);
+            }
+            connection
+        };
         drop(connection); // outside the borrow: closing may run user code
     }
 
@@ -56,14 +90,17 @@ impl ConnectionSet {
         self.tick.set(self.tick.get().min(wanted));
     }
 
-    /// The deadline of something that may take `timeout`; up to two ticks late, never early.
-    pub(crate) fn deadline(&self, timeout: Duration) -> Option<Instant> {
-        self.now.get().checked_add(self.tick.get())?.checked_add(timeout)
+    /// The deadline of something that may take `timeout`; up to two ticks late, never early. None beyond 24 days.
+    pub(super) fn deadline(&self, timeout: Duration) -> Option<Millis> {
+        let millis = timeout.checked_add(self.tick.get())?.as_millis();
+        let millis = u32::try_from(millis).ok().filter(|m| i32::try_from(*m).is_ok())?;
+        Some(Millis(self.now.get().0.wrapping_add(millis)))
     }
 
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
-        self.connections.borrow().len()
+        let connections = self.connections.borrow();
+        connections.slots.len() - connections.free.len()
     }
 
     /// Whether connections are to end after the response that they are at.
@@ -87,18 +124,47 @@ impl ConnectionSet {
     }
 
     fn all(&self) -> Vec<Rc<Http1Connection>> {
-        self.connections.borrow().iter().map(|(_, c)| Rc::clone(c)).collect()
+        self.connections.borrow().slots.iter().flatten().map(Rc::clone).collect()
     }
 
     async fn sweep(self: Rc<Self>) {
         while self.len() > 0 {
             tokio::time::sleep(self.tick.get()).await;
-            let now = Instant::now();
-            self.now.set(now);
-            for (_, connection) in self.connections.borrow().iter() {
+            let now = self.look_at_the_clock();
+            for connection in self.connections.borrow().slots.iter().flatten() {
                 connection.check_deadline(now);
             }
         }
         self.sweeping.set(false);
+    }
+
+    fn look_at_the_clock(&self) -> Millis {
+        // The wrap round is meant.
+        let now = Millis(self.started.elapsed().as_millis() as u32);
+        self.now.set(now);
+        now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_compare_across_the_wrap_round() {
+        assert!(Millis(5).is_due(Millis(5)));
+        assert!(Millis(5).is_due(Millis(6)));
+        assert!(!Millis(6).is_due(Millis(5)));
+        assert!(Millis(u32::MAX).is_due(Millis(3)));
+        assert!(!Millis(3).is_due(Millis(u32::MAX)));
+    }
+
+    #[test]
+    fn deadlines_are_never_early_and_too_long_ones_are_none() {
+        let set = ConnectionSet::new();
+        set.allow_for(Duration::from_millis(800));
+        assert_eq!(set.deadline(Duration::from_millis(800)), Some(Millis(900)));
+        assert_eq!(set.deadline(Duration::from_secs(30 * 24 * 3600)), None);
+        assert_eq!(set.deadline(Duration::from_secs(u64::MAX / 2)), None);
     }
 }

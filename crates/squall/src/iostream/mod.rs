@@ -81,10 +81,24 @@ struct Inner {
     /// All bytes ever handed to `write`, and those of them that the kernel has taken.
     queued: Cell<u64>,
     flushed: Cell<u64>,
-    max_buffer_size: Cell<usize>,
-    read_chunk_size: Cell<usize>,
-    max_write_buffer_size: Cell<usize>,
+    limits: Cell<Limits>,
     reading: Cell<bool>,
+}
+
+/// The limits of a stream, as small as an idle connection wants them: `u32::MAX` stands for no limit.
+#[derive(Clone, Copy)]
+struct Limits {
+    max_buffer_size: u32,
+    read_chunk_size: u32,
+    max_write_buffer_size: u32,
+}
+
+fn clamp(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn limit(bytes: u32) -> usize {
+    if bytes == u32::MAX { usize::MAX } else { bytes as usize }
 }
 
 impl IoStream {
@@ -148,9 +162,11 @@ impl IoStream {
             error: OnceCell::new(),
             queued: Cell::new(0),
             flushed: Cell::new(0),
-            max_buffer_size: Cell::new(DEFAULT_MAX_BUFFER_SIZE),
-            read_chunk_size: Cell::new(DEFAULT_READ_CHUNK_SIZE),
-            max_write_buffer_size: Cell::new(usize::MAX),
+            limits: Cell::new(Limits {
+                max_buffer_size: clamp(DEFAULT_MAX_BUFFER_SIZE),
+                read_chunk_size: clamp(DEFAULT_READ_CHUNK_SIZE),
+                max_write_buffer_size: u32::MAX,
+            }),
             reading: Cell::new(false),
         }))
     }
@@ -245,18 +261,18 @@ impl IoStream {
     /// Most bytes to buffer for reading (default 100 MiB). A read that needs more closes the stream with
     /// [`StreamBufferFullError`].
     pub fn set_max_buffer_size(&self, bytes: usize) {
-        self.0.max_buffer_size.set(bytes);
+        self.change_limits(|limits| limits.max_buffer_size = clamp(bytes));
     }
 
     /// Most bytes to ask the kernel for at a time (default 64 KiB, at least 1).
     pub fn set_read_chunk_size(&self, bytes: usize) {
-        self.0.read_chunk_size.set(bytes.max(1));
+        self.change_limits(|limits| limits.read_chunk_size = clamp(bytes.max(1)));
     }
 
     /// Most bytes to queue for writing (default `None`: no limit). A write beyond it is refused with
     /// [`StreamBufferFullError`].
     pub fn set_max_write_buffer_size(&self, bytes: Option<usize>) {
-        self.0.max_write_buffer_size.set(bytes.unwrap_or(usize::MAX));
+        self.change_limits(|limits| limits.max_write_buffer_size = clamp(bytes.unwrap_or(usize::MAX)));
     }
 
     /// The address of this end.
@@ -405,6 +421,12 @@ impl IoStream {
             Poll::Pending
         })
         .await;
+    }
+
+    fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
+        let mut limits = self.0.limits.get();
+        change(&mut limits);
+        self.0.limits.set(limits);
     }
 
     /// Wakes the task that [`park_reader`](Self::park_reader) remembered.

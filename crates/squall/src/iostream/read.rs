@@ -209,14 +209,14 @@ impl IoStream {
     /// One `recv` without waiting.
     #[inline]
     pub(super) fn try_fill(&self) -> io::Result<usize> {
-        let max = self.0.max_buffer_size.get();
+        let max = super::limit(self.0.limits.get().max_buffer_size);
         let filled = {
             let link = self.0.link.borrow();
             let Some(transport) = link.open() else { return Ok(0) };
             let mut buffer = self.0.read.borrow_mut();
             // Only a full buffer is read into further, by one byte: that tells the end of the stream from an overflow.
             let limit = if buffer.len() < max { max } else { max.saturating_add(1) };
-            match buffer.room(limit, self.0.read_chunk_size.get()) {
+            match buffer.room(limit, self.0.limits.get().read_chunk_size as usize) {
                 Some(room) => {
                     let result = transport.try_read(room);
                     buffer.commit(*result.as_ref().unwrap_or(&0));
@@ -356,7 +356,7 @@ impl Chunks<'_> {
         if self.failed {
             return None;
         }
-        match self.stream.read_bytes_partial(self.stream.0.read_chunk_size.get()).await {
+        match self.stream.read_bytes_partial(self.stream.0.limits.get().read_chunk_size as usize).await {
             Err(error) if error.is_closed() => {
                 self.failed = true;
                 error.real_error().is_some().then_some(Err(error))

@@ -102,7 +102,9 @@ impl IoStream {
         if self.closed() {
             return WriteFuture(State::Done(Some(Err(self.closed_error()))));
         }
-        if self.write_buffer_len().saturating_add(total) > self.0.max_write_buffer_size.get() {
+        if self.write_buffer_len().saturating_add(total)
+            > super::limit(self.0.limits.get().max_write_buffer_size)
+        {
             let full = StreamBufferFullError { side: Side::Write };
             return WriteFuture(State::Done(Some(Err(full.into()))));
         }
@@ -279,7 +281,7 @@ impl fmt::Debug for WriteFuture {
 /// Accepts data until 64 KiB are queued, then waits: `flush` before relying on it having left.
 impl AsyncWrite for IoStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let high_water = HIGH_WATER.min(self.0.max_write_buffer_size.get() as u64);
+        let high_water = HIGH_WATER.min(super::limit(self.0.limits.get().max_write_buffer_size) as u64);
         if self.write_buffer_len() as u64 >= high_water.max(1) {
             let room_again = self.0.queued.get() - high_water + 1;
             ready!(self.poll_flushed(cx, room_again))?;
