@@ -15,6 +15,7 @@ use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId, reason_phrase};
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
+use crate::log;
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
 const OUT_MARK: usize = 64 * 1024;
@@ -30,6 +31,8 @@ pub(crate) struct Http1Connection {
     expired: Cell<bool>,
     /// Nothing of a request has been read.
     pub(super) idle: Cell<bool>,
+    /// The handler has returned and somebody kept the request, to answer it later.
+    answered_later: Cell<bool>,
     /// The connection's task while it waits.
     waker: RefCell<Option<Waker>>,
     /// When bytes last arrived: the start of the requests among them.
@@ -106,6 +109,7 @@ impl Http1Connection {
             deadline: Cell::new(None),
             expired: Cell::new(false),
             idle: Cell::new(true),
+            answered_later: Cell::new(false),
             waker: RefCell::new(None),
             received: Cell::new(Instant::now()),
             exchange: RefCell::new(exchange),
@@ -140,18 +144,39 @@ impl Http1Connection {
         }
     }
 
-    /// Waits until the response is finished, or the client has left.
-    pub(super) async fn answered(&self) -> Outcome {
+    /// Waits until the response is finished, or the client has left, or nobody is left who could answer.
+    pub(super) async fn answered(self: &Rc<Self>) -> Outcome {
         let mut left = Box::pin(self.stream.closed_by_peer());
-        poll_fn(|cx| {
+        self.answered_later.set(true);
+        let outcome = poll_fn(|cx| {
             let outcome = self.outcome();
             if outcome != Outcome::Open {
                 return Poll::Ready(outcome);
             }
+            if self.is_abandoned() {
+                tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
+                return Poll::Ready(Outcome::Abort);
+            }
+            self.push_out();
             self.remember(cx);
             left.as_mut().poll(cx).map(|()| Outcome::Abort)
         })
-        .await
+        .await;
+        self.answered_later.set(false);
+        outcome
+    }
+
+    /// One handle is the loop's, one the set's: nobody has the request any longer.
+    fn is_abandoned(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) <= 2
+    }
+
+    /// Wakes a connection that waits for an answer that cannot come. Called by the set's sweep, so that dropping a
+    /// handle, which every request does, costs nothing.
+    pub(super) fn check_abandoned(self: &Rc<Self>) {
+        if self.answered_later.get() && self.is_abandoned() {
+            self.wake();
+        }
     }
 
     pub(super) fn max_body_size(&self) -> u64 {

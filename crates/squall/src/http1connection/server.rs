@@ -331,15 +331,7 @@ impl Http1Connection {
             }
         }
         match self.outcome() {
-            // One is the loop's, one the set's: nobody is left who could answer.
-            Outcome::Open if Rc::strong_count(self) <= 2 => {
-                tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
-                Ok(Outcome::Abort)
-            }
-            Outcome::Open => {
-                self.push_out();
-                Ok(self.answered().await)
-            }
+            Outcome::Open => Ok(self.answered().await),
             outcome => Ok(outcome),
         }
     }

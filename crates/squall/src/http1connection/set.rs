@@ -97,6 +97,7 @@ impl ConnectionSet {
             self.now.set(now);
             for (_, connection) in self.connections.borrow().iter() {
                 connection.check_deadline(now);
+                connection.check_abandoned();
             }
         }
         self.sweeping.set(false);
