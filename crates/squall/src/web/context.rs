@@ -467,6 +467,10 @@ impl Context {
             for name in ["Content-Encoding", "Content-Language", "Content-Type"] {
                 response.headers.remove(name);
             }
+            // A 304 may tell the length of what it stands for, a 204 must not (RFC 9110 §8.6).
+            if response.status != 304 {
+                response.headers.remove("Content-Length");
+            }
         } else if !response.headers.contains("Content-Length") {
             response.headers.add("Content-Length", response.body.len())?;
         }
