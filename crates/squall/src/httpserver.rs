@@ -430,7 +430,7 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
 /// A function on each complete request, as delegate: for rules, routes and [`HttpServer::new`].
 ///
 /// The function may answer at once or keep the request and answer later. A request that is dropped without an answer
-/// closes its connection, with a line in the log; so does a panic.
+/// closes its connection, with a line in the log (within a second if it was kept first); so does a panic.
 pub fn callback<F: Fn(HttpServerRequest) + 'static>(function: F) -> Callback<F> {
     Callback { function: Rc::new(function) }
 }

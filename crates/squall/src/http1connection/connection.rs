@@ -20,6 +20,7 @@ use crate::httputil::{
     RequestContext, ResponseStartLine, StreamId, reason_phrase,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
+use crate::log;
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
 const OUT_MARK: usize = 64 * 1024;
@@ -235,19 +236,39 @@ impl Http1Connection {
         }
     }
 
-    /// Waits until the response is finished, or the client has left.
-    pub(super) async fn answered(&self) -> Outcome {
-        self.waiting.set(Waiting::Answer);
+    /// Waits until the response is finished, or the client has left, or nobody is left who could answer.
+    pub(super) async fn answered(self: &Rc<Self>) -> Outcome {
         let mut left = Box::pin(self.stream.closed_by_peer());
-        poll_fn(|cx| {
+        self.waiting.set(Waiting::Answer);
+        let outcome = poll_fn(|cx| {
             let outcome = self.outcome();
             if outcome != Outcome::Open {
                 return Poll::Ready(outcome);
             }
+            if self.is_abandoned() {
+                tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
+                return Poll::Ready(Outcome::Abort);
+            }
+            self.push_out();
             self.stream.park_reader(cx);
             left.as_mut().poll(cx).map(|()| Outcome::Abort)
         })
-        .await
+        .await;
+        self.waiting.set(Waiting::Not);
+        outcome
+    }
+
+    /// One handle is the task's, one the set's, one that of the work that waits: nobody has the request any longer.
+    fn is_abandoned(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) <= 3
+    }
+
+    /// Wakes a connection that waits for an answer that cannot come. Called by the set's sweep, so that dropping a
+    /// handle, which every request does, costs nothing.
+    pub(super) fn check_abandoned(self: &Rc<Self>) {
+        if self.waiting.get() == Waiting::Answer && self.is_abandoned() {
+            self.stream.wake_reader();
+        }
     }
 
     pub(super) fn max_body_size(&self) -> u64 {

@@ -219,13 +219,10 @@ impl Http1Connection {
 
     /// Waits for the end of a response that the application need not have finished yet.
     pub(super) async fn answered_later(self: Rc<Self>) -> Outcome {
-        // One is ours, one the task's, one the set's: nobody is left who could answer.
-        if self.outcome() == Outcome::Open && Rc::strong_count(&self) <= 3 {
-            tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
-            return self.end_exchange(Outcome::Abort);
-        }
-        self.push_out();
-        let outcome = self.answered().await;
+        let outcome = match self.outcome() {
+            Outcome::Open => self.answered().await,
+            outcome => outcome,
+        };
         self.end_exchange(outcome)
     }
 

@@ -133,6 +133,7 @@ impl ConnectionSet {
             let now = self.look_at_the_clock();
             for connection in self.connections.borrow().slots.iter().flatten() {
                 connection.check_deadline(now);
+                connection.check_abandoned();
             }
         }
         self.sweeping.set(false);

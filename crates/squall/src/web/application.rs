@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 use regex::Regex;
@@ -22,9 +23,17 @@ use crate::routing::{PathArgs, PathPattern};
 /// What is wrong with it, such as a pattern that does not compile, is reported when it starts to serve, naming the
 /// line of each mistake. An application may hold `Rc`s; it belongs to the loop that it is made on.
 pub struct Application {
-    hosts: Vec<(String, Vec<UrlSpec>)>,
+    hosts: Vec<HostSpec>,
     routes: Vec<UrlSpec>,
     settings: Settings,
+}
+
+/// Routes for some hosts, not yet compiled.
+#[derive(Debug)]
+struct HostSpec {
+    pattern: String,
+    routes: Vec<UrlSpec>,
+    location: &'static Location<'static>,
 }
 
 type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
@@ -50,12 +59,14 @@ impl Application {
     /// Groups are tried in the order they were added, and all before the routes given to [`new`](Self::new). When no
     /// route of a group takes the request the next group is tried.
     #[must_use]
+    #[track_caller]
     pub fn add_handlers(
         mut self,
         host_pattern: impl Into<String>,
         routes: impl IntoIterator<Item = UrlSpec>,
     ) -> Self {
-        self.hosts.push((host_pattern.into(), routes.into_iter().collect()));
+        let (pattern, routes) = (host_pattern.into(), routes.into_iter().collect());
+        self.hosts.push(HostSpec { pattern, routes, location: Location::caller() });
         self
     }
 
@@ -127,11 +138,8 @@ impl Application {
 
     pub(crate) fn build(self) -> Result<Rc<Core>, BuildError> {
         let mut problems = Vec::new();
-        let hosts: Vec<HostGroup> = self
-            .hosts
-            .into_iter()
-            .filter_map(|(pattern, specs)| HostGroup::build(pattern, specs, &mut problems))
-            .collect();
+        let hosts: Vec<HostGroup> =
+            self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);
         let mut names: HashMap<String, PathPattern> = HashMap::new();
         let mut add_name = |route: &Route| {
@@ -189,12 +197,13 @@ struct HostGroup {
 }
 
 impl HostGroup {
-    fn build(pattern: String, specs: Vec<UrlSpec>, problems: &mut Vec<String>) -> Option<Self> {
-        let routes = Routes::build(specs, problems);
+    fn build(spec: HostSpec, problems: &mut Vec<String>) -> Option<Self> {
+        let HostSpec { pattern, routes, location: at } = spec;
+        let routes = Routes::build(routes, problems);
         match Regex::new(&format!("^(?:{pattern})$")) {
             Ok(regex) => Some(Self { pattern, regex, routes }),
             Err(error) => {
-                problems.push(format!("host pattern {pattern:?}: {error}"));
+                problems.push(format!("{}:{}: host pattern {pattern:?}: {error}", at.file(), at.line()));
                 None
             }
         }

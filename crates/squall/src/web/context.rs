@@ -374,11 +374,10 @@ impl Context {
     }
 
     /// The default error page: status and reason in HTML, as in Tornado.
-    pub fn write_default_error(&self, error: &Error) {
+    pub fn write_default_error(&self, _error: &Error) {
         let response = self.response.borrow();
         let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
         drop(response);
-        debug_assert!(error.status() >= 200);
         self.write(format!("<html><title>{status}: {reason}</title><body>{status}: {reason}</body></html>"));
     }
 
@@ -473,6 +472,10 @@ impl Context {
             }
             for name in ["Content-Encoding", "Content-Language", "Content-Type"] {
                 response.headers.remove(name);
+            }
+            // A 304 may tell the length of what it stands for, a 204 must not (RFC 9110 §8.6).
+            if response.status != 304 {
+                response.headers.remove("Content-Length");
             }
         } else if !response.headers.contains("Content-Length") {
             let mut digits = itoa::Buffer::new();

@@ -1,1 +1,326 @@
+//! Servers of a bare function: bytes that the function writes itself, or a framed response without handlers.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use squall::HttpServer;
+use squall::http1connection::HttpOutputError;
+use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
+use squall::testing::{TestServer, serve_on};
+use tokio::sync::Notify;
+
+use super::support::{Client, bad, closes, stays, table, within};
+
+type Kept = Rc<RefCell<Vec<HttpServerRequest>>>;
+
+/// Answers `GET /probe` as the tables want, and leaves the rest to `callback`.
+fn serving(callback: impl Fn(HttpServerRequest) + 'static) -> TestServer {
+    serve_on(HttpServer::with_callback(move |request| {
+        if request.path() == "/probe" {
+            let probe = "HTTP/1.1 200 OK\r\nServer: <server>\r\nContent-Type: text/html; charset=UTF-8\r\n\
+                 Date: <date>\r\nEtag: <etag>\r\nContent-Length: 5\r\n\r\nalive";
+            request.write(probe).and_then(|()| request.finish()).expect("the client is there");
+        } else {
+            callback(request);
+        }
+    }))
+}
+
+fn framed(
+    request: &HttpServerRequest,
+    status: u16,
+    fields: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(), HttpOutputError> {
+    let headers: HttpHeaders = fields.iter().copied().collect();
+    let start = ResponseStartLine { status, reason: squall::httputil::reason_phrase(status) };
+    request.connection().write_headers(start, &headers, body)
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+#[squall::test(timeout = 60)]
+async fn raw_bytes() {
+    let server = serving(|request| {
+        let body = format!("{} {} {}", request.method(), request.uri(), request.body().len());
+        request.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())).unwrap();
+        request.write(body).unwrap();
+        request.finish().unwrap();
+    });
+    let answer = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    table(
+        &server,
+        [
+            stays("nothing is added", get("/a?b"), answer("GET /a?b 0")),
+            stays(
+                "the body is complete",
+                "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+                answer("PUT / 3"),
+            ),
+            stays("pipelined", get("/a") + &get("/b"), answer("GET /a 0") + &answer("GET /b 0")),
+            closes("HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", answer("GET / 0")),
+            closes("Connection: close", "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", answer("GET / 0")),
+            closes("malformed", "GET\r\n\r\n", bad("Malformed request line")),
+        ],
+    )
+    .await;
+}
+
+#[squall::test(timeout = 60)]
+async fn framed_responses() {
+    let server = serving(|request| {
+        let connection = request.connection().clone();
+        match request.path() {
+            "/length" => framed(&request, 200, &[("Content-Length", "4")], b"ab").unwrap(),
+            "/none" => framed(&request, 204, &[], b"").unwrap(),
+            "/not-modified" => framed(&request, 304, &[("Etag", "\"x\"")], b"").unwrap(),
+            "/closing" => {
+                framed(&request, 200, &[("Content-Length", "4"), ("Connection", "close")], b"ab").unwrap()
+            }
+            _ => framed(&request, 200, &[], b"ab").unwrap(),
+        }
+        if !matches!(request.path(), "/none" | "/not-modified") {
+            connection.write(b"").unwrap();
+            connection.write(b"cd").unwrap();
+        }
+        connection.finish().unwrap();
+        assert_eq!(connection.finish(), Err(HttpOutputError::OutOfOrder), "finished twice");
+        assert_eq!(connection.write(b"x"), Err(HttpOutputError::OutOfOrder), "written after the end");
+    });
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n";
+    let head = |path: &str| get(path).replace("GET", "HEAD");
+    let old = |path: &str, fields: &str| format!("GET {path} HTTP/1.0\r\n{fields}\r\n");
+    let keep = "Connection: keep-alive\r\n";
+    table(
+        &server,
+        [
+            stays("chunked", get("/"), chunked),
+            stays("Content-Length", get("/length"), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd"),
+            stays("HEAD is never chunked", head("/"), "HTTP/1.1 200 OK\r\n\r\n"),
+            stays(
+                "HEAD with Content-Length",
+                head("/length"),
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+            ),
+            stays("204", get("/none"), "HTTP/1.1 204 No Content\r\n\r\n"),
+            stays("304", get("/not-modified"), "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n"),
+            closes("HTTP/1.0: until close", old("/", ""), "HTTP/1.1 200 OK\r\n\r\nabcd"),
+            closes(
+                "HTTP/1.0 keep-alive without length: until close",
+                old("/", keep),
+                "HTTP/1.1 200 OK\r\n\r\nabcd",
+            ),
+            stays(
+                "HTTP/1.0 keep-alive with length",
+                old("/length", keep),
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: Keep-Alive\r\n\r\nabcd",
+            ),
+            closes(
+                "Connection: close by the application",
+                get("/closing"),
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nabcd",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[squall::test(timeout = 60)]
+async fn wrong_framing_by_the_application() {
+    let server = serving(|request| {
+        let connection = request.connection();
+        match request.path() {
+            "/too-much" => {
+                let written = framed(&request, 200, &[("Content-Length", "3")], b"abcd");
+                assert_eq!(written, Err(HttpOutputError::TooMuchData));
+            }
+            "/too-little" => {
+                framed(&request, 200, &[("Content-Length", "3")], b"ab").unwrap();
+                assert_eq!(connection.finish(), Err(HttpOutputError::TooLittleData(1)));
+            }
+            "/no-number" => {
+                let written = framed(&request, 200, &[("Content-Length", "-3")], b"ab");
+                assert_eq!(written, Err(HttpOutputError::ContentLength));
+            }
+            "/body-of-204" => {
+                assert_eq!(framed(&request, 204, &[], b"ab"), Err(HttpOutputError::BodyNotAllowed(204)));
+            }
+            "/twice" => {
+                framed(&request, 200, &[("Content-Length", "2")], b"ab").unwrap();
+                assert_eq!(framed(&request, 200, &[], b""), Err(HttpOutputError::OutOfOrder));
+                assert_eq!(request.write("raw"), Err(HttpOutputError::OutOfOrder));
+                connection.finish().unwrap();
+            }
+            "/body-first" => {
+                assert_eq!(connection.write(b"ab"), Err(HttpOutputError::OutOfOrder));
+                framed(&request, 200, &[("Content-Length", "2")], b"ok").unwrap();
+                connection.finish().unwrap();
+            }
+            other => panic!("no test has the path {other}"),
+        }
+    });
+    table(
+        &server,
+        [
+            closes("more than its Content-Length: closed with nothing sent", get("/too-much"), ""),
+            closes("less than its Content-Length: closed", get("/too-little"), ""),
+            closes("a Content-Length that is no number: closed with nothing sent", get("/no-number"), ""),
+            closes("a body for 204: closed with nothing sent", get("/body-of-204"), ""),
+            stays(
+                "two heads: the second is refused",
+                get("/twice"),
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+            ),
+            stays(
+                "body before head: refused",
+                get("/body-first"),
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            ),
+            closes(
+                "the answers before it are sent",
+                get("/twice") + &get("/too-much") + &get("/twice"),
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[squall::test(timeout = 60)]
+async fn a_request_kept_and_answered_later() {
+    let kept = Kept::default();
+    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
+    let comes = Rc::clone(&came);
+    let server = serving(move |request| {
+        keeps.borrow_mut().push(request);
+        comes.notify_one();
+    });
+    let mut client = Client::connect(&server).await;
+    client.send(get("/1") + &get("/probe")).await;
+    within("the request", came.notified()).await;
+    // Others are served meanwhile.
+    Client::connect(&server).await.alive().await;
+    let request = kept.borrow_mut().pop().unwrap();
+    framed(&request, 200, &[], b"la").unwrap();
+    request.connection().flush().await.unwrap();
+    client.expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nla\r\n").await;
+    request.connection().write(b"te").unwrap();
+    request.finish().unwrap();
+    let probe = super::support::ok("alive");
+    client.expect("2\r\nte\r\n0\r\n\r\n".to_owned() + &probe).await;
+    client.alive().await;
+    // The exchange is over: whoever still has the handle does no harm.
+    assert_eq!(request.connection().write(b"x"), Err(HttpOutputError::Closed));
+    assert_eq!(request.finish(), Err(HttpOutputError::Closed));
+    request.connection().abort();
+    within("closed() of an exchange that is over", request.connection().closed()).await;
+    client.alive().await;
+}
+
+#[squall::test(timeout = 60)]
+async fn a_request_dropped_without_an_answer() {
+    let server = serving(drop);
+    table(
+        &server,
+        [
+            closes("closed with nothing sent", get("/"), ""),
+            closes("the answers before it are sent", get("/probe") + &get("/"), super::support::ok("alive")),
+        ],
+    )
+    .await;
+    // Kept first, and dropped later.
+    let kept = Kept::default();
+    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
+    let comes = Rc::clone(&came);
+    let server = serving(move |request| {
+        keeps.borrow_mut().push(request);
+        comes.notify_one();
+    });
+    let mut client = Client::connect(&server).await;
+    client.send(get("/")).await;
+    within("the request", came.notified()).await;
+    kept.borrow_mut().clear();
+    client.closed().await;
+}
+
+#[squall::test(timeout = 60)]
+async fn a_request_whose_client_leaves() {
+    let kept = Kept::default();
+    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
+    let comes = Rc::clone(&came);
+    let server = serving(move |request| {
+        keeps.borrow_mut().push(request);
+        comes.notify_one();
+    });
+    let mut client = Client::connect(&server).await;
+    client.send(get("/")).await;
+    within("the request", came.notified()).await;
+    client.leave().await;
+    let request = kept.borrow_mut().pop().unwrap();
+    within("closed()", request.connection().closed()).await;
+    // The connection's task sees it too; from then on the answer has nowhere to go.
+    let refused = async {
+        while request.write("HTTP/1.1 200 OK\r\n\r\n").is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a write to be refused", refused).await;
+}
+
+#[squall::test(timeout = 60)]
+async fn panic() {
+    let server = serving(|request| {
+        if request.path() == "/late" {
+            framed(&request, 200, &[], b"ab").unwrap();
+        }
+        panic!("in the callback, on purpose");
+    });
+    table(
+        &server,
+        [
+            closes("closed with nothing sent", get("/"), ""),
+            closes("also when a response was begun", get("/late"), ""),
+            closes("the answers before it are sent", get("/probe") + &get("/"), super::support::ok("alive")),
+        ],
+    )
+    .await;
+    Client::connect(&server).await.alive().await;
+}
+
+#[squall::test(timeout = 60)]
+async fn abort_after_a_flush_cuts() {
+    let go = Rc::new(Notify::new());
+    let waits = Rc::clone(&go);
+    let server = serving(move |request| {
+        let waits = Rc::clone(&waits);
+        tokio::task::spawn_local(async move {
+            framed(&request, 200, &[], b"ab").unwrap();
+            request.connection().flush().await.unwrap();
+            waits.notified().await;
+            request.connection().abort();
+        });
+    });
+    let mut client = Client::connect(&server).await;
+    client.send(get("/")).await;
+    client.expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n").await;
+    go.notify_one();
+    client.closed().await;
+}
+
+#[squall::test(timeout = 60)]
+async fn detach() {
+    let server = serving(|request| {
+        tokio::task::spawn_local(async move {
+            request.write("HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+            let stream = request.connection().detach().unwrap();
+            let line = stream.read_until(b"\n", None).await.unwrap();
+            stream.write(line).await.unwrap();
+        });
+    });
+    let mut client = Client::connect(&server).await;
+    client.send(get("/") + "hello\n").await;
+    client.expect("HTTP/1.1 101 Switching Protocols\r\n\r\nhello\n").await;
+    client.closed().await;
+}
