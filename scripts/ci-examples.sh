@@ -9,9 +9,9 @@ cd "$(dirname "$0")/.."
 
 profile=${PROFILE:-release}
 if [ "$profile" = release ]; then
-  cargo build --quiet --release -p squall-examples --examples
+  cargo build --quiet --release --examples
 else
-  cargo build --quiet -p squall-examples --examples
+  cargo build --quiet --examples
 fi
 bin=${CARGO_TARGET_DIR:-target}/$profile/examples
 work=$(mktemp -d)

@@ -394,7 +394,7 @@ impl ProxyHeaders {
         let headers = request.headers();
         let forwarded = headers.joined("X-Forwarded-For");
         let mut addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(str::trim);
-        let first = addresses.clone().last();
+        let first = addresses.clone().next_back();
         // When all are trusted proxies it is the first who asked.
         let last = addresses
             .find(|a| {

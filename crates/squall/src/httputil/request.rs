@@ -215,6 +215,7 @@ impl HttpServerRequest {
     }
 
     /// When the head arrived.
+    #[expect(clippy::missing_panics_doc, reason = "a request is public once it has arrived")]
     pub fn start_time(&self) -> Instant {
         self.parts().start.expect("a request that has arrived has its time")
     }
@@ -225,6 +226,7 @@ impl HttpServerRequest {
     }
 
     /// The connection, to answer below the level of handlers.
+    #[expect(clippy::missing_panics_doc, reason = "a request is public once it has arrived")]
     pub fn connection(&self) -> &HttpConnection {
         self.parts().connection.as_ref().expect("a request that has arrived has its connection")
     }
