@@ -1,7 +1,6 @@
 //! Tornado's hello world: `cargo run --release --example hello`, then `curl -i localhost:8888/`.
 
-use squall::ioloop::shutdown_signal;
-use squall::{Application, Context, RequestHandler, Result, handler, post, url};
+use squall::{Application, Context, RequestHandler, Result, handler, post, shutdown_signal, url};
 use squall_examples::port_option;
 
 #[derive(Clone)]

@@ -3,8 +3,7 @@
 //!
 //! `cargo run --example virtual_hosts`, then `curl -H 'Host: safe.example.com' localhost:8888/index`. Option: `--port`.
 
-use squall::ioloop::shutdown_signal;
-use squall::{Application, Context, RequestHandler, Result, handler, url};
+use squall::{Application, Context, RequestHandler, Result, handler, shutdown_signal, url};
 use squall_examples::port_option;
 
 /// The field is what Tornado passes to `initialize`.

@@ -53,6 +53,7 @@ use crate::httputil::{
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
+use crate::process;
 use crate::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
 
 /// An HTTP/1.1 server (Tornado's `HTTPServer`).
@@ -202,10 +203,19 @@ impl HttpServer {
     /// Serves what was bound in `processes` processes: 1 is this one, 0 is one per core. See [`TcpServer::start`].
     ///
     /// # Errors
-    /// When a loop exists already and processes are to be forked, or the application is wrong.
+    /// When a loop exists already and processes are to be forked, or the application is wrong. A forked process whose
+    /// application is wrong says so and exits with [`EX_CONFIG`](process::EX_CONFIG), which ends them all.
     pub fn start(&self, processes: usize) -> Result<(), ServerError> {
         self.tcp.start(processes)?;
-        self.tcp.handler().prepare()
+        let prepared = self.tcp.handler().prepare();
+        if let Err(error) = &prepared
+            && process::task_id().is_some()
+        {
+            // Returning would have the parent start this child again, to the same end.
+            eprintln!("error: {error}");
+            std::process::exit(process::EX_CONFIG);
+        }
+        prepared
     }
 
     /// Serves sockets that were made elsewhere.

@@ -4,8 +4,7 @@
 //! # Hello
 //!
 //! ```no_run
-//! use squall::ioloop::shutdown_signal;
-//! use squall::{Application, Context, RequestHandler, Result, handler, url};
+//! use squall::{Application, Context, RequestHandler, Result, handler, url, shutdown_signal};
 //!
 //! #[derive(Clone)]
 //! struct Main;
@@ -258,8 +257,9 @@ mod http1;
 pub(crate) mod sys;
 
 // The paved path; everything else is at its module.
+pub use bytes::Bytes;
 pub use httpserver::HttpServer;
-pub use ioloop::IoLoop;
+pub use ioloop::{IoLoop, shutdown_signal};
 pub use squall_macros::{handler, main, test};
 pub use web::{
     Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post,

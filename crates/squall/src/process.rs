@@ -29,11 +29,15 @@ pub fn task_id() -> Option<usize> {
     }
 }
 
+/// The status (of BSD's `sysexits`) with which a child says that restarting it is of no use.
+pub const EX_CONFIG: i32 = 78;
+
 /// Forks `num` processes (`None` or 0: one per processor) and supervises them.
 ///
 /// It returns in the children only, each with its number, counted from 0. The calling process stays in it: it
 /// restarts a child that was killed or exited with a status other than 0, under the same number, up to
-/// `max_restarts` times in all ([`DEFAULT_MAX_RESTARTS`]). When all have exited with status 0, it exits with 0.
+/// `max_restarts` times in all ([`DEFAULT_MAX_RESTARTS`]). When all have exited with status 0, it exits with 0. A child
+/// that exits with [`EX_CONFIG`] is not restarted, and ends them all.
 ///
 /// SIGTERM and SIGINT are passed on to the children, which are not restarted then; when all are gone, the parent exits,
 /// with 0 if each exited with 0 or died of that signal, else with 1. On Linux children get SIGTERM when the parent
@@ -45,8 +49,8 @@ pub fn task_id() -> Option<usize> {
 ///
 /// # Errors
 /// In the calling process, before anything is forked: when the process has a loop or several threads, or is itself
-/// such a child. Later: when children were restarted too often (the others are sent SIGTERM and awaited first), or a
-/// fork failed.
+/// such a child. Later: when children were restarted too often or one exited with [`EX_CONFIG`] (the others are sent
+/// SIGTERM and awaited first), or a fork failed.
 pub fn fork_processes(num: Option<usize>, max_restarts: Option<usize>) -> Result<usize, ForkError> {
     if let Some(id) = task_id() {
         return Err(ForkError::IsChild(id));
@@ -93,6 +97,8 @@ pub enum ForkError {
     IsChild(usize),
     /// Children ended abnormally more often than `max_restarts`.
     TooManyRestarts,
+    /// This child exited with [`EX_CONFIG`]: it would fail in the same way again.
+    Misconfigured(usize),
     /// A system call failed.
     Io(io::Error),
 }
@@ -102,7 +108,8 @@ impl fmt::Display for ForkError {
         match self {
             ForkError::LoopExists => f.write_str(
                 "Cannot run in multiple processes: IOLoop instance has already been initialized. \
-                 You cannot call IOLoop.instance() before calling start_processes()",
+                 You cannot call IOLoop.instance() before calling start_processes() \
+                 (nor be inside #[squall::main], which makes a loop)",
             ),
             ForkError::Threads(threads) => write!(
                 f,
@@ -113,6 +120,9 @@ impl fmt::Display for ForkError {
                 write!(f, "Cannot run in multiple processes: this is child {id} of fork_processes")
             }
             ForkError::TooManyRestarts => f.write_str("Too many child restarts, giving up"),
+            ForkError::Misconfigured(id) => {
+                write!(f, "child {id} cannot work as it is configured, giving up")
+            }
             ForkError::Io(error) => write!(f, "Cannot run in multiple processes: {error}"),
         }
     }
@@ -221,6 +231,7 @@ impl Supervisor {
                 tracing::info!(target: GENERAL, "child {id} (pid {pid}) exited normally");
                 return Ok(false);
             }
+            (None, Some(EX_CONFIG)) if self.stopping.is_none() => return Err(ForkError::Misconfigured(id)),
             (None, code) => {
                 let code = code.unwrap_or(-1);
                 tracing::warn!(target: GENERAL, "child {id} (pid {pid}) exited with status {code}{restarting}");

@@ -502,7 +502,10 @@ fn syntax_error(pattern: &str, message: String) -> PatternErrorKind {
         Some((range, ..)) if !is_template(pattern) => {
             PatternErrorKind::PlaceholderInRegex(pattern[range].to_owned())
         }
-        _ => PatternErrorKind::Syntax(message),
+        // The last line of the parser's drawing says what is wrong: start-up errors are one line.
+        _ => PatternErrorKind::Syntax(
+            message.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        ),
     }
 }
 

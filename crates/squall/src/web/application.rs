@@ -16,6 +16,7 @@ use super::site::{ErasedSite, Site};
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
 use crate::log;
+use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
 
 /// A web application: its routes and settings (Tornado's `Application`).
@@ -133,6 +134,16 @@ impl Application {
     pub fn listen(self, port: u16) -> Result<HttpServer, ServerError> {
         let server = HttpServer::for_delegate(self.into_delegate()?);
         server.listen(port)?;
+        Ok(server)
+    }
+
+    /// [`listen`](Self::listen) with an address and other options.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_on(self, port: u16, options: &BindOptions) -> Result<HttpServer, ServerError> {
+        let server = HttpServer::for_delegate(self.into_delegate()?);
+        server.listen_on(port, options)?;
         Ok(server)
     }
 

@@ -43,7 +43,9 @@ macro_rules! function_routes {
     ($($name:ident $method:literal)*) => {$(
         #[doc = concat!("A route to a function that answers `", $method, "`.")]
         ///
-        /// Routes with the same pattern and different methods, one behind the other, make up one resource.
+        /// Routes with the same pattern and different methods, one behind the other, make up one resource. Path
+        /// arguments are read with [`Context::path_arg`]; a closure names the type of its parameter:
+        /// `async |ctx: &Context| { ctx.write("ok"); Ok(()) }`.
         #[track_caller]
         pub fn $name<F>(pattern: impl Into<String>, function: F) -> UrlSpec
         where
