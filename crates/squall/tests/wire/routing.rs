@@ -69,12 +69,7 @@ async fn default_host() {
         &serve(app()),
         [
             host("its routes serve hosts that nobody takes", "other.org", "/", ok("www")),
-            host(
-                "not for a request that came through a proxy",
-                "other.org\r\nX-Real-Ip: 4.4.4.4",
-                "/",
-                not_found(),
-            ),
+            host("not for a request that came through a proxy", "other.org\r\nX-Real-Ip: 4.4.4.4", "/", not_found()),
             host("no route there either", "other.org", "/nowhere", not_found()),
         ],
     )
