@@ -69,7 +69,12 @@ async fn default_host() {
         &serve(app()),
         [
             host("its routes serve hosts that nobody takes", "other.org", "/", ok("www")),
-            host("not for a request that came through a proxy", "other.org\r\nX-Real-Ip: 4.4.4.4", "/", not_found()),
+            host(
+                "not for a request that came through a proxy",
+                "other.org\r\nX-Real-Ip: 4.4.4.4",
+                "/",
+                not_found(),
+            ),
             host("no route there either", "other.org", "/nowhere", not_found()),
         ],
     )
@@ -131,7 +136,7 @@ struct Even;
 
 impl Router for Even {
     fn find_handler(&self, request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
-        (request.path().len() % 2 == 0).then(|| Rc::new(callback(|request| raw(request, "even"))) as _)
+        request.path().len().is_multiple_of(2).then(|| Rc::new(callback(|request| raw(request, "even"))) as _)
     }
 }
 

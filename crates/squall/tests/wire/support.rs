@@ -139,7 +139,12 @@ impl Client {
     pub(crate) async fn reset(&mut self) {
         let mut rest = Vec::new();
         let end = within("a reset", self.stream.read_to_end(&mut rest)).await;
-        assert_eq!(end.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset), "{}", shown(&rest));
+        assert_eq!(
+            end.map_err(|error| error.kind()),
+            Err(std::io::ErrorKind::ConnectionReset),
+            "{}",
+            shown(&rest)
+        );
     }
 
     /// All that comes until the end.
@@ -156,7 +161,11 @@ impl Client {
                 let head = std::mem::replace(&mut self.got, rest);
                 return String::from_utf8(head).expect("a head is ASCII");
             }
-            assert!(self.read_some().await.expect("a head"), "the end instead of a head: {}", shown(&self.got));
+            assert!(
+                self.read_some().await.expect("a head"),
+                "the end instead of a head: {}",
+                shown(&self.got)
+            );
         }
     }
 
@@ -195,7 +204,11 @@ impl Client {
 
     async fn try_closed(&mut self) -> Result<(), String> {
         while self.read_some().await? {}
-        if self.got.is_empty() { Ok(()) } else { Err(format!("more than expected came:\n{}", shown(&self.got))) }
+        if self.got.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("more than expected came:\n{}", shown(&self.got)))
+        }
     }
 
     async fn try_alive(&mut self) -> Result<(), String> {
@@ -292,13 +305,22 @@ pub(crate) fn bad(text: &str) -> String {
 fn mark(bytes: &mut Vec<u8>, from: usize) {
     mark_line(bytes, from, b"\r\nDate: ", b"<date>", |v| v.len() == 29 && v.ends_with(b" GMT"));
     mark_line(bytes, from, b"\r\nEtag: ", b"<etag>", |v| {
-        v.len() == 18 && v[0] == b'"' && v[17] == b'"' && v[1..17].iter().all(|b| b"0123456789abcdef".contains(b))
+        v.len() == 18
+            && v[0] == b'"'
+            && v[17] == b'"'
+            && v[1..17].iter().all(|b| b"0123456789abcdef".contains(b))
     });
     let server = concat!("squall/", env!("CARGO_PKG_VERSION")).as_bytes();
     mark_line(bytes, from, b"\r\nServer: ", b"<server>", |v| v == server);
 }
 
-fn mark_line(bytes: &mut Vec<u8>, mut from: usize, name: &[u8], marker: &[u8], is_one: impl Fn(&[u8]) -> bool) {
+fn mark_line(
+    bytes: &mut Vec<u8>,
+    mut from: usize,
+    name: &[u8],
+    marker: &[u8],
+    is_one: impl Fn(&[u8]) -> bool,
+) {
     while let Some(at) = find(&bytes[from..], name) {
         let start = from + at + name.len();
         let Some(length) = find(&bytes[start..], b"\r\n") else { return };
