@@ -254,7 +254,7 @@ async fn cve_2025_67724_reason() {
     });
     let unknown = page("400 Unknown", "");
     let escaped = "HTTP/1.1 400 a&\"'>\r\nServer: <server>\r\nContent-Type: text/html; charset=UTF-8\r\n\
-        Date: <date>\r\nContent-Length: 93\r\n\r\n\
+        Date: <date>\r\nContent-Length: 95\r\n\r\n\
         <html><title>400: a&amp;&quot;&#x27;&gt;</title><body>400: a&amp;&quot;&#x27;&gt;</body></html>";
     table(
         &server,
