@@ -77,7 +77,7 @@ async fn framed_responses() {
             "/none" => framed(&request, 204, &[], b"").unwrap(),
             "/not-modified" => framed(&request, 304, &[("Etag", "\"x\"")], b"").unwrap(),
             "/closing" => {
-                framed(&request, 200, &[("Content-Length", "4"), ("Connection", "close")], b"ab").unwrap()
+                framed(&request, 200, &[("Content-Length", "4"), ("Connection", "close")], b"ab").unwrap();
             }
             _ => framed(&request, 200, &[], b"ab").unwrap(),
         }

@@ -238,8 +238,8 @@ async fn a_client_that_does_not_read_is_cut_off_and_others_are_served() {
 
 fn gzip(data: &[u8]) -> Vec<u8> {
     let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    writer.write_all(data).unwrap();
-    writer.finish().unwrap()
+    writer.write_all(data).expect("a vector takes all");
+    writer.finish().expect("a vector takes all")
 }
 
 fn post(path: &str, fields: &str, body: &[u8]) -> Vec<u8> {

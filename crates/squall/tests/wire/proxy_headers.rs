@@ -25,7 +25,7 @@ fn app() -> Application {
 }
 
 fn server() -> TestServer {
-    let trusted = ["5.5.5.5", "::5"].map(|ip| ip.parse().unwrap());
+    let trusted = ["5.5.5.5", "::5"].map(|ip| ip.parse().expect("an address"));
     serve_on(HttpServer::new(app).xheaders(true).trusted_downstream(trusted))
 }
 

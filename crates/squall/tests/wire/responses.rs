@@ -217,11 +217,9 @@ async fn error_pages() {
         }
     });
     let bare = |status: &str| format!("HTTP/1.1 {status}\r\nServer: <server>\r\nDate: <date>\r\n\r\n");
-    let escaped = page("403 No & Never", "").replace("No & Never", "No &amp; Never");
-    let escaped = escaped.replacen("No &amp; Never", "No & Never", 1);
-    let length = page_body("403 No &amp; Never").len();
-    let escaped =
-        escaped.replace(&format!("Content-Length: {}", length - 8), &format!("Content-Length: {length}"));
+    let escaped = "HTTP/1.1 403 No & Never\r\nServer: <server>\r\nContent-Type: text/html; charset=UTF-8\r\n\
+        Date: <date>\r\nContent-Length: 79\r\n\r\n\
+        <html><title>403: No &amp; Never</title><body>403: No &amp; Never</body></html>";
     table(
         &server,
         [

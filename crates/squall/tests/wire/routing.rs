@@ -136,7 +136,7 @@ struct Even;
 
 impl Router for Even {
     fn find_handler(&self, request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
-        (request.path().len() % 2 == 0).then(|| Rc::new(callback(|request| raw(request, "even"))) as _)
+        request.path().len().is_multiple_of(2).then(|| Rc::new(callback(|request| raw(request, "even"))) as _)
     }
 }
 
