@@ -81,6 +81,7 @@ check_hello() {
   expect "hello" "$(fetch -i "localhost:$port/")" \
     $'HTTP/1.1 200 OK\n.*Content-Type: text/html; charset=UTF-8\n.*Content-Length: 12\n.*Hello, world'
   expect "hello, echo" "$(fetch -d 'over the wire' "localhost:$port/echo")" 'over the wire'
+  expect "hello, POST" "$(fetch -d 'there and back' "localhost:$port/")" 'there and back'
   expect "hello, not found" "$(fetch -o /dev/null -w '%{http_code}' "localhost:$port/nothing")" 404
   # The same page, with nothing but IoStream on this side.
   expect "stream_client" "$("$bin/stream_client" "127.0.0.1:$port")" 'Hello, world'

@@ -12,6 +12,11 @@ impl RequestHandler for Main {
         ctx.write("Hello, world");
         Ok(())
     }
+
+    async fn post(&mut self, ctx: &Context) -> Result {
+        ctx.write(ctx.request().body());
+        Ok(())
+    }
 }
 
 fn make_app() -> Application {

@@ -8,6 +8,7 @@
 
 mod callbacks;
 mod framing;
+mod h1spec;
 mod limits;
 mod proxy_headers;
 mod request_line;
