@@ -123,10 +123,11 @@ impl<'a> Framing<'a> {
     fn of(headers: &'a HttpHeaders) -> Self {
         let mut framing = Self::default();
         for (name, value) in headers.iter() {
-            match name {
-                "Content-Length" => framing.length = Some(value),
-                "Transfer-Encoding" => framing.encoded = true,
-                "Connection" => {
+            // Names are in Title-Case; most differ in length already.
+            match name.len() {
+                14 if name == "Content-Length" => framing.length = Some(value),
+                17 if name == "Transfer-Encoding" => framing.encoded = true,
+                10 if name == "Connection" => {
                     framing.close |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));
                 }
                 _ => {}

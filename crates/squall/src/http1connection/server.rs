@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::connection::{Http1Connection, Outcome};
+use super::connection::{Http1Connection, Outcome, Waiting};
 use super::gzip::GzipReader;
 use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
@@ -136,8 +136,8 @@ impl Http1Connection {
             if done {
                 return Ok(Body::Complete);
             }
-            if !used {
-                self.fill_body().await?;
+            if !used && !self.fill_body().await? {
+                return Ok(Body::Answered);
             }
         }
     }
@@ -151,11 +151,22 @@ impl Http1Connection {
         Ok((chunk, step.consumed > 0, step.done))
     }
 
-    async fn fill_body(&self) -> Result<(), Failure> {
+    /// Reads more of a body; false when somebody finished the response meanwhile.
+    async fn fill_body(&self) -> Result<bool, Failure> {
         self.push_out();
-        match poll_fn(|cx| self.poll_fill(cx)).await {
-            Ok(0) => Err(Failure::Gone),
-            Ok(_) => Ok(()),
+        self.waiting.set(Waiting::Answer);
+        let filled = poll_fn(|cx| {
+            if self.outcome() != Outcome::Open {
+                return Poll::Ready(Ok(None));
+            }
+            self.poll_fill(cx).map_ok(Some)
+        })
+        .await;
+        self.waiting.set(Waiting::Not);
+        match filled {
+            Ok(None) => Ok(false),
+            Ok(Some(0)) => Err(Failure::Gone),
+            Ok(Some(_)) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ParseError::BodyTimeout.into()),
             Err(_) => Err(Failure::Gone),
         }

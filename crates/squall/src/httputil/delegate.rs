@@ -207,7 +207,7 @@ impl HttpConnection {
         poll_fn(|cx| self.transport.poll_flush(self.id, cx)).await
     }
 
-    /// Resolves when the client has left, or this exchange is over. Cancel safe.
+    /// Resolves when the client has left; at once when this exchange is over. Cancel safe.
     pub async fn closed(&self) {
         self.transport.closed(self.id).await;
     }

@@ -22,6 +22,8 @@ pub struct HttpHeaders {
     fields: Vec<Field>,
     /// The block came from a peer and may hold other line ends or spacing than ours, so it is not sent as it is.
     foreign: bool,
+    /// A value holds characters beyond ASCII, which go out as one byte each.
+    latin1: bool,
 }
 
 /// Where one field stands in the block.
@@ -46,7 +48,7 @@ impl Field {
 impl HttpHeaders {
     /// No fields.
     pub const fn new() -> Self {
-        Self { block: String::new(), fields: Vec::new(), foreign: false }
+        Self { block: String::new(), fields: Vec::new(), foreign: false, latin1: false }
     }
 
     /// The first value of `name`.
@@ -108,7 +110,7 @@ impl HttpHeaders {
         let Some(at) = self.position(name) else { return self.add(name, value) };
         let mut text = String::new();
         value.append_to(&mut text);
-        check_value(name, &text)?;
+        self.latin1 |= check_value(name, &text)? == Charset::Latin1;
         while let Some(later) = self.position_from(name, at + 1) {
             self.remove_at(later);
         }
@@ -133,9 +135,12 @@ impl HttpHeaders {
         self.block.push_str(": ");
         let value_start = self.block.len();
         value.append_to(&mut self.block);
-        if let Err(error) = check_value(name, &self.block[value_start..]) {
-            self.block.truncate(start);
-            return Err(error);
+        match check_value(name, &self.block[value_start..]) {
+            Ok(charset) => self.latin1 |= charset == Charset::Latin1,
+            Err(error) => {
+                self.block.truncate(start);
+                return Err(error);
+            }
         }
         let value_len = self.block.len() - value_start;
         self.block.push_str("\r\n");
@@ -162,6 +167,7 @@ impl HttpHeaders {
         self.block.clear();
         self.fields.clear();
         self.foreign = false;
+        self.latin1 = false;
     }
 
     /// How many bytes of text fit without asking for memory.
@@ -172,7 +178,11 @@ impl HttpHeaders {
     /// Adds a line that needs no checking: a name in Title-Case that is not there yet, and a printable ASCII value.
     #[inline]
     pub(crate) fn push_trusted(&mut self, name: &'static str, value: &str) {
-        debug_assert!(is_token(name) && is_title_case(name.as_bytes()) && check_value(name, value).is_ok());
+        debug_assert!(
+            is_token(name)
+                && is_title_case(name.as_bytes())
+                && check_value(name, value) == Ok(Charset::Ascii)
+        );
         let start = self.block.len();
         self.block.reserve(name.len() + value.len() + 4);
         self.block.push_str(name);
@@ -193,11 +203,12 @@ impl HttpHeaders {
         self.block.push_str(&other.block);
         self.fields.extend_from_slice(&other.fields);
         self.foreign = other.foreign;
+        self.latin1 = other.latin1;
     }
 
     /// Appends the fields as they go on the wire, without the empty line that ends a head.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
-        if !self.foreign && self.block.is_ascii() {
+        if !self.foreign && !self.latin1 {
             out.extend_from_slice(self.block.as_bytes());
             return;
         }
@@ -291,7 +302,12 @@ impl HttpHeaders {
 
 impl Clone for HttpHeaders {
     fn clone(&self) -> Self {
-        Self { block: self.block.clone(), fields: self.fields.clone(), foreign: self.foreign }
+        Self {
+            block: self.block.clone(),
+            fields: self.fields.clone(),
+            foreign: self.foreign,
+            latin1: self.latin1,
+        }
     }
 }
 
@@ -386,13 +402,21 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// RFC 9110 §5.5: visible characters, space, tab and obs-text; no other control character.
-fn check_value(name: &str, value: &str) -> Result<(), InvalidHeader> {
-    let printable = value.bytes().all(|b| CLASSES[b as usize] & VALUE != 0);
-    if printable || value.chars().all(|c| matches!(c, '\t' | '\x20'..='\x7e' | '\u{80}'..='\u{ff}')) {
-        Ok(())
+fn check_value(name: &str, value: &str) -> Result<Charset, InvalidHeader> {
+    if value.bytes().all(|b| CLASSES[b as usize] & VALUE != 0) {
+        Ok(Charset::Ascii)
+    } else if value.chars().all(|c| matches!(c, '\t' | '\x20'..='\x7e' | '\u{80}'..='\u{ff}')) {
+        Ok(Charset::Latin1)
     } else {
         Err(InvalidHeader::Value(name.into()))
     }
+}
+
+/// What a value needs to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charset {
+    Ascii,
+    Latin1,
 }
 
 /// Bytes that may stand in a token.

@@ -374,7 +374,7 @@ impl Context {
     }
 
     /// The default error page: status and reason in HTML, as in Tornado.
-    pub fn write_default_error(&self, _error: &Error) {
+    pub fn write_default_error(&self) {
         let response = self.response.borrow();
         let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
         drop(response);
@@ -389,7 +389,7 @@ impl Context {
         match self.core.site() {
             Some(site) => site.write_error(self, error).await,
             None => {
-                self.write_default_error(error);
+                self.write_default_error();
                 Ok(())
             }
         }

@@ -281,7 +281,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
                 return fail(ctx, &second);
             }
             ctx.start_error(&error);
-            ctx.write_default_error(&error);
+            ctx.write_default_error();
         }
     }
     if !ctx.is_finished()

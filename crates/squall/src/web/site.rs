@@ -36,7 +36,7 @@ pub trait Site: 'static {
     /// # Errors
     /// An error here is logged and the plain page is sent.
     async fn write_error(&self, ctx: &Context, error: &Error) -> Result {
-        ctx.write_default_error(error);
+        ctx.write_default_error();
         Ok(())
     }
 
