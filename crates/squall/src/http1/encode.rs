@@ -84,7 +84,7 @@ pub(crate) fn encode_head(
         (status @ (100..=199 | 204 | 304), _) => BodyEncoder::Forbidden(status),
         _ if request.is_head => BodyEncoder::Suppressed,
         (_, Some(length)) => BodyEncoder::Length(
-            super::head::parse_length(length.as_bytes()).map_err(|_| HttpOutputError::ContentLength)?,
+            super::head::parse_length(length).map_err(|_| HttpOutputError::ContentLength)?,
         ),
         (_, None) if framing.encoded => BodyEncoder::UntilClose,
         (_, None) if request.http11 => BodyEncoder::Chunked,
@@ -114,7 +114,7 @@ pub(crate) fn encode_head(
 /// The headers that decide the framing, found in one pass.
 #[derive(Default)]
 struct Framing<'a> {
-    length: Option<&'a str>,
+    length: Option<&'a [u8]>,
     encoded: bool,
     close: bool,
 }
@@ -122,13 +122,15 @@ struct Framing<'a> {
 impl<'a> Framing<'a> {
     fn of(headers: &'a HttpHeaders) -> Self {
         let mut framing = Self::default();
-        for (name, value) in headers.iter() {
+        for (name, value) in headers.bytes() {
             // Names are in Title-Case; most differ in length already.
             match name.len() {
-                14 if name == "Content-Length" => framing.length = Some(value),
-                17 if name == "Transfer-Encoding" => framing.encoded = true,
-                10 if name == "Connection" => {
-                    framing.close |= value.split(',').any(|token| token.trim().eq_ignore_ascii_case("close"));
+                14 if name == b"Content-Length" => framing.length = Some(value),
+                17 if name == b"Transfer-Encoding" => framing.encoded = true,
+                10 if name == b"Connection" => {
+                    framing.close |= value
+                        .split(|&b| b == b',')
+                        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
                 }
                 _ => {}
             }

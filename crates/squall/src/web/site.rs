@@ -35,7 +35,7 @@ pub trait Site: 'static {
     ///
     /// # Errors
     /// An error here is logged and the plain page is sent.
-    async fn write_error(&self, ctx: &Context, error: &Error) -> Result {
+    async fn write_error(&self, ctx: &Context, _error: &Error) -> Result {
         ctx.write_default_error();
         Ok(())
     }
