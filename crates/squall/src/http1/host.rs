@@ -3,9 +3,13 @@
 /// Whether `value` is `uri-host [ ":" port ]`. The empty value is one: RFC 9110 §7.2 asks for it when the target
 /// has no authority.
 pub(crate) fn is_valid(value: &[u8]) -> bool {
-    // Nearly every Host is a plain name.
-    if value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')) {
-        return true;
+    // Nearly every Host is a plain name, or one with a port.
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let name = value.iter().take_while(|b| plain(b)).count();
+    match &value[name..] {
+        [] => return true,
+        [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => return true,
+        _ => {}
     }
     let Ok(value) = std::str::from_utf8(value) else { return false };
     let (host, port) = split_port(value);
