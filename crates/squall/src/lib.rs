@@ -4,7 +4,7 @@
 //! # Hello
 //!
 //! ```no_run
-//! use squall::{Application, Context, RequestHandler, Result, handler, url, shutdown_signal};
+//! use squall::{Application, Context, RequestHandler, Result, handler, shutdown_signal, url};
 //!
 //! #[derive(Clone)]
 //! struct Main;

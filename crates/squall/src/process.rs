@@ -43,7 +43,7 @@ pub const EX_CONFIG: i32 = 78;
 /// with 0 if each exited with 0 or died of that signal, else with 1. On Linux children get SIGTERM when the parent
 /// ends in any other way, even by SIGKILL.
 ///
-/// Call it before there is any loop or thread: neither survives a fork. Sockets bound before it are shared. squall
+/// Call it before there is any loop or thread, so not inside of `#[squall::main]`: neither survives a fork. Sockets bound before it are shared. squall
 /// holds no random state of its own that children would share (it asks the system); a generator that the
 /// application seeded before must be seeded anew.
 ///
@@ -108,8 +108,7 @@ impl fmt::Display for ForkError {
         match self {
             ForkError::LoopExists => f.write_str(
                 "Cannot run in multiple processes: IOLoop instance has already been initialized. \
-                 You cannot call IOLoop.instance() before calling start_processes() \
-                 (nor be inside #[squall::main], which makes a loop)",
+                 You cannot call IOLoop.instance() before calling start_processes()",
             ),
             ForkError::Threads(threads) => write!(
                 f,

@@ -4,6 +4,7 @@
 mod arguments;
 pub(crate) mod date;
 mod delegate;
+mod etag;
 mod headers;
 mod request;
 mod status;
@@ -14,6 +15,7 @@ pub use date::format_timestamp;
 pub use delegate::{
     HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, StreamId,
 };
+pub use etag::EntityTag;
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
 pub use status::reason_phrase;

@@ -15,7 +15,7 @@ use super::execute::BodyChannel;
 use super::response::{Phase, ResponseCell};
 use super::route::Route;
 use crate::escape;
-use crate::httputil::{HeaderValue, HttpServerRequest, InvalidHeader, ResponseStartLine};
+use crate::httputil::{EntityTag, HeaderValue, HttpServerRequest, InvalidHeader, ResponseStartLine};
 use crate::iostream::IoStream;
 use crate::log;
 use crate::routing::PathValues;
@@ -47,7 +47,7 @@ impl Context {
         path_args: Option<Box<PathValues>>,
         body: Option<Rc<BodyChannel>>,
     ) -> Self {
-        let response = ResponseCell::new();
+        let response = ResponseCell::new(request.start_time());
         let (arguments, user) = (OnceCell::new(), OnceCell::new());
         let ctx = Self { core, route, request, path_args, response, arguments, user, body };
         ctx.set_default_headers();
@@ -395,17 +395,9 @@ impl Context {
         }
     }
 
-    /// An entity tag for what has been written: a fast hash in quotes.
-    pub fn hash_of_body(&self) -> String {
-        let response = self.response.borrow();
-        let hash = rapidhash::v3::rapidhash_v3(&response.body).to_be_bytes();
-        let mut tag = String::with_capacity(18);
-        tag.push('"');
-        for byte in hash {
-            tag.push_str(HEX_PAIRS[usize::from(byte)]);
-        }
-        tag.push('"');
-        tag
+    /// An entity tag for what has been written: a fast hash of it.
+    pub fn hash_of_body(&self) -> EntityTag {
+        EntityTag::of_hash(rapidhash::v3::rapidhash_v3(&self.response.borrow().body))
     }
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
@@ -498,7 +490,7 @@ impl Context {
         let Some(wanted) = self.request.headers().get("If-None-Match") else { return Ok(()) };
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
-        if response.headers.get("Etag").is_some_and(|tag| matches_tag(wanted, tag)) {
+        if response.headers.get("Etag").is_some_and(|tag| EntityTag::is_among(tag, wanted)) {
             response.body.clear();
             response.set_status(304, None);
         }
@@ -536,39 +528,6 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("request", &self.request).finish_non_exhaustive()
     }
-}
-
-/// `00` to `ff`: the entity tag is made for every response, and `format!` took ten times as long.
-static HEX_PAIRS: [&str; 256] = {
-    const DIGITS: &[u8; 512] = &{
-        let mut digits = [0; 512];
-        let mut i = 0;
-        while i < 256 {
-            digits[2 * i] = b"0123456789abcdef"[i >> 4];
-            digits[2 * i + 1] = b"0123456789abcdef"[i & 15];
-            i += 1;
-        }
-        digits
-    };
-    let mut pairs = [""; 256];
-    let mut i = 0;
-    while i < 256 {
-        let (_, rest) = DIGITS.split_at(2 * i);
-        let (pair, _) = rest.split_at(2);
-        pairs[i] = match std::str::from_utf8(pair) {
-            Ok(pair) => pair,
-            Err(_) => panic!("hexadecimal digits are UTF-8"),
-        };
-        i += 1;
-    }
-    pairs
-};
-
-/// Weak comparison with each tag of the list (RFC 9110 §13.1.2).
-fn matches_tag(wanted: &str, tag: &str) -> bool {
-    let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
-    let tag = opaque(tag);
-    wanted.trim() == "*" || wanted.split(',').any(|candidate| opaque(candidate.trim()) == tag)
 }
 
 /// A header holds no characters beyond ISO-8859-1, a URL none beyond ASCII.

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
 use super::route::Route;
-use crate::httputil::{HttpMessageDelegate, HttpServerRequest, Pending};
+use crate::httputil::{EntityTag, HttpMessageDelegate, HttpServerRequest, Pending};
 use crate::ioloop::catch_panic;
 use crate::log;
 use crate::routing::PathArgs;
@@ -29,7 +29,7 @@ pub(super) trait Target {
     fn streams_body(&self) -> bool {
         false
     }
-    fn compute_etag(&self, ctx: &Context) -> Option<String> {
+    fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
         Some(ctx.hash_of_body())
     }
     fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -51,7 +51,7 @@ impl<H: RequestHandler> Target for Prototype<H> {
         H::STREAM_BODY
     }
 
-    fn compute_etag(&self, ctx: &Context) -> Option<String> {
+    fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
         H::compute_etag(ctx)
     }
 

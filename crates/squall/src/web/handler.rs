@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::{Error, Result};
+use crate::httputil::EntityTag;
 
 /// One HTTP resource (Tornado's `RequestHandler`).
 ///
@@ -135,10 +136,10 @@ pub trait RequestHandler: Clone + 'static {
         ctx.write_site_error(error).await
     }
 
-    /// The entity tag of the finished body, quotes included; `None` for none. The default is a fast hash of it.
+    /// The entity tag of the finished body; `None` for none. The default is a fast hash of it.
     ///
     /// Asked only for a `GET` or `HEAD` with status 200 whose response was not flushed in parts.
-    fn compute_etag(ctx: &Context) -> Option<String> {
+    fn compute_etag(ctx: &Context) -> Option<EntityTag> {
         Some(ctx.hash_of_body())
     }
 

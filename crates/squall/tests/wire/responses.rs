@@ -185,7 +185,7 @@ async fn compute_etag_of_a_handler() {
             ctx.write("x");
             Ok(())
         }
-        fn compute_etag(_ctx: &Context) -> Option<String> {
+        fn compute_etag(_ctx: &Context) -> Option<squall::httputil::EntityTag> {
             None
         }
     }
