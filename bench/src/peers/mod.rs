@@ -54,6 +54,7 @@ const PEERS: &[Peer] = &[
     Peer { name: "raw", start: Start::Own(raw::serve) },
     // The same server once more: how far its ratio strays from 1 is the noise of this machine.
     Peer { name: "raw-again", start: Start::Own(raw::serve) },
+    Peer { name: "raw-parse", start: Start::Own(raw::serve_parsing) },
     Peer { name: "squall", start: Start::Own(squall::serve) },
     Peer { name: "tokio", start: Start::Own(tokio::serve) },
     Peer { name: "hyper", start: Start::Own(hyper::serve) },

@@ -17,9 +17,18 @@ struct Connection {
 }
 
 pub(super) fn serve(listener: TcpListener, _: &Settings) -> Result {
+    run(&listener, false)
+}
+
+/// The same, which also parses the heads as every HTTP server has to.
+pub(super) fn serve_parsing(listener: TcpListener, _: &Settings) -> Result {
+    run(&listener, true)
+}
+
+fn run(listener: &TcpListener, parse: bool) -> Result {
     listener.set_nonblocking(true)?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    epoll::add(&poll, &listener, key(&listener), epoll::EventFlags::IN)?;
+    epoll::add(&poll, listener, key(listener), epoll::EventFlags::IN)?;
     // Indexed by descriptor, as is the custom.
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut events = Vec::with_capacity(256);
@@ -28,8 +37,8 @@ pub(super) fn serve(listener: TcpListener, _: &Settings) -> Result {
     loop {
         epoll::wait(&poll, spare_capacity(&mut events), None)?;
         for event in events.drain(..) {
-            if event.data.u64() == key(&listener).u64() {
-                accept(&listener, &poll, &mut connections)?;
+            if event.data.u64() == key(listener).u64() {
+                accept(listener, &poll, &mut connections, parse)?;
                 continue;
             }
             let slot = &mut connections[usize::try_from(event.data.u64())?];
@@ -41,7 +50,12 @@ pub(super) fn serve(listener: TcpListener, _: &Settings) -> Result {
     }
 }
 
-fn accept(listener: &TcpListener, poll: &OwnedFd, connections: &mut Vec<Option<Connection>>) -> Result {
+fn accept(
+    listener: &TcpListener,
+    poll: &OwnedFd,
+    connections: &mut Vec<Option<Connection>>,
+    parse: bool,
+) -> Result {
     let (stream, _) = match listener.accept() {
         Ok(accepted) => accepted,
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -54,7 +68,7 @@ fn accept(listener: &TcpListener, poll: &OwnedFd, connections: &mut Vec<Option<C
     if connections.len() <= slot {
         connections.resize_with(slot + 1, || None);
     }
-    connections[slot] = Some(Connection { stream, requests: Requests::default() });
+    connections[slot] = Some(Connection { stream, requests: Requests::parsing(parse) });
     Ok(())
 }
 
