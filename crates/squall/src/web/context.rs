@@ -274,6 +274,9 @@ impl Context {
     /// # Errors
     /// When the client has left, or more was written than the Content-Length that was set.
     pub async fn flush(&self) -> Result {
+        if !self.headers_sent() && self.has_no_body() {
+            self.response.borrow_mut().remove_body_headers();
+        }
         self.send_part()?;
         self.request.connection().flush().await?;
         Ok(())
@@ -462,13 +465,7 @@ impl Context {
             if !response.body.is_empty() {
                 return Err(misuse(format!("Cannot send body with {}", response.status)));
             }
-            for name in ["Content-Encoding", "Content-Language", "Content-Type"] {
-                response.headers.remove(name);
-            }
-            // A 304 may tell the length of what it stands for, a 204 must not (RFC 9110 §8.6).
-            if response.status != 304 {
-                response.headers.remove("Content-Length");
-            }
+            response.remove_body_headers();
         } else if !response.headers.contains("Content-Length") {
             let mut digits = itoa::Buffer::new();
             response.headers.push_trusted("Content-Length", digits.format(response.body.len()));

@@ -94,6 +94,17 @@ impl Response {
         })
     }
 
+    /// Removes what describes a body from a response that has none.
+    pub(super) fn remove_body_headers(&mut self) {
+        for name in ["Content-Encoding", "Content-Language", "Content-Type"] {
+            self.headers.remove(name);
+        }
+        // A 304 may tell the length of what it stands for, a 204 must not (RFC 9110 §8.6).
+        if self.status != 304 {
+            self.headers.remove("Content-Length");
+        }
+    }
+
     /// 1xx, 204 and 304 have no body (RFC 9110 §6.4.1).
     pub(super) fn has_no_body(&self) -> bool {
         matches!(self.status, 100..=199 | 204 | 304)

@@ -484,6 +484,7 @@ async fn response_framing() {
             get_row("204: no Content-Type, no Content-Length, no body", "204", no_content),
             get_row("204 with a body: refused", "204-body", page("500 Internal Server Error", "")),
             get_row("204 with a Content-Length: left out", "204-length", no_content),
+            get_row("204 flushed: no Content-Type either", "204-flush", no_content),
             get_row("304", "304", "HTTP/1.1 304 Not Modified\r\nServer: <server>\r\nDate: <date>\r\n\r\n"),
             stays("HEAD: same headers as GET, no body", head_request(""), head(&ok("abcd"))),
             stays("HEAD flushed: never chunked", head_request("flush"), &*until_close),
