@@ -248,6 +248,7 @@ pub mod log;
 pub mod netutil;
 pub mod process;
 pub mod routing;
+pub mod tcpclient;
 pub mod tcpserver;
 pub mod testing;
 pub mod web;

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("iostream", 2),
     ("netutil", 2),
     ("process", 2),
+    ("tcpclient", 2),
     ("tcpserver", 2),
     // L3 messages
     ("http1", 3),

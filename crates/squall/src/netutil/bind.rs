@@ -83,8 +83,8 @@ impl TryFrom<Socket> for Listener {
     }
 }
 
-/// Which IP versions [`bind_sockets`] uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which IP versions to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Family {
     /// All that the address has (Tornado's `AF_UNSPEC`).
     #[default]
@@ -93,6 +93,16 @@ pub enum Family {
     Inet,
     /// IPv6 only (`AF_INET6`).
     Inet6,
+}
+
+impl Family {
+    pub(super) fn as_raw(self) -> i32 {
+        match self {
+            Self::Unspec => libc::AF_UNSPEC,
+            Self::Inet => libc::AF_INET,
+            Self::Inet6 => libc::AF_INET6,
+        }
+    }
 }
 
 /// What [`bind_sockets`] should listen on, and how; the port apart.
@@ -282,12 +292,7 @@ fn bind_once(port: u16, options: &BindOptions) -> Result<Vec<Listener>, BindErro
 /// The addresses to listen on: IPv4 first, none twice.
 fn resolve(port: u16, options: &BindOptions) -> Result<Vec<SocketAddr>, BindError> {
     let host = options.address.as_deref();
-    let family = match options.family {
-        Family::Unspec => libc::AF_UNSPEC,
-        Family::Inet => libc::AF_INET,
-        Family::Inet6 => libc::AF_INET6,
-    };
-    let resolved = sys::addrinfo::resolve(host, port, family, options.flags)
+    let resolved = sys::addrinfo::resolve(host, port, options.family.as_raw(), options.flags)
         .map_err(|error| BindError::new(format!("{}:{port}", host.unwrap_or("*")), error))?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in resolved {

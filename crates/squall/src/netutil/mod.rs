@@ -4,11 +4,16 @@ mod accept;
 mod address;
 mod bind;
 mod context;
+mod resolver;
 
 pub use accept::{Connection, add_accept_handler};
 pub use address::Address;
 pub use bind::{
     BindError, BindOptions, DEFAULT_BACKLOG, Family, Listener, bind_sockets, bind_unix_socket, is_valid_ip,
+};
+
+pub use resolver::{
+    BlockingResolver, CachingResolver, OverrideResolver, Resolver, Resolving, SystemResolver,
 };
 
 pub(crate) use accept::Acceptor;
