@@ -240,6 +240,7 @@ extern crate self as squall;
 
 pub mod escape;
 pub mod http1connection;
+pub mod httpclient;
 pub mod httpserver;
 pub mod httputil;
 pub mod ioloop;

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("http1connection", 3),
     ("httputil", 3),
     // L4 endpoints
+    ("httpclient", 4),
     ("httpserver", 4),
     // L5 application
     ("routing", 5),

@@ -11,6 +11,8 @@ use std::fmt;
 pub enum ParseError {
     /// The request line is not `method SP target SP HTTP/1.x` (RFC 9112 §3).
     RequestLine,
+    /// The status line is not `HTTP/1.x SP status SP reason` (RFC 9112 §4).
+    StatusLine,
     /// More than one empty line stands before the request line (RFC 9112 §2.2).
     LeadingLines,
     /// The protocol version is not HTTP/1.
@@ -72,6 +74,7 @@ impl ParseError {
     pub fn message(self) -> &'static str {
         match self {
             Self::RequestLine => "Malformed request line",
+            Self::StatusLine => "Malformed status line",
             Self::LeadingLines => "Empty lines before the request line",
             Self::Version => "Unsupported HTTP version",
             Self::HeaderName => "Malformed header line",

@@ -1,0 +1,288 @@
+//! Response heads, as a client reads them: from bytes to a [`ResponseHead`] and to what follows it.
+
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use http::Version;
+use httparse::Status;
+
+use super::body::BodyLength;
+use super::error::ParseError;
+use super::head::parse_length;
+use super::limits::Http1ConnectionParameters;
+use crate::httputil::{HttpHeaders, reason_phrase};
+
+/// Status line and headers of a response.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseHead {
+    pub(crate) version: Version,
+    pub(crate) status: u16,
+    pub(crate) reason: String,
+    pub(crate) headers: HttpHeaders,
+}
+
+/// How a response's body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResponseBody {
+    Framed(BodyLength),
+    /// With the connection.
+    UntilClose,
+}
+
+/// What the head says about the rest of the exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResponseFacts {
+    pub(crate) body: ResponseBody,
+    /// The server takes another request on this connection.
+    pub(crate) keep_alive: bool,
+}
+
+/// What was asked, as far as it decides how the answer ends (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Head,
+    Connect,
+    Other,
+}
+
+/// Parses the head at the start of `bytes`: its length, itself and its facts; `None` when its end has not arrived.
+pub(crate) fn parse(
+    bytes: &[u8],
+    limits: &Http1ConnectionParameters,
+    asked: Asked,
+) -> Result<Option<(usize, ResponseHead, ResponseFacts)>, ParseError> {
+    let Some(end) = head_end(bytes) else {
+        check_start(bytes)?;
+        let too_large = bytes.len() > limits.max_header_size;
+        return if too_large { Err(ParseError::HeadTooLarge) } else { Ok(None) };
+    };
+    if end > limits.max_header_size {
+        return Err(ParseError::HeadTooLarge);
+    }
+    let lines = unfold(&bytes[..end]);
+    let mut headers = vec![MaybeUninit::uninit(); limits.max_header_count.min(end / 4 + 1)];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        &lines,
+        &mut headers,
+    );
+    match parsed {
+        Ok(Status::Complete(_)) => {}
+        Err(httparse::Error::HeaderName) => return Err(ParseError::HeaderName),
+        Err(httparse::Error::HeaderValue) => return Err(ParseError::HeaderValue),
+        Err(httparse::Error::NewLine) => return Err(ParseError::LineEnd),
+        Err(httparse::Error::TooManyHeaders) => return Err(ParseError::TooManyHeaders),
+        Err(httparse::Error::Version) => return Err(ParseError::Version),
+        Ok(Status::Partial) | Err(_) => return Err(ParseError::StatusLine),
+    }
+    let (Some(status), Some(minor)) = (response.code, response.version) else {
+        return Err(ParseError::StatusLine);
+    };
+    let mut head = ResponseHead {
+        version: if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
+        status,
+        reason: response.reason.filter(|r| !r.is_empty()).unwrap_or(reason_phrase(status)).to_owned(),
+        headers: HttpHeaders::new(),
+    };
+    let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));
+    head.headers.load(&lines, ranges);
+    let facts = framing(response.headers, &head, asked)?;
+    Ok(Some((end, head, facts)))
+}
+
+/// Something else than HTTP/1 is told apart by its first bytes, without waiting for the end of a head.
+fn check_start(bytes: &[u8]) -> Result<(), ParseError> {
+    const START: &[u8] = b"HTTP/1.";
+    let length = bytes.len().min(START.len());
+    if bytes[..length] == START[..length] { Ok(()) } else { Err(ParseError::StatusLine) }
+}
+
+/// The length of the head, when its closing empty line has arrived.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', bytes).find_map(|at| match &bytes[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+/// Folded lines, which old servers still send, joined with a space (RFC 9112 §5.2).
+fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
+    let folded = |at: usize| matches!(head.get(at + 1), Some(b' ' | b'\t'));
+    if !memchr::memchr_iter(b'\n', head).any(folded) {
+        return Cow::Borrowed(head);
+    }
+    let mut joined = Vec::with_capacity(head.len());
+    for line in head.split_inclusive(|&b| b == b'\n') {
+        if let [b' ' | b'\t', rest @ ..] = line {
+            let kept = joined.strip_suffix(b"\n").unwrap_or(&joined);
+            let kept = kept.strip_suffix(b"\r").unwrap_or(kept).len();
+            joined.truncate(kept);
+            joined.push(b' ');
+            joined.extend_from_slice(rest.trim_ascii_start());
+            // The trimming of a blank continuation line took its end too.
+            if !joined.ends_with(b"\n") {
+                joined.extend_from_slice(b"\r\n");
+            }
+        } else {
+            joined.extend_from_slice(line);
+        }
+    }
+    Cow::Owned(joined)
+}
+
+fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr() - whole.as_ptr().addr();
+    start..start + part.len()
+}
+
+/// RFC 9112 §6.3, with every ambiguity refused: a message of which two parsers disagree where it ends would desynchronise
+/// the connection.
+fn framing(
+    lines: &[httparse::Header<'_>],
+    head: &ResponseHead,
+    asked: Asked,
+) -> Result<ResponseFacts, ParseError> {
+    let http11 = head.version == Version::HTTP_11;
+    let (mut length, mut chunked, mut close, mut keep) = (None, false, false, false);
+    for line in lines {
+        let tokens = || line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
+        if line.name.eq_ignore_ascii_case("content-length") {
+            for value in tokens() {
+                let value = parse_length(value)?;
+                if length.is_some_and(|former| former != value) {
+                    return Err(ParseError::ContentLength);
+                }
+                length = Some(value);
+            }
+        } else if line.name.eq_ignore_ascii_case("transfer-encoding") {
+            if chunked || !http11 || !line.value.eq_ignore_ascii_case(b"chunked") {
+                return Err(ParseError::TransferEncoding);
+            }
+            chunked = true;
+        } else if line.name.eq_ignore_ascii_case("connection")
+            || line.name.eq_ignore_ascii_case("proxy-connection")
+        {
+            for token in tokens() {
+                close |= token.eq_ignore_ascii_case(b"close");
+                keep |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+    }
+    if length.is_some() && chunked {
+        return Err(ParseError::LengthAndEncoding);
+    }
+    let bodiless = asked == Asked::Head
+        || matches!(head.status, 100..=199 | 204 | 304)
+        || (asked == Asked::Connect && (200..300).contains(&head.status));
+    let body = match (length, chunked) {
+        _ if bodiless => ResponseBody::Framed(BodyLength::Empty),
+        (_, true) => ResponseBody::Framed(BodyLength::Chunked),
+        (Some(0), false) => ResponseBody::Framed(BodyLength::Empty),
+        (Some(length), false) => ResponseBody::Framed(BodyLength::Length(length)),
+        (None, false) => ResponseBody::UntilClose,
+    };
+    let keep_alive = !close && (http11 || keep) && body != ResponseBody::UntilClose;
+    Ok(ResponseFacts { body, keep_alive })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str, asked: Asked) -> Result<Option<(usize, ResponseHead, ResponseFacts)>, ParseError> {
+        parse(text.as_bytes(), &Http1ConnectionParameters::default(), asked)
+    }
+
+    #[test]
+    fn the_end_of_a_response_is_known() {
+        use BodyLength::{Chunked, Empty, Length};
+        use ResponseBody::{Framed, UntilClose};
+        for (text, asked, body, keep_alive) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Asked::Other, Framed(Length(5)), true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", Asked::Other, Framed(Length(5)), true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Asked::Head, Framed(Empty), true),
+            ("HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n", Asked::Other, Framed(Chunked), true),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+                Asked::Other,
+                Framed(Empty),
+                false,
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\n", Asked::Other, UntilClose, false),
+            ("HTTP/1.0 200 OK\r\n\r\n", Asked::Other, UntilClose, false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", Asked::Other, Framed(Length(1)), false),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n",
+                Asked::Other,
+                Framed(Length(1)),
+                true,
+            ),
+            ("HTTP/1.1 204 No Content\r\n\r\n", Asked::Other, Framed(Empty), true),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Asked::Other, Framed(Empty), true),
+            ("HTTP/1.1 100 Continue\r\n\r\n", Asked::Other, Framed(Empty), true),
+            ("HTTP/1.1 200 Connection established\r\n\r\n", Asked::Connect, Framed(Empty), true),
+            ("HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\n", Asked::Connect, Framed(Length(2)), true),
+        ] {
+            let (length, _, facts) = parsed(text, asked).unwrap().unwrap();
+            assert_eq!((length, facts), (text.len(), ResponseFacts { body, keep_alive }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_broken_rule_has_its_error() {
+        for (text, expected) in [
+            ("HTTP/1.1 OK\r\n\r\n", ParseError::StatusLine),
+            ("HTTP/1.1 99x OK\r\n\r\n", ParseError::StatusLine),
+            ("HTTP/2.0 200 OK\r\n\r\n", ParseError::Version),
+            ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", ParseError::HeaderName),
+            ("HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n", ParseError::HeaderValue),
+            ("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", ParseError::ContentLength),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", ParseError::ContentLength),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                ParseError::LengthAndEncoding,
+            ),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ParseError::TransferEncoding),
+            ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ParseError::TransferEncoding),
+            // Told apart before a whole head is there.
+            ("SSH-2.0-OpenSSH", ParseError::StatusLine),
+            ("HTTX", ParseError::StatusLine),
+        ] {
+            assert_eq!(parsed(text, Asked::Other).map(|_| ()), Err(expected), "{text:?}");
+        }
+        let long = format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(70_000));
+        assert_eq!(parsed(&long, Asked::Other).map(|_| ()), Err(ParseError::HeadTooLarge));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(1_001));
+        assert_eq!(parsed(&many, Asked::Other).map(|_| ()), Err(ParseError::TooManyHeaders));
+    }
+
+    #[test]
+    fn what_old_servers_send_is_read() {
+        let (_, head, _) = parsed("HTTP/1.1 200 OK\nX-Foo: a\n  b\r\n\tc\r\nX-Bar: d\r\n\r\n", Asked::Other)
+            .unwrap()
+            .unwrap();
+        assert_eq!(head.headers.get("X-Foo"), Some("a b c"));
+        assert_eq!(head.headers.get("X-Bar"), Some("d"));
+        let (_, head, _) = parsed("HTTP/1.1 404\r\n\r\n", Asked::Other).unwrap().unwrap();
+        assert_eq!(head.reason, "Not Found");
+    }
+
+    #[test]
+    fn no_prefix_of_a_head_is_a_head() {
+        let text = "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 3\r\n\r\n";
+        for end in 0..text.len() {
+            assert!(parsed(&text[..end], Asked::Other).unwrap().is_none(), "{end}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), start: bool) {
+            let bytes = if start { [b"HTTP/1.1 200 OK\r\n".as_slice(), &bytes].concat() } else { bytes };
+            let _ = parse(&bytes, &Http1ConnectionParameters::default(), Asked::Other);
+        }
+    }
+}

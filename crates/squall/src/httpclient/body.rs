@@ -1,0 +1,264 @@
+//! Bodies on their way: the request's out, the response's in.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::decode::Decoder;
+use super::error::HttpClientError;
+use super::pool::Lease;
+use crate::http1::body::{BodyDecoder, BodyLength};
+use crate::http1::response::{ResponseBody as Length, ResponseFacts};
+use crate::iostream::{IoStream, StreamError};
+
+/// Takes the pieces of a request's body from its [producer](super::HttpRequest::body_producer).
+///
+/// Cheap to clone. Useless once the producer has returned.
+#[derive(Clone)]
+pub struct BodyWriter {
+    stream: IoStream,
+    /// The bytes that are left of a Content-Length; `None` for chunks.
+    left: Rc<Cell<Option<u64>>>,
+    overrun: Rc<Cell<bool>>,
+}
+
+impl BodyWriter {
+    pub(super) fn new(stream: IoStream, length: Option<u64>) -> Self {
+        Self { stream, left: Rc::new(Cell::new(length)), overrun: Rc::default() }
+    }
+
+    /// Sends a piece and waits until the kernel has it, so that a slow server slows the producer down.
+    ///
+    /// # Errors
+    /// When the connection is closed. What was written past a Content-Length is not sent, and fails the request.
+    pub async fn write(&self, piece: impl AsRef<[u8]>) -> Result<(), StreamError> {
+        let piece = piece.as_ref();
+        if piece.is_empty() {
+            return Ok(());
+        }
+        match self.left.get() {
+            None => {
+                let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
+                framed.extend_from_slice(piece);
+                framed.extend_from_slice(b"\r\n");
+                self.stream.write_bytes(framed.into()).await
+            }
+            Some(left) if piece.len() as u64 > left => {
+                self.overrun.set(true);
+                Ok(())
+            }
+            Some(left) => {
+                self.left.set(Some(left - piece.len() as u64));
+                self.stream.write(piece).await
+            }
+        }
+    }
+
+    /// The producer has returned.
+    pub(super) async fn finish(&self) -> Result<(), HttpClientError> {
+        match self.left.get() {
+            _ if self.overrun.get() => {
+                Err(HttpClientError::Request("the body is longer than its Content-Length".to_owned()))
+            }
+            None => Ok(self.stream.write(b"0\r\n\r\n").await?),
+            Some(0) => Ok(()),
+            Some(left) => Err(HttpClientError::Request(format!(
+                "the body is {left} bytes shorter than its Content-Length"
+            ))),
+        }
+    }
+}
+
+impl fmt::Debug for BodyWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyWriter").finish_non_exhaustive()
+    }
+}
+
+/// The most bytes of one piece before decompression.
+const PIECE: usize = 64 * 1024;
+
+/// The body of a response, read from its connection piece by piece.
+pub(super) struct ResponseBody {
+    /// The connection, until the body has ended; and the slot that it takes.
+    lease: Option<Lease>,
+    framing: Framing,
+    keep_alive: bool,
+    decoder: Option<Decoder>,
+    /// Compressed bytes that wait for the decoder.
+    compressed: Bytes,
+    /// So many bytes may yet come, decompressed.
+    left: u64,
+    deadline: Option<Instant>,
+}
+
+enum Framing {
+    Framed(BodyDecoder),
+    UntilClose,
+}
+
+impl ResponseBody {
+    /// # Errors
+    /// When the body is announced to be too large.
+    pub(super) fn new(
+        lease: Lease,
+        facts: ResponseFacts,
+        decoder: Option<Decoder>,
+        max_body_size: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Self, HttpClientError> {
+        let framing = match facts.body {
+            Length::Framed(length) => Framing::Framed(BodyDecoder::new(length, max_body_size)?),
+            Length::UntilClose => Framing::UntilClose,
+        };
+        let mut body = Self {
+            lease: Some(lease),
+            framing,
+            keep_alive: facts.keep_alive,
+            decoder,
+            compressed: Bytes::new(),
+            left: max_body_size,
+            deadline,
+        };
+        if facts.body == Length::Framed(BodyLength::Empty) {
+            body.decoder = None;
+            body.end(true);
+        }
+        Ok(body)
+    }
+
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
+        let result = match self.deadline {
+            Some(deadline) => timeout_at(deadline, self.next())
+                .await
+                .unwrap_or(Err(HttpClientError::Timeout("Timeout during request"))),
+            None => self.next().await,
+        };
+        if result.is_err() {
+            // Whatever is left on this connection is of no use to anybody.
+            self.end(false);
+            self.decoder = None;
+        }
+        result
+    }
+
+    pub(super) async fn collect(&mut self) -> Result<Bytes, HttpClientError> {
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await? else { return Ok(first) };
+        let mut all = [first, second].concat();
+        while let Some(piece) = self.chunk().await? {
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.into())
+    }
+
+    /// Reads what little is left, so that the connection can serve the next request; a long rest is not worth it.
+    pub(super) async fn drain(mut self) {
+        const LONGEST: usize = 64 * 1024;
+        self.decoder = None;
+        let mut seen = 0;
+        while let Ok(Some(piece)) = self.chunk().await {
+            seen += piece.len();
+            if seen > LONGEST {
+                return;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, HttpClientError> {
+        loop {
+            if let Some(decoder) = &mut self.decoder {
+                let mut input = &self.compressed[..];
+                let piece = decoder.next(&mut input).map_err(|_| HttpClientError::Decode)?;
+                let used = self.compressed.len() - input.len();
+                let _ = self.compressed.split_to(used);
+                if !piece.is_empty() {
+                    return self.count(piece).map(Some);
+                }
+            }
+            match self.read().await? {
+                Some(piece) if self.decoder.is_some() => self.compressed = piece,
+                Some(piece) => return self.count(piece).map(Some),
+                None => {
+                    if let Some(decoder) = self.decoder.take() {
+                        decoder.finish().map_err(|_| HttpClientError::Decode)?;
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, piece: Bytes) -> Result<Bytes, HttpClientError> {
+        self.left = self.left.checked_sub(piece.len() as u64).ok_or(HttpClientError::BodyTooLarge)?;
+        Ok(piece)
+    }
+
+    /// The next piece as it is sent.
+    async fn read(&mut self) -> Result<Option<Bytes>, HttpClientError> {
+        let Some(lease) = &self.lease else { return Ok(None) };
+        let stream = lease.stream().clone();
+        loop {
+            let taken = {
+                let mut buffer = stream.read_buffer();
+                match &mut self.framing {
+                    Framing::Framed(decoder) => {
+                        let step = decoder.decode(buffer.as_slice(), PIECE)?;
+                        buffer.consume(step.data.start);
+                        let piece = buffer.take(step.data.len());
+                        buffer.consume(step.consumed - step.data.end);
+                        (piece, step.done)
+                    }
+                    Framing::UntilClose => {
+                        let available = buffer.len().min(PIECE);
+                        (buffer.take(available), false)
+                    }
+                }
+            };
+            match taken {
+                (piece, true) => {
+                    self.end(true);
+                    return Ok(if piece.is_empty() { None } else { Some(piece) });
+                }
+                (piece, false) if !piece.is_empty() => return Ok(Some(piece)),
+                _ => {}
+            }
+            let received = stream.fill().await;
+            match (&self.framing, received) {
+                (_, Ok(1..)) => {}
+                (Framing::UntilClose, Ok(0)) if stream.error().is_none() => {
+                    self.end(false);
+                    return Ok(None);
+                }
+                (_, Ok(0)) => return Err(HttpClientError::Closed(None)),
+                (_, Err(error)) => return Err(HttpClientError::closed_by(error)),
+            }
+        }
+    }
+
+    /// Lets go of the connection: for the next request, or for good.
+    fn end(&mut self, complete: bool) {
+        if let Some(lease) = self.lease.take()
+            && complete
+            && self.keep_alive
+        {
+            lease.give_back();
+        }
+    }
+}
+
+/// Runs `work` within a deadline.
+pub(super) async fn within<T>(
+    deadline: Option<Instant>,
+    what: &'static str,
+    work: impl Future<Output = Result<T, HttpClientError>>,
+) -> Result<T, HttpClientError> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.unwrap_or(Err(HttpClientError::Timeout(what))),
+        None => work.await,
+    }
+}

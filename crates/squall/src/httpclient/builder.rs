@@ -1,0 +1,142 @@
+//! Settings of a client.
+
+use std::time::Duration;
+
+use super::proxy::{Proxy, ProxyEnvironment};
+use super::request::{HttpRequest, Options};
+use super::{AsyncHttpClient, HttpClientError};
+use crate::http1::Http1ConnectionParameters;
+use crate::netutil::Resolver;
+use crate::tcpclient::TcpClient;
+
+/// Makes an [`AsyncHttpClient`] (the arguments of Tornado's `AsyncHTTPClient.configure`).
+#[derive(Debug)]
+#[must_use]
+pub struct HttpClientBuilder {
+    config: Config,
+    tcp: TcpClient,
+}
+
+#[derive(Debug)]
+pub(super) struct Config {
+    pub(super) max_clients: usize,
+    pub(super) max_idle_per_host: usize,
+    pub(super) idle_timeout: Duration,
+    pub(super) max_buffer_size: usize,
+    pub(super) limits: Http1ConnectionParameters,
+    pub(super) defaults: Options,
+    pub(super) proxy: ProxyChoice,
+}
+
+#[derive(Debug)]
+pub(super) enum ProxyChoice {
+    None,
+    Fixed(Proxy),
+    Environment(ProxyEnvironment),
+}
+
+impl Default for HttpClientBuilder {
+    fn default() -> Self {
+        let config = Config {
+            max_clients: 10,
+            max_idle_per_host: 10,
+            idle_timeout: Duration::from_secs(60),
+            max_buffer_size: 104_857_600,
+            limits: Http1ConnectionParameters::default(),
+            defaults: Options {
+                connect_timeout: Some(Some(Duration::from_secs(20))),
+                request_timeout: Some(Some(Duration::from_secs(20))),
+                max_body_size: Some(104_857_600),
+                ..Options::default()
+            },
+            proxy: ProxyChoice::None,
+        };
+        Self { config, tcp: TcpClient::new() }
+    }
+}
+
+impl HttpClientBuilder {
+    /// How many requests may be in flight at the same time; more wait, first come, first served. At least 1.
+    /// Default: 10.
+    pub fn max_clients(mut self, count: usize) -> Self {
+        self.config.max_clients = count.clamp(1, 1 << 20);
+        self
+    }
+
+    /// How many idle connections are kept to one server; 0 keeps none. Default: 10.
+    pub fn max_idle_per_host(mut self, count: usize) -> Self {
+        self.config.max_idle_per_host = count;
+        self
+    }
+
+    /// How long a connection may be idle before it is closed. Default: 60 s. It should be shorter than the servers'.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
+    /// The most bytes that a connection buffers. Default: 104,857,600.
+    pub fn max_buffer_size(mut self, bytes: usize) -> Self {
+        self.config.max_buffer_size = bytes;
+        self
+    }
+
+    /// The most bytes of a response's status line and headers. Default: 65,536.
+    pub fn max_header_size(mut self, bytes: usize) -> Self {
+        self.config.limits.max_header_size = bytes;
+        self
+    }
+
+    /// The most bytes of a response's body, decompressed. Default: 104,857,600.
+    pub fn max_body_size(mut self, bytes: u64) -> Self {
+        self.config.defaults.max_body_size = Some(bytes);
+        self
+    }
+
+    /// Asks `resolver` for the addresses of hosts. Default: the system's, off the loop. Tornado's `hostname_mapping`
+    /// is an [`OverrideResolver`](crate::netutil::OverrideResolver).
+    #[doc(alias = "hostname_mapping")]
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.tcp = TcpClient::with_resolver(resolver);
+        self
+    }
+
+    /// What requests that leave an option open take: the options of this request; its URL, headers and body do not
+    /// matter.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use squall::httpclient::{AsyncHttpClient, HttpRequest};
+    ///
+    /// let defaults = HttpRequest::get("").user_agent("my-service").request_timeout(Duration::from_secs(5));
+    /// let client = AsyncHttpClient::builder().defaults(defaults).build();
+    /// ```
+    pub fn defaults(mut self, request: HttpRequest) -> Self {
+        self.config.defaults = request.options.or(&self.config.defaults);
+        if let Some(proxy) = request.proxy {
+            self.config.proxy = proxy.map_or(ProxyChoice::None, ProxyChoice::Fixed);
+        }
+        self
+    }
+
+    /// Sends requests through a proxy, unless they say otherwise.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.config.proxy = ProxyChoice::Fixed(proxy);
+        self
+    }
+
+    /// Sends requests through the proxies that the environment names: `http_proxy`, `all_proxy`, and `no_proxy` for
+    /// the hosts that are reached without. Read once, here.
+    ///
+    /// # Errors
+    /// When one of the variables is no proxy.
+    pub fn proxy_from_environment(mut self) -> Result<Self, HttpClientError> {
+        self.config.proxy = ProxyChoice::Environment(ProxyEnvironment::read()?);
+        Ok(self)
+    }
+
+    /// The client.
+    pub fn build(self) -> AsyncHttpClient {
+        AsyncHttpClient::with_config(self.config, self.tcp)
+    }
+}

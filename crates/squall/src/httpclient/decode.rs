@@ -1,0 +1,300 @@
+//! Response bodies that come compressed: gzip, deflate, brotli and zstd, undone in pieces of bounded size. Pure.
+
+use std::fmt;
+
+use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
+use bytes::Bytes;
+use flate2::{Decompress, FlushDecompress, Status};
+use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
+
+/// What the client says it understands.
+pub(super) const ACCEPT_ENCODING: &str = "gzip, deflate, br, zstd";
+/// The most bytes of one piece.
+const PIECE: usize = 64 * 1024;
+/// RFC 9659: a window of more than 8 MB is not used over HTTP.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// The compressed data is broken, or ends too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Corrupt;
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response body does not decompress")
+    }
+}
+
+/// Undoes one content coding.
+pub(super) struct Decoder {
+    machine: Machine,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing has been read: an empty body is fine whatever its coding.
+    Start,
+    Inside,
+    /// Everything so far makes whole members.
+    Whole,
+}
+
+enum Machine {
+    Gzip(Decompress),
+    /// Both kinds of `deflate` are sent: with the zlib header that RFC 9110 §8.4.1.2 asks for, and bare.
+    Deflate {
+        machine: Decompress,
+        bare: bool,
+    },
+    Brotli(
+        Box<BrotliState<brotli::enc::StandardAlloc, brotli::enc::StandardAlloc, brotli::enc::StandardAlloc>>,
+    ),
+    Zstd(ZstdDecoder<'static>),
+}
+
+impl Decoder {
+    /// The decoder for a `Content-Encoding`; `None` for one that is not known, or several.
+    pub(super) fn for_coding(coding: &str) -> Option<Self> {
+        let machine = match coding.trim().to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Machine::Gzip(Decompress::new_gzip(15)),
+            "deflate" => Machine::Deflate { machine: Decompress::new(true), bare: false },
+            "br" => Machine::Brotli(Box::new(BrotliState::new(
+                brotli::enc::StandardAlloc::default(),
+                brotli::enc::StandardAlloc::default(),
+                brotli::enc::StandardAlloc::default(),
+            ))),
+            "zstd" => {
+                let mut decoder = ZstdDecoder::new().ok()?;
+                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).ok()?;
+                Machine::Zstd(decoder)
+            }
+            _ => return None,
+        };
+        Some(Self { machine, state: State::Start })
+    }
+
+    /// The next piece that can be made of `input`, from which it drops what was used. An empty piece means that more
+    /// input is needed.
+    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Bytes, Corrupt> {
+        let mut out = Vec::with_capacity(PIECE);
+        loop {
+            let (before, made) = (input.len(), out.len());
+            if self.state == State::Whole && input.is_empty() {
+                break;
+            }
+            self.step(input, &mut out)?;
+            if out.len() == out.capacity() || (input.len() == before && out.len() == made) {
+                break;
+            }
+        }
+        Ok(out.into())
+    }
+
+    /// The body has ended: so must the compressed data.
+    pub(super) fn finish(&self) -> Result<(), Corrupt> {
+        if self.state == State::Inside { Err(Corrupt) } else { Ok(()) }
+    }
+
+    fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Corrupt> {
+        if input.is_empty() && self.state == State::Start {
+            return Ok(());
+        }
+        let ended = match &mut self.machine {
+            Machine::Gzip(machine) => {
+                if self.state == State::Whole {
+                    *machine = Decompress::new_gzip(15);
+                }
+                inflate(machine, input, out)?
+            }
+            Machine::Deflate { machine, bare } => {
+                if self.state == State::Whole {
+                    return Err(Corrupt);
+                }
+                // A zlib header has 8 in its low nibble; a bare stream that begins so would be of a reserved kind.
+                if self.state == State::Start && !*bare && input[0] & 0x0f != 8 {
+                    (*machine, *bare) = (Decompress::new(false), true);
+                }
+                inflate(machine, input, out)?
+            }
+            Machine::Brotli(state) => {
+                if self.state == State::Whole {
+                    return Err(Corrupt);
+                }
+                debrotli(state, input, out)?
+            }
+            Machine::Zstd(decoder) => {
+                let mut from = InBuffer::around(input);
+                let made = out.len();
+                out.resize(out.capacity(), 0);
+                let mut to = OutBuffer::around_pos(&mut out[..], made);
+                let left = decoder.run(&mut from, &mut to).map_err(|_| Corrupt)?;
+                let (used, filled) = (from.pos(), to.pos());
+                out.truncate(filled);
+                *input = &input[used..];
+                left == 0
+            }
+        };
+        self.state = if ended { State::Whole } else { State::Inside };
+        Ok(())
+    }
+}
+
+fn inflate(machine: &mut Decompress, input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, Corrupt> {
+    let before = machine.total_in();
+    let status = machine.decompress_vec(input, out, FlushDecompress::None);
+    *input = &input[(machine.total_in() - before) as usize..];
+    match status {
+        Ok(status) => Ok(status == Status::StreamEnd),
+        Err(_) => Err(Corrupt),
+    }
+}
+
+fn debrotli(
+    state: &mut BrotliState<
+        brotli::enc::StandardAlloc,
+        brotli::enc::StandardAlloc,
+        brotli::enc::StandardAlloc,
+    >,
+    input: &mut &[u8],
+    out: &mut Vec<u8>,
+) -> Result<bool, Corrupt> {
+    let (mut available_in, mut in_at) = (input.len(), 0);
+    let made = out.len();
+    out.resize(out.capacity(), 0);
+    let (mut available_out, mut out_at, mut total) = (out.len() - made, made, 0);
+    let result = BrotliDecompressStream(
+        &mut available_in,
+        &mut in_at,
+        input,
+        &mut available_out,
+        &mut out_at,
+        out,
+        &mut total,
+        state,
+    );
+    out.truncate(out_at);
+    *input = &input[in_at..];
+    match result {
+        BrotliResult::ResultSuccess => Ok(true),
+        BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => Ok(false),
+        BrotliResult::ResultFailure => Err(Corrupt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn encode(coding: &str, data: &[u8]) -> Vec<u8> {
+        let level = flate2::Compression::default();
+        match coding {
+            "gzip" => {
+                let mut writer = flate2::write::GzEncoder::new(Vec::new(), level);
+                writer.write_all(data).unwrap();
+                writer.finish().unwrap()
+            }
+            "deflate" => {
+                let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), level);
+                writer.write_all(data).unwrap();
+                writer.finish().unwrap()
+            }
+            "bare" => {
+                let mut writer = flate2::write::DeflateEncoder::new(Vec::new(), level);
+                writer.write_all(data).unwrap();
+                writer.finish().unwrap()
+            }
+            "br" => {
+                let mut out = Vec::new();
+                brotli::CompressorWriter::new(&mut out, 4096, 5, 22).write_all(data).unwrap();
+                out
+            }
+            _ => zstd::encode_all(data, 3).unwrap(),
+        }
+    }
+
+    fn decode(coding: &str, input: &[u8], step: usize) -> Result<Vec<u8>, Corrupt> {
+        let mut decoder = Decoder::for_coding(if coding == "bare" { "deflate" } else { coding }).unwrap();
+        let mut out = Vec::new();
+        for mut piece in input.chunks(step) {
+            loop {
+                let made = decoder.next(&mut piece)?;
+                assert!(made.len() <= PIECE);
+                if made.is_empty() {
+                    break;
+                }
+                out.extend_from_slice(&made);
+            }
+            assert!(piece.is_empty(), "input is left over");
+        }
+        decoder.finish().map(|()| out)
+    }
+
+    const CODINGS: [&str; 5] = ["gzip", "deflate", "bare", "br", "zstd"];
+
+    #[test]
+    fn any_split_gives_the_same_body() {
+        let data: Vec<u8> = (0..200_000u32).map(|n| (n.wrapping_mul(n) % 251) as u8).collect();
+        for coding in CODINGS {
+            let encoded = encode(coding, &data);
+            for step in [1, 7, 1000, encoded.len()] {
+                assert!(
+                    decode(coding, &encoded, step).as_deref() == Ok(&data[..]),
+                    "{coding} in steps of {step}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn members_one_after_the_other() {
+        for coding in ["gzip", "zstd"] {
+            let encoded = [encode(coding, b"one "), encode(coding, b"two")].concat();
+            for step in [1, 5, encoded.len()] {
+                assert_eq!(decode(coding, &encoded, step).unwrap(), b"one two", "{coding}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_broken_is_corrupt() {
+        for coding in CODINGS {
+            let encoded = encode(coding, &b"some text ".repeat(100));
+            for end in 1..encoded.len() {
+                assert_eq!(decode(coding, &encoded[..end], 3), Err(Corrupt), "{coding} cut at {end}");
+            }
+        }
+        for coding in ["gzip", "zstd"] {
+            assert_eq!(decode(coding, b"this is not compressed", 4), Err(Corrupt), "{coding}");
+        }
+        assert_eq!(
+            decode("deflate", &[encode("deflate", b"x"), b"more".to_vec()].concat(), 100),
+            Err(Corrupt)
+        );
+    }
+
+    #[test]
+    fn an_empty_body_is_fine() {
+        for coding in CODINGS {
+            assert_eq!(decode(coding, b"", 1).unwrap(), b"");
+        }
+    }
+
+    #[test]
+    fn a_bomb_comes_in_pieces() {
+        let data = vec![0; 5_000_000];
+        for coding in CODINGS {
+            let encoded = encode(coding, &data);
+            assert_eq!(decode(coding, &encoded, encoded.len()).unwrap().len(), data.len(), "{coding}");
+        }
+    }
+
+    #[test]
+    fn unknown_codings_are_left_alone() {
+        for coding in ["identity", "compress", "gzip, br", ""] {
+            assert!(Decoder::for_coding(coding).is_none(), "{coding}");
+        }
+        assert!(Decoder::for_coding(" GZIP ").is_some());
+    }
+}

@@ -1,0 +1,127 @@
+//! Why a request has no good answer.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use super::response::HttpResponse;
+use crate::http1connection::ParseError;
+use crate::iostream::StreamError;
+use crate::tcpclient::ConnectError;
+
+/// What went wrong with a [`fetch`](super::AsyncHttpClient::fetch) (Tornado's `HTTPClientError` and its kin).
+///
+/// One variant per culprit. Boxed inside where it is large, so that results stay small.
+#[doc(alias = "HTTPClientError")]
+#[doc(alias = "HTTPError")]
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HttpClientError {
+    /// The server answered with a status that is no success. Its response is there to be read.
+    Status(Box<HttpResponse>),
+    /// The request cannot be sent as it is: the caller's mistake.
+    Request(String),
+    /// No connection: the name does not resolve, nobody listens, the proxy refuses.
+    Connect(ConnectError),
+    /// The proxy would not make a connection.
+    Proxy(String),
+    /// A time limit was reached; the text says which.
+    Timeout(&'static str),
+    /// The connection ended before the response did.
+    Closed(Option<io::Error>),
+    /// The server does not speak HTTP as it should.
+    Protocol(ParseError),
+    /// The body is larger than [`max_body_size`](super::HttpClientBuilder::max_body_size).
+    BodyTooLarge,
+    /// The body does not decompress.
+    Decode,
+    /// The producer of the request's body failed.
+    Body(Box<dyn Error>),
+    /// The client was closed.
+    ClientClosed,
+}
+
+impl HttpClientError {
+    /// The status: the server's, or 599 when there was no response, as in Tornado.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Status(response) => response.status(),
+            _ => 599,
+        }
+    }
+
+    /// The response, when there was one.
+    pub fn response(&self) -> Option<&HttpResponse> {
+        match self {
+            Self::Status(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// Whether a time limit was reached, be it of the connection or of the request.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Timeout(_) => true,
+            Self::Connect(error) => error.is_timeout(),
+            _ => false,
+        }
+    }
+
+    pub(super) fn closed_by(error: io::Error) -> Self {
+        Self::Closed(Some(error))
+    }
+}
+
+impl fmt::Display for HttpClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(response) => write!(f, "HTTP {}: {}", response.status(), response.reason()),
+            Self::Request(what) | Self::Proxy(what) => f.write_str(what),
+            Self::Connect(error) => error.fmt(f),
+            Self::Timeout(what) => write!(f, "HTTP 599: {what}"),
+            Self::Closed(None) => f.write_str("HTTP 599: Connection closed"),
+            Self::Closed(Some(error)) => write!(f, "HTTP 599: Connection closed: {error}"),
+            Self::Protocol(error) => write!(f, "HTTP 599: not a good response: {error}"),
+            Self::BodyTooLarge => f.write_str("HTTP 599: Content-Length too long"),
+            Self::Decode => f.write_str("HTTP 599: the response body does not decompress"),
+            Self::Body(error) => write!(f, "the request body could not be made: {error}"),
+            Self::ClientClosed => f.write_str("fetch() called on closed AsyncHttpClient"),
+        }
+    }
+}
+
+impl Error for HttpClientError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Connect(error) => Some(error),
+            Self::Closed(Some(error)) => Some(error),
+            Self::Protocol(error) => Some(error),
+            Self::Body(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConnectError> for HttpClientError {
+    fn from(error: ConnectError) -> Self {
+        if error.is_timeout() { Self::Timeout("Timeout while connecting") } else { Self::Connect(error) }
+    }
+}
+
+impl From<ParseError> for HttpClientError {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::BodyTooLarge => Self::BodyTooLarge,
+            other => Self::Protocol(other),
+        }
+    }
+}
+
+impl From<StreamError> for HttpClientError {
+    fn from(error: StreamError) -> Self {
+        match &error {
+            StreamError::Closed(closed) if closed.real_error().is_none() => Self::Closed(None),
+            _ => Self::Closed(Some(error.into())),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One request and the head of its response on one connection.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use http::Method;
+use url::Url;
+
+use super::body::BodyWriter;
+use super::error::HttpClientError;
+use super::request::Body;
+use crate::http1::Http1ConnectionParameters;
+use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
+use crate::httputil::HttpHeaders;
+use crate::iostream::IoStream;
+
+/// A request as it goes on the wire.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: &'a Method,
+    pub(super) url: &'a Url,
+    /// Complete, but for what frames the body.
+    pub(super) headers: &'a HttpHeaders,
+    pub(super) body: &'a Body,
+    /// The proxy wants the whole URL.
+    pub(super) absolute: bool,
+    pub(super) expect_continue: bool,
+}
+
+/// A response's head, and how its connection stands.
+pub(super) struct Incoming {
+    pub(super) head: ResponseHead,
+    pub(super) facts: ResponseFacts,
+}
+
+/// An exchange that came to nothing.
+pub(super) struct Failed {
+    pub(super) error: HttpClientError,
+    /// Not a byte of a response had come: a connection that was kept open may just have been closed by the server.
+    pub(super) unanswered: bool,
+}
+
+/// Bodies up to this size go out with their head, in one packet where it fits.
+const SMALL_BODY: usize = 16 * 1024;
+
+/// Sends the request and receives the head of its final response. A response may come before the body has been sent:
+/// the rest of the body is then not sent, and the connection serves no other request.
+pub(super) async fn exchange(
+    stream: &IoStream,
+    request: &Outgoing<'_>,
+    limits: &Http1ConnectionParameters,
+) -> Result<Incoming, Failed> {
+    let asked = if *request.method == Method::HEAD { Asked::Head } else { Asked::Other };
+    let mut head = encode_head(request);
+    let mut rest_of_body = None;
+    match request.body {
+        Body::Bytes(body) if !request.expect_continue && body.len() <= SMALL_BODY => {
+            head.extend_from_slice(body);
+        }
+        Body::None => {}
+        other => rest_of_body = Some(other),
+    }
+    // What becomes of it shows when the response is read; a response may be there although the write failed.
+    drop(stream.write_bytes(head.into()));
+    if request.expect_continue {
+        let incoming = receive(stream, limits, asked, true).await?;
+        if incoming.head.status != 100 {
+            return Ok(Incoming { facts: closing(incoming.facts), ..incoming });
+        }
+    }
+    let Some(body) = rest_of_body else { return receive(stream, limits, asked, false).await };
+    let length = request.headers.get("Content-Length").and_then(|length| length.parse().ok());
+    let mut sending = pin!(send_body(stream, body, length));
+    let mut receiving = pin!(receive(stream, limits, asked, false));
+    let mut sent = false;
+    poll_fn(|cx| {
+        if !sent && let Poll::Ready(result) = sending.as_mut().poll(cx) {
+            sent = true;
+            match result {
+                // The connection failed; whether there is a response tells the other half.
+                Ok(()) | Err(HttpClientError::Closed(_)) => {}
+                Err(error) => return Poll::Ready(Err(Failed { error, unanswered: false })),
+            }
+        }
+        let Poll::Ready(result) = receiving.as_mut().poll(cx) else { return Poll::Pending };
+        Poll::Ready(result.map(|incoming| match sent {
+            true => incoming,
+            false => Incoming { facts: closing(incoming.facts), ..incoming },
+        }))
+    })
+    .await
+}
+
+fn closing(facts: ResponseFacts) -> ResponseFacts {
+    ResponseFacts { keep_alive: false, ..facts }
+}
+
+/// Request line and headers. The fragment of a URL is not sent, nor its user.
+fn encode_head(request: &Outgoing<'_>) -> Vec<u8> {
+    let url = request.url;
+    let mut head = Vec::with_capacity(512);
+    head.extend_from_slice(request.method.as_str().as_bytes());
+    head.push(b' ');
+    if request.absolute {
+        head.extend_from_slice(url.scheme().as_bytes());
+        head.extend_from_slice(b"://");
+        head.extend_from_slice(authority(url).as_bytes());
+    }
+    head.extend_from_slice(request_target(url).as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    request.headers.write_to(&mut head);
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// Host and port as `Host` has them: no port where it is the scheme's.
+pub(super) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// Path and query.
+pub(super) fn request_target(url: &Url) -> String {
+    let path = if url.path().is_empty() { "/" } else { url.path() };
+    match url.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
+}
+
+async fn send_body(stream: &IoStream, body: &Body, length: Option<u64>) -> Result<(), HttpClientError> {
+    match body {
+        Body::None => Ok(()),
+        Body::Bytes(body) => Ok(stream.write_bytes(body.clone()).await?),
+        Body::Producer(producer) => {
+            let writer = BodyWriter::new(stream.clone(), length);
+            producer(writer.clone()).await.map_err(HttpClientError::Body)?;
+            writer.finish().await
+        }
+    }
+}
+
+/// Reads heads until one is not interim (RFC 9110 §15.2), or, where it is waited for, a 100.
+async fn receive(
+    stream: &IoStream,
+    limits: &Http1ConnectionParameters,
+    asked: Asked,
+    wants_continue: bool,
+) -> Result<Incoming, Failed> {
+    let mut unanswered = true;
+    let mut seen = 0;
+    loop {
+        let parsed = {
+            let buffer = stream.read_buffer();
+            unanswered &= buffer.is_empty();
+            if buffer.is_empty() || !worth_parsing(buffer.as_slice(), seen, limits.max_header_size) {
+                None
+            } else {
+                seen = buffer.len();
+                let parsed = response::parse(buffer.as_slice(), limits, asked);
+                parsed.map_err(|error| Failed { error: error.into(), unanswered: false })?
+            }
+        };
+        if let Some((length, head, facts)) = parsed {
+            stream.read_buffer().consume(length);
+            seen = 0;
+            // 101 was not asked for, and is handed on as it is: what follows is no HTTP.
+            match head.status {
+                100 if wants_continue => return Ok(Incoming { head, facts }),
+                100 | 102..=199 => continue,
+                101 => return Ok(Incoming { head, facts: closing(facts) }),
+                _ => return Ok(Incoming { head, facts }),
+            }
+        }
+        match stream.fill().await {
+            Ok(1..) => {}
+            Ok(0) => {
+                let error = match stream.error() {
+                    Some(error) => HttpClientError::closed_by(std::io::Error::other(error)),
+                    None => HttpClientError::Closed(None),
+                };
+                return Err(Failed { error, unanswered });
+            }
+            Err(error) => return Err(Failed { error: HttpClientError::closed_by(error), unanswered }),
+        }
+    }
+}
+
+/// A head that arrives byte by byte is looked at when its end may be there, so that the work stays linear.
+fn worth_parsing(bytes: &[u8], seen: usize, max_header_size: usize) -> bool {
+    seen == 0
+        || bytes.len() >= seen * 2
+        || bytes.len() > max_header_size
+        || memchr::memchr(b'\n', &bytes[seen..]).is_some()
+}

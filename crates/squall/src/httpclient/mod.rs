@@ -1,0 +1,172 @@
+//! A client for HTTP/1.1 (Tornado's `tornado.httpclient`).
+//!
+//! ```
+//! use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
+//! # use squall::{Application, Context, get, post};
+//!
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(Application::new([
+//! #     get("/", async |ctx: &Context| { ctx.write("Hello"); Ok(()) }),
+//! #     post("/stories", async |ctx: &Context| { ctx.set_status(201); ctx.write_json(&ctx.json::<Vec<u32>>()?) }),
+//! # ]));
+//! # let url = |path: &str| app.url(path);
+//! let client = AsyncHttpClient::new();
+//! let response = client.fetch(url("/")).await?;
+//! assert_eq!(response.text(), "Hello");
+//!
+//! let response = client.fetch(HttpRequest::post(url("/stories")).json(&[1, 2])).await?;
+//! assert_eq!((response.status(), response.json::<Vec<u32>>().unwrap()), (201, vec![1, 2]));
+//!
+//! let error = client.fetch(url("/nothing")).await.unwrap_err();
+//! assert_eq!((error.code(), error.to_string()), (404, "HTTP 404: Not Found".to_owned()));
+//! # Ok::<(), HttpClientError>(())
+//! # }, None).unwrap().unwrap();
+//! ```
+//!
+//! Unlike Tornado's it keeps connections open for the next request, goes through proxies, and streams responses with
+//! back-pressure. It speaks `http://` only, so far.
+
+mod auth;
+mod blocking;
+mod body;
+mod builder;
+mod decode;
+mod error;
+mod exchange;
+mod fetch;
+mod multipart;
+mod pool;
+mod proxy;
+mod redirect;
+mod request;
+mod response;
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+pub use blocking::HttpClient;
+pub use body::BodyWriter;
+pub use builder::HttpClientBuilder;
+pub use error::HttpClientError;
+pub use multipart::MultipartForm;
+pub use proxy::Proxy;
+pub use request::HttpRequest;
+pub use response::{HttpResponse, StreamingResponse, TimeInfo};
+
+use self::builder::Config;
+use self::pool::Pool;
+use crate::tcpclient::TcpClient;
+
+/// An HTTP client (Tornado's `AsyncHTTPClient`).
+///
+/// A handle: clones share connections and limits. It belongs to the loop on which it is used first. Unlike Tornado's,
+/// which is one per loop, a new client is a new one; give handlers a clone.
+#[doc(alias = "AsyncHTTPClient")]
+#[doc(alias = "SimpleAsyncHTTPClient")]
+#[derive(Clone)]
+pub struct AsyncHttpClient(Rc<Inner>);
+
+struct Inner {
+    config: Config,
+    tcp: TcpClient,
+    pool: Rc<Pool>,
+    /// `max_clients` slots, handed out first come, first served.
+    slots: Arc<Semaphore>,
+    queued: Cell<usize>,
+    closed: Cell<bool>,
+}
+
+impl Inner {
+    /// How many requests are in flight.
+    fn active(&self) -> usize {
+        self.config.max_clients - self.slots.available_permits()
+    }
+}
+
+impl AsyncHttpClient {
+    /// A client with the defaults of [`HttpClientBuilder`].
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Makes a client with other settings.
+    pub fn builder() -> HttpClientBuilder {
+        HttpClientBuilder::default()
+    }
+
+    fn with_config(config: Config, tcp: TcpClient) -> Self {
+        let pool = Pool::new(config.max_idle_per_host, config.idle_timeout);
+        let slots = Arc::new(Semaphore::new(config.max_clients));
+        Self(Rc::new(Inner { config, tcp, pool, slots, queued: Cell::new(0), closed: Cell::new(false) }))
+    }
+
+    /// Sends a request, follows redirects, and gives the response with its whole body.
+    ///
+    /// Takes a URL or an [`HttpRequest`]. Dropping the future cancels the request and closes its connection.
+    ///
+    /// # Errors
+    /// [`HttpClientError`]; a status other than 200 to 299 is one too, unless
+    /// [`raise_error(false)`](HttpRequest::raise_error) is set.
+    pub async fn fetch(&self, request: impl Into<HttpRequest>) -> Result<HttpResponse, HttpClientError> {
+        let request = request.into();
+        let raise = request.options.raise_error.or(self.0.config.defaults.raise_error).unwrap_or(true);
+        let response = self.fetch_stream(request).await?.into_response().await?;
+        if raise { response.error_for_status() } else { Ok(response) }
+    }
+
+    /// Sends a request, follows redirects, and gives the response as soon as its head has arrived. The body is read
+    /// piece by piece, no faster than the caller takes it.
+    ///
+    /// A status that is no success is no error here. The request's time limit holds until the end of the body.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    #[doc(alias = "streaming_callback")]
+    #[doc(alias = "header_callback")]
+    pub async fn fetch_stream(
+        &self,
+        request: impl Into<HttpRequest>,
+    ) -> Result<StreamingResponse, HttpClientError> {
+        fetch::run(&self.0, request.into()).await
+    }
+
+    /// Closes the connections that are kept; requests in flight go on, new ones are refused. Closing twice does
+    /// nothing.
+    pub fn close(&self) {
+        self.0.closed.set(true);
+        self.0.pool.clear();
+    }
+
+    /// How many connections wait for a request.
+    pub fn idle_connections(&self) -> usize {
+        self.0.pool.len()
+    }
+}
+
+impl Default for AsyncHttpClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for AsyncHttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncHttpClient")
+            .field("active", &self.0.active())
+            .field("queued", &self.0.queued.get())
+            .field("pool", &self.0.pool)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A number that nobody can guess.
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    // Without entropy the number is only less random: nothing here rests on it being secret.
+    let _ = getrandom::fill(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}

@@ -1,0 +1,380 @@
+//! Requests to be sent.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::Method;
+use serde::Serialize;
+
+use super::body::BodyWriter;
+use super::error::HttpClientError;
+use super::proxy::Proxy;
+use crate::httputil::{HeaderValue, HttpHeaders, format_timestamp};
+
+/// A request (Tornado's `HTTPRequest`). What is wrong with it is reported when it is fetched.
+///
+/// Options that are not set take the client's [defaults](super::HttpClientBuilder::defaults).
+#[doc(alias = "HTTPRequest")]
+#[derive(Clone)]
+pub struct HttpRequest {
+    pub(super) url: String,
+    pub(super) method: String,
+    pub(super) headers: HttpHeaders,
+    pub(super) body: Body,
+    pub(super) auth: Option<Auth>,
+    pub(super) proxy: Option<Option<Proxy>>,
+    pub(super) options: Options,
+    /// The first mistake made while it was put together.
+    pub(super) mistake: Option<String>,
+}
+
+/// What has a default. `None` is unset.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Options {
+    pub(super) connect_timeout: Option<Option<Duration>>,
+    pub(super) request_timeout: Option<Option<Duration>>,
+    pub(super) follow_redirects: Option<bool>,
+    pub(super) max_redirects: Option<usize>,
+    pub(super) decompress_response: Option<bool>,
+    pub(super) user_agent: Option<String>,
+    pub(super) expect_100_continue: Option<bool>,
+    pub(super) allow_nonstandard_methods: Option<bool>,
+    pub(super) allow_ipv6: Option<bool>,
+    pub(super) network_interface: Option<IpAddr>,
+    pub(super) max_body_size: Option<u64>,
+    pub(super) raise_error: Option<bool>,
+}
+
+impl Options {
+    /// What is unset here, from `defaults`.
+    pub(super) fn or(&self, defaults: &Self) -> Self {
+        Self {
+            connect_timeout: self.connect_timeout.or(defaults.connect_timeout),
+            request_timeout: self.request_timeout.or(defaults.request_timeout),
+            follow_redirects: self.follow_redirects.or(defaults.follow_redirects),
+            max_redirects: self.max_redirects.or(defaults.max_redirects),
+            decompress_response: self.decompress_response.or(defaults.decompress_response),
+            user_agent: self.user_agent.clone().or_else(|| defaults.user_agent.clone()),
+            expect_100_continue: self.expect_100_continue.or(defaults.expect_100_continue),
+            allow_nonstandard_methods: self.allow_nonstandard_methods.or(defaults.allow_nonstandard_methods),
+            allow_ipv6: self.allow_ipv6.or(defaults.allow_ipv6),
+            network_interface: self.network_interface.or(defaults.network_interface),
+            max_body_size: self.max_body_size.or(defaults.max_body_size),
+            raise_error: self.raise_error.or(defaults.raise_error),
+        }
+    }
+}
+
+/// User and password, and how they are told.
+#[derive(Clone)]
+pub(super) enum Auth {
+    Basic { user: String, password: String },
+    Digest { user: String, password: String },
+}
+
+type Producing = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error>>>>>;
+
+/// A request's body.
+#[derive(Clone)]
+pub(super) enum Body {
+    None,
+    Bytes(Bytes),
+    /// Called again when the request has to be sent again.
+    Producer(Rc<dyn Fn(BodyWriter) -> Producing>),
+}
+
+macro_rules! methods {
+    ($($name:ident $method:literal)*) => {$(
+        #[doc = concat!("A `", $method, "` request.")]
+        #[must_use]
+        pub fn $name(url: impl Into<String>) -> Self {
+            Self::new($method, url)
+        }
+    )*};
+}
+
+impl HttpRequest {
+    methods! { get "GET" head "HEAD" post "POST" put "PUT" patch "PATCH" delete "DELETE" options "OPTIONS" }
+
+    /// A request with any method.
+    ///
+    /// Beyond `GET HEAD POST PUT PATCH DELETE OPTIONS` a method needs
+    /// [`allow_nonstandard_methods`](Self::allow_nonstandard_methods).
+    #[must_use]
+    pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            method: method.into(),
+            headers: HttpHeaders::new(),
+            body: Body::None,
+            auth: None,
+            proxy: None,
+            options: Options::default(),
+            mistake: None,
+        }
+    }
+
+    /// The URL as given.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The headers as given; the client adds more.
+    pub fn headers(&self) -> &HttpHeaders {
+        &self.headers
+    }
+
+    /// Sets a header. One with control characters fails the fetch.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl HeaderValue) -> Self {
+        if let Err(error) = self.headers.set(name, value) {
+            self.mistake.get_or_insert(error.to_string());
+        }
+        self
+    }
+
+    /// Adds a header beside those of that name.
+    #[must_use]
+    pub fn add_header(mut self, name: &str, value: impl HeaderValue) -> Self {
+        if let Err(error) = self.headers.add(name, value) {
+            self.mistake.get_or_insert(error.to_string());
+        }
+        self
+    }
+
+    /// The body. A `POST` without a Content-Type is sent as `application/x-www-form-urlencoded`, as in Tornado.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Body::Bytes(body.into());
+        self
+    }
+
+    /// A value as JSON body, with its Content-Type.
+    #[must_use]
+    pub fn json<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(json) => self.header("Content-Type", "application/json").body(json),
+            Err(error) => {
+                self.mistake.get_or_insert(format!("the body cannot be JSON: {error}"));
+                self
+            }
+        }
+    }
+
+    /// A value as `application/x-www-form-urlencoded` body, with its Content-Type.
+    #[must_use]
+    pub fn form<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        match serde_urlencoded::to_string(value) {
+            Ok(form) => self.header("Content-Type", "application/x-www-form-urlencoded").body(form),
+            Err(error) => {
+                self.mistake.get_or_insert(format!("the body cannot be a form: {error}"));
+                self
+            }
+        }
+    }
+
+    /// A `multipart/form-data` body, with its Content-Type.
+    #[must_use]
+    pub fn multipart(self, form: super::MultipartForm) -> Self {
+        let (content_type, body) = form.encode();
+        self.header("Content-Type", content_type.as_str()).body(body)
+    }
+
+    /// A body that is made while it is sent (Tornado's `body_producer`): in chunks, unless a Content-Length is set.
+    ///
+    /// Called once more when the request is sent again, after a redirect for example.
+    #[must_use]
+    pub fn body_producer<F, E>(mut self, producer: F) -> Self
+    where
+        F: AsyncFn(BodyWriter) -> Result<(), E> + 'static,
+        E: Into<Box<dyn Error>>,
+    {
+        let producer = Rc::new(producer);
+        self.body = Body::Producer(Rc::new(move |writer| {
+            let producer = Rc::clone(&producer);
+            Box::pin(async move { producer(writer).await.map_err(Into::into) })
+        }));
+        self
+    }
+
+    /// User and password for HTTP Basic authentication (RFC 7617). A user in the URL takes precedence.
+    #[must_use]
+    #[doc(alias = "auth_username")]
+    #[doc(alias = "auth_password")]
+    pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.auth = Some(Auth::Basic { user: user.into(), password: password.into() });
+        self
+    }
+
+    /// User and password for HTTP Digest authentication (RFC 7616): MD5 and SHA-256. The request is sent once without
+    /// them, and again when the server asks.
+    #[must_use]
+    pub fn digest_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
+        self.auth = Some(Auth::Digest { user: user.into(), password: password.into() });
+        self
+    }
+
+    /// Asks for the resource only if it has changed since then: the answer may be a 304.
+    #[must_use]
+    pub fn if_modified_since(self, time: SystemTime) -> Self {
+        self.header("If-Modified-Since", format_timestamp(time).as_str())
+    }
+
+    /// The way through a proxy, or, with `None`, past the client's.
+    #[must_use]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = Some(proxy.into());
+        self
+    }
+
+    /// The time for resolving, connecting and the wait for a free slot. `None`: no limit. Default: 20 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.connect_timeout = Some(timeout.into());
+        self
+    }
+
+    /// The time for the whole request with its redirects, until the body is complete. `None`: no limit. Default: 20 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.options.request_timeout = Some(timeout.into());
+        self
+    }
+
+    /// Whether redirects are followed. Default: yes.
+    #[must_use]
+    pub fn follow_redirects(mut self, on: bool) -> Self {
+        self.options.follow_redirects = Some(on);
+        self
+    }
+
+    /// How many redirects are followed; the one after that is the response. Default: 5.
+    #[must_use]
+    pub fn max_redirects(mut self, count: usize) -> Self {
+        self.options.max_redirects = Some(count);
+        self
+    }
+
+    /// Whether compressed responses are asked for and decompressed. Default: yes.
+    #[must_use]
+    pub fn decompress_response(mut self, on: bool) -> Self {
+        self.options.decompress_response = Some(on);
+        self
+    }
+
+    /// The `User-Agent`. Default: `squall/` and the version.
+    #[must_use]
+    pub fn user_agent(mut self, name: impl Into<String>) -> Self {
+        self.options.user_agent = Some(name.into());
+        self
+    }
+
+    /// Sends `Expect: 100-continue` and the body only when the server has agreed. Default: no.
+    #[must_use]
+    pub fn expect_100_continue(mut self, on: bool) -> Self {
+        self.options.expect_100_continue = Some(on);
+        self
+    }
+
+    /// Lifts the rules which methods there are and which have a body. Default: no.
+    #[must_use]
+    pub fn allow_nonstandard_methods(mut self, on: bool) -> Self {
+        self.options.allow_nonstandard_methods = Some(on);
+        self
+    }
+
+    /// Whether IPv6 addresses are tried. Default: yes.
+    #[must_use]
+    pub fn allow_ipv6(mut self, on: bool) -> Self {
+        self.options.allow_ipv6 = Some(on);
+        self
+    }
+
+    /// The local address to connect from.
+    #[must_use]
+    pub fn network_interface(mut self, ip: IpAddr) -> Self {
+        self.options.network_interface = Some(ip);
+        self
+    }
+
+    /// The most bytes of the response's body, decompressed. Default: the client's.
+    #[must_use]
+    pub fn max_body_size(mut self, bytes: u64) -> Self {
+        self.options.max_body_size = Some(bytes);
+        self
+    }
+
+    /// Whether a status that is no success is an error of [`fetch`](super::AsyncHttpClient::fetch). Default: yes.
+    #[must_use]
+    pub fn raise_error(mut self, on: bool) -> Self {
+        self.options.raise_error = Some(on);
+        self
+    }
+
+    /// Checks what Tornado checks before anything is sent.
+    pub(super) fn check(&self, options: &Options) -> Result<Method, HttpClientError> {
+        let refuse = |what: String| Err(HttpClientError::Request(what));
+        if let Some(mistake) = &self.mistake {
+            return refuse(mistake.clone());
+        }
+        let Ok(method) = Method::from_bytes(self.method.as_bytes()) else {
+            return refuse(format!("{:?} is no method", self.method));
+        };
+        if options.allow_nonstandard_methods == Some(true) {
+            return Ok(method);
+        }
+        let takes_body = match self.method.as_str() {
+            "POST" | "PUT" | "PATCH" => true,
+            "GET" | "HEAD" | "DELETE" | "OPTIONS" => false,
+            other => return refuse(format!("unknown method {other}")),
+        };
+        let has_body = !matches!(self.body, Body::None);
+        if takes_body != has_body {
+            let not = if takes_body { "not " } else { "" };
+            return refuse(format!(
+                "Body must {not}be None for method {} (unless allow_nonstandard_methods is true)",
+                self.method
+            ));
+        }
+        Ok(method)
+    }
+}
+
+impl From<&str> for HttpRequest {
+    fn from(url: &str) -> Self {
+        Self::get(url)
+    }
+}
+
+impl From<String> for HttpRequest {
+    fn from(url: String) -> Self {
+        Self::get(url)
+    }
+}
+
+impl From<&String> for HttpRequest {
+    fn from(url: &String) -> Self {
+        Self::get(url.as_str())
+    }
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The headers may hold credentials.
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}

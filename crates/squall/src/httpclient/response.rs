@@ -1,0 +1,166 @@
+//! Responses.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::body::ResponseBody;
+use super::error::HttpClientError;
+use crate::http1::response::ResponseHead;
+use crate::httputil::HttpHeaders;
+
+/// A response with its whole body (Tornado's `HTTPResponse`).
+#[doc(alias = "HTTPResponse")]
+pub struct HttpResponse {
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
+    pub(super) request_time: Duration,
+}
+
+/// A response whose body is still to be read.
+pub struct StreamingResponse {
+    pub(super) parts: Parts,
+    pub(super) body: ResponseBody,
+}
+
+/// What both have.
+pub(super) struct Parts {
+    pub(super) head: ResponseHead,
+    pub(super) effective_url: String,
+    pub(super) times: TimeInfo,
+}
+
+/// How long the parts of a request took, each from its start (Tornado's `time_info`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimeInfo {
+    /// When the request was started.
+    pub start: Instant,
+    /// How long it waited for one of `max_clients` slots.
+    pub queue: Duration,
+    /// When the connection was there; soon for one that was kept open.
+    pub connect: Duration,
+    /// When the head of the response had arrived.
+    pub start_transfer: Duration,
+    /// How many redirects were followed.
+    pub redirects: usize,
+}
+
+macro_rules! head_methods {
+    () => {
+        /// The status.
+        #[doc(alias = "code")]
+        pub fn status(&self) -> u16 {
+            self.parts.head.status
+        }
+
+        /// The reason phrase; the usual one of the status if the server sent none.
+        pub fn reason(&self) -> &str {
+            &self.parts.head.reason
+        }
+
+        /// The headers. Of a body that was decompressed, `Content-Encoding` is renamed to
+        /// `X-Consumed-Content-Encoding`, as in Tornado.
+        pub fn headers(&self) -> &HttpHeaders {
+            &self.parts.head.headers
+        }
+
+        /// The URL that answered, after redirects.
+        pub fn effective_url(&self) -> &str {
+            &self.parts.effective_url
+        }
+
+        /// How long its parts took.
+        pub fn time_info(&self) -> TimeInfo {
+            self.parts.times
+        }
+
+        /// Whether the status is from 200 to 299.
+        pub fn is_success(&self) -> bool {
+            (200..300).contains(&self.parts.head.status)
+        }
+    };
+}
+
+impl HttpResponse {
+    head_methods!();
+
+    /// The body, decompressed.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body as text; bytes that are not UTF-8 are replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// When it does not parse.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.body)
+    }
+
+    /// From the start of the request to the end of the body.
+    pub fn request_time(&self) -> Duration {
+        self.request_time
+    }
+
+    /// The response, or as an error if its status is no success (Tornado's `rethrow`).
+    ///
+    /// # Errors
+    /// [`HttpClientError::Status`] for a status other than 200 to 299.
+    #[doc(alias = "rethrow")]
+    pub fn error_for_status(self) -> Result<Self, HttpClientError> {
+        if self.is_success() { Ok(self) } else { Err(HttpClientError::Status(Box::new(self))) }
+    }
+}
+
+impl StreamingResponse {
+    head_methods!();
+
+    /// The body's next piece, decompressed; `None` at its end. The server is read no faster than this is called.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// When the connection or the time ends before the body does, or it is larger than allowed. After an error there
+    /// is nothing more to come.
+    #[doc(alias = "streaming_callback")]
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
+        self.body.chunk().await
+    }
+
+    /// The body as a whole.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub async fn into_response(mut self) -> Result<HttpResponse, HttpClientError> {
+        let body = self.body.collect().await?;
+        let request_time = self.parts.times.start.elapsed();
+        Ok(HttpResponse { parts: self.parts, body, request_time })
+    }
+}
+
+impl fmt::Debug for HttpResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpResponse")
+            .field("status", &self.status())
+            .field("effective_url", &self.effective_url())
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StreamingResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamingResponse")
+            .field("status", &self.status())
+            .field("effective_url", &self.effective_url())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! The HTTP client against squall's own server, and against a server that plays a script byte by byte.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "httpclient/bad_servers.rs"]
+mod bad_servers;
+#[path = "httpclient/connections.rs"]
+mod connections;
+#[path = "httpclient/proxies.rs"]
+mod proxies;
+#[path = "httpclient/requests.rs"]
+mod requests;
+#[path = "httpclient/script.rs"]
+mod script;
