@@ -13,7 +13,7 @@ use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 
 /// A route that has not been put into an application (Tornado's `URLSpec`).
 ///
-/// Made by [`url`] for handlers, by [`get`] and its like for functions, by [`nest`], [`router`] and [`delegate`].
+/// Made by [`url()`] for handlers, by [`get`] and its like for functions, by [`nest`], [`router`] and [`delegate`].
 #[doc(alias = "URLSpec")]
 pub struct UrlSpec {
     pattern: String,

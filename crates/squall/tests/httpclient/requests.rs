@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, MultipartForm};
 use squall::testing::{TestServer, serve};
-use squall::{Application, Context, Error, get, post};
+use squall::{Application, Context, get, post};
 
 use crate::script::{Server, Until, answer, send};
 
@@ -60,7 +60,8 @@ fn app() -> TestServer {
             Ok(())
         }),
         post("/sum", async |ctx: &Context| {
-            Ok::<_, Error>(ctx.write(format!("{}", ctx.request().body().len())))
+            ctx.write(ctx.request().body().len().to_string());
+            Ok(())
         }),
     ]))
 }
