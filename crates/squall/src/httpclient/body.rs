@@ -131,6 +131,24 @@ impl ResponseBody {
         Ok(body)
     }
 
+    /// After a 101: no body follows, but another protocol.
+    pub(super) fn upgraded(lease: Lease) -> Self {
+        Self {
+            lease: Some(lease),
+            framing: Framing::UntilClose,
+            keep_alive: false,
+            decoder: None,
+            compressed: Bytes::new(),
+            left: 0,
+            deadline: None,
+        }
+    }
+
+    /// The connection, for whoever speaks what follows a 101.
+    pub(super) fn into_stream(mut self) -> Option<IoStream> {
+        self.lease.take().map(|lease| lease.stream().clone())
+    }
+
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
         let result = match self.deadline {
             Some(deadline) => timeout_at(deadline, self.next())

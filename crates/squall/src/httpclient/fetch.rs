@@ -358,7 +358,10 @@ impl Fetch<'_> {
             }
         }
         let max_body_size = self.options.max_body_size.unwrap_or(u64::MAX);
-        let body = ResponseBody::new(lease, facts, decoder, max_body_size, self.deadline)?;
+        let body = match head.status {
+            101 => ResponseBody::upgraded(lease),
+            _ => ResponseBody::new(lease, facts, decoder, max_body_size, self.deadline)?,
+        };
         let mut url = self.url;
         // Whoever logs the URL that answered need not log a password.
         let _ = url.set_password(None);

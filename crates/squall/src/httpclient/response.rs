@@ -10,6 +10,7 @@ use super::body::ResponseBody;
 use super::error::HttpClientError;
 use crate::http1::response::ResponseHead;
 use crate::httputil::HttpHeaders;
+use crate::iostream::IoStream;
 
 /// A response with its whole body (Tornado's `HTTPResponse`).
 #[doc(alias = "HTTPResponse")]
@@ -133,6 +134,12 @@ impl StreamingResponse {
     #[doc(alias = "streaming_callback")]
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
         self.body.chunk().await
+    }
+
+    /// The connection, when the server has agreed to change the protocol (101) that the request's `Connection: Upgrade`
+    /// and `Upgrade` headers asked for. What it has sent since is in the stream. `None` for any other response.
+    pub fn into_upgraded(self) -> Option<IoStream> {
+        if self.status() == 101 { self.body.into_stream() } else { None }
     }
 
     /// The body as a whole.

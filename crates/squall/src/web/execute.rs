@@ -108,7 +108,7 @@ impl Target for Functions {
     }
 }
 
-/// Stands for every method in a [`Functions`].
+/// Stands for every method.
 pub(super) const ANY_METHOD: &str = "*";
 
 /// A handler at work on one request.
@@ -143,7 +143,7 @@ impl<H: RequestHandler> Serve for Instance<H> {
     async fn serve(&mut self, ctx: &Context) -> Result {
         let handler = &mut self.0;
         let method = ctx.method();
-        let defined = |name: &str| H::METHODS.contains(&name);
+        let defined = |name: &str| H::METHODS.contains(&name) || H::METHODS.contains(&ANY_METHOD);
         let known = defined(method.as_str())
             || *method == Method::OPTIONS
             || (*method == Method::HEAD && defined("GET"));

@@ -38,7 +38,7 @@ use crate::httputil::EntityTag;
 /// `Allow`. A handler is not cancelled when the client leaves: race against [`Context::closed`] where it matters.
 /// A panic is a 500, logged; the loop goes on.
 pub trait RequestHandler: Clone + 'static {
-    /// The methods that this resource answers, in upper case.
+    /// The methods that this resource answers, in upper case; `"*"` stands for all.
     const METHODS: &'static [&'static str];
     /// The names of the path arguments; checked against the pattern when the application starts.
     const PATH_ARGS: &'static [&'static str] = &[];

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod execute;
 mod handler;
+mod proxy;
 mod response;
 mod route;
 mod site;
@@ -14,6 +15,7 @@ pub use application::Application;
 pub use context::Context;
 pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use handler::RequestHandler;
+pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use route::{
     RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, url,
 };

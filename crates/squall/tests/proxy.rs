@@ -1,0 +1,374 @@
+//! The reverse proxy between a client and real upstream servers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpRequest};
+use squall::iostream::StreamError;
+use squall::testing::{TestServer, serve};
+use squall::web::{ReverseProxy, UrlSpec, any, proxy};
+use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, url};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+fn front(proxy: ReverseProxy) -> TestServer {
+    serve(Application::new([url("/.*", proxy)]))
+}
+
+fn base(server: &TestServer) -> String {
+    server.url("/").trim_end_matches('/').to_owned()
+}
+
+/// Answers with what it was asked.
+fn mirror() -> UrlSpec {
+    any("/mirror", async |ctx: &Context| {
+        let request = ctx.request();
+        let mut text = format!("{} {}\n", request.method(), request.uri());
+        for (name, value) in request.headers().iter() {
+            text += &format!("{name}: {value}\n");
+        }
+        ctx.write(text);
+        ctx.write(format!("\n{}", String::from_utf8_lossy(request.body())));
+        ctx.add_header("Set-Cookie", "a=1")?;
+        ctx.add_header("Set-Cookie", "b=2")?;
+        ctx.set_header("X-Upstream", "yes")?;
+        Ok(())
+    })
+}
+
+#[derive(Clone, Default)]
+struct Count {
+    bytes: usize,
+}
+
+#[handler(stream_body)]
+impl RequestHandler for Count {
+    async fn data_received(&mut self, _ctx: &Context, chunk: Bytes) -> Result {
+        self.bytes += chunk.len();
+        Ok(())
+    }
+
+    async fn put(&mut self, ctx: &Context) -> Result {
+        ctx.write(self.bytes.to_string());
+        Ok(())
+    }
+}
+
+#[squall::test]
+async fn requests_and_responses_pass() {
+    let back = serve(Application::new([mirror()]));
+    let front = front(proxy(base(&back)));
+    let request = HttpRequest::post(front.url("/mirror?a=b"))
+        .header("X-Thing", "1")
+        .header("Connection", "X-Secret")
+        .header("X-Secret", "2")
+        .header("X-Real-Ip", "6.6.6.6")
+        .body("the body");
+    let response = AsyncHttpClient::new().fetch(request).await.unwrap();
+    let text = response.text();
+    assert!(text.starts_with("POST /mirror?a=b\n") && text.ends_with("\n\nthe body"), "{text}");
+    let host = front.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    for line in [
+        "X-Thing: 1",
+        "X-Real-Ip: 127.0.0.1",
+        "X-Forwarded-For: 127.0.0.1",
+        "X-Forwarded-Proto: http",
+        "Content-Length: 8",
+        "Via: 1.1 squall",
+        &format!("Host: {host}"),
+    ] {
+        assert!(text.contains(&format!("\n{line}\n")), "{line} is not in {text}");
+    }
+    assert!(!text.contains("X-Secret") && !text.contains("6.6.6.6"), "{text}");
+    assert_eq!(response.headers().get("X-Upstream"), Some("yes"));
+    assert_eq!(response.headers().list("Set-Cookie").collect::<Vec<_>>(), ["a=1", "b=2"]);
+    assert_eq!(response.headers().get("Via"), Some("1.1 squall"));
+    assert_eq!(response.headers().list("Date").count(), 1);
+    assert_eq!(response.headers().list("Server").count(), 1);
+}
+
+#[squall::test]
+async fn methods_statuses_and_empty_bodies() {
+    let back = serve(Application::new([
+        mirror(),
+        get("/none", async |ctx: &Context| {
+            ctx.set_status(204);
+            Ok(())
+        }),
+        get("/teapot", async |ctx: &Context| {
+            ctx.set_status_reason(418, "Short and Stout");
+            ctx.write("tea");
+            Ok(())
+        }),
+        get("/tagged", async |ctx: &Context| {
+            ctx.write("tagged");
+            Ok(())
+        }),
+    ]));
+    let front = front(proxy(base(&back)));
+    let client = AsyncHttpClient::new();
+    let fetch = async |request: HttpRequest| client.fetch(request.raise_error(false)).await.unwrap();
+    for method in ["GET", "DELETE", "OPTIONS", "PUT", "PATCH", "PROPFIND"] {
+        let request = HttpRequest::new(method, front.url("/mirror")).allow_nonstandard_methods(true);
+        let text = fetch(request).await.text();
+        assert!(text.starts_with(&format!("{method} /mirror\n")), "{method}: {text}");
+    }
+    let head = fetch(HttpRequest::head(front.url("/tagged"))).await;
+    assert_eq!((head.status(), head.headers().get("Content-Length")), (200, Some("6")));
+    assert_eq!(fetch(HttpRequest::get(front.url("/none"))).await.status(), 204);
+    let teapot = fetch(HttpRequest::get(front.url("/teapot"))).await;
+    assert_eq!((teapot.status(), teapot.reason(), teapot.text()), (418, "Short and Stout", "tea".to_owned()));
+    let tag = head.headers().get("Etag").unwrap();
+    let same = fetch(HttpRequest::get(front.url("/tagged")).header("If-None-Match", tag)).await;
+    assert_eq!((same.status(), same.body().len()), (304, 0));
+    assert_eq!(fetch(HttpRequest::get(front.url("/nothing"))).await.status(), 404);
+}
+
+#[squall::test]
+async fn bodies_are_streamed_both_ways() {
+    let back = serve(Application::new([
+        url("/count", Count::default()),
+        get("/drip", async |ctx: &Context| {
+            for n in 0..5 {
+                ctx.write(n.to_string());
+                ctx.flush().await?;
+            }
+            Ok(())
+        }),
+    ]));
+    let front = front(proxy(base(&back)));
+    let client = AsyncHttpClient::new();
+    let large = HttpRequest::put(front.url("/count")).body(vec![b'x'; 30_000_000]);
+    assert_eq!(client.fetch(large).await.unwrap().text(), "30000000");
+    let pieces = async |writer: BodyWriter| {
+        for _ in 0..100 {
+            writer.write([b'y'; 1000]).await?;
+        }
+        Ok::<(), StreamError>(())
+    };
+    let chunked = HttpRequest::put(front.url("/count")).body_producer(pieces);
+    assert_eq!(client.fetch(chunked).await.unwrap().text(), "100000");
+    let response = client.fetch(front.url("/drip")).await.unwrap();
+    assert_eq!(
+        (response.text(), response.headers().get("Transfer-Encoding")),
+        ("01234".to_owned(), Some("chunked"))
+    );
+}
+
+#[squall::test]
+async fn events_arrive_when_they_are_sent() {
+    let (release, gate) = tokio::sync::watch::channel(0);
+    let back = serve(Application::new([get("/events", async move |ctx: &Context| {
+        let mut gate = gate.clone();
+        ctx.set_header("Content-Type", "text/event-stream")?;
+        for n in 0..2 {
+            ctx.write(format!("data: {n}\n\n"));
+            ctx.flush().await?;
+            gate.changed().await?;
+        }
+        Ok(())
+    })]));
+    let front = front(proxy(base(&back)).response_timeout(None));
+    let mut response = AsyncHttpClient::new().fetch_stream(front.url("/events")).await.unwrap();
+    for n in 0..2 {
+        let piece = response.chunk().await.unwrap().unwrap();
+        assert_eq!(piece, format!("data: {n}\n\n"));
+        release.send(n + 1).unwrap();
+    }
+    assert_eq!(response.chunk().await.unwrap(), None);
+}
+
+#[squall::test]
+async fn another_protocol_passes() {
+    // Speaks a protocol of its own after the head: sends back what it gets, in capitals.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::task::spawn_local(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).await.unwrap();
+        let head = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        assert!(head.contains("Connection: Upgrade\r\n") && head.contains("Upgrade: shout\r\n"), "{head}");
+        let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nHELLO";
+        stream.write_all(agreed.as_bytes()).await.unwrap();
+        loop {
+            let count = stream.read(&mut buffer).await.unwrap();
+            if count == 0 {
+                return;
+            }
+            stream.write_all(&buffer[..count].to_ascii_uppercase()).await.unwrap();
+        }
+    });
+    let front = front(proxy(upstream));
+    let request = HttpRequest::get(front.url("/")).header("Connection", "Upgrade").header("Upgrade", "shout");
+    let response = AsyncHttpClient::new().fetch_stream(request).await.unwrap();
+    assert_eq!((response.status(), response.headers().get("Upgrade")), (101, Some("shout")));
+    let stream = response.into_upgraded().unwrap();
+    assert_eq!(&stream.read_bytes(5).await.unwrap()[..], b"HELLO");
+    for word in ["there", "and back"] {
+        stream.write(word).await.unwrap();
+        assert_eq!(&stream.read_bytes(word.len()).await.unwrap()[..], word.to_uppercase().as_bytes());
+    }
+}
+
+#[squall::test]
+async fn upstreams_that_fail() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let client = AsyncHttpClient::new();
+    let status = async |front: &TestServer| {
+        client.fetch(front.url("/mirror")).await.map_or_else(|e| e.code(), |r| r.status())
+    };
+
+    assert_eq!(status(&front(proxy(&nobody))).await, 502);
+    let back = serve(Application::new([mirror()]));
+    let second = front(proxy(&nobody).upstream(base(&back), 1));
+    for _ in 0..4 {
+        assert_eq!(status(&second).await, 200);
+    }
+
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let slow = front(proxy(url).response_timeout(Duration::from_millis(50)));
+    assert_eq!(status(&slow).await, 504);
+
+    // Breaks off in the middle: so does the proxy, rather than to make it look whole.
+    let broken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", broken.local_addr().unwrap());
+    tokio::task::spawn_local(async move {
+        let (mut stream, _) = broken.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 4096]).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await.unwrap();
+    });
+    let mut response = client.fetch_stream(front(proxy(url)).url("/")).await.unwrap();
+    assert_eq!(&response.chunk().await.unwrap().unwrap()[..], b"half");
+    response.chunk().await.unwrap_err();
+}
+
+#[squall::test]
+async fn requests_are_shared_by_weight_and_upstreams_drained() {
+    let asked: Rc<RefCell<String>> = Rc::default();
+    let named = |name: &'static str| {
+        let asked = Rc::clone(&asked);
+        serve(Application::new([get("/", async move |_: &Context| {
+            asked.borrow_mut().push_str(name);
+            Ok(())
+        })]))
+    };
+    let (a, b) = (named("a"), named("b"));
+    let both = proxy(base(&a)).upstream(base(&b), 2);
+    let handle = both.handle();
+    let front = front(both);
+    let client = AsyncHttpClient::new();
+    for _ in 0..6 {
+        client.fetch(front.url("/")).await.unwrap();
+    }
+    assert_eq!(*asked.borrow(), "babbab");
+    assert!(handle.drain(&base(&b), true) && !handle.drain("http://other", true));
+    asked.borrow_mut().clear();
+    for _ in 0..3 {
+        client.fetch(front.url("/")).await.unwrap();
+    }
+    assert_eq!(*asked.borrow(), "aaa");
+}
+
+#[squall::test]
+async fn an_upstream_that_is_ill_gets_no_requests() {
+    let healthy = Rc::new(Cell::new(true));
+    let asked: Rc<RefCell<String>> = Rc::default();
+    let server = |name: &'static str, healthy: Rc<Cell<bool>>| {
+        let asked = Rc::clone(&asked);
+        let health = get("/health", async move |ctx: &Context| {
+            ctx.set_status(if healthy.get() { 200 } else { 503 });
+            Ok(())
+        });
+        let page = get("/", async move |_: &Context| {
+            asked.borrow_mut().push_str(name);
+            Ok(())
+        });
+        serve(Application::new([health, page]))
+    };
+    let (a, b) = (server("a", Rc::clone(&healthy)), server("b", Rc::new(Cell::new(true))));
+    let front =
+        front(proxy(base(&a)).upstream(base(&b), 1).health_check("/health", Duration::from_millis(10)));
+    let client = AsyncHttpClient::new();
+    let wait_for = async |wanted: &str| loop {
+        asked.borrow_mut().clear();
+        for _ in 0..4 {
+            client.fetch(front.url("/")).await.unwrap();
+        }
+        let mut seen: Vec<char> = asked.borrow().chars().collect();
+        seen.sort_unstable();
+        if seen.iter().collect::<String>() == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    wait_for("aabb").await;
+    healthy.set(false);
+    wait_for("bbbb").await;
+    healthy.set(true);
+    wait_for("aabb").await;
+}
+
+#[squall::test]
+async fn a_client_that_leaves_takes_its_upstream_request_along() {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let back = serve(Application::new([get("/poll", async move |ctx: &Context| {
+        arrived.send("came")?;
+        ctx.closed().await;
+        arrived.send("left")?;
+        Ok(())
+    })]));
+    let front = front(proxy(base(&back)).response_timeout(None));
+    let client = AsyncHttpClient::new();
+    let mut polling = Box::pin(client.fetch(front.url("/poll")));
+    tokio::select! {
+        _ = &mut polling => unreachable!("nobody answers"),
+        word = arrivals.recv() => assert_eq!(word, Some("came")),
+    }
+    drop(polling);
+    assert_eq!(arrivals.recv().await, Some("left"));
+}
+
+#[squall::test]
+async fn an_upload_that_breaks_off_is_not_taken_for_a_whole_one() {
+    let finished = Rc::new(Cell::new(false));
+    let (gone, mut notice) = tokio::sync::mpsc::unbounded_channel();
+
+    #[derive(Clone)]
+    struct Store {
+        finished: Rc<Cell<bool>>,
+        gone: tokio::sync::mpsc::UnboundedSender<()>,
+    }
+
+    #[handler(stream_body)]
+    impl RequestHandler for Store {
+        async fn put(&mut self, _ctx: &Context) -> Result {
+            self.finished.set(true);
+            Ok(())
+        }
+
+        fn on_connection_close(&mut self, _ctx: &Context) {
+            let _ = self.gone.send(());
+        }
+    }
+
+    let back = serve(Application::new([url("/", Store { finished: Rc::clone(&finished), gone })]));
+    let front = front(proxy(base(&back)));
+    let address = front.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    for head in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        stream
+            .write_all(format!("PUT / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n10000\r\n").as_bytes())
+            .await
+            .unwrap();
+        stream.write_all(&[b'x'; 0x8000]).await.unwrap();
+        drop(stream);
+        notice.recv().await.unwrap();
+        assert!(!finished.get(), "{head}");
+    }
+}
