@@ -161,7 +161,7 @@ impl Context {
             return Ok(user);
         }
         if !matches!(*self.method(), Method::GET | Method::HEAD) {
-            return Err(HttpError::new(403).into());
+            return Err(HttpError::new(403).with_message("Login required").into());
         }
         let Some(login) = self.core.login_url() else {
             return Err(misuse(
@@ -376,7 +376,22 @@ impl Context {
         self.core.reverse_url(name, arguments)
     }
 
-    /// The default error page: status and reason in HTML, as in Tornado.
+    /// The default error page: status and reason in HTML, and the error's
+    /// [message](HttpError::with_message) if it has one. Without one it is Tornado's, byte for byte.
+    pub fn write_error_page(&self, error: &Error) {
+        let Some(message) = error.as_http().and_then(HttpError::message) else {
+            return self.write_default_error();
+        };
+        let response = self.response.borrow();
+        let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
+        drop(response);
+        let message = escape::xhtml_escape(message);
+        self.write(format!(
+            "<html><title>{status}: {reason}</title><body>{status}: {reason}: {message}</body></html>"
+        ));
+    }
+
+    /// Tornado's error page, which has status and reason and no message.
     pub fn write_default_error(&self) {
         let response = self.response.borrow();
         let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
@@ -392,7 +407,7 @@ impl Context {
         match self.core.site() {
             Some(site) => site.write_error(self, error).await,
             None => {
-                self.write_default_error();
+                self.write_error_page(error);
                 Ok(())
             }
         }
@@ -405,7 +420,9 @@ impl Context {
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
     pub(crate) fn method_not_allowed(&self) -> Error {
-        HttpError::new(405).with_header("Allow", self.route.allow()).into()
+        let allow = self.route.allow();
+        let message = format!("Allowed methods: {allow}");
+        HttpError::new(405).with_message(message).with_header("Allow", allow).into()
     }
 
     pub(super) fn route(&self) -> &Route {

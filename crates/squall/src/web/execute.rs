@@ -339,7 +339,7 @@ impl Matched {
                 handler.target().start(Context::new(core, route, request, values, body))
             }
             Err(error) => {
-                let error = HttpError::new(400).with_log_message(error.to_string());
+                let error = HttpError::refusal(400, error.to_string());
                 Box::pin(execute(Refusal(Some(error)), Context::new(core, route, request, None, None)))
             }
         }

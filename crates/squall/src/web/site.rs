@@ -31,12 +31,13 @@ pub trait Site: 'static {
         Ok(())
     }
 
-    /// Writes the page of an error; status and headers are set.
+    /// Writes the page of an error; status and headers are set. The default is [`Context::write_error_page`];
+    /// [`Context::write_default_error`] writes Tornado's bytes.
     ///
     /// # Errors
     /// An error here is logged and the plain page is sent.
-    async fn write_error(&self, ctx: &Context, _error: &Error) -> Result {
-        ctx.write_default_error();
+    async fn write_error(&self, ctx: &Context, error: &Error) -> Result {
+        ctx.write_error_page(error);
         Ok(())
     }
 
