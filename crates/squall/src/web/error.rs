@@ -8,6 +8,7 @@ use std::panic::Location;
 
 use bytes::Bytes;
 
+use super::debug::take_panic_location;
 use crate::httputil::reason_phrase;
 use crate::ioloop::panic_message;
 
@@ -25,7 +26,7 @@ pub struct Error(Box<Repr>);
 enum Repr {
     Http(HttpError),
     Finish(Finish),
-    Panic(String),
+    Panic { message: String, at: Option<String> },
     Other { source: Box<dyn StdError>, at: &'static Location<'static> },
 }
 
@@ -40,7 +41,7 @@ impl Error {
         match &*self.0 {
             Repr::Http(error) => error.status,
             Repr::Finish(_) => 200,
-            Repr::Panic(_) | Repr::Other { .. } => 500,
+            Repr::Panic { .. } | Repr::Other { .. } => 500,
         }
     }
 
@@ -78,7 +79,16 @@ impl Error {
     }
 
     pub(super) fn panic(payload: &(dyn Any + Send)) -> Self {
-        Self(Box::new(Repr::Panic(panic_message(payload).to_owned())))
+        let (message, at) = (panic_message(payload).to_owned(), take_panic_location());
+        Self(Box::new(Repr::Panic { message, at }))
+    }
+
+    /// Where it panicked, if that is remembered.
+    pub(super) fn panic_location(&self) -> Option<&str> {
+        match &*self.0 {
+            Repr::Panic { at, .. } => at.as_deref(),
+            _ => None,
+        }
     }
 
     pub(super) fn as_finish(&self) -> Option<&Finish> {
@@ -116,7 +126,7 @@ impl fmt::Display for Error {
         match &*self.0 {
             Repr::Http(error) => write_chain(f, error),
             Repr::Finish(finish) => fmt::Display::fmt(finish, f),
-            Repr::Panic(message) => write!(f, "panic: {message}"),
+            Repr::Panic { message, .. } => write!(f, "panic: {message}"),
             Repr::Other { source, .. } => write_chain(f, source.as_ref()),
         }
     }
