@@ -194,15 +194,15 @@ impl Methods {
             let names = self.path_arg_names();
             constants.push(parse_quote!(const PATH_ARGS: &'static [&'static str] = &[#(#names),*];));
         }
-        match written("STREAM_BODY") {
-            Some(constant) if options.stream_body => {
-                let message = "`#[handler(stream_body)]` sets `STREAM_BODY` already: remove one of the two";
-                self.errors.push(Error::new(constant.ident.span(), message));
+        for (option, name, constant) in options.constants() {
+            match written(name) {
+                Some(written) => {
+                    let message =
+                        format!("`#[handler({option})]` sets `{name}` already: remove one of the two");
+                    self.errors.push(Error::new(written.ident.span(), message));
+                }
+                None => constants.push(constant),
             }
-            None if options.stream_body => constants.push(parse_quote!(
-                const STREAM_BODY: bool = true;
-            )),
-            _ => {}
         }
         constants
     }

@@ -47,8 +47,10 @@ mod verb;
 ///   the route's pattern; positional groups are assigned in order. All verbs take the same names at the same places.
 /// * Another HTTP method is declared with `#[method("PROPFIND")] async fn propfind(&mut self, ctx: &Context) -> Result`
 ///   inside the block. It moves to an inherent `impl`, and a generated `other` calls it.
-/// * `METHODS`, `PATH_ARGS` and `STREAM_BODY` stay as they are when the block defines them.
+/// * `METHODS` and `PATH_ARGS` stay as they are when the block defines them.
 /// * `#[handler(stream_body)]` sets `STREAM_BODY` (Tornado's `@stream_request_body`).
+/// * `#[handler(add_slash)]` and `#[handler(remove_slash)]` set `TRAILING_SLASH` (Tornado's `@addslash`, `@removeslash`).
+/// * `#[handler(authenticated)]` sets `AUTHENTICATED` (Tornado's `@authenticated`).
 #[proc_macro_attribute]
 pub fn handler(options: TokenStream, item: TokenStream) -> TokenStream {
     finish(handler::expand(options.into(), item.into()))

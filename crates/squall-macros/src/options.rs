@@ -1,10 +1,10 @@
 //! The options in the parentheses of an attribute.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprLit, Lit, Meta, Result, Token};
+use syn::{Error, Expr, ExprLit, Ident, ImplItem, Lit, Meta, Result, Token, parse_quote};
 
 use crate::suggest;
 
@@ -12,16 +12,22 @@ use crate::suggest;
 #[derive(Default)]
 pub(crate) struct HandlerOptions {
     pub(crate) stream_body: bool,
+    pub(crate) add_slash: bool,
+    pub(crate) remove_slash: bool,
+    pub(crate) authenticated: bool,
 }
 
 impl HandlerOptions {
-    const KNOWN: &[&str] = &["stream_body"];
+    const KNOWN: &[&str] = &["stream_body", "add_slash", "remove_slash", "authenticated"];
 
     pub(crate) fn parse(options: TokenStream) -> Result<HandlerOptions> {
         let mut parsed = HandlerOptions::default();
         for (name, option) in named(options, "handler", Self::KNOWN)? {
             let flag = match name {
                 "stream_body" => &mut parsed.stream_body,
+                "add_slash" => &mut parsed.add_slash,
+                "remove_slash" => &mut parsed.remove_slash,
+                "authenticated" => &mut parsed.authenticated,
                 _ => unreachable!("`named` lets only known options through"),
             };
             let Meta::Path(_) = option else {
@@ -31,8 +37,32 @@ impl HandlerOptions {
                 ));
             };
             *flag = true;
+            if parsed.add_slash && parsed.remove_slash {
+                let message = "`add_slash` and `remove_slash` undo each other: remove one of the two";
+                return Err(Error::new_spanned(option, message));
+            }
         }
         Ok(parsed)
+    }
+
+    /// The constants of the trait that the given options set: option, name, definition.
+    pub(crate) fn constants(&self) -> Vec<(&'static str, &'static str, ImplItem)> {
+        let mut constants: Vec<(_, _, ImplItem)> = Vec::new();
+        if self.stream_body {
+            constants.push(("stream_body", "STREAM_BODY", parse_quote!(const STREAM_BODY: bool = true;)));
+        }
+        let slash = [("add_slash", self.add_slash, "Add"), ("remove_slash", self.remove_slash, "Remove")];
+        for (option, _, variant) in slash.into_iter().filter(|(_, given, _)| *given) {
+            let variant = Ident::new(variant, Span::call_site());
+            let constant = parse_quote!(
+                const TRAILING_SLASH: ::squall::web::TrailingSlash = ::squall::web::TrailingSlash::#variant;
+            );
+            constants.push((option, "TRAILING_SLASH", constant));
+        }
+        if self.authenticated {
+            constants.push(("authenticated", "AUTHENTICATED", parse_quote!(const AUTHENTICATED: bool = true;)));
+        }
+        constants
     }
 }
 

@@ -9,9 +9,12 @@ use std::rc::Rc;
 use regex::Regex;
 
 use super::context::Context;
+use super::debug::DebugSettings;
 use super::error::{BuildError, Error, HttpError, Result};
-use super::execute::{ErrorTarget, Matched};
+use super::execute::{ErrorTarget, Matched, Target};
+use super::fallback::FallbackTo;
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
+use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
@@ -26,7 +29,7 @@ use crate::routing::{PathArgs, PathPattern};
 pub struct Application {
     hosts: Vec<HostSpec>,
     routes: Vec<UrlSpec>,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// Routes for some hosts, not yet compiled.
@@ -41,12 +44,15 @@ type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
 type LogFunction = Box<dyn Fn(&Context)>;
 
 #[derive(Default)]
-struct Settings {
-    default_host: Option<String>,
-    login_url: Option<String>,
+pub(super) struct Settings {
+    pub(super) default_host: Option<String>,
+    pub(super) login_url: Option<String>,
     site: Option<Rc<dyn ErasedSite>>,
     map_error: Vec<MapError>,
     log_function: Option<LogFunction>,
+    pub(super) fallback: Option<FallbackTo>,
+    pub(super) debug: DebugSettings,
+    pub(super) user: UserSettings,
 }
 
 impl Application {
@@ -147,7 +153,7 @@ impl Application {
         Ok(server)
     }
 
-    pub(crate) fn build(self) -> Result<Rc<Core>, BuildError> {
+    pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
         let mut problems = Vec::new();
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
@@ -162,11 +168,18 @@ impl Application {
         };
         hosts.iter().for_each(|group| group.routes.for_each(&mut add_name));
         routes.for_each(&mut add_name);
+        let (target, fallback): (Rc<dyn Target>, _) = match self.settings.fallback.take() {
+            Some(FallbackTo::Handler(target)) => (target, None),
+            Some(FallbackTo::Delegate(delegate)) => (Rc::new(ErrorTarget(404)), Some(delegate)),
+            None => (Rc::new(ErrorTarget(404)), None),
+        };
+        problems.extend(target.check(&[]).err().map(|problem| format!("fallback: {problem}")));
         if !problems.is_empty() {
             return Err(BuildError::new(problems));
         }
-        let unmatched = Rc::new(Route::unmatched(Rc::new(ErrorTarget(404))));
-        Ok(Rc::new(Core { hosts, routes, names, unmatched, settings: self.settings }))
+        self.settings.debug.start();
+        let unmatched = Rc::new(Route::unmatched(target));
+        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, settings: self.settings }))
     }
 }
 
@@ -197,6 +210,8 @@ pub(crate) struct Core {
     routes: Routes,
     names: HashMap<String, PathPattern>,
     unmatched: Rc<Route>,
+    /// Instead of `unmatched`.
+    fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
     settings: Settings,
 }
 
@@ -240,6 +255,10 @@ impl Core {
         }
         let groups = self.hosts.iter().filter(|group| group.regex.is_match(default));
         groups.map(|group| &group.routes).find_map(|routes| routes.find(request))
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
@@ -328,7 +347,10 @@ impl Service {
         let (route, args) = match core.find(&request) {
             Some(Found::Handler(route, args)) => (route, args),
             Some(Found::Delegate(delegate)) => return Routed::Delegate(delegate, request),
-            None => (Rc::clone(&core.unmatched), PathArgs::default()),
+            None => match &core.fallback {
+                Some(delegate) => return Routed::Delegate(Rc::clone(delegate), request),
+                None => (Rc::clone(&core.unmatched), PathArgs::default()),
+            },
         };
         Routed::Handler(Matched { core, route, request, args })
     }

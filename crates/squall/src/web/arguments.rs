@@ -168,7 +168,7 @@ impl Context {
             return Ok(arguments);
         }
         let request = self.request();
-        let too_many = || HttpError::new(400).with_log_message("Too many arguments");
+        let too_many = || HttpError::refusal(400, "Too many arguments");
         let query = request.query_arguments().ok_or_else(too_many)?;
         let body = request.body_arguments().ok_or_else(too_many)?;
         Ok(self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body))))
@@ -185,7 +185,7 @@ impl TextArgument {
     }
 
     fn text(&self) -> Result<&str> {
-        let invalid = || HttpError::new(400).with_log_message(format!("Invalid unicode in {}", self.name));
+        let invalid = || HttpError::refusal(400, format!("Invalid unicode in {}", self.name));
         Ok(self.value.as_deref().ok_or_else(invalid)?)
     }
 }
@@ -195,9 +195,85 @@ fn trim_all(values: Vec<&str>) -> Vec<&str> {
 }
 
 fn missing(name: &str) -> Error {
-    HttpError::new(400).with_log_message(format!("Missing argument {name}")).into()
+    HttpError::refusal(400, format!("Missing argument {name}")).into()
 }
 
 fn unreadable(what: &str, error: impl std::error::Error + 'static) -> Error {
-    HttpError::new(400).with_log_message(format!("Invalid {what}: {error}")).with_source(error).into()
+    let text = error.to_string();
+    HttpError::new(400)
+        .with_message(format!("Invalid {what}{}", public_cause(&text)))
+        .with_log_message(format!("Invalid {what}: {text}"))
+        .with_source(error)
+        .into()
+}
+
+/// What of serde's message can be shown: names of fields, what was expected and where; never a value, which may be a
+/// password in the wrong place. Begins with `: ` unless empty.
+fn public_cause(text: &str) -> String {
+    const SAFE: &[&str] = &[
+        "missing field `",
+        "duplicate field `",
+        "unknown field `",
+        "EOF while parsing",
+        "expected value",
+        "expected ident",
+        "expected `",
+        "key must be a string",
+        "invalid number",
+        "invalid escape",
+        "control character (",
+        "trailing comma",
+        "trailing characters",
+        "lone leading surrogate",
+        "unexpected end of hex escape",
+        "invalid unicode code point",
+        "number out of range",
+        "recursion limit exceeded",
+    ];
+    if SAFE.iter().any(|safe| text.starts_with(safe)) {
+        return format!(": {text}");
+    }
+    // "invalid type: string \"hunter2\", expected u64 at line 1 column 9"
+    const QUOTING: &[&str] = &["invalid type: ", "invalid value: ", "invalid length ", "unknown variant `"];
+    if QUOTING.iter().any(|start| text.starts_with(start))
+        && let Some(at) = text.rfind(", expected ")
+    {
+        return format!(": {}", &text[at + 2..]);
+    }
+    match text.rfind(" at line ") {
+        Some(at) if text[at + 9..].bytes().all(|b| b.is_ascii_digit() || b" column".contains(&b)) => {
+            format!(":{}", &text[at..])
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shown_cause_names_the_place_and_no_value() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its shape matters")]
+        struct Login {
+            id: u32,
+            kind: Kind,
+            at: std::net::IpAddr,
+        }
+        #[derive(Debug, Deserialize)]
+        enum Kind {
+            A,
+            B,
+        }
+        let cause = |json: &str| public_cause(&serde_json::from_str::<Login>(json).unwrap_err().to_string());
+        assert_eq!(cause("{"), ": EOF while parsing an object at line 1 column 1");
+        assert_eq!(cause(r#"{"id":1}"#), ": missing field `kind` at line 1 column 8");
+        assert_eq!(cause(r#"{"id":"hunter2"}"#), ": expected u32 at line 1 column 15");
+        assert_eq!(cause(r#"{"id":"x, expected hunter2"}"#), ": expected u32 at line 1 column 27");
+        assert_eq!(cause(r#"{"kind":"hunter2"}"#), ": expected `A` or `B` at line 1 column 17");
+        assert_eq!(cause(r#"{"at":"hunter2"}"#), ": at line 1 column 15");
+        assert_eq!(public_cause("hunter2 at line hunter2"), "");
+    }
 }

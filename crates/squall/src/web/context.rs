@@ -1,7 +1,7 @@
 //! One request and its response, as a handler sees them.
 
-use std::any::{Any, type_name};
-use std::cell::OnceCell;
+use std::any::Any;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -34,7 +34,8 @@ pub struct Context {
     path_args: Option<Box<PathValues>>,
     response: ResponseCell,
     pub(super) arguments: OnceCell<Box<TextArguments>>,
-    user: OnceCell<Option<Rc<dyn Any>>>,
+    /// `None` until it is asked for or set.
+    pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
     /// For handlers that stream the body.
     pub(super) body: Option<Rc<BodyChannel>>,
 }
@@ -48,7 +49,7 @@ impl Context {
         body: Option<Rc<BodyChannel>>,
     ) -> Self {
         let response = ResponseCell::new(request.start_time());
-        let (arguments, user) = (OnceCell::new(), OnceCell::new());
+        let (arguments, user) = (OnceCell::new(), RefCell::new(None));
         let ctx = Self { core, route, request, path_args, response, arguments, user, body };
         ctx.set_default_headers();
         ctx
@@ -123,59 +124,6 @@ impl Context {
     #[doc(alias = "on_connection_close")]
     pub async fn closed(&self) {
         self.request.connection().closed().await;
-    }
-
-    // --- The user ---
-
-    /// The user as [`Site::current_user`](super::Site::current_user) tells, asked once per request.
-    ///
-    /// # Errors
-    /// What `current_user` returns; 500 when `U` is not the site's type.
-    #[doc(alias = "current_user")]
-    pub async fn user<U: 'static>(&self) -> Result<Option<Rc<U>>> {
-        if self.user.get().is_none() {
-            let user = match self.core.site() {
-                Some(site) => site.current_user(self).await?,
-                None => None,
-            };
-            let _ = self.user.set(user);
-        }
-        let Some(Some(user)) = self.user.get() else { return Ok(None) };
-        match Rc::clone(user).downcast::<U>() {
-            Ok(user) => Ok(Some(user)),
-            Err(_) => Err(misuse(format!("The site's User is not {}", type_name::<U>()))),
-        }
-    }
-
-    /// The user; without one the answer is a redirect to the login page for `GET` and `HEAD`, else 403 (Tornado's
-    /// `@authenticated`).
-    ///
-    /// The login page is [`Application::login_url`](super::Application::login_url) with the URL of this request as
-    /// `next`; a login URL that has a query already is used as it is.
-    ///
-    /// # Errors
-    /// The redirect or the 403, to be passed on with `?`.
-    #[doc(alias = "authenticated")]
-    pub async fn require_user<U: 'static>(&self) -> Result<Rc<U>> {
-        if let Some(user) = self.user().await? {
-            return Ok(user);
-        }
-        if !matches!(*self.method(), Method::GET | Method::HEAD) {
-            return Err(HttpError::new(403).into());
-        }
-        let Some(login) = self.core.login_url() else {
-            return Err(misuse(
-                "You must define login_url in your application to use require_user".to_owned(),
-            ));
-        };
-        if login.contains('?') {
-            self.redirect(login)?;
-        } else {
-            let absolute = login.starts_with("http:") || login.starts_with("https:");
-            let next = if absolute { self.request.full_url() } else { self.request.uri().to_owned() };
-            self.redirect(&format!("{login}?next={}", escape::url_escape(&next)))?;
-        }
-        Err(Error::finish())
     }
 
     // --- The response ---
@@ -376,7 +324,26 @@ impl Context {
         self.core.reverse_url(name, arguments)
     }
 
-    /// The default error page: status and reason in HTML, as in Tornado.
+    /// The default error page: status and reason in HTML, and the error's
+    /// [message](HttpError::with_message) if it has one. Without one it is Tornado's, byte for byte. With
+    /// [`serve_traceback`](super::Application::serve_traceback) it is the debug page.
+    pub fn write_error_page(&self, error: &Error) {
+        if self.core.settings().debug.serves_traceback() {
+            return self.write_debug_page(error);
+        }
+        let Some(message) = error.as_http().and_then(HttpError::message) else {
+            return self.write_default_error();
+        };
+        let response = self.response.borrow();
+        let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
+        drop(response);
+        let message = escape::xhtml_escape(message);
+        self.write(format!(
+            "<html><title>{status}: {reason}</title><body>{status}: {reason}: {message}</body></html>"
+        ));
+    }
+
+    /// Tornado's error page, which has status and reason and no message.
     pub fn write_default_error(&self) {
         let response = self.response.borrow();
         let (status, reason) = (response.status, escape::xhtml_escape(response.reason()).into_owned());
@@ -392,7 +359,7 @@ impl Context {
         match self.core.site() {
             Some(site) => site.write_error(self, error).await,
             None => {
-                self.write_default_error();
+                self.write_error_page(error);
                 Ok(())
             }
         }
@@ -405,7 +372,9 @@ impl Context {
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
     pub(crate) fn method_not_allowed(&self) -> Error {
-        HttpError::new(405).with_header("Allow", self.route.allow()).into()
+        let allow = self.route.allow();
+        let message = format!("Allowed methods: {allow}");
+        HttpError::new(405).with_message(message).with_header("Allow", allow).into()
     }
 
     pub(super) fn route(&self) -> &Route {
@@ -537,6 +506,6 @@ fn not_found(message: String) -> Error {
 }
 
 /// The application's mistake.
-fn misuse(message: String) -> Error {
+pub(super) fn misuse(message: String) -> Error {
     HttpError::new(500).with_log_message(message).into()
 }

@@ -8,6 +8,7 @@ use std::panic::Location;
 
 use bytes::Bytes;
 
+use super::debug::take_panic_location;
 use crate::httputil::reason_phrase;
 use crate::ioloop::panic_message;
 
@@ -25,7 +26,7 @@ pub struct Error(Box<Repr>);
 enum Repr {
     Http(HttpError),
     Finish(Finish),
-    Panic(String),
+    Panic { message: String, at: Option<String> },
     Other { source: Box<dyn StdError>, at: &'static Location<'static> },
 }
 
@@ -40,7 +41,7 @@ impl Error {
         match &*self.0 {
             Repr::Http(error) => error.status,
             Repr::Finish(_) => 200,
-            Repr::Panic(_) | Repr::Other { .. } => 500,
+            Repr::Panic { .. } | Repr::Other { .. } => 500,
         }
     }
 
@@ -78,7 +79,16 @@ impl Error {
     }
 
     pub(super) fn panic(payload: &(dyn Any + Send)) -> Self {
-        Self(Box::new(Repr::Panic(panic_message(payload).to_owned())))
+        let (message, at) = (panic_message(payload).to_owned(), take_panic_location());
+        Self(Box::new(Repr::Panic { message, at }))
+    }
+
+    /// Where it panicked, if that is remembered.
+    pub(super) fn panic_location(&self) -> Option<&str> {
+        match &*self.0 {
+            Repr::Panic { at, .. } => at.as_deref(),
+            _ => None,
+        }
     }
 
     pub(super) fn as_finish(&self) -> Option<&Finish> {
@@ -116,7 +126,7 @@ impl fmt::Display for Error {
         match &*self.0 {
             Repr::Http(error) => write_chain(f, error),
             Repr::Finish(finish) => fmt::Display::fmt(finish, f),
-            Repr::Panic(message) => write!(f, "panic: {message}"),
+            Repr::Panic { message, .. } => write!(f, "panic: {message}"),
             Repr::Other { source, .. } => write_chain(f, source.as_ref()),
         }
     }
@@ -145,12 +155,17 @@ fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result 
     Ok(())
 }
 
+/// The longest line for a client. What a framework's cause quotes, such as the name of an argument, is the client's own
+/// and has no length of its own.
+const MESSAGE_CHARS: usize = 300;
+
 /// An answer with an error status (Tornado's `HTTPError`).
 #[doc(alias = "HTTPError")]
 #[derive(Debug)]
 pub struct HttpError {
     status: u16,
     reason: Option<Cow<'static, str>>,
+    message: Option<String>,
     log_message: Option<Cow<'static, str>>,
     headers: Vec<(&'static str, String)>,
     source: Option<Box<dyn StdError>>,
@@ -159,13 +174,25 @@ pub struct HttpError {
 impl HttpError {
     /// An error with this status and its usual reason.
     pub fn new(status: u16) -> Self {
-        Self { status, reason: None, log_message: None, headers: Vec::new(), source: None }
+        Self { status, reason: None, message: None, log_message: None, headers: Vec::new(), source: None }
     }
 
     /// With a reason of its own. One that could not stand in a status line is sent as `Unknown`.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = Some(reason.into());
+        self
+    }
+
+    /// With a line for the client, which the [default error page](super::Context::write_error_page) shows after the
+    /// reason: what was wrong, never the value of a secret. It is escaped there.
+    ///
+    /// Control characters become spaces, and it ends after 300 characters. The log has it in the place of a
+    /// [`with_log_message`](Self::with_log_message) that is missing.
+    #[must_use]
+    pub fn with_message(mut self, message: impl AsRef<str>) -> Self {
+        let one_line = message.as_ref().chars().map(|c| if c.is_control() { ' ' } else { c });
+        self.message = Some(one_line.take(MESSAGE_CHARS).collect());
         self
     }
 
@@ -201,9 +228,20 @@ impl HttpError {
         self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status))
     }
 
+    /// The line for the client.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
     /// The message for the log.
     pub fn log_message(&self) -> Option<&str> {
         self.log_message.as_deref()
+    }
+
+    /// A refusal of the framework: the cause goes to the client and into the log.
+    pub(super) fn refusal(status: u16, cause: impl Into<Cow<'static, str>>) -> Self {
+        let cause = cause.into();
+        Self::new(status).with_message(&cause).with_log_message(cause)
     }
 
     pub(super) fn own_reason(&self) -> Option<&str> {
@@ -218,7 +256,7 @@ impl HttpError {
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HTTP {}: {}", self.status, self.reason())?;
-        match &self.log_message {
+        match self.log_message().or(self.message()) {
             Some(message) => write!(f, " ({message})"),
             None => Ok(()),
         }
@@ -333,6 +371,17 @@ mod tests {
         assert_eq!((error.status(), error.reason()), (418, "I'm a teapot"));
         assert_eq!(error.to_string(), "HTTP 418: I'm a teapot (logged only)");
         assert!(Error::finish().as_finish().is_some());
+    }
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length() {
+        let error = HttpError::new(400).with_message("a\r\nb\0\u{85}c");
+        assert_eq!(error.message(), Some("a  b  c"));
+        assert_eq!(error.to_string(), "HTTP 400: Bad Request (a  b  c)");
+        let long = HttpError::new(400).with_message("ü".repeat(1000));
+        assert_eq!(long.message(), Some("ü".repeat(300).as_str()));
+        let both = HttpError::new(400).with_message("shown").with_log_message("logged");
+        assert_eq!(both.to_string(), "HTTP 400: Bad Request (logged)");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
 use super::route::Route;
+use super::slash::TrailingSlash;
 use crate::httputil::{EntityTag, HttpMessageDelegate, HttpServerRequest, Pending};
 use crate::ioloop::catch_panic;
 use crate::log;
@@ -28,6 +29,12 @@ pub(super) trait Target {
     }
     fn streams_body(&self) -> bool {
         false
+    }
+    fn trailing_slash(&self) -> TrailingSlash {
+        TrailingSlash::AsIs
+    }
+    fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
+        Ok(())
     }
     fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
         Some(ctx.hash_of_body())
@@ -49,6 +56,14 @@ impl<H: RequestHandler> Target for Prototype<H> {
 
     fn streams_body(&self) -> bool {
         H::STREAM_BODY
+    }
+
+    fn trailing_slash(&self) -> TrailingSlash {
+        H::TRAILING_SLASH
+    }
+
+    fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
+        self.0.check(groups)
     }
 
     fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
@@ -127,6 +142,9 @@ trait Serve {
 impl Serve for Option<Function> {
     async fn serve(&mut self, ctx: &Context) -> Result {
         prepare_site(ctx).await?;
+        if !ctx.is_finished() {
+            ctx.route().trailing_slash().enforce(ctx)?;
+        }
         match self {
             _ if ctx.is_finished() => Ok(()),
             Some(function) => function(ctx).await,
@@ -143,8 +161,10 @@ impl<H: RequestHandler> Serve for Instance<H> {
     async fn serve(&mut self, ctx: &Context) -> Result {
         let handler = &mut self.0;
         let method = ctx.method();
-        let defined = |name: &str| H::METHODS.contains(&name) || H::METHODS.contains(&ANY_METHOD);
-        let known = defined(method.as_str())
+        let defined = |name: &str| H::METHODS.contains(&name);
+        let any = defined(ANY_METHOD);
+        let known = any
+            || defined(method.as_str())
             || *method == Method::OPTIONS
             || (*method == Method::HEAD && defined("GET"));
         if !known {
@@ -155,6 +175,13 @@ impl<H: RequestHandler> Serve for Instance<H> {
             return Ok(());
         }
         handler.prepare(ctx).await?;
+        if !ctx.is_finished() {
+            if H::AUTHENTICATED {
+                // Boxed: it need not make the future of every other handler larger.
+                Box::pin(ctx.require_any_user()).await?;
+            }
+            ctx.route().trailing_slash().enforce(ctx)?;
+        }
         if let Some(body) = &ctx.body {
             while !ctx.is_finished()
                 && let Some(chunk) = body.next().await
@@ -169,6 +196,7 @@ impl<H: RequestHandler> Serve for Instance<H> {
             return Ok(());
         }
         match *method {
+            _ if any => handler.other(ctx).await,
             Method::GET => handler.get(ctx).await,
             Method::POST => handler.post(ctx).await,
             Method::HEAD if defined("HEAD") => handler.head(ctx).await,
@@ -339,7 +367,7 @@ impl Matched {
                 handler.target().start(Context::new(core, route, request, values, body))
             }
             Err(error) => {
-                let error = HttpError::new(400).with_log_message(error.to_string());
+                let error = HttpError::refusal(400, error.to_string());
                 Box::pin(execute(Refusal(Some(error)), Context::new(core, route, request, None, None)))
             }
         }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::{Error, Result};
+use super::slash::TrailingSlash;
 use crate::httputil::EntityTag;
 
 /// One HTTP resource (Tornado's `RequestHandler`).
@@ -38,12 +39,25 @@ use crate::httputil::EntityTag;
 /// `Allow`. A handler is not cancelled when the client leaves: race against [`Context::closed`] where it matters.
 /// A panic is a 500, logged; the loop goes on.
 pub trait RequestHandler: Clone + 'static {
-    /// The methods that this resource answers, in upper case; `"*"` stands for all.
+    /// The methods that this resource answers, in upper case. `"*"` sends every method to [`other`](Self::other).
     const METHODS: &'static [&'static str];
     /// The names of the path arguments; checked against the pattern when the application starts.
     const PATH_ARGS: &'static [&'static str] = &[];
     /// Hand the body to [`data_received`](Self::data_received) as it comes instead of collecting it.
     const STREAM_BODY: bool = false;
+    /// What becomes of a path that ends with a slash, or lacks one: `#[handler(add_slash)]`, `#[handler(remove_slash)]`.
+    const TRAILING_SLASH: TrailingSlash = TrailingSlash::AsIs;
+    /// Serve only requests with a [user](Context::user), as [`Context::require_user`] would have it:
+    /// `#[handler(authenticated)]`. Looked at after `prepare`, so that it may [set](Context::set_user) one.
+    const AUTHENTICATED: bool = false;
+
+    /// Checks this value against the names of its route's groups when the application starts.
+    ///
+    /// # Errors
+    /// What is wrong; it is reported with the line of the route.
+    fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
+        Ok(())
+    }
 
     /// Called before the method, whatever it is; when it finishes the response the method is not called.
     ///

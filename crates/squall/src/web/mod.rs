@@ -3,20 +3,31 @@
 mod application;
 mod arguments;
 mod context;
+mod debug;
 mod error;
+mod error_handler;
 mod execute;
+mod fallback;
 mod handler;
 mod proxy;
+mod redirect;
 mod response;
 mod route;
+mod settings;
 mod site;
+mod slash;
+mod user;
 
 pub use application::Application;
 pub use context::Context;
 pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
+pub use error_handler::ErrorHandler;
+pub use fallback::IntoFallback;
 pub use handler::RequestHandler;
 pub use proxy::{ProxyHandle, ReverseProxy, proxy};
+pub use redirect::RedirectHandler;
 pub use route::{
     RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, url,
 };
 pub use site::Site;
+pub use slash::TrailingSlash;

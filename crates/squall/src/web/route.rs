@@ -8,6 +8,7 @@ use super::context::Context;
 use super::error::Result;
 use super::execute::{ANY_METHOD, Functions, Prototype, Target};
 use super::handler::RequestHandler;
+use super::slash::TrailingSlash;
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest};
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 
@@ -19,6 +20,7 @@ pub struct UrlSpec {
     pattern: String,
     pub(super) destination: Destination,
     name: Option<String>,
+    slash: TrailingSlash,
     location: &'static Location<'static>,
 }
 
@@ -98,7 +100,7 @@ impl Router for Always {
 
 impl UrlSpec {
     fn new(pattern: String, destination: Destination, location: &'static Location<'static>) -> Self {
-        Self { pattern, destination, name: None, location }
+        Self { pattern, destination, name: None, slash: TrailingSlash::AsIs, location }
     }
 
     fn function<F: AsyncFn(&Context) -> Result + 'static>(
@@ -116,6 +118,14 @@ impl UrlSpec {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// What is done about a slash at the end of the path, instead of what the handler says: for functions above all.
+    /// It has no effect on nested routes, routers and delegates.
+    #[must_use]
+    pub fn trailing_slash(mut self, slash: TrailingSlash) -> Self {
+        self.slash = slash;
         self
     }
 }
@@ -152,6 +162,7 @@ pub(super) struct Route {
     further: Option<Further>,
     pattern: PathPattern,
     name: Option<String>,
+    slash: TrailingSlash,
     /// The name of each group: its own, else that of the handler's parameter at its place.
     arg_names: Box<[Option<Box<str>>]>,
     location: &'static Location<'static>,
@@ -233,6 +244,9 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
             && former.merge(functions)
         {
             last.name = last.name.take().or(spec.name);
+            if last.slash == TrailingSlash::AsIs {
+                last.slash = spec.slash;
+            }
             continue;
         }
         merged.push(spec);
@@ -242,7 +256,7 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
 
 impl Route {
     fn build(spec: UrlSpec, problems: &mut Vec<String>) -> Result<Self, String> {
-        let UrlSpec { pattern, destination, name, location } = spec;
+        let UrlSpec { pattern, destination, name, slash, location } = spec;
         let pattern = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
         let nowhere = || Rc::new(Functions::default()) as Rc<dyn Target>;
         let (target, further) = match destination {
@@ -253,7 +267,10 @@ impl Route {
         };
         let wanted = target.path_args();
         let arg_names = name_groups(&pattern, wanted)?;
-        Ok(Self { target, further, pattern, name, arg_names, location })
+        let groups: Vec<_> = arg_names.iter().map(Option::as_deref).collect();
+        target.check(&groups)?;
+        let slash = if slash == TrailingSlash::AsIs { target.trailing_slash() } else { slash };
+        Ok(Self { target, further, pattern, name, slash, arg_names, location })
     }
 
     /// A route that is in no table, for requests that none matches.
@@ -263,6 +280,7 @@ impl Route {
             further: None,
             pattern: PathPattern::new(".*").expect("a constant pattern compiles"),
             name: None,
+            slash: TrailingSlash::AsIs,
             arg_names: Box::default(),
             location: Location::caller(),
         }
@@ -270,6 +288,11 @@ impl Route {
 
     pub(super) fn target(&self) -> &dyn Target {
         &*self.target
+    }
+
+    #[inline]
+    pub(super) fn trailing_slash(&self) -> TrailingSlash {
+        self.slash
     }
 
     pub(super) fn name(&self) -> Option<&str> {

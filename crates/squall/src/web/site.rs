@@ -23,6 +23,12 @@ pub trait Site: 'static {
         Ok(None)
     }
 
+    /// The login page for this request; `None` for [`Application::login_url`](super::Application::login_url).
+    #[doc(alias = "get_login_url")]
+    fn login_url(&self, _ctx: &Context) -> Option<String> {
+        None
+    }
+
     /// Called before each handler's own `prepare`; when it finishes the response the handler is not called.
     ///
     /// # Errors
@@ -31,12 +37,13 @@ pub trait Site: 'static {
         Ok(())
     }
 
-    /// Writes the page of an error; status and headers are set.
+    /// Writes the page of an error; status and headers are set. The default is [`Context::write_error_page`];
+    /// [`Context::write_default_error`] writes Tornado's bytes.
     ///
     /// # Errors
     /// An error here is logged and the plain page is sent.
-    async fn write_error(&self, ctx: &Context, _error: &Error) -> Result {
-        ctx.write_default_error();
+    async fn write_error(&self, ctx: &Context, error: &Error) -> Result {
+        ctx.write_error_page(error);
         Ok(())
     }
 
@@ -54,6 +61,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// [`Site`] with its future types erased, once per application.
 pub(super) trait ErasedSite {
     fn current_user<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Rc<dyn Any>>>>;
+    fn login_url(&self, ctx: &Context) -> Option<String>;
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result>;
     fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result>;
     fn set_default_headers(&self, ctx: &Context) -> Result;
@@ -65,6 +73,10 @@ impl<S: Site> ErasedSite for S {
             let user = Site::current_user(self, ctx).await?;
             Ok(user.map(|user| Rc::new(user) as Rc<dyn Any>))
         })
+    }
+
+    fn login_url(&self, ctx: &Context) -> Option<String> {
+        Site::login_url(self, ctx)
     }
 
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result> {

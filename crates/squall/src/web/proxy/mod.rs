@@ -223,34 +223,6 @@ impl RequestHandler for ReverseProxy {
         Ok(())
     }
 
-    async fn get(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
-    async fn head(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
-    async fn post(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
-    async fn put(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
-    async fn patch(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
-    async fn delete(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
-    async fn options(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
-    }
-
     async fn other(&mut self, ctx: &Context) -> Result {
         self.complete(ctx).await
     }

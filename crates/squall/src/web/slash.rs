@@ -1,0 +1,68 @@
+//! Paths with and without a slash at their end (Tornado's `@addslash` and `@removeslash`).
+
+use http::Method;
+
+use super::context::Context;
+use super::error::{HttpError, Result};
+
+/// What a resource does about the slash at the end of its path.
+///
+/// The pattern of the route must let both forms in: `"/stories/?"`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum TrailingSlash {
+    /// Nothing.
+    #[default]
+    AsIs,
+    /// Without a slash, `GET` and `HEAD` are redirected (301) to the path with one, the query kept; other methods
+    /// are a 404.
+    #[doc(alias = "addslash")]
+    Add,
+    /// With slashes, `GET` and `HEAD` are redirected (301) to the path without any, the query kept; other methods
+    /// are a 404. `GET /` is served.
+    #[doc(alias = "removeslash")]
+    Remove,
+}
+
+impl TrailingSlash {
+    /// Redirects or refuses; when neither, the response is not finished.
+    pub(super) fn enforce(self, ctx: &Context) -> Result {
+        let path = ctx.request().path();
+        let target = match self {
+            Self::Add if !path.ends_with('/') => format!("{path}/"),
+            Self::Remove if path.ends_with('/') => path.trim_end_matches('/').to_owned(),
+            _ => return Ok(()),
+        };
+        if !matches!(*ctx.method(), Method::GET | Method::HEAD) {
+            return Err(HttpError::new(404).into());
+        }
+        if target.is_empty() {
+            return Ok(());
+        }
+        let mut target = on_this_host(&target);
+        let query = ctx.request().query();
+        if !query.is_empty() {
+            target.push('?');
+            target.push_str(query);
+        }
+        ctx.redirect_with(&target, 301)
+    }
+}
+
+/// A path that cannot be taken for another host: browsers read `//host` and `/\\host` as such.
+pub(super) fn on_this_host(path: &str) -> String {
+    let rest = path.trim_start_matches(['/', '\\']);
+    format!("/{}", rest.replace('\\', "%5C"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_names_a_host() {
+        for path in ["//evil.example/", "/\\evil.example/", "/\\/evil.example/", "evil.example/"] {
+            assert_eq!(on_this_host(path), "/evil.example/");
+        }
+        assert_eq!(on_this_host("/a//b/"), "/a//b/");
+    }
+}

@@ -1,0 +1,97 @@
+//! Who asks.
+
+use std::any::{Any, type_name};
+use std::rc::Rc;
+
+use http::Method;
+
+use super::context::{Context, misuse};
+use super::error::{Error, HttpError, Result};
+use crate::escape;
+
+impl Context {
+    /// The user as [`Site::current_user`](super::Site::current_user) tells, asked once per request, or as
+    /// [`set_user`](Self::set_user) was told.
+    ///
+    /// # Errors
+    /// What `current_user` returns; 500 when `U` is not the site's type.
+    #[doc(alias = "current_user")]
+    pub async fn user<U: 'static>(&self) -> Result<Option<Rc<U>>> {
+        let Some(user) = self.any_user().await? else { return Ok(None) };
+        match user.downcast::<U>() {
+            Ok(user) => Ok(Some(user)),
+            Err(_) => Err(misuse(format!("The site's User is not {}", type_name::<U>()))),
+        }
+    }
+
+    /// Says who the user is, for the rest of the request: in a `prepare`, say (Tornado's `self.current_user = ..`).
+    pub fn set_user<U: 'static>(&self, user: Option<Rc<U>>) {
+        *self.user.borrow_mut() = Some(user.map(|user| user as Rc<dyn Any>));
+    }
+
+    /// The user; without one the answer is a redirect to the login page for `GET` and `HEAD`, else 403 (Tornado's
+    /// `@authenticated`).
+    ///
+    /// The login page is [`Site::login_url`](super::Site::login_url), else
+    /// [`Application::login_url`](super::Application::login_url), with the URL of this request as `next`; a login URL
+    /// that has a query already is used as it is.
+    ///
+    /// # Errors
+    /// The redirect or the 403, to be passed on with `?`.
+    #[doc(alias = "authenticated")]
+    pub async fn require_user<U: 'static>(&self) -> Result<Rc<U>> {
+        match self.user().await? {
+            Some(user) => Ok(user),
+            None => Err(self.to_login()),
+        }
+    }
+
+    /// For [`RequestHandler::AUTHENTICATED`](super::RequestHandler::AUTHENTICATED), which knows no type.
+    pub(super) async fn require_any_user(&self) -> Result {
+        if self.any_user().await?.is_some() { Ok(()) } else { Err(self.to_login()) }
+    }
+
+    async fn any_user(&self) -> Result<Option<Rc<dyn Any>>> {
+        let known = self.user.borrow().clone();
+        if let Some(user) = known {
+            return Ok(user);
+        }
+        let user = match self.core().site() {
+            Some(site) => site.current_user(self).await?,
+            None => None,
+        };
+        // `current_user` may itself have set one.
+        Ok(self.user.borrow_mut().get_or_insert(user).clone())
+    }
+
+    fn to_login(&self) -> Error {
+        match self.redirect_to_login() {
+            Ok(()) => Error::finish(),
+            Err(error) => error,
+        }
+    }
+
+    fn redirect_to_login(&self) -> Result {
+        if !matches!(*self.method(), Method::GET | Method::HEAD) {
+            return Err(HttpError::new(403).with_message("Login required").into());
+        }
+        let own = self.core().site().and_then(|site| site.login_url(self));
+        let Some(login) = own.as_deref().or(self.core().login_url()) else {
+            return Err(misuse(
+                "You must define login_url in your application to use require_user".to_owned(),
+            ));
+        };
+        if login.contains('?') {
+            return self.redirect(login);
+        }
+        let next =
+            if has_scheme(login) { self.request().full_url() } else { self.request().uri().to_owned() };
+        self.redirect(&format!("{login}?next={}", escape::url_escape(&next)))
+    }
+}
+
+/// Whether a URL is absolute, and so perhaps another host's.
+fn has_scheme(url: &str) -> bool {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
+}
