@@ -16,6 +16,7 @@ pub use html::{xhtml_escape, xhtml_unescape};
 pub use json::{json_decode, json_encode};
 pub use linkify::{Linkify, linkify};
 pub use text::squeeze;
+pub(crate) use text::trim;
 
 pub use url::{
     url_escape, url_escape_path, url_unescape, url_unescape_bytes, url_unescape_path, url_unescape_path_bytes,
