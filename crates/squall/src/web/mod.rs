@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod execute;
 mod handler;
+mod locale;
 mod response;
 mod route;
 mod site;
