@@ -260,6 +260,9 @@ impl Site for Preferences {
         if headers.contains("X-Wait") {
             tokio::task::yield_now().await;
         }
+        if headers.contains("X-Set") {
+            ctx.set_locale(ctx.translations().get_closest(["fa_IR"]));
+        }
         Ok(headers.get("X-Language").and_then(|code| ctx.translations().get(code)))
     }
 }
@@ -292,6 +295,7 @@ async fn the_user_comes_before_the_browser() {
     spanish("/").header("X-Language", "xx").await.assert_text("es Cerrar sesión");
     spanish("/").header("X-Wait", 1).header("X-Language", "fr_FR").await.assert_text("fr_FR Déconnexion");
     spanish("/set").header("X-Language", "fa_IR").await.assert_text("fr_FR es");
+    spanish("/").header("X-Set", 1).header("X-Language", "fr_FR").await.assert_text("fa_IR Sign out");
     let asked_once = spanish("/twice").header("X-Wait", 1).await;
     asked_once.assert_text("es es").assert_header("X-Asked", "yes");
     assert_eq!(asked_once.headers().get_all("X-Asked").iter().count(), 1);

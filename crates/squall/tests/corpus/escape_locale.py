@@ -149,7 +149,7 @@ LINKS = [
     ("http://exämple.com/ünïcödé/thät/ïs/lönger/thän/it", {"shorten": True, "extra_params": "  x "}),
     ("http://a.b/\"onmouseover='x'<script>", {}),
     ("http://a.com/(x)(y)z(", {}),
-]
+] + [("http://" + "h" * n + "&" + "i" * 40 + "/j", {"shorten": True}) for n in range(14, 26)]
 
 PIECES = {
     "linkify": ["http://", "https:/", "ftp:///", "www.", "wwww.", "a", "b.com", "/", "//", "-", "_", ":", ".", "...", "(", ")",
