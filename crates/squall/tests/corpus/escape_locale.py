@@ -151,6 +151,10 @@ LINKS = [
     ("http://a.com/(x)(y)z(", {}),
 ] + [("http://" + "h" * n + "&" + "i" * 40 + "/j", {"shorten": True}) for n in range(14, 26)]
 
+# What the conformance cases send to /escape.
+PAGES = ["<a href=\"x\">&amp;'   y/é",
+         "see http://example.com/a/very/long/path/that/goes/on/and/on?q=1 and www.facebook.com (http://x.y) ftp://z"]
+
 PIECES = {
     "linkify": ["http://", "https:/", "ftp:///", "www.", "wwww.", "a", "b.com", "/", "//", "-", "_", ":", ".", "...", "(", ")",
                 "&", "<", ">", '"', "'", "?x=1", "#y", " ", "\n", "\u00a0", "é", "\u4a39", "!", ",", "@", "%20", "aaaaaaaaaaaa"],
@@ -170,6 +174,10 @@ def escape_rows():
     for call, inputs in INPUTS.items():
         yield from ((call, text, {}) for text in inputs)
     yield from (("linkify", text, options) for text, options in LINKS)
+    for text in PAGES:
+        for call in ["xhtml_escape", "xhtml_unescape", "url_escape", "url_escape_path", "squeeze", "json_encode", "linkify"]:
+            yield call, text, {}
+        yield "linkify", text, {"shorten": True, "extra_params": 'rel="nofollow"'}
     yield from (("parse_qs_limited", "a=1&b=2", {"max_num_fields": n}) for n in (1, 2))
     for call, pieces in PIECES.items():
         for _ in range(400 if call == "linkify" else 60):
