@@ -11,6 +11,7 @@ use regex::Regex;
 use super::context::Context;
 use super::error::{BuildError, Error, HttpError, Result};
 use super::execute::{ErrorTarget, Matched};
+use super::locale::LocaleSettings;
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::site::{ErasedSite, Site};
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
@@ -26,7 +27,7 @@ use crate::routing::{PathArgs, PathPattern};
 pub struct Application {
     hosts: Vec<HostSpec>,
     routes: Vec<UrlSpec>,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// Routes for some hosts, not yet compiled.
@@ -41,12 +42,13 @@ type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
 type LogFunction = Box<dyn Fn(&Context)>;
 
 #[derive(Default)]
-struct Settings {
+pub(super) struct Settings {
     default_host: Option<String>,
     login_url: Option<String>,
     site: Option<Rc<dyn ErasedSite>>,
     map_error: Vec<MapError>,
     log_function: Option<LogFunction>,
+    pub(super) locale: LocaleSettings,
 }
 
 impl Application {
@@ -147,8 +149,8 @@ impl Application {
         Ok(server)
     }
 
-    pub(crate) fn build(self) -> Result<Rc<Core>, BuildError> {
-        let mut problems = Vec::new();
+    pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
+        let mut problems = self.settings.locale.take_problems();
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);
@@ -197,7 +199,7 @@ pub(crate) struct Core {
     routes: Routes,
     names: HashMap<String, PathPattern>,
     unmatched: Rc<Route>,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// The routes of some hosts.

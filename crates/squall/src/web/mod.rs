@@ -7,6 +7,7 @@ mod error;
 mod execute;
 mod handler;
 mod proxy;
+mod locale;
 mod response;
 mod route;
 mod site;

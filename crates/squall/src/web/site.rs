@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::context::Context;
 use super::error::{Error, Result};
+use crate::locale::Locale;
 
 /// The shared behaviour of an application's handlers: who the user is, what an error page looks like.
 ///
@@ -20,6 +21,19 @@ pub trait Site: 'static {
     /// # Errors
     /// An error is answered as one of the handler.
     async fn current_user(&self, _ctx: &Context) -> Result<Option<Self::User>> {
+        Ok(None)
+    }
+
+    /// The language of this request's user, `None` for the browser's. Called at most once per request, when
+    /// [`Context::locale`] is first asked for.
+    ///
+    /// Templates cannot wait for it. When this waits, as for [`Context::user`], call `ctx.locale().await` in
+    /// [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// An error is answered as one of the handler.
+    #[doc(alias = "get_user_locale")]
+    async fn user_locale(&self, _ctx: &Context) -> Result<Option<Locale>> {
         Ok(None)
     }
 
@@ -54,6 +68,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// [`Site`] with its future types erased, once per application.
 pub(super) trait ErasedSite {
     fn current_user<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Rc<dyn Any>>>>;
+    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>>;
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result>;
     fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result>;
     fn set_default_headers(&self, ctx: &Context) -> Result;
@@ -65,6 +80,10 @@ impl<S: Site> ErasedSite for S {
             let user = Site::current_user(self, ctx).await?;
             Ok(user.map(|user| Rc::new(user) as Rc<dyn Any>))
         })
+    }
+
+    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>> {
+        Box::pin(Site::user_locale(self, ctx))
     }
 
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result> {
