@@ -49,7 +49,13 @@ impl HandlerOptions {
     pub(crate) fn constants(&self) -> Vec<(&'static str, &'static str, ImplItem)> {
         let mut constants: Vec<(_, _, ImplItem)> = Vec::new();
         if self.stream_body {
-            constants.push(("stream_body", "STREAM_BODY", parse_quote!(const STREAM_BODY: bool = true;)));
+            constants.push((
+                "stream_body",
+                "STREAM_BODY",
+                parse_quote!(
+                    const STREAM_BODY: bool = true;
+                ),
+            ));
         }
         let slash = [("add_slash", self.add_slash, "Add"), ("remove_slash", self.remove_slash, "Remove")];
         for (option, _, variant) in slash.into_iter().filter(|(_, given, _)| *given) {
@@ -60,7 +66,13 @@ impl HandlerOptions {
             constants.push((option, "TRAILING_SLASH", constant));
         }
         if self.authenticated {
-            constants.push(("authenticated", "AUTHENTICATED", parse_quote!(const AUTHENTICATED: bool = true;)));
+            constants.push((
+                "authenticated",
+                "AUTHENTICATED",
+                parse_quote!(
+                    const AUTHENTICATED: bool = true;
+                ),
+            ));
         }
         constants
     }

@@ -245,6 +245,7 @@ pub mod httpserver;
 pub mod httputil;
 pub mod ioloop;
 pub mod iostream;
+pub mod locale;
 pub mod log;
 pub mod netutil;
 pub mod process;

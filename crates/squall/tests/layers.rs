@@ -10,6 +10,7 @@ use std::path::Path;
 const LAYERS: &[(&str, u8)] = &[
     // L0 foundation
     ("escape", 0),
+    ("locale", 0),
     ("log", 0),
     ("sys", 0),
     // L1 loop

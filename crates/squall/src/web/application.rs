@@ -13,6 +13,7 @@ use super::debug::DebugSettings;
 use super::error::{BuildError, Error, HttpError, Result};
 use super::execute::{ErrorTarget, Matched, Target};
 use super::fallback::FallbackTo;
+use super::locale::LocaleSettings;
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
@@ -53,6 +54,7 @@ pub(super) struct Settings {
     pub(super) fallback: Option<FallbackTo>,
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
+    pub(super) locale: LocaleSettings,
 }
 
 impl Application {
@@ -154,7 +156,7 @@ impl Application {
     }
 
     pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
-        let mut problems = Vec::new();
+        let mut problems = self.settings.locale.take_problems();
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);
@@ -212,7 +214,7 @@ pub(crate) struct Core {
     unmatched: Rc<Route>,
     /// Instead of `unmatched`.
     fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
-    settings: Settings,
+    pub(super) settings: Settings,
 }
 
 /// The routes of some hosts.

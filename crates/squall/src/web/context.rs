@@ -12,6 +12,7 @@ use super::application::Core;
 use super::arguments::TextArguments;
 use super::error::{Error, HttpError, Result};
 use super::execute::BodyChannel;
+use super::locale::LocaleCell;
 use super::response::{Phase, ResponseCell};
 use super::route::Route;
 use crate::escape;
@@ -36,6 +37,7 @@ pub struct Context {
     pub(super) arguments: OnceCell<Box<TextArguments>>,
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
+    pub(super) locale: LocaleCell,
     /// For handlers that stream the body.
     pub(super) body: Option<Rc<BodyChannel>>,
 }
@@ -50,7 +52,8 @@ impl Context {
     ) -> Self {
         let response = ResponseCell::new(request.start_time());
         let (arguments, user) = (OnceCell::new(), RefCell::new(None));
-        let ctx = Self { core, route, request, path_args, response, arguments, user, body };
+        let locale = LocaleCell::default();
+        let ctx = Self { core, route, request, path_args, response, arguments, user, locale, body };
         ctx.set_default_headers();
         ctx
     }

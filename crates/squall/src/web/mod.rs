@@ -9,6 +9,7 @@ mod error_handler;
 mod execute;
 mod fallback;
 mod handler;
+mod locale;
 mod proxy;
 mod redirect;
 mod response;

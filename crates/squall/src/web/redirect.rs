@@ -227,7 +227,7 @@ fn add_query(target: String, ctx: &Context) -> String {
             url.push_str(separator);
             url.push_str(&escape::url_escape(name));
             url.push('=');
-            url.push_str(&escape::url_escape(&String::from_utf8_lossy(value)));
+            url.push_str(&escape::url_escape(&*String::from_utf8_lossy(value)));
             separator = "&";
         }
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::context::Context;
 use super::error::{Error, Result};
+use crate::locale::Locale;
 
 /// The shared behaviour of an application's handlers: who the user is, what an error page looks like.
 ///
@@ -27,6 +28,19 @@ pub trait Site: 'static {
     #[doc(alias = "get_login_url")]
     fn login_url(&self, _ctx: &Context) -> Option<String> {
         None
+    }
+
+    /// The language of this request's user, `None` for the browser's. Called at most once per request, when
+    /// [`Context::locale`] is first asked for.
+    ///
+    /// Templates cannot wait for it. When this waits, as for [`Context::user`], call `ctx.locale().await` in
+    /// [`prepare`](Self::prepare).
+    ///
+    /// # Errors
+    /// An error is answered as one of the handler.
+    #[doc(alias = "get_user_locale")]
+    async fn user_locale(&self, _ctx: &Context) -> Result<Option<Locale>> {
+        Ok(None)
     }
 
     /// Called before each handler's own `prepare`; when it finishes the response the handler is not called.
@@ -62,6 +76,7 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub(super) trait ErasedSite {
     fn current_user<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Rc<dyn Any>>>>;
     fn login_url(&self, ctx: &Context) -> Option<String>;
+    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>>;
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result>;
     fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result>;
     fn set_default_headers(&self, ctx: &Context) -> Result;
@@ -77,6 +92,10 @@ impl<S: Site> ErasedSite for S {
 
     fn login_url(&self, ctx: &Context) -> Option<String> {
         Site::login_url(self, ctx)
+    }
+
+    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>> {
+        Box::pin(Site::user_locale(self, ctx))
     }
 
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result> {
