@@ -249,6 +249,7 @@ pub mod locale;
 pub mod log;
 pub mod netutil;
 pub mod process;
+pub mod pubsub;
 pub mod routing;
 pub mod tcpclient;
 pub mod tcpserver;
