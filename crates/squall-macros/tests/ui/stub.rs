@@ -5,6 +5,15 @@ extern crate self as squall;
 #[allow(unused_imports)]
 pub use squall_macros::handler;
 
+pub mod web {
+    #[derive(Debug, PartialEq, Eq)]
+    pub enum TrailingSlash {
+        AsIs,
+        Add,
+        Remove,
+    }
+}
+
 #[derive(Debug)]
 pub struct Error(pub String);
 
@@ -52,6 +61,8 @@ pub trait RequestHandler: Clone + 'static {
     const METHODS: &'static [&'static str];
     const PATH_ARGS: &'static [&'static str] = &[];
     const STREAM_BODY: bool = false;
+    const TRAILING_SLASH: web::TrailingSlash = web::TrailingSlash::AsIs;
+    const AUTHENTICATED: bool = false;
 
     async fn prepare(&mut self, ctx: &Context) -> Result {
         Ok(())

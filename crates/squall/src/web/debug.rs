@@ -9,6 +9,7 @@ use super::application::Application;
 use super::context::Context;
 use super::error::Error;
 use crate::escape::xhtml_escape;
+use crate::httputil::Arguments;
 
 /// What `debug` and its parts were set to.
 #[derive(Debug, Default)]
@@ -102,7 +103,7 @@ impl Context {
         let headers = request.headers().iter();
         page.table("Headers", headers.map(|(name, value)| masked(name, value.to_owned())).collect());
         let arguments = [request.query_arguments(), request.body_arguments()].into_iter().flatten();
-        let arguments = arguments.flat_map(|list| list.iter());
+        let arguments = arguments.flat_map(Arguments::iter);
         let shown = |(name, value): (&str, &[u8])| masked(name, String::from_utf8_lossy(value).into_owned());
         page.table("Arguments", arguments.map(shown).collect());
         page.table("Settings", self.setting_rows());

@@ -71,10 +71,6 @@ impl RequestHandler for RedirectHandler {
         let target = template.fill(&names, &values);
         ctx.redirect_with(&add_query(target, ctx), self.status)
     }
-
-    async fn head(&mut self, ctx: &Context) -> Result {
-        self.get(ctx).await
-    }
 }
 
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use squall::testing::{TestServer, serve, serve_on};
 use squall::web::any;
 use squall::{Application, Context, HttpServer, RequestHandler, Result, get, handler, url};
 
-use super::support::{Case, bad, closes, ok, ok_with, page, refused, stays, table};
+use super::support::{Case, bad, closes, ok, ok_with, page, page_saying, refused, stays, table};
 
 /// Writes what was understood of the request line and of the header `X`.
 async fn show(ctx: &Context) -> Result {
@@ -335,7 +335,10 @@ async fn absolute_form_target() {
 
 #[squall::test(timeout = 60)]
 async fn methods() {
-    let not_allowed = |allow: &str| page("405 Method Not Allowed", &format!("Allow: {allow}\r\n"));
+    let not_allowed = |allow: &str| {
+        let cause = format!("Allowed methods: {allow}");
+        page_saying("405 Method Not Allowed", &format!("Allow: {allow}\r\n"), &cause)
+    };
     let not_found = page("404 Not Found", "");
     let case = |row: &str, line: &str, get: &str| -> Case {
         stays(row, format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"), get)

@@ -9,7 +9,7 @@ use squall::web::{Error, Finish, any, options};
 use squall::{Application, Context, HttpError, RequestHandler, Result, Site, get, handler, post, url};
 use tokio::sync::Notify;
 
-use super::support::{Case, Client, closes, ok, ok_with, page, page_body, stays, table};
+use super::support::{Case, Client, closes, ok, ok_with, page, page_body, page_saying, stays, table};
 
 fn request(line: &str, fields: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
@@ -295,15 +295,23 @@ async fn missing_argument_and_bad_utf8() {
             Ok(())
         }),
     ]));
-    let bad = page("400 Bad Request", "");
+    let bad = |cause: &str| page_saying("400 Bad Request", "", cause);
     table(
         &server,
         [
-            get_row("missing argument", "b=1", &*bad),
-            get_row("bad UTF-8 in an argument", "a=%FF", &*bad),
-            stays("bad UTF-8 in a path group", request("GET /g/%FF", ""), &*bad),
-            stays("cut UTF-8 in a path group", request("GET /g/%C3", ""), &*bad),
-            get_row("more than 1,000 arguments", &"a=1&".repeat(1_001), &*bad),
+            get_row("missing argument", "b=1", &*bad("Missing argument a")),
+            get_row("bad UTF-8 in an argument", "a=%FF", &*bad("Invalid unicode in a")),
+            stays(
+                "bad UTF-8 in a path group",
+                request("GET /g/%FF", ""),
+                &*bad("path argument 1 is not valid UTF-8"),
+            ),
+            stays(
+                "cut UTF-8 in a path group",
+                request("GET /g/%C3", ""),
+                &*bad("path argument 1 is not valid UTF-8"),
+            ),
+            get_row("more than 1,000 arguments", &"a=1&".repeat(1_001), &*bad("Too many arguments")),
         ],
     )
     .await;

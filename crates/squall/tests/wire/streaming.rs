@@ -8,7 +8,9 @@ use squall::testing::{TestServer, serve, serve_on};
 use squall::{Application, Context, HttpError, HttpServer, RequestHandler, Result, get, handler, url};
 use tokio::sync::Notify;
 
-use super::support::{Client, bad, closes, ok, ok_untagged, page, refused, stays, table, within};
+use super::support::{
+    Client, bad, closes, ok, ok_untagged, page, page_saying, refused, stays, table, within,
+};
 
 /// What the handlers did, and a signal each time that something is added.
 #[derive(Clone, Default)]
@@ -156,7 +158,7 @@ async fn streamed_requests_on_the_wire() {
             closes("early answer in data_received", post("data-finish", "abc") , ok_untagged("enough")),
             closes("error in data_received", post("data-error", "abc"), page("422 Unprocessable Entity", "")),
             closes("panic in data_received", post("data-panic", "abc"), page("500 Internal Server Error", "")),
-            closes("a method that it lacks", post("", "abc").replace("POST", "PUT"), page("405 Method Not Allowed", allow)),
+            closes("a method that it lacks", post("", "abc").replace("POST", "PUT"), page_saying("405 Method Not Allowed", allow, "Allowed methods: POST, GET, HEAD, OPTIONS")),
             stays("set_max_body_size in prepare: enough", post("small", "abcd"), ok_untagged("4 0")),
             closes("set_max_body_size in prepare: too small", post("small", "abcde"), &*too_large),
             closes(

@@ -282,6 +282,16 @@ pub(crate) fn page(status: &str, lines: &str) -> String {
     )
 }
 
+/// [`page`] with the cause behind the reason.
+pub(crate) fn page_saying(status: &str, lines: &str, cause: &str) -> String {
+    let (without, with) =
+        (page_body(status), page_body(status).replace("</body>", &format!(": {cause}</body>")));
+    page(status, lines).replace(&without, &with).replace(
+        &format!("Content-Length: {}\r\n", without.len()),
+        &format!("Content-Length: {}\r\n", with.len()),
+    )
+}
+
 /// `<html><title>404: Not Found</title>...`
 pub(crate) fn page_body(status: &str) -> String {
     let (code, reason) = status.split_once(' ').expect("code and reason");

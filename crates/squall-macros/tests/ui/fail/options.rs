@@ -11,8 +11,16 @@ impl RequestHandler for Story {}
 #[handler(STREAM_BODY)]
 impl RequestHandler for Story {}
 
-#[handler(add_slash)]
+#[handler(load)]
 impl RequestHandler for Story {}
+
+#[handler(add_slash, remove_slash)]
+impl RequestHandler for Story {}
+
+#[handler(add_slash)]
+impl RequestHandler for Story {
+    const TRAILING_SLASH: web::TrailingSlash = web::TrailingSlash::Remove;
+}
 
 #[handler(stream_body = true)]
 impl RequestHandler for Story {}
