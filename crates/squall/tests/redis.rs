@@ -50,7 +50,7 @@ impl Drop for Server {
 async fn message(subscription: &mut Subscription) -> String {
     match subscription.recv().await {
         Event::Message(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-        missed => panic!("{missed:?} instead of a message"),
+        missed @ Event::Missed(_) => panic!("{missed:?} instead of a message"),
     }
 }
 

@@ -199,7 +199,7 @@ impl RequestHandler for ReverseProxy {
         match (length, request.headers().contains("Transfer-Encoding")) {
             (None | Some(0), false) => self.send(ctx, length.map(|_| Sent::Whole(Bytes::new()))),
             (Some(length @ 1..=SMALL_BODY), _) => {
-                self.state.small = Some(Vec::with_capacity(length as usize))
+                self.state.small = Some(Vec::with_capacity(length as usize));
             }
             _ => {
                 let (sender, receiver) = mpsc::channel(1);
