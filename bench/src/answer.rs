@@ -1,19 +1,27 @@
-//! Checks the bytes a server sends: every answer must be a 200 whose decoded body is `Hello world!`.
+//! Checks the bytes a server sends: every answer must be a 200 with the expected body.
 
 use memchr::memmem;
 
 use crate::Result;
 
-pub const BODY: &[u8] = b"Hello world!";
+/// The body that every answer must have.
+#[derive(Clone, Copy)]
+pub struct Expected(pub &'static [u8]);
+
+pub const HELLO: Expected = Expected(b"Hello world!");
 
 /// Remembers the form of the last answer that was parsed strictly, so that its like is recognised at little cost.
-#[derive(Default)]
 pub struct Checker {
+    expected: Expected,
     /// Length of the whole answer and what follows its head (the body with its framing).
     known: Option<(usize, Vec<u8>)>,
 }
 
 impl Checker {
+    pub fn new(expected: Expected) -> Self {
+        Self { expected, known: None }
+    }
+
     /// The length of the answer at the start of `bytes`, or `None` while it is incomplete.
     ///
     /// # Errors
@@ -26,14 +34,14 @@ impl Checker {
         {
             return Ok(Some(*length));
         }
-        let Some((head, length)) = parse(bytes)? else { return Ok(None) };
+        let Some((head, length)) = parse(bytes, self.expected)? else { return Ok(None) };
         self.known = Some((length, bytes[head..length].to_vec()));
         Ok(Some(length))
     }
 }
 
 /// The lengths of the head and of the whole first answer.
-fn parse(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+fn parse(bytes: &[u8], expected: Expected) -> Result<Option<(usize, usize)>> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) = response.parse(bytes)? else { return Ok(None) };
@@ -56,7 +64,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
         }
         _ => return Err("the answer's framing is neither one Content-Length nor chunked".into()),
     };
-    if body != BODY {
+    if body != expected.0 {
         return Err(format!("the body is {:?}", body.escape_ascii().to_string()).into());
     }
     Ok(Some((head, length)))
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn accepts_answers_one_after_the_other() {
         for answer in [GOOD, CHUNKED] {
-            let mut checker = Checker::default();
+            let mut checker = Checker::new(HELLO);
             let pair = [answer, answer].concat();
             assert_eq!(checker.next(&pair).unwrap(), Some(answer.len()));
             assert_eq!(checker.next(&pair[answer.len()..]).unwrap(), Some(answer.len()));
@@ -105,7 +113,7 @@ mod tests {
     fn waits_for_every_missing_byte() {
         for answer in [GOOD, CHUNKED] {
             for cut in 0..answer.len() {
-                assert_eq!(Checker::default().next(&answer[..cut]).unwrap(), None);
+                assert_eq!(Checker::new(HELLO).next(&answer[..cut]).unwrap(), None);
             }
         }
     }
@@ -119,7 +127,7 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\nHello world!",
             b"ello world!HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello world!",
         ];
-        let mut checker = Checker::default();
+        let mut checker = Checker::new(HELLO);
         checker.next(GOOD).unwrap();
         for answer in wrong {
             assert!(checker.next(answer).is_err(), "{}", answer.escape_ascii());

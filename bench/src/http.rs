@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Result;
+use crate::answer::{Expected, HELLO};
 use crate::load::{Load, Window, request};
 use crate::measure::{Spread, micros, print_table};
 use crate::options::Options;
@@ -12,16 +13,43 @@ use crate::sys::cpu_time;
 const WARM_UP: Duration = Duration::from_millis(300);
 
 pub fn run(options: &Options) -> Result {
+    let names = options.peers.clone().unwrap_or_else(|| NAMES.map(str::to_owned).to_vec());
+    compare(options, names, request(options.headers), HELLO, "GET /", "raw")
+}
+
+/// The servers that are compared unless others are asked for.
+const NAMES: [&str; 11] = [
+    "raw", "raw-again", "raw-parse", "squall", "tokio", "hyper", "axum", "actix-web", "ntex", "nginx", "tornado",
+];
+
+/// Sends `request` to each of the servers and prints a table, with the ratio of each to `base`.
+pub fn compare(
+    options: &Options,
+    names: Vec<String>,
+    request: &[u8],
+    expected: Expected,
+    what: &str,
+    base: &str,
+) -> Result {
     peers::pin(peers::LOAD_CORE)?;
     let (rounds, connections) = (options.rounds.unwrap_or(7), options.connections.unwrap_or(64));
     for &depth in &options.depths {
-        let seen = measure(options, rounds, connections, depth)?;
+        let mut load = Load {
+            server: ([127, 0, 0, 1], 0).into(),
+            connections,
+            depth,
+            request,
+            expected,
+            warm_up: WARM_UP,
+            window: options.window,
+        };
+        let seen = measure(&names, rounds, &mut load)?;
         println!(
-            "\nGET /, {connections} connections, {depth} in flight on each, requests of {} bytes; {rounds} rounds of {} s\n",
-            request(options.headers).len(),
+            "\n{what}, {connections} connections, {depth} in flight on each, requests of {} bytes; {rounds} rounds of {} s\n",
+            request.len(),
             options.window.as_secs_f64(),
         );
-        report(&options.peers, &seen);
+        report(&names, &seen, base);
     }
     Ok(())
 }
@@ -29,27 +57,20 @@ pub fn run(options: &Options) -> Result {
 /// The windows of one round, in the order of the peers; `None` where a peer is not installed.
 type Round = Vec<Option<Window>>;
 
-fn measure(options: &Options, rounds: usize, connections: usize, depth: usize) -> Result<Vec<Round>> {
+fn measure(names: &[String], rounds: usize, load: &mut Load<'_>) -> Result<Vec<Round>> {
     let mut seen = Vec::new();
     for round in 0..rounds {
-        eprintln!("depth {depth}, round {} of {rounds}", round + 1);
-        let mut windows: Round = options.peers.iter().map(|_| None).collect();
-        for turn in 0..options.peers.len() {
+        eprintln!("depth {}, round {} of {rounds}", load.depth, round + 1);
+        let mut windows: Round = names.iter().map(|_| None).collect();
+        for turn in 0..names.len() {
             // Each round starts with another server, so that none always runs when the machine is warm, or just after raw.
-            let index = (round + turn) % options.peers.len();
-            let spec = &options.peers[index];
+            let index = (round + turn) % names.len();
+            let spec = &names[index];
             let Some(server) = Server::start(spec)? else {
                 eprintln!("SKIPPED: {spec} is not installed");
                 continue;
             };
-            let load = Load {
-                server: server.address,
-                connections,
-                depth,
-                headers: options.headers,
-                warm_up: WARM_UP,
-                window: options.window,
-            };
+            load.server = server.address;
             windows[index] =
                 Some(load.run(|| cpu_time(server.pid)).map_err(|error| format!("{spec}: {error}"))?);
         }
@@ -58,8 +79,8 @@ fn measure(options: &Options, rounds: usize, connections: usize, depth: usize) -
     Ok(seen)
 }
 
-fn report(names: &[String], rounds: &[Round]) {
-    let raw = names.iter().position(|name| name == "raw");
+fn report(names: &[String], rounds: &[Round], base: &str) {
+    let base_index = names.iter().position(|name| name == base);
     let row = |index: usize| {
         let windows: Option<Vec<&Window>> = rounds.iter().map(|round| round[index].as_ref()).collect();
         let Some(windows) = windows else {
@@ -67,10 +88,10 @@ fn report(names: &[String], rounds: &[Round]) {
         };
         let median =
             |value: &dyn Fn(&Window) -> f64| Spread::of(windows.iter().map(|window| value(window))).median;
-        let ratio = raw.and_then(|raw| {
+        let ratio = base_index.and_then(|base| {
             let ratios: Option<Vec<f64>> = rounds
                 .iter()
-                .map(|round| Some(cost(round[index].as_ref()?) / cost(round[raw].as_ref()?)))
+                .map(|round| Some(cost(round[index].as_ref()?) / cost(round[base].as_ref()?)))
                 .collect();
             ratios.map(Spread::of)
         });
@@ -99,7 +120,7 @@ fn report(names: &[String], rounds: &[Round]) {
             "core busy",
             "CPU µs/request",
             "least",
-            "ratio to raw",
+            &format!("ratio to {base}"),
             "min..max",
         ],
         &rows,

@@ -12,16 +12,18 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use crate::Result;
-use crate::answer::Checker;
+use crate::answer::{Checker, Expected};
 use crate::measure::machine_cpu_time;
 use crate::options::Headers;
 use crate::sys::cpu_time;
 
-pub struct Load {
+pub struct Load<'a> {
     pub server: SocketAddr,
     pub connections: usize,
     pub depth: usize,
-    pub headers: Headers,
+    /// One request, and the body of its answer.
+    pub request: &'a [u8],
+    pub expected: Expected,
     pub warm_up: Duration,
     pub window: Duration,
 }
@@ -60,13 +62,13 @@ const BROWSER: &[u8] = b"GET / HTTP/1.1\r\n\
     Sec-Fetch-User: ?1\r\n\
     Priority: u=0, i\r\n\r\n";
 
-impl Load {
+impl Load<'_> {
     /// Runs the warm-up and the window; `cpu` reads the server's CPU clock.
     ///
     /// # Errors
     /// When a connection fails or a server's answer is wrong.
     pub fn run(&self, cpu: impl Fn() -> std::io::Result<Duration>) -> Result<Window> {
-        let batch = request(self.headers).repeat(self.depth);
+        let batch = self.request.repeat(self.depth);
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
         for key in 0..self.connections {
@@ -83,7 +85,7 @@ impl Load {
             connection.send(&batch, Instant::now())?;
         }
 
-        let mut tally = Tally::new()?;
+        let mut tally = Tally::new(self.expected)?;
         let mut buffer = vec![0; 64 * 1024];
         let mut events = Vec::with_capacity(self.connections);
         let mut run_for = |span: Duration, tally: &mut Tally| -> Result<Duration> {
@@ -124,11 +126,11 @@ struct Tally {
 }
 
 impl Tally {
-    fn new() -> Result<Tally> {
+    fn new(expected: Expected) -> Result<Tally> {
         const LONGEST: u64 = Duration::from_secs(60).as_nanos() as u64;
         let mut latency = Histogram::new_with_bounds(1, LONGEST, 3)?;
         latency.auto(true);
-        Ok(Tally { checker: Checker::default(), latency })
+        Ok(Tally { checker: Checker::new(expected), latency })
     }
 
     fn clear(&mut self) {

@@ -9,6 +9,7 @@ mod options;
 mod peers;
 mod routes;
 mod sys;
+mod web;
 
 use std::process::ExitCode;
 
@@ -19,11 +20,12 @@ usage: cargo run --release --manifest-path bench/Cargo.toml -- <command> [option
 
 commands
   http      GET / over keep-alive connections: requests/s, latency, CPU per request of the server process
+  web       a page with cookies, arguments and JSON behind one of 100 routes
   idle      userland memory per idle keep-alive connection
   routes    time to match one of 10, 100 and 1,000 routes
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
 
-options (http; idle knows --peers, --rounds and --connections)
+options (http, web; idle knows --peers, --rounds and --connections)
   --peers a,b        which servers, of: %PEERS%
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
   --rounds N         interleaved rounds                      (http 7, idle 3)
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let outcome = match args.next().as_deref() {
         Some("http") => options::parse(args).and_then(|options| http::run(&options)),
+        Some("web") => options::parse(args).and_then(|options| web::run(&options)),
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
         Some("routes") => {
             routes::run();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{Result, peers};
 
 pub struct Options {
-    pub peers: Vec<String>,
+    /// The command's own unless given.
+    pub peers: Option<Vec<String>>,
     pub rounds: Option<usize>,
     pub window: Duration,
     pub connections: Option<usize>,
@@ -23,7 +24,7 @@ pub enum Headers {
 
 pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
     let mut options = Options {
-        peers: peers::names().into_iter().map(str::to_owned).collect(),
+        peers: None,
         rounds: None,
         window: Duration::from_secs(2),
         connections: None,
@@ -33,7 +34,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
-            "--peers" => options.peers = value.split(',').map(str::to_owned).collect(),
+            "--peers" => options.peers = Some(value.split(',').map(str::to_owned).collect()),
             "--rounds" => options.rounds = Some(at_least_one(&name, &value)?),
             "--seconds" => options.window = Duration::try_from_secs_f64(value.parse()?)?,
             "--connections" => options.connections = Some(at_least_one(&name, &value)?),
@@ -51,7 +52,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
-    for spec in &options.peers {
+    for spec in options.peers.iter().flatten() {
         peers::find(spec)?;
     }
     Ok(options)

@@ -10,6 +10,7 @@ mod raw;
 mod squall;
 mod tokio;
 mod tornado;
+mod web;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -62,6 +63,9 @@ const PEERS: &[Peer] = &[
     Peer { name: "actix-web", start: Start::Own(actix::serve) },
     Peer { name: "ntex", start: Start::Own(ntex::serve) },
     Peer { name: "nginx", start: Start::Program { command: nginx::command, serves: Serves::InChild } },
+    Peer { name: "squall-web", start: Start::Own(web::squall::serve) },
+    Peer { name: "axum-web", start: Start::Own(web::axum::serve) },
+    Peer { name: "actix-web-web", start: Start::Own(web::actix::serve) },
     Peer { name: "tornado", start: Start::Program { command: tornado::command, serves: Serves::Itself } },
 ];
 
