@@ -15,6 +15,7 @@ mod redirect;
 mod response;
 mod route;
 mod settings;
+mod signed_value;
 mod site;
 mod slash;
 mod user;
@@ -29,6 +30,9 @@ pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use route::{
     RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, url,
+};
+pub use signed_value::{
+    CookieSecret, SignError, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
