@@ -3,6 +3,7 @@
 mod application;
 mod arguments;
 mod context;
+mod cookies;
 mod debug;
 mod error;
 mod error_handler;
