@@ -2,6 +2,7 @@
 //! which a connection calls the application (Tornado's `tornado.httputil`).
 
 mod arguments;
+mod cookies;
 pub(crate) mod date;
 mod delegate;
 mod etag;
@@ -11,6 +12,8 @@ mod status;
 
 pub(crate) use arguments::clean as clean_argument;
 pub use arguments::{Arguments, parse_qs};
+pub(crate) use cookies::is_cookie_name;
+pub use cookies::{Cookie, InvalidCookie, SameSite, parse_cookie};
 pub use date::format_timestamp;
 pub use delegate::{
     HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, StreamId,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use regex::Regex;
 
 use super::context::Context;
+use super::cookies::CookieSettings;
 use super::debug::DebugSettings;
 use super::error::{BuildError, Error, HttpError, Result};
 use super::execute::{ErrorTarget, Matched, Target};
@@ -55,6 +56,7 @@ pub(super) struct Settings {
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
     pub(super) locale: LocaleSettings,
+    pub(super) cookies: CookieSettings,
 }
 
 impl Application {
@@ -157,6 +159,7 @@ impl Application {
 
     pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
         let mut problems = self.settings.locale.take_problems();
+        self.settings.cookies.finish(&mut problems);
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);

@@ -10,6 +10,7 @@ use http::Method;
 
 use super::application::Core;
 use super::arguments::TextArguments;
+use super::cookies::CookieState;
 use super::error::{Error, HttpError, Result};
 use super::execute::BodyChannel;
 use super::locale::LocaleCell;
@@ -38,6 +39,8 @@ pub struct Context {
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
     pub(super) locale: LocaleCell,
+    /// Empty for a request that has nothing to do with cookies.
+    pub(super) cookies: OnceCell<Box<CookieState>>,
     /// For handlers that stream the body.
     pub(super) body: Option<Rc<BodyChannel>>,
 }
@@ -52,8 +55,8 @@ impl Context {
     ) -> Self {
         let response = ResponseCell::new(request.start_time());
         let (arguments, user) = (OnceCell::new(), RefCell::new(None));
-        let locale = LocaleCell::default();
-        let ctx = Self { core, route, request, path_args, response, arguments, user, locale, body };
+        let (locale, cookies) = (LocaleCell::default(), OnceCell::new());
+        let ctx = Self { core, route, request, path_args, response, arguments, user, locale, cookies, body };
         ctx.set_default_headers();
         ctx
     }
@@ -475,6 +478,9 @@ impl Context {
             Phase::Finished => return Err(misuse("Cannot flush() after finish()".to_owned())),
             Phase::Streaming => connection.write(&response.body),
             Phase::Buffering => {
+                if let Some(cookies) = self.cookies.get() {
+                    cookies.write_to(&mut response.headers)?;
+                }
                 response.phase = Phase::Streaming;
                 let start = ResponseStartLine { status: response.status, reason: response.reason() };
                 connection.write_headers(start, &response.headers, &response.body)

@@ -3,6 +3,7 @@
 mod application;
 mod arguments;
 mod context;
+mod cookies;
 mod debug;
 mod error;
 mod error_handler;
@@ -15,6 +16,7 @@ mod redirect;
 mod response;
 mod route;
 mod settings;
+mod signed_value;
 mod site;
 mod slash;
 mod user;
@@ -29,6 +31,9 @@ pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use route::{
     RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, url,
+};
+pub use signed_value::{
+    CookieSecret, SignError, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
 };
 pub use site::Site;
 pub use slash::TrailingSlash;

@@ -1,0 +1,204 @@
+//! Cookies of a request and its response, plain and signed.
+
+use std::cell::{OnceCell, RefCell};
+use std::time::SystemTime;
+
+use super::application::Application;
+use super::context::Context;
+use super::error::{HttpError, Result};
+use super::signed_value::{
+    CookieSecret, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
+};
+use crate::httputil::{Cookie, HttpHeaders, InvalidCookie, is_cookie_name, parse_cookie};
+
+/// How an application signs.
+#[derive(Default)]
+pub(super) struct CookieSettings {
+    secret: Option<CookieSecret>,
+    key_version: Option<u64>,
+}
+
+impl CookieSettings {
+    /// Puts the settings together and tells what is wrong with them.
+    pub(super) fn finish(&mut self, problems: &mut Vec<String>) {
+        let Some(mut secret) = self.secret.take() else { return };
+        if let Some(version) = self.key_version {
+            secret = secret.with_key_version(version);
+        }
+        if secret.has_empty_key() {
+            problems.push("cookie_secret: a secret is empty".to_owned());
+        } else if let Err(error) = secret.current() {
+            problems.push(format!("cookie_secret: {error}"));
+        }
+        self.secret = Some(secret);
+    }
+}
+
+/// The cookies of a request that has to do with some.
+#[derive(Default)]
+pub(super) struct CookieState {
+    sent: OnceCell<Vec<(String, String)>>,
+    /// Name and header line, in the order they were set.
+    new: RefCell<Vec<(String, String)>>,
+}
+
+impl CookieState {
+    /// Adds the `Set-Cookie` lines.
+    pub(super) fn write_to(&self, headers: &mut HttpHeaders) -> Result {
+        for (_, line) in &*self.new.borrow() {
+            headers.add("Set-Cookie", line.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl Application {
+    /// The secret of signed cookies, long and random; several with [`CookieSecret::keys`]. Default: none.
+    #[must_use]
+    pub fn cookie_secret(mut self, secret: impl Into<CookieSecret>) -> Self {
+        self.settings.cookies.secret = Some(secret.into());
+        self
+    }
+
+    /// Which of several secrets signs. Default: none, which is a mistake if there are several.
+    #[must_use]
+    pub fn key_version(mut self, version: u64) -> Self {
+        self.settings.cookies.key_version = Some(version);
+        self
+    }
+}
+
+impl Context {
+    /// A cookie of the request. One that is set now is not seen before the next request.
+    #[doc(alias = "get_cookie")]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// The cookies of the request: name and value. Those with names that could not be set are left out.
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        let sent = self.cookie_state().sent.get_or_init(|| {
+            // RFC 9113 §8.2.3: several lines are one list, with semicolons.
+            let lines: Vec<&str> = self.request().headers().list("Cookie").collect();
+            let mut cookies = Vec::new();
+            for (name, value) in parse_cookie(&lines.join("; ")) {
+                if is_cookie_name(name) {
+                    cookies.push((name.to_owned(), value.into_owned()));
+                }
+            }
+            cookies
+        });
+        sent.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// Sets a cookie for all paths of this host and the browser's session.
+    ///
+    /// # Errors
+    /// When the cookie could not be sent as it is.
+    pub fn set_cookie(&self, name: &str, value: &str) -> Result<(), InvalidCookie> {
+        self.set_cookie_with(&Cookie::new(name, value))
+    }
+
+    /// Sets a cookie, instead of one of that name that was set before. It goes out with the head, also with that of an
+    /// error page: [`clear`](Self::clear) leaves it.
+    ///
+    /// # Errors
+    /// When the cookie could not be sent as it is.
+    pub fn set_cookie_with(&self, cookie: &Cookie) -> Result<(), InvalidCookie> {
+        let line = cookie.header_value(SystemTime::now())?;
+        let mut new = self.cookie_state().new.borrow_mut();
+        new.retain(|(name, _)| name != cookie.name());
+        new.push((cookie.name().to_owned(), line));
+        Ok(())
+    }
+
+    /// Has the browser drop a cookie that was set for the path `/` and no domain; for others,
+    /// [`set_cookie_with`](Self::set_cookie_with) and `expires_days(-365.0)`.
+    ///
+    /// # Errors
+    /// When the name is none.
+    pub fn clear_cookie(&self, name: &str) -> Result<(), InvalidCookie> {
+        self.set_cookie_with(&Cookie::new(name, "").expires_days(-365.0))
+    }
+
+    /// [`clear_cookie`](Self::clear_cookie) for every cookie of the request. A cookie with another path or domain stays,
+    /// as does a `__Host-` or `__Secure-` one.
+    pub fn clear_all_cookies(&self) {
+        for (name, _) in self.cookies() {
+            // Only prefixes are refused here.
+            let _ = self.clear_cookie(name);
+        }
+    }
+
+    /// The value of a signed cookie; `None` when there is none, its signature is wrong, it was signed more than 31 days
+    /// ago, or it is not UTF-8.
+    ///
+    /// # Panics
+    /// Without the setting `cookie_secret`, which is answered with a 500.
+    #[doc(alias = "get_signed_cookie")]
+    #[doc(alias = "get_secure_cookie")]
+    pub fn signed_cookie(&self, name: &str) -> Option<String> {
+        String::from_utf8(self.signed_cookie_with(name, 31.0, SignedVersion::V1)?).ok()
+    }
+
+    /// The bytes of a signed cookie that is at most so many days old, in this format or a later one.
+    ///
+    /// # Panics
+    /// As [`signed_cookie`](Self::signed_cookie).
+    pub fn signed_cookie_with(
+        &self,
+        name: &str,
+        max_age_days: f64,
+        min_version: SignedVersion,
+    ) -> Option<Vec<u8>> {
+        let secret = self.core().settings.cookies.secret.as_ref();
+        let secret = secret.expect("signed cookies need the setting Application::cookie_secret");
+        decode_signed_value(secret, name, self.cookie(name)?, max_age_days, min_version, SystemTime::now())
+    }
+
+    /// The key version that a signed cookie says it was signed with; nothing is verified.
+    #[doc(alias = "get_signed_cookie_key_version")]
+    pub fn signed_cookie_key_version(&self, name: &str) -> Option<u64> {
+        signature_key_version(self.cookie(name)?)
+    }
+
+    /// Sets a signed cookie that lasts 30 days.
+    ///
+    /// # Errors
+    /// 500 without the setting `cookie_secret`; when the cookie could not be sent.
+    #[doc(alias = "set_secure_cookie")]
+    pub fn set_signed_cookie(&self, name: &str, value: impl AsRef<[u8]>) -> Result {
+        self.set_signed_cookie_with(Cookie::new(name, ""), value)
+    }
+
+    /// Sets a signed cookie with the name and attributes of `cookie`. It lasts 30 days unless the cookie says otherwise,
+    /// as with [`Cookie::session`].
+    ///
+    /// # Errors
+    /// As [`set_signed_cookie`](Self::set_signed_cookie).
+    pub fn set_signed_cookie_with(&self, cookie: Cookie, value: impl AsRef<[u8]>) -> Result {
+        let signed = self.create_signed_value(cookie.name(), value, SignedVersion::V2)?;
+        Ok(self.set_cookie_with(&cookie.or_expires_days(30.0).with_value(signed))?)
+    }
+
+    /// A signed value for other places than cookies.
+    ///
+    /// # Errors
+    /// 500 without the setting `cookie_secret`, or when several secrets are to sign in the first format.
+    pub fn create_signed_value(
+        &self,
+        name: &str,
+        value: impl AsRef<[u8]>,
+        version: SignedVersion,
+    ) -> Result<String> {
+        let Some(secret) = &self.core().settings.cookies.secret else {
+            let message = "signed cookies need the setting Application::cookie_secret";
+            return Err(HttpError::new(500).with_log_message(message).into());
+        };
+        Ok(create_signed_value(secret, name, value, version, SystemTime::now())?)
+    }
+
+    fn cookie_state(&self) -> &CookieState {
+        self.cookies.get_or_init(Box::default)
+    }
+}

@@ -1,0 +1,67 @@
+//! Cookies on the wire.
+
+use squall::httputil::Cookie;
+use squall::web::CookieSecret;
+use squall::{Application, Context, HttpError, Result, get};
+
+fn lines(response: &squall::testing::TestResponse) -> Vec<String> {
+    response.headers().get_all("Set-Cookie").iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+}
+
+fn routes() -> Application {
+    Application::new([
+        get("/read", async |ctx: &Context| {
+            ctx.write(ctx.cookie("a").unwrap_or("none"));
+            Ok(())
+        }),
+        get("/set", async |ctx: &Context| {
+            ctx.set_cookie("a", "1")?;
+            ctx.set_cookie("b", "x=y")?;
+            ctx.set_cookie_with(&Cookie::new("a", "2").httponly(true))?;
+            Ok(())
+        }),
+        get("/error", async |ctx: &Context| -> Result {
+            ctx.set_cookie("a", "1")?;
+            Err(HttpError::new(403).into())
+        }),
+        get("/sign", async |ctx: &Context| ctx.set_signed_cookie("user", "Zoë")),
+        get("/user", async |ctx: &Context| {
+            ctx.write(ctx.signed_cookie("user").unwrap_or("nobody".to_owned()));
+            Ok(())
+        }),
+    ])
+}
+
+#[squall::test]
+async fn cookies_go_both_ways() {
+    let app = squall::testing::serve(routes());
+    app.get("/read").await.assert_text("none");
+    app.get("/read").header("Cookie", "b=1; a=\"x\\\"y\"; [=2").await.assert_text("x\"y");
+    assert_eq!(lines(&app.get("/set").await), ["b=\"x=y\"; Path=/", "a=2; HttpOnly; Path=/"]);
+    let refused = app.get("/error").await;
+    refused.assert_status(403);
+    assert_eq!(lines(&refused), ["a=1; Path=/"]);
+}
+
+#[squall::test]
+async fn signed_cookies_come_back() {
+    let app = squall::testing::serve(routes().cookie_secret("secret"));
+    let line = lines(&app.get("/sign").await).remove(0);
+    assert!(line.contains("; expires="), "{line}");
+    let cookie = line.split(';').next().unwrap();
+    app.get("/user").header("Cookie", cookie).await.assert_text("Zoë");
+    app.get("/user").header("Cookie", cookie.replace("user=", "other=")).await.assert_text("nobody");
+    app.get("/user").header("Cookie", cookie.replace("|4:user|", "|4:uses|")).await.assert_text("nobody");
+}
+
+#[squall::test]
+async fn mistakes_with_the_secret_are_told() {
+    let app = squall::testing::serve(routes());
+    app.get("/sign").await.assert_status(500);
+    app.get("/user").await.assert_status(500);
+    let keys = || CookieSecret::keys([(1, "one"), (2, "two")]);
+    assert!(routes().cookie_secret(keys()).route_table().is_err());
+    assert!(routes().cookie_secret(keys()).key_version(3).route_table().is_err());
+    assert!(routes().key_version(2).cookie_secret(keys()).route_table().is_ok());
+    assert!(routes().cookie_secret("").route_table().is_err());
+}
