@@ -15,10 +15,11 @@ pub(crate) struct HandlerOptions {
     pub(crate) add_slash: bool,
     pub(crate) remove_slash: bool,
     pub(crate) authenticated: bool,
+    pub(crate) xsrf_exempt: bool,
 }
 
 impl HandlerOptions {
-    const KNOWN: &[&str] = &["stream_body", "add_slash", "remove_slash", "authenticated"];
+    const KNOWN: &[&str] = &["stream_body", "add_slash", "remove_slash", "authenticated", "xsrf_exempt"];
 
     pub(crate) fn parse(options: TokenStream) -> Result<HandlerOptions> {
         let mut parsed = HandlerOptions::default();
@@ -28,6 +29,7 @@ impl HandlerOptions {
                 "add_slash" => &mut parsed.add_slash,
                 "remove_slash" => &mut parsed.remove_slash,
                 "authenticated" => &mut parsed.authenticated,
+                "xsrf_exempt" => &mut parsed.xsrf_exempt,
                 _ => unreachable!("`named` lets only known options through"),
             };
             let Meta::Path(_) = option else {
@@ -71,6 +73,15 @@ impl HandlerOptions {
                 "AUTHENTICATED",
                 parse_quote!(
                     const AUTHENTICATED: bool = true;
+                ),
+            ));
+        }
+        if self.xsrf_exempt {
+            constants.push((
+                "xsrf_exempt",
+                "XSRF_EXEMPT",
+                parse_quote!(
+                    const XSRF_EXEMPT: bool = true;
                 ),
             ));
         }

@@ -18,6 +18,7 @@ use super::locale::LocaleSettings;
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
+use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
 use crate::log;
@@ -56,6 +57,7 @@ pub(super) struct Settings {
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
     pub(super) locale: LocaleSettings,
+    pub(super) xsrf: XsrfSettings,
     pub(super) cookies: CookieSettings,
 }
 
@@ -160,6 +162,7 @@ impl Application {
     pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
         let mut problems = self.settings.locale.take_problems();
         self.settings.cookies.finish(&mut problems);
+        self.settings.xsrf.check(&mut problems);
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);

@@ -9,6 +9,7 @@ use super::error::{HttpError, Result};
 use super::signed_value::{
     CookieSecret, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
 };
+use super::xsrf::XsrfState;
 use crate::httputil::{Cookie, HttpHeaders, InvalidCookie, is_cookie_name, parse_cookie};
 
 /// How an application signs.
@@ -37,6 +38,7 @@ impl CookieSettings {
 /// The cookies of a request that has to do with some.
 #[derive(Default)]
 pub(super) struct CookieState {
+    pub(super) xsrf: XsrfState,
     sent: OnceCell<Vec<(String, String)>>,
     /// Name and header line, in the order they were set.
     new: RefCell<Vec<(String, String)>>,
@@ -198,7 +200,7 @@ impl Context {
         Ok(create_signed_value(secret, name, value, version, SystemTime::now())?)
     }
 
-    fn cookie_state(&self) -> &CookieState {
+    pub(super) fn cookie_state(&self) -> &CookieState {
         self.cookies.get_or_init(Box::default)
     }
 }

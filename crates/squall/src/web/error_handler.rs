@@ -25,6 +25,7 @@ impl ErrorHandler {
 
 impl RequestHandler for ErrorHandler {
     const METHODS: &'static [&'static str] = &["*"];
+    const XSRF_EXEMPT: bool = true;
 
     fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
         match self.status {

@@ -33,6 +33,9 @@ pub(super) trait Target {
     fn trailing_slash(&self) -> TrailingSlash {
         TrailingSlash::AsIs
     }
+    fn is_xsrf_exempt(&self, _method: &str) -> bool {
+        false
+    }
     fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
         Ok(())
     }
@@ -62,6 +65,10 @@ impl<H: RequestHandler> Target for Prototype<H> {
         H::TRAILING_SLASH
     }
 
+    fn is_xsrf_exempt(&self, _method: &str) -> bool {
+        H::XSRF_EXEMPT
+    }
+
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
         self.0.check(groups)
     }
@@ -83,6 +90,8 @@ type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
 pub(super) struct Functions {
     methods: Vec<&'static str>,
     functions: Vec<Function>,
+    /// Those that are not checked for XSRF tokens.
+    exempt: Vec<&'static str>,
 }
 
 impl Functions {
@@ -106,13 +115,22 @@ impl Functions {
         }
         self.methods.extend(&other.methods);
         self.functions.extend(other.functions.iter().cloned());
+        self.exempt.extend(&other.exempt);
         true
+    }
+
+    pub(super) fn exempt_from_xsrf(&mut self) {
+        self.exempt.clone_from(&self.methods);
     }
 }
 
 impl Target for Functions {
     fn methods(&self) -> &[&'static str] {
         &self.methods
+    }
+
+    fn is_xsrf_exempt(&self, method: &str) -> bool {
+        self.exempt.iter().any(|exempt| *exempt == method || *exempt == ANY_METHOD)
     }
 
     fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -141,6 +159,9 @@ trait Serve {
 
 impl Serve for Option<Function> {
     async fn serve(&mut self, ctx: &Context) -> Result {
+        if self.is_some() {
+            ctx.guard_xsrf()?;
+        }
         prepare_site(ctx).await?;
         if !ctx.is_finished() {
             ctx.route().trailing_slash().enforce(ctx)?;
@@ -170,6 +191,7 @@ impl<H: RequestHandler> Serve for Instance<H> {
         if !known {
             return Err(ctx.method_not_allowed());
         }
+        ctx.guard_xsrf()?;
         prepare_site(ctx).await?;
         if ctx.is_finished() {
             return Ok(());

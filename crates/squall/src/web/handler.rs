@@ -50,6 +50,9 @@ pub trait RequestHandler: Clone + 'static {
     /// Serve only requests with a [user](Context::user), as [`Context::require_user`] would have it:
     /// `#[handler(authenticated)]`. Looked at after `prepare`, so that it may [set](Context::set_user) one.
     const AUTHENTICATED: bool = false;
+    /// Do not check this handler's requests for the token of [`Application::xsrf_cookies`](super::Application::xsrf_cookies)
+    /// (`#[handler(xsrf_exempt)]`; in Tornado an empty `check_xsrf_cookie`).
+    const XSRF_EXEMPT: bool = false;
 
     /// Checks this value against the names of its route's groups when the application starts.
     ///

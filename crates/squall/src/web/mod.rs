@@ -20,6 +20,7 @@ mod signed_value;
 mod site;
 mod slash;
 mod user;
+mod xsrf;
 
 pub use application::Application;
 pub use context::Context;

@@ -21,6 +21,7 @@ pub struct UrlSpec {
     pub(super) destination: Destination,
     name: Option<String>,
     slash: TrailingSlash,
+    xsrf_exempt: bool,
     location: &'static Location<'static>,
 }
 
@@ -100,7 +101,7 @@ impl Router for Always {
 
 impl UrlSpec {
     fn new(pattern: String, destination: Destination, location: &'static Location<'static>) -> Self {
-        Self { pattern, destination, name: None, slash: TrailingSlash::AsIs, location }
+        Self { pattern, destination, name: None, slash: TrailingSlash::AsIs, xsrf_exempt: false, location }
     }
 
     fn function<F: AsyncFn(&Context) -> Result + 'static>(
@@ -126,6 +127,18 @@ impl UrlSpec {
     #[must_use]
     pub fn trailing_slash(mut self, slash: TrailingSlash) -> Self {
         self.slash = slash;
+        self
+    }
+
+    /// Does not check requests to this route for the token of
+    /// [`Application::xsrf_cookies`](super::Application::xsrf_cookies): for web hooks and the like, which prove otherwise
+    /// who they are. For a function, its method only. It has no effect on nested routes, routers and delegates.
+    #[must_use]
+    pub fn xsrf_exempt(mut self) -> Self {
+        match &mut self.destination {
+            Destination::Functions(functions) => functions.exempt_from_xsrf(),
+            _ => self.xsrf_exempt = true,
+        }
         self
     }
 }
@@ -163,6 +176,7 @@ pub(super) struct Route {
     pattern: PathPattern,
     name: Option<String>,
     slash: TrailingSlash,
+    xsrf_exempt: bool,
     /// The name of each group: its own, else that of the handler's parameter at its place.
     arg_names: Box<[Option<Box<str>>]>,
     location: &'static Location<'static>,
@@ -256,7 +270,7 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
 
 impl Route {
     fn build(spec: UrlSpec, problems: &mut Vec<String>) -> Result<Self, String> {
-        let UrlSpec { pattern, destination, name, slash, location } = spec;
+        let UrlSpec { pattern, destination, name, slash, xsrf_exempt, location } = spec;
         let pattern = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
         let nowhere = || Rc::new(Functions::default()) as Rc<dyn Target>;
         let (target, further) = match destination {
@@ -270,7 +284,7 @@ impl Route {
         let groups: Vec<_> = arg_names.iter().map(Option::as_deref).collect();
         target.check(&groups)?;
         let slash = if slash == TrailingSlash::AsIs { target.trailing_slash() } else { slash };
-        Ok(Self { target, further, pattern, name, slash, arg_names, location })
+        Ok(Self { target, further, pattern, name, slash, xsrf_exempt, arg_names, location })
     }
 
     /// A route that is in no table, for requests that none matches.
@@ -281,6 +295,7 @@ impl Route {
             pattern: PathPattern::new(".*").expect("a constant pattern compiles"),
             name: None,
             slash: TrailingSlash::AsIs,
+            xsrf_exempt: false,
             arg_names: Box::default(),
             location: Location::caller(),
         }
@@ -288,6 +303,11 @@ impl Route {
 
     pub(super) fn target(&self) -> &dyn Target {
         &*self.target
+    }
+
+    #[inline]
+    pub(super) fn is_xsrf_exempt(&self, method: &str) -> bool {
+        self.xsrf_exempt || self.target.is_xsrf_exempt(method)
     }
 
     #[inline]

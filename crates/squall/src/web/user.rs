@@ -24,6 +24,11 @@ impl Context {
         }
     }
 
+    /// Whether there is a user, of whatever type.
+    pub(super) async fn has_user(&self) -> Result<bool> {
+        Ok(self.any_user().await?.is_some())
+    }
+
     /// Says who the user is, for the rest of the request: in a `prepare`, say (Tornado's `self.current_user = ..`).
     pub fn set_user<U: 'static>(&self, user: Option<Rc<U>>) {
         *self.user.borrow_mut() = Some(user.map(|user| user as Rc<dyn Any>));

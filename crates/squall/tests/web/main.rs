@@ -4,3 +4,4 @@
 mod debug;
 mod ready_made;
 mod users;
+mod xsrf;
