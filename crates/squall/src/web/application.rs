@@ -18,7 +18,9 @@ use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
-use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
+use crate::httputil::{
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending,
+};
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
@@ -55,6 +57,7 @@ pub(super) struct Settings {
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
     pub(super) locale: LocaleSettings,
+    pub(super) parse_body: ParseBodyConfig,
 }
 
 impl Application {
@@ -265,6 +268,10 @@ impl Core {
 
     pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
         self.settings.site.as_ref()
+    }
+
+    pub(super) fn parse_body_config(&self) -> &ParseBodyConfig {
+        &self.settings.parse_body
     }
 
     pub(super) fn login_url(&self) -> Option<&str> {

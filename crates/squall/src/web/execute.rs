@@ -141,6 +141,7 @@ trait Serve {
 
 impl Serve for Option<Function> {
     async fn serve(&mut self, ctx: &Context) -> Result {
+        ctx.check_form()?;
         prepare_site(ctx).await?;
         if !ctx.is_finished() {
             ctx.route().trailing_slash().enforce(ctx)?;
@@ -170,6 +171,7 @@ impl<H: RequestHandler> Serve for Instance<H> {
         if !known {
             return Err(ctx.method_not_allowed());
         }
+        ctx.check_form()?;
         prepare_site(ctx).await?;
         if ctx.is_finished() {
             return Ok(());

@@ -2,6 +2,7 @@
 
 mod application;
 mod arguments;
+mod body;
 mod context;
 mod debug;
 mod error;
@@ -10,6 +11,7 @@ mod execute;
 mod fallback;
 mod handler;
 mod locale;
+mod multipart;
 mod proxy;
 mod redirect;
 mod response;
@@ -17,6 +19,7 @@ mod route;
 mod settings;
 mod site;
 mod slash;
+mod upload;
 mod user;
 
 pub use application::Application;
@@ -25,6 +28,7 @@ pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use error_handler::ErrorHandler;
 pub use fallback::IntoFallback;
 pub use handler::RequestHandler;
+pub use multipart::{MultipartForm, MultipartReader};
 pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use route::{
@@ -32,3 +36,4 @@ pub use route::{
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
+pub use upload::UploadedFile;
