@@ -64,7 +64,7 @@ impl Context {
             // Read once more for the path: keeping track of it would slow down every body that is right.
             let mut reader = serde_json::Deserializer::from_slice(body);
             let path = serde_path_to_error::deserialize::<_, T>(&mut reader).err();
-            let path = path.map(|error| error.path().to_string()).filter(|path| path != ".");
+            let path = path.map(|error| error.path().to_string()).filter(|path| path != "." && path != "?");
             let field = path.map(|path| format!(" in {path}")).unwrap_or_default();
             unreadable(&format!("JSON body{field}"), error)
         })
