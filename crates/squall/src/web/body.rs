@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::application::Application;
-use super::context::Context;
 use super::arguments::unreadable;
+use super::context::Context;
 use super::error::{Error, HttpError, Result};
 use crate::httputil::{Arguments, BodyError, FormBody, FormKind, HttpFile, ParseBodyConfig};
 

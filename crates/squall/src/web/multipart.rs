@@ -316,7 +316,9 @@ impl Upload {
     fn begin(&mut self, head: PartHead, options: &Options) -> Result {
         let PartHead { name, filename, content_type } = head;
         if options.names.as_ref().is_some_and(|names| !names.contains(&name)) {
-            return Err(HttpError::refusal(400, "Invalid body: a part with a name that is not expected").into());
+            return Err(
+                HttpError::refusal(400, "Invalid body: a part with a name that is not expected").into()
+            );
         }
         self.part = match filename {
             None => Part::Field { name, value: Vec::new() },
@@ -331,7 +333,9 @@ impl Upload {
             Part::None => {}
             Part::Field { value, .. } if (value.len() + data.len()) as u64 > left => {
                 let limit = options.max_memory;
-                return Err(HttpError::refusal(413, format!("The fields are larger than {limit} bytes")).into());
+                return Err(
+                    HttpError::refusal(413, format!("The fields are larger than {limit} bytes")).into()
+                );
             }
             Part::Field { value, .. } => value.extend_from_slice(&data),
             Part::File { spool, .. } => {

@@ -9,7 +9,7 @@ use squall::{Application, Context, HttpError, HttpServer, RequestHandler, Result
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, body_too_large, closes, ok, ok_untagged, page, page_saying, refused, stays, table, within,
+    Client, bad, body_too_large, closes, ok, ok_untagged, page, page_saying, stays, table, within,
 };
 
 /// What the handlers did, and a signal each time that something is added.
