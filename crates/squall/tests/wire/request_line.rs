@@ -6,7 +6,9 @@ use squall::testing::{TestServer, serve, serve_on};
 use squall::web::any;
 use squall::{Application, Context, HttpServer, RequestHandler, Result, get, handler, url};
 
-use super::support::{Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, stays, table, too_many_headers};
+use super::support::{
+    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, stays, table, too_many_headers,
+};
 
 /// Writes what was understood of the request line and of the header `X`.
 async fn show(ctx: &Context) -> Result {

@@ -14,7 +14,9 @@ use squall::{
     Application, Bytes, Context, HttpServer, RequestHandler, Result, Site, get, handler, post, url,
 };
 
-use super::support::{Client, body_too_large, closes, ok_untagged, page, refused, stays, table, within};
+use super::support::{
+    Client, body_too_large, closes, ok_untagged, page, page_saying, refused, stays, table, within,
+};
 
 const MULTIPART: &str = "Content-Type: multipart/form-data; boundary=XyZ\r\n";
 const URLENCODED: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
@@ -38,6 +40,10 @@ fn alive() -> squall::web::UrlSpec {
         ctx.write("alive");
         Ok(())
     })
+}
+
+fn refusal(status: &str, message: &str) -> String {
+    page_saying(status, "", message)
 }
 
 /// Counts how often `prepare` was called.
@@ -141,10 +147,22 @@ async fn forms_on_the_wire() {
                 request("/text?x=q", URLENCODED, "x=%20a%00b%09&x=+c+"),
                 ok_untagged("\"c\" [\"a b\", \"c\"] [\"q\", \" a b\\t\", \" c \"]"),
             ),
-            stays("bad UTF-8", request("/text", URLENCODED, "x=%ff"), page("400 Bad Request", "")),
-            stays("a missing argument", request("/text", URLENCODED, "y=1"), page("400 Bad Request", "")),
+            stays(
+                "bad UTF-8",
+                request("/text", URLENCODED, "x=%ff"),
+                refusal("400 Bad Request", "Invalid unicode in x"),
+            ),
+            stays(
+                "a missing argument",
+                request("/text", URLENCODED, "y=1"),
+                refusal("400 Bad Request", "Missing argument x"),
+            ),
             stays("files", request("/file", MULTIPART, &two), ok_untagged("a.txt b\"abc\" 2 true")),
-            stays("a missing file", request("/file", MULTIPART, "--XyZ--"), page("400 Bad Request", "")),
+            stays(
+                "a missing file",
+                request("/file", MULTIPART, "--XyZ--"),
+                refusal("400 Bad Request", "Missing file f"),
+            ),
             stays(
                 "typed, multipart",
                 request("/typed", MULTIPART, body(&[part("name=x", "7"), part("name=y", "a&b")])),
@@ -154,7 +172,7 @@ async fn forms_on_the_wire() {
             stays(
                 "typed, does not fit",
                 request("/typed", MULTIPART, body(&[part("name=x", "x")])),
-                page("400 Bad Request", ""),
+                refusal("400 Bad Request", "Invalid form"),
             ),
         ],
     )
@@ -165,12 +183,13 @@ async fn forms_on_the_wire() {
 async fn malformed_forms_are_refused_before_prepare() {
     let prepared = Rc::new(Cell::new(0));
     let server = serve(forms().site(Prepared(Rc::clone(&prepared))));
-    let bad = |row: &str, fields: &str, body: &str| {
+    let bad = |row: &str, fields: &str, body: &str, message: &str| {
         // The connection goes on: unlike with framing it is known where the next request begins.
         closes(
             row,
             [request("/show", fields, body), b"junk\r\n\r\n".to_vec()].concat(),
-            page("400 Bad Request", "") + &super::support::bad("Malformed request line"),
+            refusal("400 Bad Request", &format!("Invalid body: {message}"))
+                + &super::support::bad("Malformed request line"),
         )
     };
     let many: Vec<String> = (0..101).map(|_| part("name=a", "")).collect();
@@ -181,16 +200,51 @@ async fn malformed_forms_are_refused_before_prepare() {
     table(
         &server,
         [
-            bad("no name", MULTIPART, &body(&[part("x=1", "")])),
-            bad("no final boundary", MULTIPART, &part("name=x", "1")),
-            bad("no boundary", "Content-Type: multipart/form-data\r\n", "x"),
-            bad("another type", "Content-Type: multipart/form-dataxyz; boundary=XyZ\r\n", &body(&[])),
-            bad("CR in a header", MULTIPART, &body(&[part("name=x\r; filename=a", "1")])),
-            bad("101 parts", MULTIPART, &body(&many)),
-            bad("a long header", MULTIPART, &long),
-            bad("an encoded multipart form", &format!("{MULTIPART}Content-Encoding: gzip\r\n"), &body(&[])),
-            bad("an encoded form", &format!("{URLENCODED}Content-Encoding: br\r\n"), "a=1"),
-            bad("1,001 arguments", URLENCODED, &"a&".repeat(1_001)),
+            bad("no name", MULTIPART, &body(&[part("x=1", "")]), "multipart/form-data missing name"),
+            bad(
+                "no final boundary",
+                MULTIPART,
+                &part("name=x", "1"),
+                "multipart/form-data: no final boundary found",
+            ),
+            bad("no boundary", "Content-Type: multipart/form-data\r\n", "x", "multipart boundary not found"),
+            bad(
+                "another type",
+                "Content-Type: multipart/form-dataxyz; boundary=XyZ\r\n",
+                &body(&[]),
+                "the Content-Type is not multipart/form-data",
+            ),
+            bad(
+                "CR in a header",
+                MULTIPART,
+                &body(&[part("name=x\r; filename=a", "1")]),
+                "multipart/form-data: malformed header of a part",
+            ),
+            bad(
+                "101 parts",
+                MULTIPART,
+                &body(&many),
+                "multipart/form-data has too many parts: the limit is 100",
+            ),
+            bad(
+                "a long header",
+                MULTIPART,
+                &long,
+                "multipart/form-data part header too large: the limit is 10240 bytes",
+            ),
+            bad(
+                "an encoded multipart form",
+                &format!("{MULTIPART}Content-Encoding: gzip\r\n"),
+                &body(&[]),
+                "unsupported Content-Encoding of a form",
+            ),
+            bad(
+                "an encoded form",
+                &format!("{URLENCODED}Content-Encoding: br\r\n"),
+                "a=1",
+                "unsupported Content-Encoding of a form",
+            ),
+            bad("1,001 arguments", URLENCODED, &"a&".repeat(1_001), "too many arguments: the limit is 1000"),
         ],
     )
     .await;
@@ -219,12 +273,15 @@ async fn parse_body_config() {
             stays(
                 "more arguments than set",
                 request("/show", URLENCODED, "a&b"),
-                page("400 Bad Request", ""),
+                refusal("400 Bad Request", "Invalid body: too many arguments: the limit is 1"),
             ),
             stays(
                 "a larger part than set",
                 request("/show", MULTIPART, body(&[part("name=a", "123")])),
-                page("413 Payload Too Large", ""),
+                refusal(
+                    "413 Payload Too Large",
+                    "Invalid body: multipart/form-data part too large: the limit is 2 bytes",
+                ),
             ),
         ],
     )
@@ -235,8 +292,19 @@ async fn parse_body_config() {
     table(
         &server,
         [
-            stays("urlencoded off", request("/show", URLENCODED, "a=1"), page("400 Bad Request", "")),
-            stays("multipart off", request("/show", MULTIPART, "--XyZ--"), page("400 Bad Request", "")),
+            stays(
+                "urlencoded off",
+                request("/show", URLENCODED, "a=1"),
+                refusal(
+                    "400 Bad Request",
+                    "Invalid body: application/x-www-form-urlencoded parsing is disabled",
+                ),
+            ),
+            stays(
+                "multipart off",
+                request("/show", MULTIPART, "--XyZ--"),
+                refusal("400 Bad Request", "Invalid body: multipart/form-data parsing is disabled"),
+            ),
             stays("other bodies", request("/show", "", "abc"), ok_untagged("3 bytes")),
         ],
     )
@@ -286,9 +354,9 @@ async fn json() {
             ),
             stays("strict", request("/strict", &typed("Application/JSON; charset=utf-8"), good), ok_untagged("Rain")),
             stays("a +json type", request("/strict", &typed("application/problem+json"), good), ok_untagged("Rain")),
-            stays("no type", request("/strict", "", good), page("415 Unsupported Media Type", "")),
-            stays("a form's type", request("/strict", &typed("text/plain"), good), page("415 Unsupported Media Type", "")),
-            stays("strict, malformed", request("/strict", &typed("application/json"), "{"), page("400 Bad Request", "")),
+            stays("no type", request("/strict", "", good), refusal("415 Unsupported Media Type", "The Content-Type is not application/json")),
+            stays("a form's type", request("/strict", &typed("text/plain"), good), refusal("415 Unsupported Media Type", "The Content-Type is not application/json")),
+            stays("strict, malformed", request("/strict", &typed("application/json"), "{"), refusal("400 Bad Request", "Invalid JSON body: EOF while parsing an object at line 1 column 1")),
         ],
     )
     .await;
@@ -435,7 +503,7 @@ async fn streamed_forms_that_are_refused() {
     let send = |fields: &str, body: &str| request("/", fields, body);
     let file = |size: usize| part("name=f; filename=a", &"x".repeat(size));
     // What the last piece shows is answered in the handler's method, when all has been read.
-    let (bad, large) = (page("400 Bad Request", ""), page("413 Payload Too Large", ""));
+    let bad = |message: &str| refusal("400 Bad Request", &format!("Invalid body: {message}"));
     table(
         &uploads.server,
         [
@@ -444,24 +512,62 @@ async fn streamed_forms_that_are_refused() {
                 send(MULTIPART, &body(&[part("name=a", "1")])),
                 ok_untagged("a=\"1\";"),
             ),
-            closes("a part too many", send(MULTIPART, &body(&vec![part("name=a", ""); 4])), &*bad),
-            closes("a part too large", send(MULTIPART, &body(&[file(1_001)])), &*large),
-            closes("fields too large", send(MULTIPART, &body(&[part("name=a", &"x".repeat(501))])), &*large),
-            closes("a name not expected", send(MULTIPART, &body(&[part("name=b", "")])), &*bad),
+            closes(
+                "a part too many",
+                send(MULTIPART, &body(&vec![part("name=a", ""); 4])),
+                bad("multipart/form-data has too many parts: the limit is 3"),
+            ),
+            closes(
+                "a part too large",
+                send(MULTIPART, &body(&[file(1_001)])),
+                refusal(
+                    "413 Payload Too Large",
+                    "Invalid body: multipart/form-data part too large: the limit is 1000 bytes",
+                ),
+            ),
+            closes(
+                "fields too large",
+                send(MULTIPART, &body(&[part("name=a", &"x".repeat(501))])),
+                refusal("413 Payload Too Large", "The fields are larger than 500 bytes"),
+            ),
+            closes(
+                "a name not expected",
+                send(MULTIPART, &body(&[part("name=b", "")])),
+                bad("a part with a name that is not expected"),
+            ),
             closes(
                 "a long header",
                 send(MULTIPART, &body(&[part(&format!("name=a; x={}", "x".repeat(300)), "")])),
-                &*bad,
+                bad("multipart/form-data part header too large: the limit is 300 bytes"),
             ),
-            closes("no name", send(MULTIPART, &body(&[part("x=a", "")])), &*bad),
-            stays("no end", send(MULTIPART, &part("name=a", "1")), &*bad),
+            closes(
+                "no name",
+                send(MULTIPART, &body(&[part("x=a", "")])),
+                bad("multipart/form-data missing name"),
+            ),
+            stays(
+                "no end",
+                send(MULTIPART, &part("name=a", "1")),
+                bad("multipart/form-data: no final boundary found"),
+            ),
             closes(
                 "another type",
                 send("Content-Type: text/plain\r\n", "abc"),
-                page("415 Unsupported Media Type", ""),
+                refusal(
+                    "415 Unsupported Media Type",
+                    "Invalid body: the Content-Type is not multipart/form-data",
+                ),
             ),
-            closes("no boundary", send("Content-Type: multipart/form-data\r\n", "abc"), &*bad),
-            closes("an encoding", send(&format!("{MULTIPART}Content-Encoding: br\r\n"), "abc"), &*bad),
+            closes(
+                "no boundary",
+                send("Content-Type: multipart/form-data\r\n", "abc"),
+                bad("multipart boundary not found"),
+            ),
+            closes(
+                "an encoding",
+                send(&format!("{MULTIPART}Content-Encoding: br\r\n"), "abc"),
+                bad("unsupported Content-Encoding of a form"),
+            ),
             closes(
                 "a body too large",
                 send(MULTIPART, &body(&[file(900), file(900), file(900)])),
