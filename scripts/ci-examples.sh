@@ -89,6 +89,24 @@ check_hello() {
   stop 0
 }
 
+check_file_receiver() {
+  mkdir "$work/kept"
+  head -c 200000 /dev/zero >"$work/large.bin"
+  printf abc >"$work/small.txt"
+  start file_receiver --port "$port" --folder "$work/kept"
+  expect "file_receiver, POST" \
+    "$(fetch -F "files=@$work/large.bin" -F "files=@$work/small.txt;filename=../../x.txt" "localhost:$port/post")" \
+    $'large.bin application/octet-stream 200000 bytes\nx.txt text/plain 3 bytes'
+  cmp "$work/large.bin" "$work/kept/large.bin" || fail "file_receiver keeps another file"
+  expect "file_receiver, what is kept" "$(ls -A "$work/kept" | tr '\n' ' ')" 'large.bin x.txt '
+  expect "file_receiver, PUT" "$(fetch -T "$work/large.bin" "localhost:$port/")" 'large.bin application/unknown 200000 bytes'
+  expect "file_receiver, no form" \
+    "$(fetch -o /dev/null -w '%{http_code}' -d a=1 "localhost:$port/post")" 415
+  expect "file_receiver, another field" \
+    "$(fetch -o /dev/null -w '%{http_code}' -F other=1 "localhost:$port/post")" 400
+  stop 0
+}
+
 check_stream_client() { :; } # with hello
 
 check_handle_request() {

@@ -1,6 +1,9 @@
 //! What can be wrong with a peer's bytes, and what it is told.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use super::limits::Http1ConnectionParameters;
 
 /// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
 ///
@@ -70,7 +73,18 @@ impl ParseError {
         }
     }
 
-    /// One line for the peer.
+    /// One line for the peer that names the limit, where it is one.
+    pub(crate) fn explain(self, limits: &Http1ConnectionParameters, max_body_size: u64) -> Cow<'static, str> {
+        let text = self.message();
+        match self {
+            Self::HeadTooLarge => format!("{text}: the limit is {} bytes", limits.max_header_size).into(),
+            Self::TooManyHeaders => format!("{text}: the limit is {}", limits.max_header_count).into(),
+            Self::BodyTooLarge => format!("{text}: the limit is {max_body_size} bytes").into(),
+            _ => text.into(),
+        }
+    }
+
+    /// What is wrong, in one line.
     pub fn message(self) -> &'static str {
         match self {
             Self::RequestLine => "Malformed request line",

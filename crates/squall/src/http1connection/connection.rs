@@ -390,7 +390,7 @@ impl Http1Connection {
         }
         exchange.writing = Writing::Finished;
         exchange.keep_alive = false;
-        let (status, text) = (error.status(), error.message());
+        let (status, text) = (error.status(), error.explain(&self.server.params, exchange.max_body_size));
         let (reason, length) = (reason_phrase(status), text.len() + 1);
         let head = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\

@@ -20,10 +20,11 @@ use crate::ioloop::log_panic;
 use crate::log;
 
 /// How long a connection that is closed with input unread goes on reading it. Closing at once would reset the
-/// connection, and the reset can overtake the response (RFC 9112 §9.6).
-const LINGER: Duration = Duration::from_secs(2);
-/// How much it reads then.
-const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// connection, and the reset can overtake the response (RFC 9112 §9.6): a client that sends a large body reads the
+/// refusal of it when it has sent all, or as much as it can in this time.
+const LINGER: Duration = Duration::from_secs(30);
+/// How long it waits for more of it.
+const LINGER_IDLE: Duration = Duration::from_secs(2);
 
 /// Why the rest of a request could not be had.
 enum Failure {
@@ -277,15 +278,14 @@ impl Http1Connection {
             return Outcome::Gone;
         }
         let reading = async {
-            let mut discarded = 0;
-            while discarded < LINGER_BYTES {
+            loop {
                 {
                     let mut buffer = self.stream.read_buffer();
                     let length = buffer.len();
                     buffer.consume(length);
                 }
-                match self.stream.fill().await {
-                    Ok(n) if n > 0 => discarded += n,
+                match tokio::time::timeout(LINGER_IDLE, self.stream.fill()).await {
+                    Ok(Ok(1..)) => {}
                     _ => break,
                 }
             }

@@ -6,7 +6,10 @@ mod cookies;
 pub(crate) mod date;
 mod delegate;
 mod etag;
+mod form;
 mod headers;
+mod multipart;
+mod multipart_head;
 mod request;
 mod status;
 
@@ -19,6 +22,13 @@ pub use delegate::{
     HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, StreamId,
 };
 pub use etag::EntityTag;
+pub use form::{
+    BodyError, Files, FormBody, HttpFile, ParseBodyConfig, ParseUrlEncodedConfig, parse_body_arguments,
+    parse_multipart_form_data,
+};
+pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
+pub(crate) use multipart::last_component;
+pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
 pub use status::reason_phrase;

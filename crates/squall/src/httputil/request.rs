@@ -11,10 +11,11 @@ use http::{Method, Version};
 
 use super::arguments::{Arguments, parse_qs};
 use super::delegate::HttpConnection;
+use super::form::{BodyError, Files, FormBody, ParseBodyConfig, parse_body_arguments};
 use super::headers::HttpHeaders;
 use crate::http1::host;
 
-/// The most arguments read from a query or a form.
+/// The most arguments read from a query.
 pub(crate) const MAX_ARGUMENTS: usize = 1_000;
 
 /// The first line of a response.
@@ -85,7 +86,7 @@ struct Parts {
     start: Option<Instant>,
     connection: Option<HttpConnection>,
     query_arguments: OnceCell<Option<Box<Arguments>>>,
-    body_arguments: OnceCell<Option<Box<Arguments>>>,
+    form: OnceCell<Result<Box<FormBody>, BodyError>>,
 }
 
 thread_local! {
@@ -237,16 +238,32 @@ impl HttpServerRequest {
         self.parts().query_arguments.get_or_init(parse).as_deref()
     }
 
-    /// The arguments of a form in the body; `None` when there are more than 1,000.
-    pub fn body_arguments(&self) -> Option<&Arguments> {
+    /// The arguments of a form in the body, and the fields of a multipart one that are no files. Empty for a body of
+    /// another type, and for handlers that stream it.
+    ///
+    /// # Errors
+    /// When the body is malformed, or over a limit of [`ParseBodyConfig`]. An application answers such a request
+    /// before a handler sees it.
+    pub fn body_arguments(&self) -> Result<&Arguments, BodyError> {
+        self.form(&ParseBodyConfig::default()).map(|form| &form.arguments)
+    }
+
+    /// The files of a multipart form in the body.
+    ///
+    /// # Errors
+    /// As [`body_arguments`](Self::body_arguments).
+    pub fn files(&self) -> Result<&Files, BodyError> {
+        self.form(&ParseBodyConfig::default()).map(|form| &form.files)
+    }
+
+    /// The form in the body, parsed when first asked for; the limits of that call count.
+    pub(crate) fn form(&self, config: &ParseBodyConfig) -> Result<&FormBody, BodyError> {
         let parse = || {
-            let form = self.headers().get("Content-Type").is_some_and(|t| {
-                t.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")
-            });
-            let body: &[u8] = if form { &self.parts().body } else { &[] };
-            parse_qs(body, MAX_ARGUMENTS).map(Box::new)
+            let headers = self.headers();
+            let content_type = headers.get("Content-Type").unwrap_or_default();
+            parse_body_arguments(content_type, self.body(), Some(headers), config).map(Box::new)
         };
-        self.parts().body_arguments.get_or_init(parse).as_deref()
+        self.parts().form.get_or_init(parse).as_deref().map_err(|error| *error)
     }
 
     /// Answers with raw bytes: status line, headers and body as they go on the wire (Tornado's old
@@ -299,7 +316,7 @@ impl Drop for HttpServerRequest {
         parts.connection = None;
         parts.body = Bytes::new();
         parts.query_arguments.take();
-        parts.body_arguments.take();
+        parts.form.take();
         if parts.head.headers.capacity() <= LARGEST_KEPT {
             parts.head.headers.clear();
             // Without a pool the thread is ending.

@@ -20,7 +20,9 @@ use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
-use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
+use crate::httputil::{
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending,
+};
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
@@ -59,6 +61,7 @@ pub(super) struct Settings {
     pub(super) locale: LocaleSettings,
     pub(super) xsrf: XsrfSettings,
     pub(super) cookies: CookieSettings,
+    pub(super) parse_body: ParseBodyConfig,
 }
 
 impl Application {
@@ -271,6 +274,10 @@ impl Core {
 
     pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
         self.settings.site.as_ref()
+    }
+
+    pub(super) fn parse_body_config(&self) -> &ParseBodyConfig {
+        &self.settings.parse_body
     }
 
     pub(super) fn login_url(&self) -> Option<&str> {

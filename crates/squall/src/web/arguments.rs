@@ -1,7 +1,4 @@
-//! Arguments of the query and the form, and typed views of query, form and JSON body.
-
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+//! Arguments of the query and the form, as text. `body` has what else is read of a body.
 
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
@@ -123,30 +120,6 @@ impl Context {
         self.all(name, Source::Body).map(trim_all)
     }
 
-    /// The body as JSON; the value may borrow from it. The Content-Type is not looked at.
-    ///
-    /// # Errors
-    /// 400 when it does not parse; the reason in the log says where.
-    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_slice(self.request().body()).map_err(|error| unreadable("JSON body", error))
-    }
-
-    /// The query as a value.
-    ///
-    /// # Errors
-    /// 400 when it does not fit.
-    pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_urlencoded::from_str(self.request().query()).map_err(|error| unreadable("query", error))
-    }
-
-    /// The form in the body (`application/x-www-form-urlencoded`) as a value. The Content-Type is not looked at.
-    ///
-    /// # Errors
-    /// 400 when it does not fit.
-    pub fn form<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_urlencoded::from_bytes(self.request().body()).map_err(|error| unreadable("form", error))
-    }
-
     fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {
         let arguments = self.text_arguments()?;
         let found = arguments.list.iter().rev().find(|a| a.name == name && a.is_from(source));
@@ -170,7 +143,7 @@ impl Context {
         let request = self.request();
         let too_many = || HttpError::refusal(400, "Too many arguments");
         let query = request.query_arguments().ok_or_else(too_many)?;
-        let body = request.body_arguments().ok_or_else(too_many)?;
+        let body = &self.form_body()?.arguments;
         Ok(self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body))))
     }
 }
@@ -198,7 +171,8 @@ fn missing(name: &str) -> Error {
     HttpError::refusal(400, format!("Missing argument {name}")).into()
 }
 
-fn unreadable(what: &str, error: impl std::error::Error + 'static) -> Error {
+/// A body or query that does not fit the type it is read as.
+pub(super) fn unreadable(what: &str, error: impl std::error::Error + 'static) -> Error {
     let text = error.to_string();
     HttpError::new(400)
         .with_message(format!("Invalid {what}{}", public_cause(&text)))
@@ -250,6 +224,8 @@ fn public_cause(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[test]

@@ -102,7 +102,7 @@ impl Context {
         );
         let headers = request.headers().iter();
         page.table("Headers", headers.map(|(name, value)| masked(name, value.to_owned())).collect());
-        let arguments = [request.query_arguments(), request.body_arguments()].into_iter().flatten();
+        let arguments = [request.query_arguments(), request.body_arguments().ok()].into_iter().flatten();
         let arguments = arguments.flat_map(Arguments::iter);
         let shown = |(name, value): (&str, &[u8])| masked(name, String::from_utf8_lossy(value).into_owned());
         page.table("Arguments", arguments.map(shown).collect());

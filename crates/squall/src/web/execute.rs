@@ -159,6 +159,7 @@ trait Serve {
 
 impl Serve for Option<Function> {
     async fn serve(&mut self, ctx: &Context) -> Result {
+        ctx.check_form()?;
         if self.is_some() {
             ctx.guard_xsrf()?;
         }
@@ -191,6 +192,7 @@ impl<H: RequestHandler> Serve for Instance<H> {
         if !known {
             return Err(ctx.method_not_allowed());
         }
+        ctx.check_form()?;
         ctx.guard_xsrf()?;
         prepare_site(ctx).await?;
         if ctx.is_finished() {

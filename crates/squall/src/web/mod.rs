@@ -2,6 +2,7 @@
 
 mod application;
 mod arguments;
+mod body;
 mod context;
 mod cookies;
 mod debug;
@@ -11,6 +12,7 @@ mod execute;
 mod fallback;
 mod handler;
 mod locale;
+mod multipart;
 mod proxy;
 mod redirect;
 mod response;
@@ -19,6 +21,7 @@ mod settings;
 mod signed_value;
 mod site;
 mod slash;
+mod upload;
 mod user;
 mod xsrf;
 
@@ -28,6 +31,7 @@ pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use error_handler::ErrorHandler;
 pub use fallback::IntoFallback;
 pub use handler::RequestHandler;
+pub use multipart::{MultipartForm, MultipartReader};
 pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use route::{
@@ -38,3 +42,4 @@ pub use signed_value::{
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
+pub use upload::UploadedFile;

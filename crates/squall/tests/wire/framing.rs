@@ -7,7 +7,7 @@ use squall::web::any;
 use squall::{Application, Context, HttpServer, get, post};
 use tokio::sync::Notify;
 
-use super::support::{Client, bad, closes, ok, ok_untagged, ok_with, refused, stays, table, within};
+use super::support::{Client, bad, body_too_large, closes, ok, ok_untagged, ok_with, stays, table, within};
 
 fn app() -> Application {
     Application::new([
@@ -398,7 +398,7 @@ async fn bodies_without_framing() {
 async fn max_body_size() {
     let server = serve_on(HttpServer::new(app).max_body_size(5));
     let post = |fields: &str, body: &str| request("POST /echo HTTP/1.1", fields, body);
-    let too_large = refused("413 Payload Too Large", "Request body too large");
+    let too_large = body_too_large(5);
     table(
         &server,
         [
@@ -507,7 +507,7 @@ async fn a_response_ends_before_the_body_is_read() {
     );
     let mut client = Client::connect(&server).await;
     client.send(request("POST / HTTP/1.1", "Content-Length: 11\r\n", "abc")).await;
-    client.expect(refused("413 Payload Too Large", "Request body too large")).await;
+    client.expect(body_too_large(10)).await;
     client.closed().await;
 }
 

@@ -17,3 +17,4 @@ mod routing;
 mod security;
 mod streaming;
 mod support;
+mod uploads;

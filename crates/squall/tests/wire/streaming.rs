@@ -9,7 +9,7 @@ use squall::{Application, Context, HttpError, HttpServer, RequestHandler, Result
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, closes, ok, ok_untagged, page, page_saying, refused, stays, table, within,
+    Client, bad, body_too_large, closes, ok, ok_untagged, page, page_saying, stays, table, within,
 };
 
 /// What the handlers did, and a signal each time that something is added.
@@ -141,7 +141,7 @@ async fn order_is_prepare_data_received_method() {
 async fn streamed_requests_on_the_wire() {
     let log = Log::default();
     let server = server(&log);
-    let too_large = refused("413 Payload Too Large", "Request body too large");
+    let too_large = body_too_large(4);
     let allow = "Allow: POST, GET, HEAD, OPTIONS\r\n";
     table(
         &server,
@@ -168,7 +168,7 @@ async fn streamed_requests_on_the_wire() {
             ),
             stays("set_max_body_size above the server's", post("large", &"x".repeat(500)), ok_untagged("500 0")),
             closes("... only for that request", post("large", &"x".repeat(500)) + &post("", &"x".repeat(500)),
-                ok_untagged("500 0") + &too_large),
+                ok_untagged("500 0") + &body_too_large(100)),
             closes(
                 "a malformed chunk after data",
                 "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\nx\r\n",

@@ -311,6 +311,22 @@ pub(crate) fn bad(text: &str) -> String {
     refused("400 Bad Request", text)
 }
 
+/// What a body over this limit is answered with.
+pub(crate) fn body_too_large(limit: u64) -> String {
+    refused("413 Payload Too Large", &format!("Request body too large: the limit is {limit} bytes"))
+}
+
+/// What a head over this limit is answered with.
+pub(crate) fn head_too_large(limit: usize) -> String {
+    let text = format!("Request header too large: the limit is {limit} bytes");
+    refused("431 Request Header Fields Too Large", &text)
+}
+
+/// What more header lines than this limit are answered with.
+pub(crate) fn too_many_headers(limit: usize) -> String {
+    refused("431 Request Header Fields Too Large", &format!("Too many header fields: the limit is {limit}"))
+}
+
 /// Replaces what varies from run to run by markers.
 fn mark(bytes: &mut Vec<u8>, from: usize) {
     mark_line(bytes, from, b"\r\nDate: ", b"<date>", |v| v.len() == 29 && v.ends_with(b" GMT"));
