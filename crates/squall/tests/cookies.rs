@@ -1,4 +1,5 @@
 //! Cookies on the wire.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use squall::httputil::Cookie;
 use squall::web::CookieSecret;
