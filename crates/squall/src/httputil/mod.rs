@@ -6,6 +6,7 @@ pub(crate) mod date;
 mod delegate;
 mod etag;
 mod headers;
+pub(crate) mod ranges;
 mod request;
 mod status;
 
@@ -17,5 +18,6 @@ pub use delegate::{
 };
 pub use etag::EntityTag;
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
+pub use ranges::{ByteRange, Selection};
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
 pub use status::reason_phrase;

@@ -17,6 +17,7 @@ use super::locale::LocaleSettings;
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
+use super::static_files::settings::StaticSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending};
 use crate::log;
@@ -55,6 +56,7 @@ pub(super) struct Settings {
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
     pub(super) locale: LocaleSettings,
+    pub(super) static_files: StaticSettings,
 }
 
 impl Application {
@@ -157,6 +159,7 @@ impl Application {
 
     pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
         let mut problems = self.settings.locale.take_problems();
+        self.routes.splice(0..0, self.settings.static_files.routes());
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);
@@ -269,6 +272,10 @@ impl Core {
 
     pub(super) fn login_url(&self) -> Option<&str> {
         self.settings.login_url.as_deref()
+    }
+
+    pub(super) fn static_settings(&self) -> &StaticSettings {
+        &self.settings.static_files
     }
 
     pub(super) fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {

@@ -14,9 +14,11 @@ mod proxy;
 mod redirect;
 mod response;
 mod route;
+mod send_file;
 mod settings;
 mod site;
 mod slash;
+mod static_files;
 mod user;
 
 pub use application::Application;
@@ -32,3 +34,7 @@ pub use route::{
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
+pub use static_files::{
+    CACHE_MAX_AGE, Directory, Embedded, StaticContent, StaticFile, StaticFileHandler, StaticFiles, StaticUrl,
+    Version,
+};
