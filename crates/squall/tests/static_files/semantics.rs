@@ -131,7 +131,7 @@ async fn conditions() {
     let before = format_timestamp(modified - Duration::from_secs(1));
     let after = format_timestamp(modified + Duration::from_secs(1));
     let (tag, weak) = (tag(), format!("W/{}", tag()));
-    let listed = format!("\"x\", {}", tag);
+    let listed = format!("\"x\", {tag}");
     #[rustfmt::skip] // one row, one line
     let table: &[(&[(&str, &str)], u16)] = &[
         (&[("If-Modified-Since", &stamp)], 304),

@@ -153,14 +153,8 @@ impl Root {
 
     /// Resolves all links, then opens what they lead to if that is within one of `directories`.
     fn follow(&self, path: &str, directories: &[PathBuf]) -> Result<Opened, Refused> {
-        // A link to nowhere is answered as one to somewhere, or it would tell what there is outside.
-        let Ok(real) = fs::canonicalize(self.path.join(path)) else {
-            let here = fs::symlink_metadata(self.path.join(path));
-            return Err(match here {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Refused::Missing,
-                _ => Refused::Outside,
-            });
-        };
+        let wanted = self.path.join(path);
+        let Ok(real) = fs::canonicalize(&wanted) else { return Err(why_missing(&wanted, directories)) };
         for directory in directories {
             let Ok(directory) = fs::canonicalize(directory) else { continue };
             let Ok(rest) = real.strip_prefix(&directory) else { continue };
@@ -178,6 +172,21 @@ impl Root {
         }
         Err(Refused::Outside)
     }
+}
+
+/// Why a path cannot be resolved: nothing outside may be told by whether it is there.
+fn why_missing(wanted: &Path, directories: &[PathBuf]) -> Refused {
+    for path in wanted.ancestors() {
+        if let Ok(real) = fs::canonicalize(path) {
+            let inside = |directory: &PathBuf| fs::canonicalize(directory).is_ok_and(|d| real.starts_with(d));
+            return if directories.iter().any(inside) { Refused::Missing } else { Refused::Outside };
+        }
+        // It is there, and yet leads nowhere: a link.
+        if fs::symlink_metadata(path).is_ok() {
+            return Refused::Outside;
+        }
+    }
+    Refused::Missing
 }
 
 /// What `openat2` says to a link that is absolute or leads out, and where there is no such call.
