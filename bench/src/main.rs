@@ -8,6 +8,7 @@ mod measure;
 mod options;
 mod peers;
 mod routes;
+mod static_files;
 mod sys;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ usage: cargo run --release --manifest-path bench/Cargo.toml -- <command> [option
 commands
   http      GET / over keep-alive connections: requests/s, latency, CPU per request of the server process
   idle      userland memory per idle keep-alive connection
+  static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
   routes    time to match one of 10, 100 and 1,000 routes
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match args.next().as_deref() {
         Some("http") => options::parse(args).and_then(|options| http::run(&options)),
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
+        Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
         Some("routes") => {
             routes::run();
             Ok(())
