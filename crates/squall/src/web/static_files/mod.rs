@@ -222,7 +222,8 @@ impl<F: StaticFiles> StaticFileHandler<F> {
                 part
             }
             Selection::Unsatisfiable => {
-                ctx.set_status(416);
+                // The name that it had before RFC 9110, as in Tornado.
+                ctx.set_status_reason(416, "Requested Range Not Satisfiable");
                 ctx.set_header("Content-Type", "text/plain")?;
                 ctx.set_header("Content-Range", ContentRange { part: None, size }.to_string())?;
                 ctx.clear_header("Content-Encoding");
