@@ -8,6 +8,7 @@ mod measure;
 mod options;
 mod peers;
 mod routes;
+mod static_files;
 mod sys;
 mod web;
 
@@ -22,6 +23,7 @@ commands
   http      GET / over keep-alive connections: requests/s, latency, CPU per request of the server process
   web       a page with cookies, arguments and JSON behind one of 100 routes
   idle      userland memory per idle keep-alive connection
+  static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
   routes    time to match one of 10, 100 and 1,000 routes
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Some("http") => options::parse(args).and_then(|options| http::run(&options)),
         Some("web") => options::parse(args).and_then(|options| web::run(&options)),
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
+        Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
         Some("routes") => {
             routes::run();
             Ok(())

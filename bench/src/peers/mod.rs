@@ -37,7 +37,7 @@ enum Start {
     /// Served by this executable, started again as `bench serve <peer>`.
     Own(fn(TcpListener, &Settings) -> Result),
     /// A program that may not be installed: `Ok(None)` then. It serves on the given port.
-    Program { command: fn(u16) -> Result<Option<Command>>, serves: Serves },
+    Program { command: fn(u16, &Settings) -> Result<Option<Command>>, serves: Serves },
 }
 
 #[derive(Clone, Copy)]
@@ -110,7 +110,7 @@ pub struct Server {
 impl Server {
     /// Starts `spec` on the server's core and waits until it accepts; `None` when it is not installed.
     pub fn start(spec: &str) -> Result<Option<Server>> {
-        let (peer, _) = find(spec)?;
+        let (peer, settings) = find(spec)?;
         let (mut command, port, end_with) = match peer.start {
             Start::Own(_) => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -119,7 +119,7 @@ impl Server {
             }
             Start::Program { command, .. } => {
                 let port = free_port()?;
-                let Some(command) = command(port)? else { return Ok(None) };
+                let Some(command) = command(port, &settings)? else { return Ok(None) };
                 (command, Some(port), Signal::TERM)
             }
         };

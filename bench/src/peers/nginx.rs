@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::Result;
+use super::Settings;
+use crate::{Result, static_files};
 
-pub(super) fn command(port: u16) -> Result<Option<Command>> {
+pub(super) fn command(port: u16, settings: &Settings) -> Result<Option<Command>> {
     let found = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
         return Ok(None);
@@ -13,13 +14,19 @@ pub(super) fn command(port: u16) -> Result<Option<Command>> {
     let directory = std::env::temp_dir().join(format!("squall-bench-nginx-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let file = directory.join("nginx.conf");
-    fs::write(&file, configuration(port, &directory.to_string_lossy()))?;
+    fs::write(&file, configuration(port, &directory.to_string_lossy(), settings))?;
     let mut command = Command::new("nginx");
     command.arg("-c").arg(file).arg("-e").arg("stderr");
     Ok(Some(command))
 }
 
-fn configuration(port: u16, directory: &str) -> String {
+fn configuration(port: u16, directory: &str, settings: &Settings) -> String {
+    let location = if settings.contains_key("files") {
+        let cache = if settings.contains_key("cache") { "open_file_cache max=100;" } else { "" };
+        format!("location / {{ root {}; sendfile on; {cache} }}", static_files::folder().display())
+    } else {
+        r#"location / { default_type text/html; return 200 "Hello world!"; }"#.to_owned()
+    };
     format!(
         r#"daemon off;
 worker_processes 1;
@@ -38,7 +45,7 @@ http {{
     scgi_temp_path {directory};
     server {{
         listen 127.0.0.1:{port} backlog=1024;
-        location / {{ default_type text/html; return 200 "Hello world!"; }}
+        {location}
     }}
 }}
 "#

@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 
+use squall::web::StaticFileHandler;
 use squall::{Application, Context, HttpServer, IoLoop, RequestHandler, handler, url};
 
 use super::Settings;
-use crate::Result;
+use crate::{Result, static_files};
 
 #[derive(Clone)]
 struct Hello;
@@ -18,8 +19,15 @@ impl RequestHandler for Hello {
     }
 }
 
-pub(super) fn serve(listener: TcpListener, _: &Settings) -> Result {
-    let server = HttpServer::new(|| Application::new([url("/", Hello)]));
+pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
+    let files = settings.contains_key("files");
+    let server = HttpServer::new(move || {
+        Application::new([if files {
+            url("/(.*)", StaticFileHandler::new(static_files::folder()))
+        } else {
+            url("/", Hello)
+        }])
+    });
     server.add_sockets([listener.into()])?;
     Ok(IoLoop::current().start()?)
 }

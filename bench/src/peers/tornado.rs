@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use crate::Result;
 
-pub(super) fn command(port: u16) -> Result<Option<Command>> {
+pub(super) fn command(port: u16, _: &super::Settings) -> Result<Option<Command>> {
     let found = Command::new("python3").args(["-c", "import tornado"]).stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
         return Ok(None);

@@ -165,13 +165,36 @@ impl BodyEncoder {
                 out.extend_from_slice(data);
             }
             Self::Chunked => {
-                chunk_size(out, data.len());
+                chunk_size(out, data.len() as u64);
                 out.extend_from_slice(data);
                 out.extend_from_slice(b"\r\n");
             }
             Self::UntilClose => out.extend_from_slice(data),
         }
         Ok(())
+    }
+
+    /// Begins a piece of `length` body bytes that are sent behind `out` rather than in it; false when they are not to
+    /// be sent at all. [`end_piece`](Self::end_piece) follows.
+    pub(crate) fn begin_piece(&mut self, out: &mut Vec<u8>, length: u64) -> Result<bool, HttpOutputError> {
+        if length == 0 {
+            return Ok(false);
+        }
+        match self {
+            Self::Suppressed => return Ok(false),
+            Self::Forbidden(status) => return Err(HttpOutputError::BodyNotAllowed(*status)),
+            Self::Length(left) => *left = left.checked_sub(length).ok_or(HttpOutputError::TooMuchData)?,
+            Self::Chunked => chunk_size(out, length),
+            Self::UntilClose => {}
+        }
+        Ok(true)
+    }
+
+    /// Ends what [`begin_piece`](Self::begin_piece) began.
+    pub(crate) fn end_piece(&self, out: &mut Vec<u8>) {
+        if *self == Self::Chunked {
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Appends what ends the body.
@@ -188,13 +211,13 @@ impl BodyEncoder {
 }
 
 /// The size line of a chunk, in lower-case hexadecimal.
-fn chunk_size(out: &mut Vec<u8>, mut n: usize) {
+fn chunk_size(out: &mut Vec<u8>, mut n: u64) {
     let mut line = [0; 18];
     let mut at = line.len() - 2;
     line[at..].copy_from_slice(b"\r\n");
     while n > 0 {
         at -= 1;
-        line[at] = b"0123456789abcdef"[n & 15];
+        line[at] = b"0123456789abcdef"[(n & 15) as usize];
         n >>= 4;
     }
     out.extend_from_slice(&line[at..]);
@@ -252,6 +275,12 @@ mod tests {
         assert_eq!(out, [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
 
         let mut out = Vec::new();
+        assert_eq!(chunked.begin_piece(&mut out, 0), Ok(false), "an empty chunk would end the body");
+        assert_eq!(chunked.begin_piece(&mut out, 0x1_2345_6789), Ok(true));
+        chunked.end_piece(&mut out);
+        assert_eq!(out, b"123456789\r\n\r\n");
+
+        let mut out = Vec::new();
         let mut length = BodyEncoder::Length(3);
         length.encode(&mut out, b"ab").unwrap();
         assert_eq!(length.finish(&mut out), Err(HttpOutputError::TooLittleData(1)));
@@ -262,6 +291,12 @@ mod tests {
             Err(HttpOutputError::BodyNotAllowed(204))
         );
         assert_eq!(BodyEncoder::Suppressed.encode(&mut out, b"x"), Ok(()));
+        assert_eq!(length.begin_piece(&mut out, 2), Err(HttpOutputError::TooMuchData));
+        assert_eq!(BodyEncoder::Suppressed.begin_piece(&mut out, 2), Ok(false));
+        assert_eq!(
+            BodyEncoder::Forbidden(304).begin_piece(&mut out, 2),
+            Err(HttpOutputError::BodyNotAllowed(304))
+        );
         assert_eq!(out, b"ab");
     }
 }

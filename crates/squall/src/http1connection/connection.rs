@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::gzip::GzipReader;
+use super::out_pool;
 use super::set::{ConnectionSet, Millis};
 use crate::http1::body::BodyLength;
 use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
@@ -19,7 +20,7 @@ use crate::httputil::{
     HttpConnection, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
     RequestContext, ResponseStartLine, StreamId, reason_phrase,
 };
-use crate::iostream::{IoStream, StreamClosedError, StreamError};
+use crate::iostream::{FilePart, IoStream, StreamClosedError, StreamError};
 use crate::log;
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
@@ -294,14 +295,23 @@ impl Http1Connection {
         out_pool::put(out);
     }
 
-    /// Waits until the kernel has all output, so that a client that does not read holds no more than one batch.
+    /// Waits until the kernel has all output, so that a client that does not read holds no more than one batch. The
+    /// deadline is for a client that takes nothing: a slow one may be long over a large file.
     pub(super) async fn drain_out(&self) -> Result<(), StreamError> {
         self.push_out();
         if !self.stream.writing() {
             return Ok(());
         }
         self.set_deadline(self.params().idle_connection_timeout);
+        let mut left = self.stream.write_buffer_len();
         let flushed = poll_fn(|cx| {
+            if self.expired.get() {
+                let still = self.stream.write_buffer_len();
+                if still < left && !self.stream.closed() {
+                    left = still;
+                    self.set_deadline(self.params().idle_connection_timeout);
+                }
+            }
             if self.expired.get() {
                 return Poll::Ready(Err(StreamError::Closed(StreamClosedError::default())));
             }
@@ -480,6 +490,28 @@ impl HttpTransport for Http1Connection {
         })
     }
 
+    fn write_file(&self, id: StreamId, part: &FilePart) -> Result<bool, HttpOutputError> {
+        let sends = self.with_exchange(id, |exchange| {
+            let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
+            let begun = body.begin_piece(&mut exchange.out, part.len());
+            exchange.writing = if begun.is_ok() { Writing::Body(body) } else { Writing::Aborted };
+            begun
+        })?;
+        if sends {
+            self.push_out();
+            // An error closes the stream; whoever waits for it is told there.
+            drop(self.stream.write_file(part.clone()));
+            self.with_exchange(id, |exchange| {
+                exchange.begun = true;
+                if let Writing::Body(body) = exchange.writing {
+                    body.end_piece(&mut exchange.out);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(true)
+    }
+
     fn write_raw(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
         self.with_exchange(id, |exchange| {
             if !matches!(exchange.writing, Writing::Head | Writing::Raw) {
@@ -554,39 +586,5 @@ impl HttpTransport for Http1Connection {
         detached.map_err(io::Error::other)?;
         self.push_out();
         Ok(self.stream.clone())
-    }
-}
-
-/// Buffers for output, so that an idle connection owns none and a busy one need not ask the allocator.
-mod out_pool {
-    use std::cell::RefCell;
-
-    /// Room for a pipelined batch of small responses.
-    const FIRST: usize = 8 * 1024;
-    const KEPT: usize = 32;
-    const LARGEST: usize = 128 * 1024;
-
-    thread_local! {
-        static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    }
-
-    pub(super) fn take() -> Vec<u8> {
-        POOL.try_with(|pool| pool.borrow_mut().pop())
-            .ok()
-            .flatten()
-            .unwrap_or_else(|| Vec::with_capacity(FIRST))
-    }
-
-    /// `buffer` must be empty.
-    pub(super) fn put(buffer: Vec<u8>) {
-        if buffer.capacity() <= LARGEST {
-            // Without a pool the thread is ending.
-            let _ = POOL.try_with(|pool| {
-                let mut pool = pool.borrow_mut();
-                if pool.len() < KEPT {
-                    pool.push(buffer);
-                }
-            });
-        }
     }
 }

@@ -12,6 +12,7 @@
 
 mod connection;
 mod gzip;
+mod out_pool;
 mod server;
 mod set;
 mod task;

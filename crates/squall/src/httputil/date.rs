@@ -11,6 +11,17 @@ pub fn format_timestamp(time: SystemTime) -> String {
     httpdate::fmt_http_date(time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST))
 }
 
+/// Seconds since 1970 of a date in one of HTTP's three forms, or as in mail: with any zone, or none, which is UTC.
+pub(crate) fn parse_lenient(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Ok(time) = httpdate::parse_http_date(text) {
+        return i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok();
+    }
+    let mail = chrono::DateTime::parse_from_rfc2822(text)
+        .or_else(|_| chrono::DateTime::parse_from_rfc2822(&format!("{text} +0000")));
+    Some(mail.ok()?.timestamp())
+}
+
 thread_local! {
     static NOW: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::headers::HttpHeaders;
 use super::request::{HttpServerRequest, ResponseStartLine};
 use crate::http1connection::HttpOutputError;
-use crate::iostream::{IoStream, StreamError};
+use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Work that the connection drives before it goes on; `None` when there is nothing to wait for.
 pub type Pending<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
@@ -102,6 +102,14 @@ pub trait HttpTransport {
     /// As there.
     fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError>;
 
+    /// See [`HttpConnection::write_file`]. The default takes no files.
+    ///
+    /// # Errors
+    /// As there.
+    fn write_file(&self, _id: StreamId, _part: &FilePart) -> Result<bool, HttpOutputError> {
+        Ok(false)
+    }
+
     /// See [`HttpConnection::write_raw`].
     ///
     /// # Errors
@@ -174,6 +182,18 @@ impl HttpConnection {
     /// As [`write_headers`](Self::write_headers).
     pub fn write(&self, data: &[u8]) -> Result<(), HttpOutputError> {
         self.transport.write(self.id, data)
+    }
+
+    /// Writes a part of a file as a piece of the body, by the kernel's own means where there are such (`sendfile`).
+    /// False when the protocol has none: read it and [`write`](Self::write).
+    ///
+    /// The file goes out when its turn comes, without being read into memory; [`flush`](Self::flush) waits for that.
+    /// Should it have become shorter by then, the connection is cut.
+    ///
+    /// # Errors
+    /// As [`write_headers`](Self::write_headers).
+    pub fn write_file(&self, part: &FilePart) -> Result<bool, HttpOutputError> {
+        self.transport.write_file(self.id, part)
     }
 
     /// Writes bytes as they are, instead of [`write_headers`](Self::write_headers) and [`write`](Self::write).

@@ -10,6 +10,7 @@ mod form;
 mod headers;
 mod multipart;
 mod multipart_head;
+pub(crate) mod ranges;
 mod request;
 mod status;
 
@@ -30,5 +31,6 @@ pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
+pub use ranges::{ByteRange, Selection};
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
 pub use status::reason_phrase;

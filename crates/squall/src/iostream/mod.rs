@@ -19,6 +19,7 @@
 mod buffer;
 mod connect;
 mod error;
+mod file;
 mod read;
 mod shutdown;
 mod transport;
@@ -45,6 +46,7 @@ pub use self::buffer::{PoolStats, ReadBuffer, pool_stats};
 pub use self::error::{
     RealError, StreamBufferFullError, StreamClosedError, StreamError, UnsatisfiableReadError,
 };
+pub use self::file::FilePart;
 pub use self::read::Chunks;
 pub use self::write::WriteFuture;
 

@@ -107,6 +107,22 @@ impl Transport {
         self.socket().send_vectored_with_flags(data, SEND_FLAGS)
     }
 
+    /// One `sendfile` of at most `count` bytes at `offset`, as [`send`](Self::send). 0 is the end of the file.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn send_file(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
+        let mut offset = offset;
+        Ok(rustix::fs::sendfile(self, file, Some(&mut offset), count)?)
+    }
+
+    /// Other systems' `sendfile`s differ too much to be worth it: a read and a write.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(super) fn send_file(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
+        use std::os::unix::fs::FileExt;
+        let mut block = vec![0; count.min(64 * 1024)];
+        let read = file.read_at(&mut block, offset)?;
+        if read == 0 { Ok(0) } else { self.send(&block[..read]) }
+    }
+
     /// Runs a write that the loop's knowledge of writability applies to: WouldBlock clears it.
     pub(super) fn try_write_io(&self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         self.try_io(Interest::WRITABLE, write)

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
 use super::error::{Side, is_connection_reset};
+use super::file::{FilePart, FileSegment};
 use super::transport::{Link, Transport};
 use super::{IoStream, StreamBufferFullError, StreamError};
 use crate::log;
@@ -50,6 +51,40 @@ impl IoStream {
     /// As [`write`](Self::write).
     pub fn write_bytes(&self, data: Bytes) -> WriteFuture {
         self.write_data(Data::Shared(data))
+    }
+
+    /// Sends a part of a file after everything written before, by `sendfile`: it is never copied into this process.
+    /// The future resolves as that of [`write`](Self::write).
+    ///
+    /// A disk that is slow stalls nobody: what is not in the system's page cache is read in by a thread of the loop's
+    /// executor first, half a MiB at a time. A file that turns out to be shorter closes the stream with an error of
+    /// kind `UnexpectedEof`. The part counts in [`write_buffer_len`](Self::write_buffer_len), but not for
+    /// [`set_max_write_buffer_size`](Self::set_max_write_buffer_size), since it occupies no memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    pub fn write_file(&self, part: FilePart) -> WriteFuture {
+        let total = part.len();
+        if self.closed() {
+            return WriteFuture(State::Done(Some(Err(self.closed_error()))));
+        }
+        let mut segment = FileSegment::new(part);
+        let sent = match self.send_file_now(&mut segment) {
+            Ok(sent) => sent as u64,
+            Err(error) => {
+                self.fail_write(error);
+                return WriteFuture(State::Done(Some(Err(self.closed_error()))));
+            }
+        };
+        self.0.queued.set(self.0.queued.get() + total);
+        self.0.flushed.set(self.0.flushed.get() + sent);
+        if sent == total {
+            return WriteFuture(State::Done(Some(Ok(()))));
+        }
+        segment.advance(sent);
+        self.enqueue_segment(Segment::File(Box::new(segment)));
+        WriteFuture(State::Waiting { stream: self.clone(), target: self.0.queued.get() })
     }
 
     /// Makes one `send` call if nothing is queued, and says how much of `data` the kernel took: `Ok(0)` when it is
@@ -102,9 +137,8 @@ impl IoStream {
         if self.closed() {
             return WriteFuture(State::Done(Some(Err(self.closed_error()))));
         }
-        if self.write_buffer_len().saturating_add(total)
-            > super::limit(self.0.limits.get().max_write_buffer_size)
-        {
+        let limit = super::limit(self.0.limits.get().max_write_buffer_size);
+        if limit != usize::MAX && self.queued_memory().saturating_add(total) > limit {
             let full = StreamBufferFullError { side: Side::Write };
             return WriteFuture(State::Done(Some(Err(full.into()))));
         }
@@ -124,6 +158,12 @@ impl IoStream {
             return WriteFuture(State::Done(Some(Ok(()))));
         }
         WriteFuture(State::Waiting { stream: self.clone(), target: self.0.queued.get() })
+    }
+
+    /// How many of the bytes that wait are in memory rather than in a file.
+    fn queued_memory(&self) -> usize {
+        let in_files = self.0.write.borrow().as_ref().map_or(0, |queue| queue.file_bytes());
+        self.write_buffer_len().saturating_sub(in_files as usize)
     }
 
     fn try_send(&self, send: impl FnOnce(&Transport) -> io::Result<usize>) -> io::Result<usize> {
@@ -163,11 +203,35 @@ impl IoStream {
         }
     }
 
+    /// As [`send_now`](Self::send_now), of a file: nothing if the disk would have to be waited for.
+    fn send_file_now(&self, segment: &mut FileSegment) -> io::Result<usize> {
+        if segment.left() == 0 || self.0.write.borrow().is_some() {
+            return Ok(0);
+        }
+        let link = self.0.link.borrow();
+        let Some(transport) = link.open() else { return Ok(0) };
+        if !segment.is_at_hand() {
+            return Ok(0);
+        }
+        match segment.send(transport) {
+            Err(error) if would_block(&error) => Ok(0),
+            result => result,
+        }
+    }
+
     fn enqueue(&self, data: Data<'_>) {
+        self.enqueue_with(|queue| queue.push(data));
+    }
+
+    fn enqueue_segment(&self, segment: Segment) {
+        self.enqueue_with(|queue| queue.segments.push_back(segment));
+    }
+
+    fn enqueue_with(&self, push: impl FnOnce(&mut WriteQueue)) {
         let connected = self.0.link.borrow().open().is_some();
         let mut slot = self.0.write.borrow_mut();
         let first = slot.is_none();
-        slot.get_or_insert_default().push(data);
+        push(slot.get_or_insert_default());
         drop(slot);
         if first && connected {
             self.spawn_flusher();
@@ -185,6 +249,10 @@ impl IoStream {
         loop {
             if let Some(queue) = &mut *self.0.write.borrow_mut() {
                 queue.park_driver(cx);
+            }
+            if let Err(error) = ready!(self.poll_file(cx)) {
+                self.fail_write(error);
+                return Poll::Ready(());
             }
             let result = {
                 let link = self.0.link.borrow();
@@ -210,12 +278,29 @@ impl IoStream {
         }
     }
 
+    /// Ready when the next bytes of the queue can be sent without waiting for a disk.
+    fn poll_file(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Taken out while it is polled: an executor is the user's code, and must not meet a borrow.
+        let taken = match self.0.write.borrow_mut().as_mut().and_then(|queue| queue.segments.front_mut()) {
+            Some(Segment::File(segment)) => segment.start_polling(),
+            _ => None,
+        };
+        let Some(mut polling) = taken else { return Poll::Ready(Ok(())) };
+        let polled = polling.poll(cx);
+        if let Some(Segment::File(segment)) =
+            self.0.write.borrow_mut().as_mut().and_then(|queue| queue.segments.front_mut())
+        {
+            segment.end_polling(polling, polled.is_ready());
+        }
+        polled
+    }
+
     /// One system call.
     fn send_queue(&self, transport: &Transport) -> io::Result<Progress> {
         let mut slot = self.0.write.borrow_mut();
         let Some(queue) = slot.as_mut() else { return Ok(Progress { done: true, woken: Vec::new() }) };
         let sent = transport.try_write_io(|| queue.send(transport))?;
-        queue.advance(sent);
+        queue.advance(sent as u64);
         let flushed = self.0.flushed.get() + sent as u64;
         self.0.flushed.set(flushed);
         let woken = queue.waiters_up_to(flushed);
@@ -347,7 +432,7 @@ impl Data<'_> {
 #[derive(Default)]
 pub(super) struct WriteQueue {
     segments: VecDeque<Segment>,
-    /// How much of the first segment has been sent.
+    /// How much of the first segment has been sent, unless it is a file, which knows by itself.
     front_sent: usize,
     /// Tasks to wake once that many bytes of the stream have been flushed.
     waiters: Vec<(u64, Waker)>,
@@ -359,6 +444,7 @@ enum Segment {
     /// Small writes are gathered here.
     Gathered(BytesMut),
     Shared(Bytes),
+    File(Box<FileSegment>),
 }
 
 impl WriteQueue {
@@ -395,9 +481,13 @@ impl WriteQueue {
     }
 
     fn send(&self, transport: &Transport) -> io::Result<usize> {
+        if let Some(Segment::File(segment)) = self.segments.front() {
+            return segment.send(transport);
+        }
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut used = 0;
-        for (slot, segment) in slices.iter_mut().zip(&self.segments) {
+        let in_memory = self.segments.iter().take_while(|segment| !matches!(segment, Segment::File(_)));
+        for (slot, segment) in slices.iter_mut().zip(in_memory) {
             let skip = if used == 0 { self.front_sent } else { 0 };
             *slot = IoSlice::new(&segment.as_slice()[skip..]);
             used += 1;
@@ -409,11 +499,25 @@ impl WriteQueue {
         }
     }
 
-    fn advance(&mut self, mut sent: usize) {
-        while let Some(front) = self.segments.front() {
-            let left = front.as_slice().len() - self.front_sent;
+    fn file_bytes(&self) -> u64 {
+        let files = self.segments.iter().map(|segment| match segment {
+            Segment::File(segment) => segment.left(),
+            Segment::Gathered(_) | Segment::Shared(_) => 0,
+        });
+        files.sum()
+    }
+
+    fn advance(&mut self, mut sent: u64) {
+        while let Some(front) = self.segments.front_mut() {
+            let left = match &*front {
+                Segment::File(segment) => segment.left(),
+                other => (other.as_slice().len() - self.front_sent) as u64,
+            };
             if sent < left {
-                self.front_sent += sent;
+                match front {
+                    Segment::File(segment) => segment.advance(sent),
+                    Segment::Gathered(_) | Segment::Shared(_) => self.front_sent += sent as usize,
+                }
                 return;
             }
             sent -= left;
@@ -439,6 +543,7 @@ impl Segment {
         match self {
             Self::Gathered(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+            Self::File(_) => &[],
         }
     }
 }

@@ -18,6 +18,7 @@ use super::locale::LocaleSettings;
 use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
+use super::static_files::settings::StaticSettings;
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
@@ -62,6 +63,7 @@ pub(super) struct Settings {
     pub(super) xsrf: XsrfSettings,
     pub(super) cookies: CookieSettings,
     pub(super) parse_body: ParseBodyConfig,
+    pub(super) static_files: StaticSettings,
 }
 
 impl Application {
@@ -166,6 +168,7 @@ impl Application {
         let mut problems = self.settings.locale.take_problems();
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
+        self.routes.splice(0..0, self.settings.static_files.routes());
         let hosts: Vec<HostGroup> =
             self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
         let routes = Routes::build(self.routes, &mut problems);
@@ -282,6 +285,10 @@ impl Core {
 
     pub(super) fn login_url(&self) -> Option<&str> {
         self.settings.login_url.as_deref()
+    }
+
+    pub(super) fn static_settings(&self) -> &StaticSettings {
+        &self.settings.static_files
     }
 
     pub(super) fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {

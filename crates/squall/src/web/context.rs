@@ -18,7 +18,7 @@ use super::response::{Phase, ResponseCell};
 use super::route::Route;
 use crate::escape;
 use crate::httputil::{EntityTag, HeaderValue, HttpServerRequest, InvalidHeader, ResponseStartLine};
-use crate::iostream::IoStream;
+use crate::iostream::{FilePart, IoStream};
 use crate::log;
 use crate::routing::PathValues;
 
@@ -405,6 +405,18 @@ impl Context {
         }
     }
 
+    /// Writes a part of a file if that needs no disk.
+    pub(super) fn write_cached(&self, part: &FilePart) -> bool {
+        let body = &mut self.response.borrow_mut().body;
+        let (before, length) = (body.len(), part.len() as usize);
+        body.resize(before + length, 0);
+        let read = part.read_cached(&mut body[before..]);
+        if !read {
+            body.truncate(before);
+        }
+        read
+    }
+
     pub(super) fn has_no_body(&self) -> bool {
         self.response.borrow().has_no_body()
     }
@@ -470,7 +482,7 @@ impl Context {
     }
 
     /// Hands what has been written to the connection, the head first.
-    fn send_part(&self) -> Result {
+    pub(super) fn send_part(&self) -> Result {
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
         let connection = self.request.connection();

@@ -17,10 +17,12 @@ mod proxy;
 mod redirect;
 mod response;
 mod route;
+mod send_file;
 mod settings;
 mod signed_value;
 mod site;
 mod slash;
+mod static_files;
 mod upload;
 mod user;
 mod xsrf;
@@ -42,4 +44,8 @@ pub use signed_value::{
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
+pub use static_files::{
+    CACHE_MAX_AGE, Directory, Embedded, StaticContent, StaticFile, StaticFileHandler, StaticFiles, StaticUrl,
+    Version,
+};
 pub use upload::UploadedFile;

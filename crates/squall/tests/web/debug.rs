@@ -34,7 +34,7 @@ async fn a_plain_page_says_the_cause() {
     let answer = app.post("/json").body(r#"{"id":"hunter2"}"#).await;
     answer.assert_status(400).assert_text(
         "<html><title>400: Bad Request</title>\
-         <body>400: Bad Request: Invalid JSON body: expected u32 at line 1 column 15</body></html>",
+         <body>400: Bad Request: Invalid JSON body in id: expected u32 at line 1 column 15</body></html>",
     );
     app.get("/parse").await.assert_status(500).assert_text(
         "<html><title>500: Internal Server Error</title><body>500: Internal Server Error</body></html>",

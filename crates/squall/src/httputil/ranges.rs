@@ -1,0 +1,226 @@
+//! Range requests (RFC 9110 §14), read as Tornado reads them: one range of bytes, anything else is ignored.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::date;
+
+/// What a `Range` header asks for, before the length of the content is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByteRange {
+    /// `bytes=first-` or `bytes=first-last`; `last` is included.
+    From {
+        /// The first byte.
+        first: u64,
+        /// The last one, if it is said.
+        last: Option<u64>,
+    },
+    /// `bytes=-n`: the last `n` bytes.
+    Suffix(u64),
+    /// `bytes=`: nothing, and so everything.
+    All,
+}
+
+/// Which bytes of a content are to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them, with 200. Also for a range that comes to that: Chrome plays no audio whose `bytes=0-` is a 206.
+    Whole,
+    /// These, with 206.
+    Part(Range<u64>),
+    /// 416.
+    Unsatisfiable,
+}
+
+impl ByteRange {
+    /// Reads a `Range` header; `None` for other units, several ranges and what is no range: the header is ignored then.
+    ///
+    /// As in Tornado `bytes=5` stands for `bytes=5-`. Numbers beyond 2⁶⁴ are taken for the largest.
+    #[doc(alias = "_parse_request_range")]
+    pub fn parse(header: &str) -> Option<Self> {
+        let (unit, value) = header.split_once('=')?;
+        if unit.trim() != "bytes" {
+            return None;
+        }
+        let (first, last) = value.split_once('-').unwrap_or((value, ""));
+        match (number(first)?, number(last)?) {
+            (Some(first), last) => Some(Self::From { first, last }),
+            (None, Some(suffix)) => Some(Self::Suffix(suffix)),
+            (None, None) => Some(Self::All),
+        }
+    }
+
+    /// What it comes to for a content of `size` bytes.
+    pub fn select(self, size: u64) -> Selection {
+        let range = match self {
+            Self::All => return Selection::Whole,
+            Self::Suffix(0) => return Selection::Unsatisfiable,
+            Self::Suffix(length) if size == 0 && length > 0 => return Selection::Unsatisfiable,
+            Self::Suffix(length) => size.saturating_sub(length)..size,
+            Self::From { first, last } => {
+                if first >= size || last.is_some_and(|last| last < first) {
+                    return Selection::Unsatisfiable;
+                }
+                first..last.map_or(size, |last| last.saturating_add(1).min(size))
+            }
+        };
+        if range == (0..size) { Selection::Whole } else { Selection::Part(range) }
+    }
+}
+
+/// `Content-Range` of a part; for a 416 that of no part.
+pub(crate) struct ContentRange<'a> {
+    pub(crate) part: Option<&'a Range<u64>>,
+    pub(crate) size: u64,
+}
+
+impl fmt::Display for ContentRange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Some(part) => write!(f, "bytes {}-{}/{}", part.start, part.end.saturating_sub(1), self.size),
+            None => write!(f, "bytes */{}", self.size),
+        }
+    }
+}
+
+/// Whether a range may be served although an `If-Range` header came with it (RFC 9110 §13.1.5): the content is what
+/// the client has a part of. Tags are compared strongly, dates exactly.
+pub(crate) fn if_range_holds(header: &str, etag: Option<&str>, last_modified: Option<&str>) -> bool {
+    let header = header.trim();
+    if header.starts_with('"') {
+        return etag == Some(header);
+    }
+    // A weak tag never matches; what is no tag is a date.
+    !header.starts_with("W/") && last_modified == Some(header)
+}
+
+/// Whether `modified` is not after the date of an `If-Modified-Since`. A header that is no date says no.
+///
+/// As lenient as Tornado: any zone, or none, which is UTC.
+pub(crate) fn not_modified_since(header: &str, modified: SystemTime) -> bool {
+    let modified = match modified.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+    };
+    date::parse_lenient(header).is_some_and(|since| since >= modified)
+}
+
+/// `Some(None)` for nothing, `None` for what is no number.
+fn number(text: &str) -> Option<Option<u64>> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Some(None);
+    }
+    if !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(Some(text.parse().unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn ranges_of_ten_bytes() {
+        use Selection::{Part, Unsatisfiable, Whole};
+        #[rustfmt::skip] // one row, one line
+        let table = [
+            ("bytes=0-4", Some(Part(0..5))),
+            ("bytes=3-3", Some(Part(3..4))),
+            ("bytes=7-", Some(Part(7..10))),
+            ("bytes=9-9", Some(Part(9..10))),
+            ("bytes=9-", Some(Part(9..10))),
+            ("bytes=5", Some(Part(5..10))),
+            (" bytes = 1 - 2 ", Some(Part(1..3))),
+            ("bytes=-3", Some(Part(7..10))),
+            ("bytes=-10", Some(Whole)),
+            ("bytes=-100", Some(Whole)),
+            ("bytes=-0", Some(Unsatisfiable)),
+            ("bytes=0-", Some(Whole)),
+            ("bytes=0-9", Some(Whole)),
+            ("bytes=0-100", Some(Whole)),
+            ("bytes=5-100", Some(Part(5..10))),
+            ("bytes=5-18446744073709551615", Some(Part(5..10))),
+            ("bytes=5-99999999999999999999999", Some(Part(5..10))),
+            ("bytes=99999999999999999999999-", Some(Unsatisfiable)),
+            ("bytes=10-", Some(Unsatisfiable)),
+            ("bytes=10", Some(Unsatisfiable)),
+            ("bytes=5-2", Some(Unsatisfiable)),
+            ("bytes=", Some(Whole)),
+            ("bytes=-", Some(Whole)),
+            ("bytes=0-1,3-4", None),
+            ("bytes=--1", None),
+            ("bytes=+1-2", None),
+            ("bytes=1_0-", None),
+            ("bytes=0x1-", None),
+            ("bytes=\u{661}-", None),
+            ("chars=0-1", None),
+            ("Bytes=0-1", None),
+            ("asdf", None),
+            ("bytes", None),
+            ("", None),
+        ];
+        for (header, selection) in table {
+            assert_eq!(ByteRange::parse(header).map(|range| range.select(10)), selection, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_part() {
+        for header in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"] {
+            let range = ByteRange::parse(header).unwrap();
+            assert_eq!(range.select(0), Selection::Unsatisfiable, "{header}");
+        }
+        assert_eq!(ByteRange::All.select(0), Selection::Whole);
+    }
+
+    #[test]
+    fn content_ranges() {
+        let part = ContentRange { part: Some(&(1..3)), size: 4 };
+        assert_eq!(part.to_string(), "bytes 1-2/4");
+        assert_eq!(ContentRange { part: None, size: 4 }.to_string(), "bytes */4");
+    }
+
+    #[test]
+    fn if_range() {
+        let (tag, date) = (Some("\"a\""), Some("Sun, 27 Jan 2013 18:43:20 GMT"));
+        for (header, holds) in [
+            ("\"a\"", true),
+            ("\"b\"", false),
+            ("W/\"a\"", false),
+            ("a", false),
+            ("Sun, 27 Jan 2013 18:43:20 GMT", true),
+            ("Sun, 27 Jan 2013 18:43:21 GMT", false),
+            ("", false),
+        ] {
+            assert_eq!(if_range_holds(header, tag, date), holds, "{header}");
+            assert!(!if_range_holds(header, None, None), "{header}");
+        }
+    }
+
+    #[test]
+    fn if_modified_since() {
+        let modified = UNIX_EPOCH + Duration::from_millis(1_359_312_200_900);
+        for (header, not_modified) in [
+            ("Sun, 27 Jan 2013 18:43:20 GMT", true),
+            ("Sun, 27 Jan 2013 18:43:19 GMT", false),
+            ("Sunday, 27-Jan-13 18:43:20 GMT", true),
+            ("Sun Jan 27 18:43:20 2013", true),
+            ("Sun, 27 Jan 2013 18:43:20", true),
+            ("Sun, 27 Jan 2013 20:43:20 +0200", true),
+            ("Sun, 27 Jan 2013 18:43:20 +0200", false),
+            ("27 Jan 2013 18:43:20 -0000", true),
+            ("Fri, 01 Jan 2100 00:00:00 GMT", true),
+            ("Fri, 01 Jan 1960 00:00:00 GMT", false),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", false),
+            ("!nv@l!d", false),
+            ("", false),
+        ] {
+            assert_eq!(not_modified_since(header, modified), not_modified, "{header}");
+        }
+    }
+}

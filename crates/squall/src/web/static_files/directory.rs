@@ -1,0 +1,207 @@
+//! Files below a directory.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::file::StaticFile;
+use super::hashes::{HashCache, version_of};
+use super::negotiate;
+use super::open::{Kind, Links, Opened, Refused, Root, Stamp, normalize};
+use super::{StaticFiles, Version};
+use crate::log;
+use crate::web::context::Context;
+use crate::web::error::{Error, HttpError, Result};
+
+/// The root is looked up anew so often, so that one that is replaced (a link to the current release) is noticed.
+const ROOT_KEPT: Duration = Duration::from_secs(1);
+
+/// The files below a directory: what [`StaticFileHandler::new`](super::StaticFileHandler::new) serves.
+///
+/// Nothing outside of it is reached, by whatever path or link. Open it by [`StaticFiles::open`] in hooks of one's own:
+/// two of them make a handler with two roots.
+#[derive(Clone)]
+pub struct Directory {
+    path: Arc<Path>,
+    root: RefCell<Option<(Root, Instant)>>,
+    pub(super) default_filename: Option<String>,
+    links: Links,
+    pub(super) precompressed: bool,
+    /// Shared by clones. `None`: hash on every request.
+    hashes: Option<Rc<HashCache>>,
+}
+
+impl Directory {
+    /// The directory at `path`, relative to the current one if it is not absolute.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        // Only an empty path has no absolute one.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from("."));
+        Self {
+            path: absolute.into(),
+            root: RefCell::default(),
+            default_filename: None,
+            links: Links::Inside,
+            precompressed: false,
+            hashes: Some(Rc::default()),
+        }
+    }
+
+    /// Forgets the hashes of all files (Tornado's `reset`). They are made anew by themselves when a file changes.
+    pub fn reset(&self) {
+        if let Some(hashes) = &self.hashes {
+            hashes.clear();
+        }
+    }
+
+    pub(super) fn set_hash_cache(&mut self, on: bool) {
+        self.hashes = if on { Some(Rc::default()) } else { None };
+    }
+
+    pub(super) fn set_links(&mut self, links: Links) {
+        self.links = links;
+    }
+
+    fn root(&self, now: Instant) -> Result<Root, Refused> {
+        if let Some((root, opened)) = &*self.root.borrow()
+            && now.saturating_duration_since(*opened) < ROOT_KEPT
+        {
+            return Ok(root.clone());
+        }
+        let root = Root::open(&self.path)?;
+        *self.root.borrow_mut() = Some((root.clone(), now));
+        Ok(root)
+    }
+
+    /// The file that a directory stands for, or a redirect to the directory.
+    async fn find_default(&self, ctx: &Context, root: &Root, path: &mut String) -> Result<Opened> {
+        let Some(name) = &self.default_filename else {
+            return Err(Refused::NotAFile.into_error(path).into());
+        };
+        let request = ctx.request();
+        let url = request.path();
+        if !url.ends_with('/') {
+            // To a browser, `//host/…` names a host, and so does `/\host/…` (CVE-2023-28370).
+            if url.starts_with("//") || url.starts_with("/\\") {
+                let message = "cannot redirect path with two initial slashes";
+                return Err(HttpError::new(403).with_log_message(message).into());
+            }
+            let query = request.query();
+            let mark = if query.is_empty() { "" } else { "?" };
+            ctx.redirect_with(&format!("{url}/{mark}{query}"), 301)?;
+            return Err(Error::finish());
+        }
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(name);
+        root.find(path, &self.links).await.map_err(|refused| refused.into_error(path).into())
+    }
+
+    async fn tag(&self, path: &str, file: &Arc<std::fs::File>, stamp: Stamp) -> Result<Option<Rc<str>>> {
+        let tag = match &self.hashes {
+            Some(hashes) => hashes.tag(path, file, stamp).await,
+            None => HashCache::default().tag(path, file, stamp).await,
+        };
+        Ok(tag?)
+    }
+
+    /// The sibling that the client would rather have. One that is older than the file is stale, and passed over.
+    async fn find_sibling(
+        &self,
+        ctx: &Context,
+        root: &Root,
+        path: &str,
+        modified: i64,
+    ) -> Option<(Opened, String, &'static str)> {
+        let accepted = ctx.request().headers().joined("Accept-Encoding")?;
+        for coding in negotiate::welcome(&accepted) {
+            let sibling = format!("{path}{}", coding.extension);
+            if let Ok(opened) = root.find(&sibling, &self.links).await
+                && opened.kind == Kind::File
+                && opened.stamp.modified >= modified
+            {
+                return Some((opened, sibling, coding.name));
+            }
+        }
+        None
+    }
+
+    fn version_blocking(&self, path: &str) -> Result<Version> {
+        let path = normalize(path).map_err(|refused| refused.into_error(path))?;
+        let opened = self.root(Instant::now()).and_then(|root| root.find_blocking(&path, &self.links));
+        let tag = match opened {
+            Ok(opened) if opened.kind == Kind::File => match &self.hashes {
+                Some(hashes) => hashes.tag_blocking(&path, &opened.file, opened.stamp),
+                None => HashCache::default().tag_blocking(&path, &opened.file, opened.stamp),
+            }
+            .unwrap_or_else(|error| {
+                tracing::error!(target: log::GENERAL, "Could not read static file {path:?}: {error}");
+                None
+            }),
+            Ok(_) => None,
+            Err(refused) => {
+                tracing::error!(target: log::GENERAL, "Could not open static file {path:?}: {refused:?}");
+                None
+            }
+        };
+        Ok(tag.map(|tag| version_of(&tag).into()))
+    }
+}
+
+impl StaticFiles for Directory {
+    async fn open(&self, ctx: &Context, path: &str) -> Result<StaticFile> {
+        let mut name = normalize(path).map_err(|refused| refused.into_error(path))?;
+        let root = self.root(ctx.request().start_time()).map_err(|refused| refused.into_error(path))?;
+        let found = root.find(&name, &self.links).await.map_err(|refused| refused.into_error(path))?;
+        let mut opened = match found.kind {
+            Kind::File => found,
+            Kind::Directory => Box::pin(self.find_default(ctx, &root, &mut name)).await?,
+            Kind::Other => return Err(Refused::NotAFile.into_error(path).into()),
+        };
+        if opened.kind != Kind::File {
+            return Err(Refused::NotAFile.into_error(path).into());
+        }
+        let modified = opened.stamp.modified;
+        let mut coding = None;
+        let mut hashed = None;
+        if self.precompressed
+            && let Some(found) = Box::pin(self.find_sibling(ctx, &root, &name, modified)).await
+        {
+            (opened, hashed, coding) = (found.0, Some(found.1), Some(found.2));
+        }
+        let stamp = opened.stamp;
+        let file = Arc::new(opened.file);
+        let etag = self.tag(hashed.as_deref().unwrap_or(&name), &file, stamp).await?;
+        let mut file = StaticFile::from_file(file, stamp.size).named(name);
+        file.etag = etag;
+        file.modified = Some(time(modified));
+        file.coding = coding;
+        file.negotiated = self.precompressed;
+        Ok(file)
+    }
+
+    fn version(&self, path: &str) -> Result<Version> {
+        self.version_blocking(path)
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory")
+            .field("path", &self.path)
+            .field("default_filename", &self.default_filename)
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
+
+fn time(seconds: i64) -> SystemTime {
+    match u64::try_from(seconds) {
+        Ok(after) => UNIX_EPOCH + Duration::from_secs(after),
+        Err(_) => UNIX_EPOCH - Duration::from_secs(seconds.unsigned_abs()),
+    }
+}

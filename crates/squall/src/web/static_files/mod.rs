@@ -1,0 +1,308 @@
+//! Static files (Tornado's `StaticFileHandler`): ranges, conditional requests, versioned URLs.
+
+mod content_type;
+mod directory;
+mod embedded;
+mod file;
+mod hashes;
+mod negotiate;
+mod open;
+pub(super) mod settings;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use self::open::Links;
+use super::context::Context;
+use super::error::Result;
+use super::handler::RequestHandler;
+use crate::httputil::ranges::{ContentRange, if_range_holds, not_modified_since};
+use crate::httputil::{ByteRange, EntityTag, Selection, date, format_timestamp};
+
+pub use self::directory::Directory;
+pub use self::embedded::Embedded;
+pub use self::file::{StaticContent, StaticFile};
+pub use self::settings::StaticUrl;
+
+/// How long a client may keep a file whose URL has a `v`: ten years.
+pub const CACHE_MAX_AGE: Duration = Duration::from_secs(86_400 * 365 * 10);
+
+/// What stands behind `?v=` in a static URL; `None` for a file that cannot be read.
+pub type Version = Option<Box<str>>;
+
+/// Where static files come from, and how they are served: the hooks of Tornado's `StaticFileHandler`.
+///
+/// [`Directory`] and [`Embedded`] are ready-made. For files of one's own, `open` and `version` are enough; to change
+/// one detail, hold a `Directory` and pass on to it.
+///
+/// ```
+/// use squall::web::{Directory, StaticFile, StaticFiles, StaticFileHandler, Version};
+/// use squall::{Context, Result, url};
+///
+/// /// Looks in two directories.
+/// struct Overlay(Directory, Directory);
+///
+/// impl StaticFiles for Overlay {
+///     async fn open(&self, ctx: &Context, path: &str) -> Result<StaticFile> {
+///         match self.0.open(ctx, path).await {
+///             Err(error) if error.status() == 404 => self.1.open(ctx, path).await,
+///             result => result,
+///         }
+///     }
+///
+///     fn version(&self, path: &str) -> Result<Version> {
+///         Ok(self.0.version(path)?.or(self.1.version(path)?))
+///     }
+/// }
+///
+/// let files = Overlay(Directory::new("theme"), Directory::new("static"));
+/// let route = url(r"/files/(.*)", StaticFileHandler::with(files));
+/// ```
+pub trait StaticFiles: 'static {
+    /// The path of a file in the path of a URL, such as one with a version in it. Default: the same.
+    ///
+    /// # Errors
+    /// The answer of the request.
+    fn parse_url_path<'a>(&self, url_path: &'a str) -> Result<Cow<'a, str>> {
+        Ok(Cow::Borrowed(url_path))
+    }
+
+    /// Finds a file: Tornado's `get_absolute_path`, `validate_absolute_path` and `get_content` in one step, so that
+    /// what was checked is what is served. To answer otherwise, finish the response and return
+    /// [`Error::finish`](super::Error::finish).
+    ///
+    /// # Errors
+    /// The answer of the request: 404, 403.
+    #[doc(alias = "get_absolute_path")]
+    #[doc(alias = "validate_absolute_path")]
+    #[doc(alias = "get_content")]
+    async fn open(&self, ctx: &Context, path: &str) -> Result<StaticFile>;
+
+    /// The version of a file for [`Context::static_url`]; it may read the file, on the loop.
+    ///
+    /// # Errors
+    /// For a path that cannot be one of a file.
+    #[doc(alias = "get_version")]
+    fn version(&self, path: &str) -> Result<Version>;
+
+    /// The URL of a file. Default: prefix, path, and `?v=` with the [`version`](Self::version) if it is to be included.
+    ///
+    /// # Errors
+    /// As [`version`](Self::version).
+    #[doc(alias = "make_static_url")]
+    fn static_url(&self, prefix: &str, path: &str, include_version: bool) -> Result<String> {
+        match if include_version { self.version(path)? } else { None } {
+            Some(version) => Ok(format!("{prefix}{path}?v={version}")),
+            None => Ok(format!("{prefix}{path}")),
+        }
+    }
+
+    /// The Content-Type. Default: what the file's name tells.
+    #[doc(alias = "get_content_type")]
+    fn content_type(&self, _path: &str, file: &StaticFile) -> Cow<'static, str> {
+        file.content_type()
+    }
+
+    /// How long a client may keep the file without asking again; zero: no word about it. Default: ten years if the URL
+    /// has an argument `v`.
+    #[doc(alias = "get_cache_time")]
+    fn cache_time(&self, ctx: &Context, _path: &str, _content_type: &str) -> Duration {
+        let versioned =
+            ctx.request().query_arguments().is_some_and(|arguments| arguments.values("v").next().is_some());
+        if versioned { CACHE_MAX_AGE } else { Duration::ZERO }
+    }
+
+    /// Sets further headers. Default: none.
+    ///
+    /// # Errors
+    /// The answer of the request.
+    fn set_extra_headers(&self, _ctx: &Context, _path: &str) -> Result {
+        Ok(())
+    }
+
+    /// Whether the client has the file already. Default: `If-None-Match` decides, and without it `If-Modified-Since`.
+    fn should_return_304(&self, ctx: &Context, etag: Option<&str>, modified: Option<SystemTime>) -> bool {
+        let headers = ctx.request().headers();
+        match headers.joined("If-None-Match") {
+            Some(wanted) if !wanted.is_empty() => etag.is_some_and(|tag| EntityTag::is_among(tag, &wanted)),
+            _ => match (headers.get("If-Modified-Since"), modified) {
+                (Some(since), Some(modified)) => not_modified_since(since, modified),
+                _ => false,
+            },
+        }
+    }
+}
+
+/// Serves files: `url(r"/files/(.*)", StaticFileHandler::new("files"))`.
+///
+/// The route's argument is the path, below a directory or of other [`StaticFiles`]. `GET` and `HEAD` are answered,
+/// with entity tags (the SHA-512 of the content), `Last-Modified`, conditional requests and single ranges. Paths and
+/// links that lead out of the directory, directories and special files are a 403. Files of 32 KiB and more are sent by
+/// the kernel, without being read into memory; what is not in its page cache is read by a thread of the executor, so that
+/// a slow disk stalls nobody else.
+pub struct StaticFileHandler<F: StaticFiles = Directory> {
+    files: Rc<F>,
+}
+
+impl StaticFileHandler {
+    /// Serves the files below a directory.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        Self::with(Directory::new(path))
+    }
+
+    /// The file that stands for a directory, such as `index.html`; the directory's URL without a slash at the end is
+    /// redirected to that with one. Default: none; directories are a 403.
+    #[must_use]
+    pub fn default_filename(self, name: impl Into<String>) -> Self {
+        self.change(|directory| directory.default_filename = Some(name.into()))
+    }
+
+    /// The directories that symbolic links may lead into, instead of the one that is served: name that too if its own
+    /// files are to be served. Finding a file then takes longer, and a thread of the executor. Default: links must not
+    /// lead out of the directory that is served.
+    #[must_use]
+    pub fn allowed_symlink_directory<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
+        let paths: Vec<PathBuf> = paths.into_iter().map(Into::into).collect();
+        self.change(|directory| directory.set_links(Links::Into(paths.into())))
+    }
+
+    /// Follows symbolic links wherever they lead. Default: off.
+    #[must_use]
+    pub fn follow_symlinks(self, on: bool) -> Self {
+        self.change(|directory| directory.set_links(if on { Links::Anywhere } else { Links::Inside }))
+    }
+
+    /// Serves `x.br`, `x.zst` or `x.gz` instead of `x` to clients that like it, if there is such a file and it is not
+    /// older. Default: off.
+    #[must_use]
+    pub fn precompressed(self, on: bool) -> Self {
+        self.change(|directory| directory.precompressed = on)
+    }
+
+    /// Remembers the hashes of files that have not changed. Default: on; off for finding out what hashing costs.
+    #[must_use]
+    pub fn hash_cache(self, on: bool) -> Self {
+        self.change(|directory| directory.set_hash_cache(on))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Directory)) -> Self {
+        change(Rc::make_mut(&mut self.files));
+        self
+    }
+}
+
+impl<F: StaticFiles> StaticFileHandler<F> {
+    /// Serves other files.
+    pub fn with(files: F) -> Self {
+        Self { files: Rc::new(files) }
+    }
+
+    async fn serve(&self, ctx: &Context) -> Result {
+        let files = &*self.files;
+        let path = files.parse_url_path(ctx.path_arg_str("path")?)?;
+        let mut file = files.open(ctx, &path).await?;
+        if file.name.is_empty() {
+            file.name = Cow::Owned(path.clone().into_owned());
+        }
+        let modified = file.modified.map(format_timestamp);
+        set_headers(files, ctx, &path, &file, modified.as_deref())?;
+        if files.should_return_304(ctx, file.etag.as_deref(), file.modified) {
+            ctx.set_status(304);
+            return Ok(());
+        }
+        let size = file.size();
+        let range = match selection(ctx, &file, modified.as_deref()) {
+            Selection::Whole => 0..size,
+            Selection::Part(part) => {
+                ctx.set_status(206);
+                ctx.set_header("Content-Range", ContentRange { part: Some(&part), size }.to_string())?;
+                part
+            }
+            Selection::Unsatisfiable => {
+                // The name that it had before RFC 9110, as in Tornado.
+                ctx.set_status_reason(416, "Requested Range Not Satisfiable");
+                ctx.set_header("Content-Type", "text/plain")?;
+                ctx.set_header("Content-Range", ContentRange { part: None, size }.to_string())?;
+                ctx.clear_header("Content-Encoding");
+                return Ok(());
+            }
+        };
+        if *ctx.method() == http::Method::HEAD {
+            ctx.set_header("Content-Length", range.end - range.start)?;
+            return Ok(());
+        }
+        file.send(ctx, range).await
+    }
+}
+
+fn set_headers<F: StaticFiles>(
+    files: &F,
+    ctx: &Context,
+    path: &str,
+    file: &StaticFile,
+    modified: Option<&str>,
+) -> Result {
+    ctx.set_header("Accept-Ranges", "bytes")?;
+    if let Some(etag) = &file.etag {
+        ctx.set_header("Etag", &**etag)?;
+    }
+    if let Some(modified) = modified {
+        ctx.set_header("Last-Modified", modified)?;
+    }
+    let content_type = files.content_type(path, file);
+    ctx.set_header("Content-Type", &content_type)?;
+    if let Some(coding) = file.coding {
+        ctx.set_header("Content-Encoding", coding)?;
+    }
+    if file.negotiated {
+        ctx.add_header("Vary", "Accept-Encoding")?;
+    }
+    let keep = files.cache_time(ctx, path, &content_type).as_secs();
+    if keep > 0 {
+        let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(date::unix_seconds().saturating_add(keep));
+        ctx.set_header("Expires", format_timestamp(expires))?;
+        ctx.set_header("Cache-Control", format!("max-age={keep}"))?;
+    }
+    files.set_extra_headers(ctx, path)
+}
+
+/// Which bytes the request is for.
+fn selection(ctx: &Context, file: &StaticFile, modified: Option<&str>) -> Selection {
+    let headers = ctx.request().headers();
+    let Some(range) = headers.get("Range").and_then(ByteRange::parse) else { return Selection::Whole };
+    let holds = |condition| if_range_holds(condition, file.etag.as_deref(), modified);
+    if headers.get("If-Range").is_none_or(holds) { range.select(file.size()) } else { Selection::Whole }
+}
+
+impl<F: StaticFiles> RequestHandler for StaticFileHandler<F> {
+    const METHODS: &'static [&'static str] = &["GET", "HEAD"];
+    const PATH_ARGS: &'static [&'static str] = &["path"];
+
+    async fn get(&mut self, ctx: &Context) -> Result {
+        self.serve(ctx).await
+    }
+
+    async fn head(&mut self, ctx: &Context) -> Result {
+        self.serve(ctx).await
+    }
+
+    /// The tag is that of the file, set already; a file without one gets none.
+    fn compute_etag(_ctx: &Context) -> Option<EntityTag> {
+        None
+    }
+}
+
+impl<F: StaticFiles> Clone for StaticFileHandler<F> {
+    fn clone(&self) -> Self {
+        Self { files: Rc::clone(&self.files) }
+    }
+}
+
+impl<F: StaticFiles + fmt::Debug> fmt::Debug for StaticFileHandler<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StaticFileHandler").field(&self.files).finish()
+    }
+}
