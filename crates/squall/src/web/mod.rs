@@ -3,12 +3,15 @@
 mod application;
 mod arguments;
 mod context;
+mod cors;
 mod debug;
+mod disconnected;
 mod error;
 mod error_handler;
 mod execute;
 mod fallback;
 mod handler;
+mod hooks;
 mod locale;
 mod proxy;
 mod redirect;
@@ -17,10 +20,14 @@ mod route;
 mod settings;
 mod site;
 mod slash;
+mod sse;
+mod transforms;
 mod user;
 
 pub use application::Application;
 pub use context::Context;
+pub use cors::Cors;
+pub use disconnected::Disconnected;
 pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use error_handler::ErrorHandler;
 pub use fallback::IntoFallback;
@@ -32,3 +39,5 @@ pub use route::{
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
+pub use sse::{Event, EventStream};
+pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
