@@ -78,7 +78,11 @@ fn make_app(root: &Path) -> Application {
 }
 
 fn server(make: impl Fn() -> Application + 'static) -> HttpServer {
-    HttpServer::new(make).xheaders(true).decompress_request(true).max_body_size(4 << 20).max_header_size(16 << 10)
+    HttpServer::new(make)
+        .xheaders(true)
+        .decompress_request(true)
+        .max_body_size(4 << 20)
+        .max_header_size(16 << 10)
 }
 
 #[squall::main]
