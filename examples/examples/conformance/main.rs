@@ -75,6 +75,7 @@ fn make_app(root: &Path) -> Application {
         .login_url("/login")
         .load_translations(root.join("locale"))
         .static_path(root.join("static"))
+        .compress_response(true)
 }
 
 fn server(make: impl Fn() -> Application + 'static) -> HttpServer {

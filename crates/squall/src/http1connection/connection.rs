@@ -400,6 +400,10 @@ impl Http1Connection {
         }
         exchange.writing = Writing::Finished;
         exchange.keep_alive = false;
+        if error.is_bare() {
+            exchange.out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            return;
+        }
         let (status, text) = (error.status(), error.explain(&self.server.params, exchange.max_body_size));
         let (reason, length) = (reason_phrase(status), text.len() + 1);
         let head = format!(

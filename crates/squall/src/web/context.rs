@@ -537,7 +537,6 @@ impl Context {
 
     /// Whether bytes that do not go through [`write`](Self::write) would be missing from what transforms make of the
     /// body. Known once the head is out.
-    #[allow(dead_code, reason = "for bodies that are sent past `write`, such as files")]
     pub(super) fn has_transforms(&self) -> bool {
         self.transforms.are_some()
     }

@@ -186,11 +186,8 @@ impl<H: RequestHandler> Serve for Instance<H> {
         let method = ctx.method();
         let defined = |name: &str| H::METHODS.contains(&name);
         let any = defined(ANY_METHOD);
-        let known = any
-            || defined(method.as_str())
-            || *method == Method::OPTIONS
-            || (*method == Method::HEAD && defined("GET"));
-        if !known {
+        // As in Tornado, `prepare` comes before the refusal of a standard method that is not defined: it may answer all.
+        if !any && !defined(method.as_str()) && !is_standard(method) {
             return Err(ctx.method_not_allowed());
         }
         ctx.check_form()?;
@@ -246,6 +243,20 @@ impl<H: RequestHandler> Serve for Instance<H> {
     fn on_finish(&mut self, ctx: &Context) {
         self.0.on_finish(ctx);
     }
+}
+
+/// Those that [`RequestHandler`] has a function for (Tornado's `SUPPORTED_METHODS`).
+fn is_standard(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::DELETE
+            | Method::PATCH
+            | Method::PUT
+            | Method::OPTIONS
+    )
 }
 
 async fn prepare_site(ctx: &Context) -> Result {

@@ -94,7 +94,7 @@ impl TransformSettings {
         self.compression.as_mut().map(Compression::take_problems).unwrap_or_default()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.factories.is_empty() && self.compression.is_none()
     }
 
