@@ -250,8 +250,7 @@ fn parse_newer_version(
     limits: &Http1ConnectionParameters,
     head: &mut RequestHead,
 ) -> Result<Option<(usize, RequestFacts)>, ParseError> {
-    let line_end = memchr::memchr(b'\n', bytes).ok_or(ParseError::Version)?;
-    let line = &bytes[..line_end];
+    let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let [start @ .., b'2'..=b'9'] = line else { return Err(ParseError::Version) };
     if !start.ends_with(b" HTTP/1.") {
