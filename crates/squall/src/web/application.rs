@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -27,6 +28,7 @@ use crate::httputil::{
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
+use crate::websocket::{WebSocketOptions, WebSockets};
 
 /// A web application: its routes and settings (Tornado's `Application`).
 ///
@@ -64,6 +66,7 @@ pub(super) struct Settings {
     pub(super) cookies: CookieSettings,
     pub(super) parse_body: ParseBodyConfig,
     pub(super) static_files: StaticSettings,
+    pub(super) websocket: WebSocketOptions,
 }
 
 impl Application {
@@ -126,6 +129,37 @@ impl Application {
     pub fn log_function(mut self, log: impl Fn(&Context) + 'static) -> Self {
         self.settings.log_function = Some(Box::new(log));
         self
+    }
+
+    /// Limits, pings and the queue of all WebSockets, which [`WebSocketHandler::options`] can change for one. Default:
+    /// [`WebSocketOptions::new`].
+    ///
+    /// [`WebSocketHandler::options`]: crate::websocket::WebSocketHandler::options
+    #[must_use]
+    pub fn websocket_options(mut self, options: WebSocketOptions) -> Self {
+        self.settings.websocket = options;
+        self
+    }
+
+    /// Pings every WebSocket so often; zero for never, which is the default.
+    #[must_use]
+    pub fn websocket_ping_interval(self, interval: Duration) -> Self {
+        let options = self.settings.websocket.ping_interval(interval);
+        self.websocket_options(options)
+    }
+
+    /// How long a pong may take; zero for as long as it likes. Default: the interval.
+    #[must_use]
+    pub fn websocket_ping_timeout(self, timeout: Duration) -> Self {
+        let options = self.settings.websocket.ping_timeout(timeout);
+        self.websocket_options(options)
+    }
+
+    /// Most bytes of a message that comes in through a WebSocket. Default: 10,485,760.
+    #[must_use]
+    pub fn websocket_max_message_size(self, bytes: usize) -> Self {
+        let options = self.settings.websocket.max_message_size(bytes);
+        self.websocket_options(options)
     }
 
     /// Every route, in the order in which they are tried.
@@ -193,7 +227,9 @@ impl Application {
         }
         self.settings.debug.start();
         let unmatched = Rc::new(Route::unmatched(target));
-        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, settings: self.settings }))
+        let websockets = WebSockets::new(self.settings.websocket);
+        let settings = self.settings;
+        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, websockets, settings }))
     }
 }
 
@@ -226,6 +262,7 @@ pub(crate) struct Core {
     unmatched: Rc<Route>,
     /// Instead of `unmatched`.
     fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
+    websockets: WebSockets,
     pub(super) settings: Settings,
 }
 
@@ -273,6 +310,10 @@ impl Core {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn websockets(&self) -> &WebSockets {
+        &self.websockets
     }
 
     pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
@@ -396,5 +437,11 @@ impl HttpServerConnectionDelegate for Service {
             Routed::Handler(matched) => matched.serve(),
             Routed::Delegate(delegate, request) => delegate.serve_bodiless(request),
         }
+    }
+
+    fn on_shutdown(&self) {
+        self.0.websockets.close_all();
+        let groups = self.0.hosts.iter().map(|group| &group.routes);
+        groups.chain([&self.0.routes]).for_each(|routes| routes.for_each(&mut Route::on_shutdown));
     }
 }

@@ -6,7 +6,7 @@ mod body;
 mod context;
 mod cookies;
 mod debug;
-mod error;
+pub(crate) mod error;
 mod error_handler;
 mod execute;
 mod fallback;

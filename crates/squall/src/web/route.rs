@@ -97,6 +97,10 @@ impl Router for Always {
     fn find_handler(&self, _request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
         Some(Rc::clone(&self.0))
     }
+
+    fn on_shutdown(&self) {
+        self.0.on_shutdown();
+    }
 }
 
 impl UrlSpec {
@@ -298,6 +302,13 @@ impl Route {
             xsrf_exempt: false,
             arg_names: Box::default(),
             location: Location::caller(),
+        }
+    }
+
+    /// The server goes away, as a router of one's own need know.
+    pub(super) fn on_shutdown(&self) {
+        if let Some(Further::Router(router)) = &self.further {
+            router.on_shutdown();
         }
     }
 
