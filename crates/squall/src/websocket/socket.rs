@@ -599,7 +599,7 @@ mod pool {
 }
 
 /// Masks, which nobody must be able to foresee (RFC 6455 §5.3).
-pub(super) mod random {
+mod random {
     use std::cell::RefCell;
 
     /// So many bytes are asked of the system at a time: a call for each frame would cost more than the frame.
@@ -614,7 +614,7 @@ pub(super) mod random {
         static RANDOM: RefCell<Batch> = const { RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) };
     }
 
-    pub(in super::super) fn mask() -> [u8; 4] {
+    pub(super) fn mask() -> [u8; 4] {
         RANDOM.with_borrow_mut(|batch| {
             if batch.used == BATCH {
                 getrandom::fill(&mut batch.bytes).expect("the system has random numbers");
