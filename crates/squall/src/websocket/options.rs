@@ -11,6 +11,7 @@ pub struct WebSocketOptions {
     pub(super) max_queue: usize,
     pub(super) when_full: WhenFull,
     pub(super) nodelay: bool,
+    pub(super) close_timeout: Duration,
 }
 
 /// What happens to a message for a peer that does not take what is sent, when the queue for it is full.
@@ -36,6 +37,7 @@ impl WebSocketOptions {
             max_queue: 1024 * 1024,
             when_full: WhenFull::Wait,
             nodelay: true,
+            close_timeout: Duration::from_secs(5),
         }
     }
 
@@ -76,6 +78,14 @@ impl WebSocketOptions {
     #[doc(alias = "set_nodelay")]
     pub const fn nodelay(mut self, on: bool) -> Self {
         self.nodelay = on;
+        self
+    }
+
+    /// How long the peer may take to answer a close frame, and then to take the last of our output, before the connection
+    /// is dropped. Default: 5 s.
+    #[must_use]
+    pub const fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
         self
     }
 

@@ -65,9 +65,6 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// How long the peer may take to answer a close frame, and then to take the last of our output (Tornado's 5 s).
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Output is handed to the kernel at the latest when so much of it has gathered.
 const OUT_MARK: usize = 64 * 1024;
 
@@ -88,7 +85,7 @@ impl WebSocket {
         let Parts { stream, role, options, deflater, subprotocol } = parts;
         // Not a TCP socket is fine too.
         let _ = stream.set_nodelay(options.nodelay);
-        for timeout in [options.ping_interval, options.pong_within(), Some(CLOSE_TIMEOUT)] {
+        for timeout in [options.ping_interval, options.pong_within(), Some(options.close_timeout)] {
             set.allow_for(timeout.unwrap_or(Duration::MAX));
         }
         let next_ping = options.ping_interval.map_or(NEVER, |interval| set.deadline(interval));
@@ -171,7 +168,7 @@ impl WebSocket {
     }
 
     /// Starts the closing handshake: what was written before is sent first, then a close frame. When the peer has
-    /// answered, or after 5 s, the connection is closed. Messages that come meanwhile are dropped. Does nothing on a
+    /// answered, or after 5 s ([`WebSocketOptions::close_timeout`]), the connection is closed. Messages that come meanwhile are dropped. Does nothing on a
     /// connection that is closed already, or closing.
     ///
     /// A reason has at most 123 bytes; a longer one is cut. 1000 is an ordinary end, 1001 "going away", 3000 to 4999 are
@@ -343,7 +340,7 @@ impl WebSocket {
         self.0.phase.set(Phase::Closed);
         self.0.next_ping.set(NEVER);
         self.0.pong_due.set(NEVER);
-        self.0.close_due.set(self.0.set.deadline(CLOSE_TIMEOUT));
+        self.0.close_due.set(self.0.set.deadline(self.0.options.close_timeout));
         let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
         watchers.into_iter().for_each(Waker::wake);
     }
@@ -394,7 +391,7 @@ impl WebSocket {
         self.0.phase.set(Phase::Closing);
         self.0.next_ping.set(NEVER);
         self.0.pong_due.set(NEVER);
-        self.0.close_due.set(self.0.set.deadline(CLOSE_TIMEOUT));
+        self.0.close_due.set(self.0.set.deadline(self.0.options.close_timeout));
         self.submit_close(Outgoing(Payload::Close(payload)));
         self.0.stream.wake_reader();
     }

@@ -80,7 +80,19 @@ pub(crate) struct Client {
 impl Client {
     /// Connects and sends a handshake; the head of the answer is returned.
     pub(crate) async fn ask(server: &TestServer, request: impl AsRef<[u8]>) -> (Self, String) {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).await.expect("it listens");
+        Self::ask_at(server.port(), request).await
+    }
+
+    /// Connects to `path` of a server on a port and expects a 101.
+    pub(crate) async fn open_at(port: u16, path: &str) -> Self {
+        let (client, head) = Self::ask_at(port, handshake(path, "")).await;
+        assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+        client
+    }
+
+    async fn ask_at(port: u16, request: impl AsRef<[u8]>) -> (Self, String) {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
+        stream.set_nodelay(true).expect("a TCP socket");
         let mut client = Self { stream, got: Vec::new() };
         client.send(request).await;
         let head = loop {
@@ -106,11 +118,6 @@ impl Client {
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         within("the server to take what is sent", self.stream.write_all(bytes.as_ref())).await.expect("open");
-    }
-
-    /// As [`send`](Self::send), to a server that may have closed.
-    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        within("the server to take what is sent", self.stream.write_all(bytes.as_ref())).await.is_ok()
     }
 
     /// Reads exactly these bytes.
