@@ -113,7 +113,7 @@ impl Broadcaster {
 
     /// The rooms that somebody is in, in no particular order.
     pub fn rooms(&self) -> Vec<String> {
-        self.0.borrow().keys().map(|name| name.to_string()).collect()
+        self.0.borrow().keys().map(ToString::to_string).collect()
     }
 }
 

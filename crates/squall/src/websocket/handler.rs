@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Method, Version};
 
-use super::connection::{Events, Failed, run};
+use super::connection::{Events, Failed, Task, run};
 use super::extension::{Agreed, CompressionOptions};
 use super::handshake::{Asker, Refusal, accept_key, asker, check_key, check_upgrade, subprotocols};
 use super::message::Message;
@@ -218,7 +218,7 @@ impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
         let summary = format!("{} {} ({})", request.method(), request.uri(), request.remote_ip());
         let place = ctx.websockets().set.insert(socket.clone());
         let events = Callbacks { handler: handler.clone(), summary: summary.into() };
-        spawn(run(socket, decoder, events, place));
+        spawn(run(Task { socket, decoder, events, place }));
         Ok(())
     }
 }
@@ -236,7 +236,7 @@ impl std::fmt::Display for NotOffered {
 impl std::error::Error for NotOffered {}
 
 /// Whether the request may be upgraded, in Tornado's order; gives the key.
-fn check<'a>(ctx: &'a Context, check_origin: impl FnOnce(&str) -> bool) -> Result<&'a str, Refusal> {
+fn check(ctx: &Context, check_origin: impl FnOnce(&str) -> bool) -> Result<&str, Refusal> {
     let headers = ctx.request().headers();
     check_upgrade(headers, ctx.request().version() >= Version::HTTP_11)?;
     let allowed = match asker(headers) {
@@ -340,4 +340,27 @@ impl<H: WebSocketHandler> Events for Callbacks<H> {
 /// The peer has left while something was being written, which is nobody's mistake.
 fn is_closed(error: &Error) -> bool {
     error.downcast_ref::<WebSocketClosedError>().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Echo;
+
+    impl WebSocketHandler for Echo {
+        async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
+            ws.write_message(message).await
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        fn size<F>(_: impl Fn(Task<Callbacks<Echo>>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let run = size(run::<Callbacks<Echo>>);
+        assert!(run <= 300, "{run}");
+    }
 }

@@ -258,7 +258,7 @@ impl WebSocket {
             Payload::Prepared(prepared) if self.0.role == Role::Server => self.emit_prepared(&prepared),
             Payload::Prepared(prepared) => self.emit_message(prepared.message().clone()),
             Payload::Close(payload) => {
-                self.emit_frame(FrameHead::whole(OpCode::Close, payload.len()), &payload)
+                self.emit_frame(FrameHead::whole(OpCode::Close, payload.len()), &payload);
             }
         }
         if !self.0.corked.get() || self.0.out.borrow().len() >= OUT_MARK {

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::connection::{Events, Failed, run};
+use super::connection::{Events, Failed, Task, run};
 use super::message::Message;
 use super::protocol::Decoder;
 use super::set::SocketSet;
@@ -28,7 +28,8 @@ impl WebSocketStream {
     pub(super) fn start(socket: WebSocket, decoder: Decoder, set: &Rc<SocketSet>) -> Self {
         let slot = Rc::new(Slot::default());
         let place = set.insert(socket.clone());
-        spawn(run(socket.clone(), decoder, Reader(Rc::clone(&slot)), place));
+        let events = Reader(Rc::clone(&slot));
+        spawn(run(Task { socket: socket.clone(), decoder, events, place }));
         Self { socket, slot }
     }
 
