@@ -7,7 +7,8 @@
 use std::io::BufRead;
 
 use squall::websocket::{
-    CompressionOptions, Message, WebSocketClientConnection, WebSocketOptions, WebSocketRequest, websocket_connect,
+    CompressionOptions, Message, WebSocketClientConnection, WebSocketOptions, WebSocketRequest,
+    websocket_connect,
 };
 use squall::{IoLoop, Result};
 

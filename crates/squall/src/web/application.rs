@@ -5,7 +5,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
 use std::rc::Rc;
-use std::time::Duration;
 
 use regex::Regex;
 
@@ -129,37 +128,6 @@ impl Application {
     pub fn log_function(mut self, log: impl Fn(&Context) + 'static) -> Self {
         self.settings.log_function = Some(Box::new(log));
         self
-    }
-
-    /// Limits, pings and the queue of all WebSockets, which [`WebSocketHandler::options`] can change for one. Default:
-    /// [`WebSocketOptions::new`].
-    ///
-    /// [`WebSocketHandler::options`]: crate::websocket::WebSocketHandler::options
-    #[must_use]
-    pub fn websocket_options(mut self, options: WebSocketOptions) -> Self {
-        self.settings.websocket = options;
-        self
-    }
-
-    /// Pings every WebSocket so often; zero for never, which is the default.
-    #[must_use]
-    pub fn websocket_ping_interval(self, interval: Duration) -> Self {
-        let options = self.settings.websocket.ping_interval(interval);
-        self.websocket_options(options)
-    }
-
-    /// How long a pong may take; zero for as long as it likes. Default: the interval.
-    #[must_use]
-    pub fn websocket_ping_timeout(self, timeout: Duration) -> Self {
-        let options = self.settings.websocket.ping_timeout(timeout);
-        self.websocket_options(options)
-    }
-
-    /// Most bytes of a message that comes in through a WebSocket. Default: 10,485,760.
-    #[must_use]
-    pub fn websocket_max_message_size(self, bytes: usize) -> Self {
-        let options = self.settings.websocket.max_message_size(bytes);
-        self.websocket_options(options)
     }
 
     /// Every route, in the order in which they are tried.
@@ -441,6 +409,9 @@ impl HttpServerConnectionDelegate for Service {
 
     fn on_shutdown(&self) {
         self.0.websockets.close_all();
+        if let Some(fallback) = &self.0.fallback {
+            fallback.on_shutdown();
+        }
         let groups = self.0.hosts.iter().map(|group| &group.routes);
         groups.chain([&self.0.routes]).for_each(|routes| routes.for_each(&mut Route::on_shutdown));
     }

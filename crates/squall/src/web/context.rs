@@ -21,7 +21,6 @@ use crate::httputil::{EntityTag, HeaderValue, HttpServerRequest, InvalidHeader, 
 use crate::iostream::{FilePart, IoStream};
 use crate::log;
 use crate::routing::PathValues;
-use crate::websocket::WebSockets;
 
 /// One request and the response to it: what is `self` in a Tornado handler.
 ///
@@ -35,7 +34,7 @@ pub struct Context {
     request: HttpServerRequest,
     /// `None` for a route without groups.
     path_args: Option<Box<PathValues>>,
-    response: ResponseCell,
+    pub(super) response: ResponseCell,
     pub(super) arguments: OnceCell<Box<TextArguments>>,
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
@@ -321,29 +320,7 @@ impl Context {
         Ok(stream)
     }
 
-    /// Answers 101 with the headers set so far, and takes the connection out of HTTP.
-    pub(crate) fn switch_protocols(&self) -> Result<IoStream> {
-        if self.headers_sent() {
-            return Err(misuse("Cannot upgrade after headers have been written".to_owned()));
-        }
-        let mut head = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
-        {
-            let mut response = self.response.borrow_mut();
-            response.set_status(101, None);
-            response.headers.remove("Content-Type");
-            response.headers.write_to(&mut head);
-        }
-        head.extend_from_slice(b"\r\n");
-        self.request.connection().write_raw(&head)?;
-        self.detach()
-    }
-
     // --- The application ---
-
-    /// The application's WebSockets.
-    pub(crate) fn websockets(&self) -> &WebSockets {
-        self.core.websockets()
-    }
 
     /// The path of a named route with these arguments, percent-encoded.
     ///

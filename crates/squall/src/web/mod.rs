@@ -26,6 +26,7 @@ mod static_files;
 mod upload;
 mod user;
 mod xsrf;
+mod websocket;
 
 pub use application::Application;
 pub use context::Context;

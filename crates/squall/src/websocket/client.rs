@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use url::{Host, Url};
 
 use super::extension::{Agreed, CompressionOptions};
@@ -19,6 +18,7 @@ use super::stream::WebSocketStream;
 use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
 use crate::netutil::spawn;
+use crate::tcpclient::{ConnectError, TcpClient};
 
 /// Connects to a WebSocket server: to a URL such as `ws://example.com/chat?room=7`, or with the options of a
 /// [`WebSocketRequest`].
@@ -124,12 +124,7 @@ impl WebSocketRequest {
         getrandom::fill(&mut random).map_err(|error| WebSocketConnectError::Connect(error.into()))?;
         let key = new_key(random);
         let head = self.head(&target, &key)?;
-        let tcp = match &target.host {
-            Host::Domain(name) => TcpStream::connect((name.as_str(), target.port)).await,
-            Host::Ipv4(address) => TcpStream::connect((*address, target.port)).await,
-            Host::Ipv6(address) => TcpStream::connect((*address, target.port)).await,
-        };
-        let stream = IoStream::from(tcp?);
+        let stream = TcpClient::new().connect(&target.host, target.port).await?;
         let closing = CloseOnDrop(Some(stream.clone()));
         stream.write(head).await?;
         let (status, headers) = read_head(&stream).await?;
@@ -325,8 +320,8 @@ impl Error for WebSocketConnectError {
     }
 }
 
-impl From<std::io::Error> for WebSocketConnectError {
-    fn from(error: std::io::Error) -> Self {
+impl From<ConnectError> for WebSocketConnectError {
+    fn from(error: ConnectError) -> Self {
         Self::Connect(error.into())
     }
 }
@@ -345,7 +340,8 @@ impl From<InvalidHeader> for WebSocketConnectError {
 
 /// Where a URL leads.
 struct Target {
-    host: Host<String>,
+    /// A name, or an address without brackets.
+    host: String,
     port: u16,
     /// For `Host`: without the port when it is the usual one.
     authority: String,
@@ -364,12 +360,15 @@ impl Target {
             "wss" | "https" => return Err(wrong("wss:// is not supported yet".to_owned())),
             other => return Err(wrong(format!("{other}:// is no scheme of a WebSocket"))),
         }
-        let Some(host) = url.host().map(|host| host.to_owned()) else {
-            return Err(wrong(format!("{text:?} names no host")));
-        };
+        let Some(host) = url.host() else { return Err(wrong(format!("{text:?} names no host"))) };
         let authority = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_string(),
+        };
+        let host = match host {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
         };
         let path = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),

@@ -16,8 +16,10 @@ use super::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
 use super::mask;
 use super::message::{CloseFrame, Message, PreparedMessage, fitting_reason, is_valid_code};
 use super::options::WebSocketOptions;
+use super::pool;
 use super::protocol::Role;
 use super::queue::Backlog;
+use super::random;
 use super::set::{Millis, NEVER, SocketSet};
 use crate::iostream::IoStream;
 use crate::web::error as web;
@@ -563,64 +565,3 @@ impl fmt::Display for TryWriteError {
 }
 
 impl Error for TryWriteError {}
-
-/// Output buffers, so that an idle connection owns none.
-mod pool {
-    use std::cell::RefCell;
-
-    const FIRST: usize = 4 * 1024;
-    const KEPT: usize = 32;
-    const LARGEST: usize = 256 * 1024;
-
-    thread_local! {
-        static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-    }
-
-    pub(super) fn take() -> Vec<u8> {
-        let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
-        pooled.unwrap_or_else(|| Vec::with_capacity(FIRST))
-    }
-
-    /// `buffer` must be empty.
-    pub(super) fn put(buffer: Vec<u8>) {
-        if (1..=LARGEST).contains(&buffer.capacity()) {
-            // Without a pool the thread is ending.
-            let _ = POOL.try_with(|pool| {
-                let mut pool = pool.borrow_mut();
-                if pool.len() < KEPT {
-                    pool.push(buffer);
-                }
-            });
-        }
-    }
-}
-
-/// Masks, which nobody must be able to foresee (RFC 6455 §5.3).
-mod random {
-    use std::cell::RefCell;
-
-    /// So many bytes are asked of the system at a time: a call for each frame would cost more than the frame.
-    const BATCH: usize = 1024;
-
-    struct Batch {
-        bytes: [u8; BATCH],
-        used: usize,
-    }
-
-    thread_local! {
-        static RANDOM: RefCell<Batch> = const { RefCell::new(Batch { bytes: [0; BATCH], used: BATCH }) };
-    }
-
-    pub(super) fn mask() -> [u8; 4] {
-        RANDOM.with_borrow_mut(|batch| {
-            if batch.used == BATCH {
-                getrandom::fill(&mut batch.bytes).expect("the system has random numbers");
-                batch.used = 0;
-            }
-            let mut mask = [0; 4];
-            mask.copy_from_slice(&batch.bytes[batch.used..batch.used + 4]);
-            batch.used += 4;
-            mask
-        })
-    }
-}

@@ -88,10 +88,10 @@ async fn refusals() {
         assert_eq!(&head[9..12], status, "{row}");
         let rest = String::from_utf8(client.rest().await).unwrap();
         if body == "<html>" {
-            assert!(rest.starts_with(body), "{row}")
+            assert!(rest.starts_with(body), "{row}");
         } else {
-            assert_eq!(rest, body, "{row}")
-        };
+            assert_eq!(rest, body, "{row}");
+        }
         assert_eq!(status == "426", head.contains("\r\nSec-Websocket-Version: 13\r\n"), "{row}");
     }
 }
