@@ -25,8 +25,8 @@ mod slash;
 mod static_files;
 mod upload;
 mod user;
-mod xsrf;
 mod websocket;
+mod xsrf;
 
 pub use application::Application;
 pub use context::Context;

@@ -53,6 +53,9 @@ impl Context {
             let mut response = self.response.borrow_mut();
             response.set_status(101, None);
             response.headers.remove("Content-Type");
+            if let Some(cookies) = self.cookies.get() {
+                cookies.write_to(&mut response.headers)?;
+            }
             response.headers.write_to(&mut head);
         }
         head.extend_from_slice(b"\r\n");

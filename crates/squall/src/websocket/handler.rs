@@ -110,7 +110,7 @@ pub trait WebSocketHandler: Clone + 'static {
     }
 }
 
-/// A route to a WebSocket handler, as [`url`] is one to an HTTP handler.
+/// A route to a WebSocket handler, as [`url()`] is one to an HTTP handler.
 #[track_caller]
 pub fn ws<H: WebSocketHandler>(pattern: impl Into<String>, handler: H) -> UrlSpec {
     url(pattern, Endpoint(handler))

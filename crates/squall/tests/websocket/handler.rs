@@ -25,6 +25,7 @@ impl WebSocketHandler for Greeter {
         self.number = ctx.path_arg("number")?;
         (self.name != "nobody").then_some(()).or_status(401)?;
         ctx.set_header("X-Name", &self.name)?;
+        ctx.set_cookie("name", &self.name)?;
         Ok(())
     }
 
@@ -44,6 +45,7 @@ async fn the_request_is_there_before_the_upgrade() {
         squall::testing::serve(Application::new([ws("/greet/([^/]+)/([0-9]+)", Greeter::default())]));
     let (mut client, head) = Client::open_with(&server, "/greet/Ann/7", "").await;
     assert!(head.contains("\r\nX-Name: Ann\r\n"), "{head}");
+    assert!(head.contains("\r\nSet-Cookie: name=Ann; Path=/\r\n"), "{head}");
     client.expect(server_frame(0x81, b"Hello, Ann 7")).await;
     client.send([text("one"), text("three")].concat()).await;
     client.expect([server_frame(0x81, b"[8,3]"), server_frame(0x81, b"[9,5]")].concat()).await;
