@@ -24,20 +24,24 @@ async fn talk(url: &str) -> Result {
     // Reading a terminal blocks, so a thread does it.
     let sender = connection.socket().sender(16);
     let read = IoLoop::current().run_in_executor(None, move || {
-        for line in std::io::stdin().lock().lines().map_while(std::result::Result::ok) {
-            if sender.blocking_write_message(line).is_err() {
-                return;
+        let lines = std::io::stdin().lock().lines().map_while(std::result::Result::ok);
+        lines.take_while(|line| sender.blocking_write_message(line.as_str()).is_ok()).count()
+    });
+    let mut read = std::pin::pin!(read);
+    let (mut wanted, mut got) = (None, 0);
+    // At the end of the input the answers to what has been sent are still to come.
+    while wanted.is_none_or(|lines| got < lines) {
+        tokio::select! {
+            lines = &mut read, if wanted.is_none() => wanted = Some(lines?),
+            message = connection.read_message() => {
+                let Some(message) = message else { return Ok(()) };
+                println!("{}", message.as_text().unwrap_or("(bytes)"));
+                got += 1;
             }
         }
-    });
-    let closer = connection.socket().clone();
-    tokio::task::spawn_local(async move {
-        let _ = read.await;
-        closer.close(1000, "");
-    });
-    while let Some(message) = connection.read_message().await {
-        println!("{}", message.as_text().unwrap_or("(bytes)"));
     }
+    connection.close(1000, "");
+    connection.closed().await;
     Ok(())
 }
 
