@@ -82,7 +82,7 @@ cat >"$work/server.json" <<JSON
 {"url": "ws://127.0.0.1:$((port + 1))", "outdir": "$work/client",
  "cases": $cases, "exclude-cases": [], "exclude-agent-cases": {}}
 JSON
-wstest -m fuzzingserver -s "$work/server.json" >"$work/wstest.log" 2>&1 &
+"$python" "$work/python/bin/wstest" -m fuzzingserver -s "$work/server.json" >"$work/wstest.log" 2>&1 &
 pids+=($!)
 wait_for $((port + 1))
 "$bin/websocket_client" --autobahn "ws://127.0.0.1:$((port + 1))"
