@@ -233,21 +233,24 @@ impl HttpServer {
         self.tcp.stop();
     }
 
-    /// Lets every connection end after the response that it is at, idle ones at once.
+    /// Lets every connection end after the response that it is at, idle ones at once. WebSockets are closed with 1001.
     pub fn drain(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
+            running.delegate.on_shutdown();
             running.set.drain();
         }
     }
 
-    /// Closes every connection, whatever it is doing.
+    /// Closes every connection, whatever it is doing; WebSockets with 1001, which takes as long as their clients take to
+    /// answer, at most 5 s.
     pub fn close_all_connections(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
+            running.delegate.on_shutdown();
             running.set.close_all();
         }
     }
 
-    /// How many connections are open.
+    /// How many connections are open, those apart that were taken out of HTTP, as WebSockets are.
     pub fn connection_count(&self) -> usize {
         self.tcp.handler().running.get().map_or(0, |running| running.set.len())
     }
@@ -434,6 +437,10 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
 
     fn on_close(&self) {
         self.inner.on_close();
+    }
+
+    fn on_shutdown(&self) {
+        self.inner.on_shutdown();
     }
 }
 

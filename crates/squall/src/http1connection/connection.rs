@@ -217,7 +217,8 @@ impl Http1Connection {
     }
 
     pub(super) fn leave_set(&self) {
-        self.server.set.remove(self.key.get());
+        // Once: the key may be another connection's by then.
+        self.server.set.remove(self.key.replace(u32::MAX));
     }
 
     pub(super) fn start_body_timeout(&self) {
@@ -589,6 +590,8 @@ impl HttpTransport for Http1Connection {
         });
         detached.map_err(io::Error::other)?;
         self.push_out();
+        // What becomes of the stream is no longer the server's business.
+        self.leave_set();
         Ok(self.stream.clone())
     }
 }

@@ -29,6 +29,7 @@ use crate::httputil::{
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
+use crate::websocket::{WebSocketOptions, WebSockets};
 
 /// A web application: its routes and settings (Tornado's `Application`).
 ///
@@ -68,6 +69,7 @@ pub(super) struct Settings {
     pub(super) static_files: StaticSettings,
     pub(super) hooks: Hooks,
     pub(super) transforms: TransformSettings,
+    pub(super) websocket: WebSocketOptions,
 }
 
 impl Application {
@@ -201,7 +203,9 @@ impl Application {
         }
         self.settings.debug.start();
         let unmatched = Rc::new(Route::unmatched(target, hooks));
-        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, settings: self.settings }))
+        let websockets = WebSockets::new(self.settings.websocket);
+        let settings = self.settings;
+        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, websockets, settings }))
     }
 }
 
@@ -234,6 +238,7 @@ pub(crate) struct Core {
     unmatched: Rc<Route>,
     /// Instead of `unmatched`.
     fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
+    websockets: WebSockets,
     pub(super) settings: Settings,
 }
 
@@ -281,6 +286,10 @@ impl Core {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn websockets(&self) -> &WebSockets {
+        &self.websockets
     }
 
     pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
@@ -404,5 +413,14 @@ impl HttpServerConnectionDelegate for Service {
             Routed::Handler(matched) => matched.serve(),
             Routed::Delegate(delegate, request) => delegate.serve_bodiless(request),
         }
+    }
+
+    fn on_shutdown(&self) {
+        self.0.websockets.close_all();
+        if let Some(fallback) = &self.0.fallback {
+            fallback.on_shutdown();
+        }
+        let groups = self.0.hosts.iter().map(|group| &group.routes);
+        groups.chain([&self.0.routes]).for_each(|routes| routes.for_each(&mut Route::on_shutdown));
     }
 }

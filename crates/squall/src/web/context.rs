@@ -41,7 +41,7 @@ pub struct Context {
     request: HttpServerRequest,
     /// `None` for a route without groups.
     path_args: Option<Box<PathValues>>,
-    response: ResponseCell,
+    pub(super) response: ResponseCell,
     pub(super) arguments: OnceCell<Box<TextArguments>>,
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,

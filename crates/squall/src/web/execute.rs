@@ -12,6 +12,7 @@ use http::Method;
 
 use super::application::Core;
 use super::context::Context;
+use super::debug::take_panic_location;
 use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
@@ -304,7 +305,7 @@ async fn execute<S: Serve>(mut handler: S, ctx: Context) {
                 Poll::Pending
             }
             Ok(ready) => ready,
-            Err(payload) => Poll::Ready(Err(Error::panic(&*payload))),
+            Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
         })
         .await
     };
@@ -362,7 +363,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
     if !ctx.has_no_body() {
         let written = match catch_panic(handler.write_error(ctx, &error)).await {
             Ok(written) => written,
-            Err(payload) => Err(Error::panic(&*payload)),
+            Err(payload) => Err(Error::panic(&*payload, take_panic_location())),
         };
         if let Err(second) = written {
             tracing::error!(target: log::APPLICATION, "Uncaught exception in write_error: {second}");

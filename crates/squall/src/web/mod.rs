@@ -8,7 +8,7 @@ mod cookies;
 mod cors;
 mod debug;
 mod disconnected;
-mod error;
+pub(crate) mod error;
 mod error_handler;
 mod execute;
 mod fallback;
@@ -30,6 +30,7 @@ mod static_files;
 mod transforms;
 mod upload;
 mod user;
+mod websocket;
 mod xsrf;
 
 pub use application::Application;

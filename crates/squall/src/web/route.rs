@@ -99,6 +99,10 @@ impl Router for Always {
     fn find_handler(&self, _request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
         Some(Rc::clone(&self.0))
     }
+
+    fn on_shutdown(&self) {
+        self.0.on_shutdown();
+    }
 }
 
 impl UrlSpec {
@@ -336,6 +340,13 @@ impl Route {
     #[inline]
     pub(super) fn hooks(&self) -> Option<&Hooks> {
         self.hooks.as_deref()
+    }
+
+    /// The server goes away, as a router of one's own need know.
+    pub(super) fn on_shutdown(&self) {
+        if let Some(Further::Router(router)) = &self.further {
+            router.on_shutdown();
+        }
     }
 
     pub(super) fn target(&self) -> &dyn Target {
