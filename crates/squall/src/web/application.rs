@@ -14,12 +14,14 @@ use super::debug::DebugSettings;
 use super::error::{BuildError, Error, HttpError, Result};
 use super::execute::{ErrorTarget, Matched, Target};
 use super::fallback::FallbackTo;
+use super::hooks::Hooks;
 use super::locale::LocaleSettings;
-use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
+use super::route::{Found, Outer, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
 use super::static_files::settings::StaticSettings;
 use super::xsrf::XsrfSettings;
+use super::transforms::TransformSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
     HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending,
@@ -64,6 +66,8 @@ pub(super) struct Settings {
     pub(super) cookies: CookieSettings,
     pub(super) parse_body: ParseBodyConfig,
     pub(super) static_files: StaticSettings,
+    pub(super) hooks: Hooks,
+    pub(super) transforms: TransformSettings,
 }
 
 impl Application {
@@ -169,9 +173,13 @@ impl Application {
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
         self.routes.splice(0..0, self.settings.static_files.routes());
-        let hosts: Vec<HostGroup> =
-            self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
-        let routes = Routes::build(self.routes, &mut problems);
+        problems.extend(self.settings.transforms.take_problems());
+        let hooks = std::mem::take(&mut self.settings.hooks);
+        problems.extend(hooks.problems());
+        let outer = Outer { hooks: &hooks, in_group: false };
+        let hosts = self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, outer, &mut problems));
+        let hosts: Vec<HostGroup> = hosts.collect();
+        let routes = Routes::build(self.routes, outer, &mut problems);
         let mut names: HashMap<String, PathPattern> = HashMap::new();
         let mut add_name = |route: &Route| {
             let Some(name) = route.name() else { return };
@@ -192,7 +200,7 @@ impl Application {
             return Err(BuildError::new(problems));
         }
         self.settings.debug.start();
-        let unmatched = Rc::new(Route::unmatched(target));
+        let unmatched = Rc::new(Route::unmatched(target, hooks));
         Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, settings: self.settings }))
     }
 }
@@ -237,9 +245,9 @@ struct HostGroup {
 }
 
 impl HostGroup {
-    fn build(spec: HostSpec, problems: &mut Vec<String>) -> Option<Self> {
+    fn build(spec: HostSpec, outer: Outer<'_>, problems: &mut Vec<String>) -> Option<Self> {
         let HostSpec { pattern, routes, location: at } = spec;
-        let routes = Routes::build(routes, problems);
+        let routes = Routes::build(routes, outer, problems);
         match Regex::new(&format!("^(?:{pattern})$")) {
             Ok(regex) => Some(Self { pattern, regex, routes }),
             Err(error) => {

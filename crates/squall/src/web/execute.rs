@@ -12,6 +12,7 @@ use http::Method;
 
 use super::application::Core;
 use super::context::Context;
+use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
 use super::route::Route;
@@ -82,8 +83,8 @@ impl<H: RequestHandler> Target for Prototype<H> {
     }
 }
 
-type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
-type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
+pub(super) type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
+pub(super) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
 
 /// Functions as handler, one per method.
 #[derive(Default, Clone)]
@@ -277,9 +278,21 @@ impl std::error::Error for ClientLeft {}
 async fn execute<S: Serve>(mut handler: S, ctx: Context) {
     let served = {
         // Not `catch_panic`, which would make this future hold the handler's twice.
-        let mut serving = pin!(handler.serve(&ctx));
+        let mut serving = pin!(async {
+            if let Some(hooks) = ctx.route().hooks() {
+                Box::pin(hooks.run_before(&ctx)).await?;
+                if ctx.is_finished() {
+                    return Ok(());
+                }
+            }
+            handler.serve(&ctx).await
+        });
         poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
-            Ok(polled) => polled,
+            Ok(Poll::Pending) => {
+                ctx.heartbeat.poll(&ctx, cx);
+                Poll::Pending
+            }
+            Ok(ready) => ready,
             Err(payload) => Poll::Ready(Err(Error::panic(&*payload))),
         })
         .await
@@ -289,6 +302,9 @@ async fn execute<S: Serve>(mut handler: S, ctx: Context) {
         Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
             guard("on_connection_close", || handler.on_connection_close(&ctx));
             ctx.abort();
+            if let Some(hooks) = ctx.route().hooks() {
+                hooks.run_on_finish(&ctx);
+            }
             return;
         }
         // Boxed: errors are rare, and their way need not make every request's future larger.
@@ -296,6 +312,9 @@ async fn execute<S: Serve>(mut handler: S, ctx: Context) {
         Ok(()) => {}
     }
     guard("on_finish", || handler.on_finish(&ctx));
+    if let Some(hooks) = ctx.route().hooks() {
+        hooks.run_on_finish(&ctx);
+    }
     ctx.core().log_request(&ctx);
 }
 
@@ -310,6 +329,13 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
             Ok(()) => return,
             Err(error) => return fail(ctx, &error),
         }
+    }
+    if error.foreign().is_some_and(|error| error.is::<Disconnected>()) {
+        tracing::debug!(target: log::GENERAL, "{} {}: {error}", ctx.method(), ctx.request().uri());
+        if !ctx.is_finished() {
+            ctx.abort();
+        }
+        return;
     }
     let error = ctx.core().map_error(error);
     Core::log_exception(ctx, &error);

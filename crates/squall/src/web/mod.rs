@@ -5,12 +5,15 @@ mod arguments;
 mod body;
 mod context;
 mod cookies;
+mod cors;
 mod debug;
+mod disconnected;
 mod error;
 mod error_handler;
 mod execute;
 mod fallback;
 mod handler;
+mod hooks;
 mod locale;
 mod multipart;
 mod proxy;
@@ -24,11 +27,15 @@ mod site;
 mod slash;
 mod static_files;
 mod upload;
+mod sse;
+mod transforms;
 mod user;
 mod xsrf;
 
 pub use application::Application;
 pub use context::Context;
+pub use cors::Cors;
+pub use disconnected::Disconnected;
 pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use error_handler::ErrorHandler;
 pub use fallback::IntoFallback;
@@ -49,3 +56,5 @@ pub use static_files::{
     Version,
 };
 pub use upload::UploadedFile;
+pub use sse::{Event, EventStream};
+pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
