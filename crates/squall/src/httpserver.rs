@@ -160,6 +160,14 @@ impl HttpServer {
         self.with(|c| c.params.idle_connection_timeout = timeout.into())
     }
 
+    /// How long a client may take none of the output that waits for it, not a single byte, before its connection is
+    /// reset; this also ends a handler's wait in [`flush`](crate::Context::flush). A slow client that goes on reading is
+    /// never cut off, since what waits for it is bounded. Default: 60 s, as in nginx.
+    #[must_use]
+    pub fn write_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with(|c| c.params.write_timeout = timeout.into())
+    }
+
     /// The most bytes of input held for one connection. Default: 104,857,600; never less than `max_header_size`.
     #[must_use]
     pub fn max_buffer_size(self, bytes: usize) -> Self {
@@ -372,7 +380,13 @@ impl HttpService {
         }
         let params = config.params.clone();
         let set = ConnectionSet::new();
-        for timeout in [params.header_timeout, params.body_timeout, params.idle_connection_timeout] {
+        let timeouts = [
+            params.header_timeout,
+            params.body_timeout,
+            params.idle_connection_timeout,
+            params.write_timeout,
+        ];
+        for timeout in timeouts {
             set.allow_for(timeout.unwrap_or(Duration::MAX));
         }
         let protocol = config.protocol;

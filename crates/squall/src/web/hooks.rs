@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::application::Application;
 use super::context::{Context, misuse};
 use super::cors::Cors;
+use super::debug::take_panic_location;
 use super::error::{Error, Result};
 use super::execute::{ANY_METHOD, Function};
 use super::route::UrlSpec;
@@ -212,7 +213,7 @@ impl Hooks {
         let method = ctx.method().as_str();
         for hook in self.after.iter().rev().filter(|hook| hook.is_for(method)) {
             let done = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx)));
-            done.unwrap_or_else(|payload| Err(Error::panic(&*payload)))?;
+            done.unwrap_or_else(|payload| Err(Error::panic(&*payload, take_panic_location())))?;
         }
         let method = Cors::preflight_for(ctx.request()).unwrap_or(method);
         match self.cors_for(method) {

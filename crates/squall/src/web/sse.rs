@@ -285,7 +285,7 @@ fn field(out: &mut String, name: &str, value: &str) {
 
 /// Lines as an `EventSource` tells them apart: they end with CR, LF, or both.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+    text.split("\r\n").flat_map(|part| part.split(['\r', '\n']))
 }
 
 /// The comments that go out while a handler waits. They are sent by what polls the handler, so that they go through the

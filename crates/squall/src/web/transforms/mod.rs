@@ -76,6 +76,12 @@ pub trait OutputTransform {
     fn transform_chunk(&mut self, _chunk: &mut Vec<u8>, _finishing: bool) -> Result {
         Ok(())
     }
+
+    /// Whether this transform, having seen the first chunk, leaves all others as they are. Then they are not shown to
+    /// it, and files can be sent by the kernel. Default: no.
+    fn is_done(&self) -> bool {
+        false
+    }
 }
 
 type Factory = Box<dyn Fn(&HttpServerRequest) -> Box<dyn OutputTransform>>;
@@ -145,7 +151,7 @@ impl From<Compression> for CompressionChoice {
     }
 }
 
-/// The transforms of one response; empty until its head goes out, and if there are none.
+/// The transforms of one response that are at work; empty until its head goes out, and if there are none.
 #[derive(Default)]
 pub(super) struct Transforms(RefCell<Vec<Box<dyn OutputTransform>>>);
 
@@ -189,6 +195,7 @@ impl Transforms {
             response.set_status(status, None);
         }
         drop(response);
+        transforms.retain(|transform| !transform.is_done());
         *self.0.borrow_mut() = transforms;
         Ok(())
     }
