@@ -7,6 +7,7 @@
 mod bodies;
 mod requests;
 mod responses;
+mod sockets;
 mod text;
 mod users;
 
@@ -57,6 +58,7 @@ fn make_app(root: &Path) -> Application {
         .into_iter()
         .chain(requests::routes())
         .chain(bodies::routes())
+        .chain(sockets::routes())
         .chain(users::routes())
         .chain(text::routes())
         .chain([
@@ -76,6 +78,7 @@ fn make_app(root: &Path) -> Application {
         .load_translations(root.join("locale"))
         .static_path(root.join("static"))
         .compress_response(true)
+        .websocket_max_message_size(1 << 20)
 }
 
 fn server(make: impl Fn() -> Application + 'static) -> HttpServer {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::application::Application;
 use super::context::Context;
 use super::error::{HttpError, Result};
+use super::transforms::add_vary;
 use crate::iostream::IoStream;
 use crate::websocket::{WebSocketOptions, WebSockets};
 
@@ -55,6 +56,10 @@ impl Context {
             response.headers.remove("Content-Type");
             if let Some(cookies) = self.cookies.get() {
                 cookies.write_to(&mut response.headers)?;
+            }
+            // As with every response that a proxy may keep; Tornado's 101 has it too.
+            if self.core().settings.transforms.compresses() {
+                add_vary(&mut response.headers, "Accept-Encoding")?;
             }
             response.headers.write_to(&mut head);
         }

@@ -104,6 +104,10 @@ impl TransformSettings {
         self.factories.is_empty() && self.compression.is_none()
     }
 
+    pub(super) fn compresses(&self) -> bool {
+        self.compression.is_some()
+    }
+
     /// Compression comes last, since it leaves nothing that another could read.
     fn make(&self, request: &HttpServerRequest) -> Vec<Box<dyn OutputTransform>> {
         let mut transforms: Vec<_> = self.factories.iter().map(|make| make(request)).collect();
