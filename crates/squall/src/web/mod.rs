@@ -27,6 +27,8 @@ mod site;
 mod slash;
 mod sse;
 mod static_files;
+#[cfg(feature = "tower")]
+mod tower;
 mod transforms;
 mod upload;
 mod user;
@@ -57,5 +59,7 @@ pub use static_files::{
     CACHE_MAX_AGE, Directory, Embedded, StaticContent, StaticFile, StaticFileHandler, StaticFiles, StaticUrl,
     Version,
 };
+#[cfg(feature = "tower")]
+pub use tower::{AppService, FallbackHandler, RequestBody, RequestBodyError, ResponseBody, ServiceError};
 pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
 pub use upload::UploadedFile;
