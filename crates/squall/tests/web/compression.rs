@@ -128,6 +128,8 @@ async fn the_client_chooses_the_coding() {
         ("gzip;q=0.5, br", Some("br")),
         ("gzip;q=0.5, zstd;q=0.6", Some("zstd")),
         ("gzip, deflate, br;q=0.9, zstd;q=0.9", Some("gzip")),
+        ("gzip, deflate, br, zstd", Some("zstd")),
+        ("gzip, deflate, br", Some("gzip")),
         ("gzip;q=0", None),
         ("identity, gzip;q=0.1", None),
         ("*;q=0", None),
