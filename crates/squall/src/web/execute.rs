@@ -342,7 +342,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
             Err(error) => return fail(ctx, &error),
         }
     }
-    if error.foreign().is_some_and(|error| error.is::<Disconnected>()) {
+    if error.foreign().is_some_and(<dyn std::error::Error>::is::<Disconnected>) {
         tracing::debug!(target: log::GENERAL, "{} {}: {error}", ctx.method(), ctx.request().uri());
         if !ctx.is_finished() {
             ctx.abort();

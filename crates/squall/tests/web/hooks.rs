@@ -52,7 +52,7 @@ impl RequestHandler for Logged {
 
     async fn get(&mut self, ctx: &Context) -> Result {
         self.0.add("get");
-        match ctx.argument_opt("then")?.as_deref() {
+        match ctx.argument_opt("then")? {
             Some("error") => return Err(HttpError::new(409).into()),
             Some("panic") => panic!("on purpose"),
             Some("flush") => {
@@ -134,7 +134,7 @@ async fn order() {
 async fn before_may_answer_or_fail() {
     let log = Log::default();
     let app = Application::new([url("/", Logged(log.clone()))])
-        .before(async |ctx: &Context| match ctx.argument_opt("do")?.as_deref() {
+        .before(async |ctx: &Context| match ctx.argument_opt("do")? {
             Some("finish") => ctx.finish_with("from the hook").await,
             Some("error") => Err(HttpError::new(401).with_header("WWW-Authenticate", "Bearer").into()),
             Some("panic") => panic!("on purpose"),
@@ -174,7 +174,7 @@ async fn after_may_change_the_response() {
             }),
         ])
         .after(|ctx| {
-            match ctx.argument_opt("do")?.as_deref() {
+            match ctx.argument_opt("do")? {
                 Some("status") => ctx.set_status(202),
                 Some("write") => ctx.write("!"),
                 Some("none") => {

@@ -202,7 +202,10 @@ async fn a_client_that_leaves_ends_the_handler() {
                 if let Err(error) = events.send_data("tick").await {
                     let gone = error.downcast_ref::<Disconnected>().expect("the client has left");
                     let source = std::error::Error::source(gone);
-                    tells.set(format!("{error} {}", source.is_some_and(|s| s.is::<StreamError>())));
+                    tells.set(format!(
+                        "{error} {}",
+                        source.is_some_and(<dyn std::error::Error>::is::<StreamError>)
+                    ));
                     return Err(error);
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
