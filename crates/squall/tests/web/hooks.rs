@@ -117,7 +117,10 @@ async fn order() {
     server.get("/in/none").await.assert_status(404).assert_header("X-App", "yes");
     assert_eq!(log.take(), "+app app:404 -app");
     server.post("/in/route").await.assert_status(405).assert_header("X-Route", "yes");
-    assert_eq!(log.take(), "+app +group +route route:405 group:405 app:405 on_finish -route -group -app");
+    assert_eq!(
+        log.take(),
+        "+app +group +route site prepare route:405 group:405 app:405 on_finish -route -group -app"
+    );
     // The path is no UTF-8.
     server.get("/in/route%ff").await.assert_status(404);
     // A 304 is decided behind the hooks, which may still add to the body.
