@@ -169,6 +169,27 @@ check_singleton_fork() {
   echo "ok: singleton_fork"
 }
 
+check_sse() {
+  start sse --port "$port"
+  expect "sse, page" "$(fetch "localhost:$port/")" '.*new EventSource\("/events"\).*'
+  # It ends with the server, in the middle of the stream.
+  fetch -N -i -H 'Last-Event-ID: 7' "localhost:$port/events" >"$work/events" 2>/dev/null &
+  local reader=$!
+  until grep -q '^data: 0' "$work/events"; do
+    kill -0 "$reader" 2>/dev/null || fail "sse: the stream ended early"
+    sleep 0.05
+  done
+  expect "sse, click" "$(fetch -X POST -o /dev/null -w '%{http_code}' "localhost:$port/click")" 204
+  until grep -q '^data: 1' "$work/events"; do
+    kill -0 "$reader" 2>/dev/null || fail "sse: the stream ended without the click"
+    sleep 0.05
+  done
+  stop 0
+  wait "$reader" || true
+  expect "sse, events" "$(cat "$work/events")" \
+    $'HTTP/1.1 200 OK\n.*Content-Type: text/event-stream\n.*event: count\nid: 0\nretry: 1000\ndata: 0\n\nevent: count\nid: 1\n.*'
+}
+
 check_websocket_echo() {
   start websocket_echo --port "$port"
   local answer
@@ -205,7 +226,7 @@ done
 
 port=$(free_port)
 start hello --port "$port"
-for name in hello handle_request connection_api multi_process virtual_hosts accept_loop; do
+for name in hello handle_request connection_api multi_process virtual_hosts accept_loop sse; do
   [ -f "examples/examples/$name.rs" ] || continue
   refused "$name, port in use" ".*cannot listen on .*:$port: Address already in use.*" \
     "$bin/$name" --port "$port"

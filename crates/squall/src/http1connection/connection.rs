@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::deadlines::Stall;
 use super::exchange_end::ExchangeEnd;
 use super::gzip::GzipReader;
 use super::out_pool;
@@ -39,31 +40,23 @@ pub(crate) struct Server {
 /// A connection that serves requests, one at a time.
 pub(crate) struct Http1Connection {
     pub(super) stream: IoStream,
-    server: Rc<Server>,
+    pub(super) server: Rc<Server>,
     /// Its key in the server's set.
     key: Cell<u32>,
     remote_ip: IpAddr,
     /// What the deadline is for.
     pub(super) waiting: Cell<Waiting>,
     /// The deadline has passed, or the wait was interrupted.
-    expired: Cell<bool>,
+    pub(super) expired: Cell<bool>,
     /// When the current wait is over, checked by the set's sweep.
-    deadline: Cell<Option<Millis>>,
+    pub(super) deadline: Cell<Option<Millis>>,
     /// So many bytes of a head that is not complete have been looked at.
     pub(super) looked_at: Cell<u32>,
     /// When bytes last arrived: the start of the requests among them.
     received: Cell<Instant>,
     /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
-    stall: Cell<Option<Stall>>,
+    pub(super) stall: Cell<Option<Stall>>,
     exchange: RefCell<Exchange>,
-}
-
-/// A client that may have stopped reading.
-#[derive(Clone, Copy)]
-struct Stall {
-    /// The count of bytes that the kernel had taken, or rather its end, which is enough to see it change.
-    flushed: u32,
-    give_up: Millis,
 }
 
 /// What a connection between requests waits for.
@@ -358,62 +351,8 @@ impl Http1Connection {
         filled
     }
 
-    pub(super) fn set_deadline(&self, timeout: Option<Duration>) {
-        self.expired.set(false);
-        self.deadline.set(timeout.and_then(|t| self.server.set.deadline(t)));
-    }
-
-    pub(super) fn check_deadline(&self, now: Millis) {
-        if self.deadline.get().is_some_and(|deadline| deadline.is_due(now)) {
-            self.deadline.set(None);
-            self.interrupt();
-        }
-    }
-
-    /// Gives up a client that takes none of its output. Called by the set's sweep, so that a client that does read
-    /// costs nothing.
-    pub(super) fn check_stalled(&self, now: Millis) {
-        let Some(timeout) = self.params().write_timeout else { return };
-        if !self.stream.writing() {
-            self.stall.set(None);
-            return;
-        }
-        let flushed = self.stream.flushed() as u32;
-        match self.stall.get() {
-            Some(stall) if stall.flushed == flushed => {
-                if stall.give_up.is_due(now) {
-                    tracing::info!(target: log::GENERAL, "{} takes no output", self.remote_ip);
-                    // A reset, since the kernel would keep what it has for such a client much longer.
-                    self.stream.abort();
-                    self.interrupt();
-                }
-            }
-            _ => {
-                let give_up = self.server.set.deadline(timeout);
-                self.stall.set(give_up.map(|give_up| Stall { flushed, give_up }));
-            }
-        }
-    }
-
-    pub(super) fn interrupt_if_idle(&self) {
-        if self.waiting.get() == Waiting::Idle {
-            self.interrupt();
-        }
-    }
-
     pub(super) fn is_draining(&self) -> bool {
         self.server.set.is_draining()
-    }
-
-    /// Closes the connection, whatever it is doing.
-    pub(super) fn close_now(&self) {
-        self.stream.close();
-        self.interrupt();
-    }
-
-    fn interrupt(&self) {
-        self.expired.set(true);
-        self.stream.wake_reader();
     }
 
     /// The application's work on the current exchange failed in a way that nothing answered.

@@ -20,6 +20,7 @@ mod proxy;
 mod redirect;
 mod response;
 mod route;
+mod send;
 mod send_file;
 mod settings;
 mod signed_value;
