@@ -105,7 +105,9 @@ impl Context {
     fn send(&self, finishing: bool) -> Result {
         let phase = self.response.borrow().phase;
         if phase == Phase::Buffering {
-            self.transforms.first_chunk(self, &self.response, finishing)?;
+            if !self.core().settings().transforms.is_empty() {
+                self.transforms.first_chunk(self, &self.response, finishing)?;
+            }
         } else if self.transforms.are_some() && phase == Phase::Streaming {
             self.transforms.chunk(&self.response, finishing)?;
         }
