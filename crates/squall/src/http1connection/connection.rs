@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::deadlines::Stall;
 use super::exchange_end::ExchangeEnd;
 use super::gzip::GzipReader;
 use super::out_pool;
-use super::set::{ConnectionSet, Millis};
+use super::set::{ConnectionSet, Millis, Nanos};
 use crate::http1::body::BodyLength;
 use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
@@ -52,8 +52,8 @@ pub(crate) struct Http1Connection {
     pub(super) deadline: Cell<Option<Millis>>,
     /// So many bytes of a head that is not complete have been looked at.
     pub(super) looked_at: Cell<u32>,
-    /// When bytes last arrived: the start of the requests among them.
-    received: Cell<Instant>,
+    /// When bytes last arrived, the start of the requests among them; half the size of an `Instant`.
+    received: Cell<Nanos>,
     /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
     pub(super) stall: Cell<Option<Stall>>,
     exchange: RefCell<Exchange>,
@@ -82,9 +82,10 @@ struct Exchange {
     writing: Writing,
     keep_alive: bool,
     max_body_size: u64,
-    /// Bytes not yet handed to the stream, of this response from `mark` on and before it of earlier ones.
+    /// Bytes not yet handed to the stream, of this response from `mark` on and before it of earlier ones. Where it
+    /// stands there are only the heads of earlier responses before it, far below 4 GB.
     out: Vec<u8>,
-    mark: usize,
+    mark: u32,
     /// Part of this response has been handed to the stream.
     begun: bool,
     /// Told when the exchange is over; `None` until somebody asks.
@@ -151,7 +152,7 @@ impl Http1Connection {
             expired: Cell::new(false),
             deadline: Cell::new(None),
             looked_at: Cell::new(0),
-            received: Cell::new(Instant::now()),
+            received: Cell::default(),
             stall: Cell::new(None),
             exchange: RefCell::new(exchange),
         });
@@ -193,7 +194,7 @@ impl Http1Connection {
             exchange.writing = Writing::Head;
             exchange.keep_alive = false;
             exchange.max_body_size = params.max_body_size;
-            exchange.mark = exchange.out.len();
+            exchange.mark = exchange.out.len() as u32;
             exchange.begun = false;
             exchange.id
         };
@@ -204,7 +205,11 @@ impl Http1Connection {
         };
         let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
         let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
-        request.arrived(context, HttpConnection::new(transport, id), self.received.get());
+        request.arrived(
+            context,
+            HttpConnection::new(transport, id),
+            self.server.set.instant(self.received.get()),
+        );
         gzip
     }
 
@@ -298,7 +303,7 @@ impl Http1Connection {
         if exchange.out.is_empty() {
             return;
         }
-        exchange.begun |= exchange.out.len() > exchange.mark;
+        exchange.begun |= exchange.out.len() > exchange.mark as usize;
         exchange.mark = 0;
         let mut out = std::mem::take(&mut exchange.out);
         drop(exchange);
@@ -346,7 +351,7 @@ impl Http1Connection {
         }
         let filled = self.stream.poll_fill(cx);
         if filled.is_ready() {
-            self.received.set(Instant::now());
+            self.received.set(self.server.set.nanos());
         }
         filled
     }
@@ -365,7 +370,7 @@ impl Http1Connection {
         let mut exchange = self.exchange.borrow_mut();
         if exchange.writing == Writing::Head {
             exchange.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            exchange.mark = exchange.out.len();
+            exchange.mark = exchange.out.len() as u32;
         }
     }
 
@@ -404,7 +409,7 @@ impl Http1Connection {
     pub(super) fn cut(&self) {
         let until_close = {
             let mut exchange = self.exchange.borrow_mut();
-            let mark = exchange.mark;
+            let mark = exchange.mark as usize;
             if !exchange.begun {
                 exchange.out.truncate(mark);
             }
