@@ -179,6 +179,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::*;
+
     /// Pieces of header lines, right ones and nearly right ones.
     fn line() -> impl Strategy<Value = String> {
         let name = prop_oneof![
@@ -217,12 +219,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_frames(data in vec(any::<u8>(), 0..800)) {
-            super::frames(&data);
+            frames(&data);
         }
 
         #[test]
         fn any_compressed_data(data in vec(any::<u8>(), 0..800)) {
-            super::deflate(&data);
+            deflate(&data);
         }
 
         /// Compressed data of which a byte is wrong.
@@ -234,16 +236,16 @@ mod tests {
             wrong: u8,
         ) {
             let mut data = settings;
-            let setting = super::DeflateSetting { level: 6, window_bits: 15 };
-            super::Deflater::alone(setting, &message, &mut data);
+            let setting = DeflateSetting { level: 6, window_bits: 15 };
+            Deflater::alone(setting, &message, &mut data);
             let at = at.index(data.len());
             data[at] ^= wrong;
-            super::deflate(&data);
+            deflate(&data);
         }
 
         #[test]
         fn any_header_lines(settings: u8, lines in vec(line(), 0..10)) {
-            super::handshake(&[&[settings], lines.concat().as_bytes()].concat());
+            handshake(&[&[settings], lines.concat().as_bytes()].concat());
         }
     }
 }
