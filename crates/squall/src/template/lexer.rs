@@ -26,7 +26,8 @@ pub(super) enum Kind<'a> {
     Directive { name: &'a str, argument: &'a str },
 }
 
-/// Why a template cannot be cut, in Tornado's words, and where.
+/// Why a template cannot be cut, in Tornado's words, and where the tag opens (Tornado names the line on which an
+/// empty expression ends).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LexError {
     pub(super) message: &'static str,
@@ -150,7 +151,7 @@ mod tests {
     fn an_error_names_its_place() {
         for (source, message, offset, line) in [
             ("a\n{{ x", "Missing end expression }}", 2, 2),
-            ("{#\n\n#}\n{% x", "Missing end block %}", 8, 4),
+            ("{#\n\n#}\n{% x", "Missing end block %}", 7, 4),
             ("{#", "Missing end comment #}", 0, 1),
             ("\n{{\n}}", "Empty expression", 1, 2),
             ("{% %}", "Empty block tag ({% %})", 0, 1),
