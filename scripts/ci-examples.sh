@@ -169,6 +169,23 @@ check_singleton_fork() {
   echo "ok: singleton_fork"
 }
 
+check_websocket_echo() {
+  start websocket_echo --port "$port"
+  local answer
+  answer=$(fetch -i --http1.1 "http://127.0.0.1:$port/echo")
+  expect "websocket_echo" "$answer" 'HTTP/1.1 400 Bad Request.*Can "Upgrade" only to "WebSocket".'
+  stop 0
+}
+
+check_websocket_client() {
+  start websocket_echo --port "$port"
+  local answer
+  answer=$(printf 'Hello\nworld\n' | timeout 10 "$bin/websocket_client" "ws://127.0.0.1:$port/deflate") ||
+    fail "websocket_client ended with status $?"
+  expect "websocket_client" "$answer" $'Hello\nworld'
+  stop 0
+}
+
 # refused WHAT REGEX COMMAND...: status 1 and one line that matches.
 refused() {
   local status=0 printed

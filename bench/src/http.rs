@@ -18,7 +18,7 @@ pub fn run(options: &Options) -> Result {
 }
 
 /// The servers that are compared unless others are asked for.
-const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 11] = [
     "raw", "raw-again", "raw-parse", "squall", "tokio", "hyper", "axum", "actix-web", "ntex", "nginx", "tornado",
 ];
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::http::NAMES;
 use crate::Result;
-use crate::answer::Checker;
+use crate::answer::{Checker, HELLO};
 use crate::load::request;
 use crate::measure::{Spread, print_table, private_memory};
 use crate::options::{Headers, Options};
@@ -21,10 +22,11 @@ pub fn run(options: &Options) -> Result {
     let (rounds, connections) = (options.rounds.unwrap_or(3), options.connections.unwrap_or(10_000));
     allow_descriptors(connections as u64 + 100)?;
     peers::pin(peers::LOAD_CORE)?;
-    let mut seen: Vec<Vec<f64>> = options.peers.iter().map(|_| Vec::new()).collect();
+    let names = options.peers.clone().unwrap_or_else(|| NAMES.map(str::to_owned).to_vec());
+    let mut seen: Vec<Vec<f64>> = names.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
-        for (spec, seen) in options.peers.iter().zip(&mut seen) {
+        for (spec, seen) in names.iter().zip(&mut seen) {
             match Server::start(spec)? {
                 Some(server) => seen
                     .push(per_connection(&server, connections).map_err(|error| format!("{spec}: {error}"))?),
@@ -44,7 +46,7 @@ pub fn run(options: &Options) -> Result {
     };
     print_table(
         &["server", "bytes/connection", "min..max"],
-        &options.peers.iter().zip(seen).map(row).collect::<Vec<_>>(),
+        &names.iter().zip(seen).map(row).collect::<Vec<_>>(),
     );
     Ok(())
 }
@@ -72,7 +74,7 @@ fn answered(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
     for stream in &mut streams {
         stream.write_all(request(Headers::Minimal))?;
     }
-    let mut checker = Checker::default();
+    let mut checker = Checker::new(HELLO);
     for stream in &mut streams {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut answer = Vec::new();

@@ -160,6 +160,14 @@ impl HttpServer {
         self.with(|c| c.params.idle_connection_timeout = timeout.into())
     }
 
+    /// How long a client may take none of the output that waits for it, not a single byte, before its connection is
+    /// reset; this also ends a handler's wait in [`flush`](crate::Context::flush). A slow client that goes on reading is
+    /// never cut off, since what waits for it is bounded. Default: 60 s, as in nginx.
+    #[must_use]
+    pub fn write_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.with(|c| c.params.write_timeout = timeout.into())
+    }
+
     /// The most bytes of input held for one connection. Default: 104,857,600; never less than `max_header_size`.
     #[must_use]
     pub fn max_buffer_size(self, bytes: usize) -> Self {
@@ -233,21 +241,24 @@ impl HttpServer {
         self.tcp.stop();
     }
 
-    /// Lets every connection end after the response that it is at, idle ones at once.
+    /// Lets every connection end after the response that it is at, idle ones at once. WebSockets are closed with 1001.
     pub fn drain(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
+            running.delegate.on_shutdown();
             running.set.drain();
         }
     }
 
-    /// Closes every connection, whatever it is doing.
+    /// Closes every connection, whatever it is doing; WebSockets with 1001, which takes as long as their clients take to
+    /// answer, at most 5 s.
     pub fn close_all_connections(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
+            running.delegate.on_shutdown();
             running.set.close_all();
         }
     }
 
-    /// How many connections are open.
+    /// How many connections are open, those apart that were taken out of HTTP, as WebSockets are.
     pub fn connection_count(&self) -> usize {
         self.tcp.handler().running.get().map_or(0, |running| running.set.len())
     }
@@ -369,7 +380,13 @@ impl HttpService {
         }
         let params = config.params.clone();
         let set = ConnectionSet::new();
-        for timeout in [params.header_timeout, params.body_timeout, params.idle_connection_timeout] {
+        let timeouts = [
+            params.header_timeout,
+            params.body_timeout,
+            params.idle_connection_timeout,
+            params.write_timeout,
+        ];
+        for timeout in timeouts {
             set.allow_for(timeout.unwrap_or(Duration::MAX));
         }
         let protocol = config.protocol;
@@ -434,6 +451,10 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
 
     fn on_close(&self) {
         self.inner.on_close();
+    }
+
+    fn on_shutdown(&self) {
+        self.inner.on_shutdown();
     }
 }
 

@@ -256,6 +256,7 @@ pub mod tcpserver;
 pub mod template;
 pub mod testing;
 pub mod web;
+pub mod websocket;
 
 mod http1;
 #[allow(unsafe_code, reason = "the one place where system calls without a safe wrapper are made")]
@@ -270,6 +271,7 @@ pub use web::{
     Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post,
     put, url,
 };
+pub use websocket::{Message, WebSocket, WebSocketHandler, ws};
 
 #[doc(hidden)]
 pub mod __private;

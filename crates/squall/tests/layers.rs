@@ -25,14 +25,35 @@ const LAYERS: &[(&str, u8)] = &[
     ("http1", 3),
     ("http1connection", 3),
     ("httputil", 3),
+    ("web/error", 3),
+    ("websocket/deflate", 3),
+    ("websocket/extension", 3),
+    ("websocket/frame", 3),
+    ("websocket/handshake", 3),
+    ("websocket/mask", 3),
+    ("websocket/message", 3),
+    ("websocket/options", 3),
+    ("websocket/protocol", 3),
+    ("websocket/tests", 3),
     // L4 endpoints
     ("httpclient", 4),
     ("httpserver", 4),
+    ("websocket/broadcast", 4),
+    ("websocket/client", 4),
+    ("websocket/connection", 4),
+    ("websocket/pool", 4),
+    ("websocket/queue", 4),
+    ("websocket/random", 4),
+    ("websocket/sender", 4),
+    ("websocket/set", 4),
+    ("websocket/socket", 4),
+    ("websocket/stream", 4),
     // L5 application
     ("pubsub", 5),
     ("routing", 5),
     ("template", 5),
     ("web", 5),
+    ("websocket", 5),
     // L6 tooling, and the façade: what is named by its re-export at the root counts as highest
     ("__private", 6),
     ("lib", 6),
@@ -90,6 +111,8 @@ fn the_check_finds_what_it_looks_for() {
     }
 
     assert_eq!(problems("new/mod.rs", ""), ["new/mod.rs: not in the table of tests/layers.rs"]);
+    let source = ("split/pure.rs".to_owned(), "pub(super) struct X;".to_owned());
+    assert_eq!(check(&[("split/pure", 1), ("split", 2), ("lib", 3)], &[source]), [""; 0]);
     assert_eq!(problems("split/mod.rs", ""), ["split/mod.rs: not in the table of tests/layers.rs"]);
     assert_eq!(problems("low.rs", "\nunsafe fn f() {}"), ["low.rs:2: unsafe outside of sys/"]);
 }
@@ -143,8 +166,13 @@ fn used_modules(table: &[(&str, u8)], module: &str, text: &str) -> Vec<(usize, S
                     1 + text[start..].split("::").skip(1).take_while(|part| *part == "super").count();
                 let base =
                     (0..supers).fold(module, |m, _| m.rsplit_once('/').map_or("", |(parent, _)| parent));
+                let end = start + (supers - 1) * "::super".len();
+                // `pub(super)` uses nothing.
+                if !text[end..].starts_with("::") {
+                    continue;
+                }
                 let mut paths = Vec::new();
-                read_paths(text, start + (supers - 1) * "::super".len(), base, &mut paths);
+                read_paths(text, end, base, &mut paths);
                 // In an inline module `super::x` is an item of the file.
                 paths.retain(|(_, path)| find(table, path).is_some());
                 used.extend(paths);

@@ -26,8 +26,8 @@ pub enum ParseError {
     HeaderValue,
     /// A line of the head does not end in CRLF or LF.
     LineEnd,
-    /// A folded line (RFC 9112 §5.2) in a field that decides where the message ends or whom it is for.
-    FoldedFraming,
+    /// A folded line (RFC 9112 §5.2 lets a server refuse it; proxies disagree on what it means).
+    Folded,
     /// HTTP/1.1 without Host, more than one Host, or a Host that is none (RFC 9112 §3.2).
     Host,
     /// The target is neither a path, an absolute URL, `*` nor an authority (RFC 9112 §3.2).
@@ -73,6 +73,12 @@ impl ParseError {
         }
     }
 
+    /// Whether it is answered with a status line and nothing else, byte for byte as Tornado does: whoever cannot say
+    /// which host is meant, or writes as HTTP/1.0 clients did, does not read an explanation.
+    pub(crate) fn is_bare(self) -> bool {
+        matches!(self, Self::Host | Self::Folded)
+    }
+
     /// One line for the peer that names the limit, where it is one.
     pub(crate) fn explain(self, limits: &Http1ConnectionParameters, max_body_size: u64) -> Cow<'static, str> {
         let text = self.message();
@@ -94,7 +100,7 @@ impl ParseError {
             Self::HeaderName => "Malformed header line",
             Self::HeaderValue => "Control character in a header value",
             Self::LineEnd => "Malformed line end in the header",
-            Self::FoldedFraming => "Folded Host, Content-Length or Transfer-Encoding",
+            Self::Folded => "Folded header line",
             Self::Host => "Missing, repeated or invalid Host header",
             Self::Target => "Invalid request target",
             Self::HeadTooLarge => "Request header too large",

@@ -44,13 +44,11 @@ pub(crate) fn parse(
     let skipped = leading_line(bytes)?;
     let bytes = &bytes[skipped..];
     let parsed = match parse_lines(bytes, limits, head) {
-        Err(ParseError::HeaderName | ParseError::Version) if has_old_form(bytes) => match head_end(bytes) {
-            Some(end) => {
-                let plain = rewrite_old_forms(&bytes[..end])?;
-                parse_lines(&plain.bytes, limits, head)?.map(|(_, facts)| (end, plain.restrict(facts)))
-            }
-            None => None,
-        },
+        Err(ParseError::Version) => parse_newer_version(bytes, limits, head),
+        other => other,
+    };
+    let parsed = match parsed {
+        Err(ParseError::HeaderName) if has_folded_line(bytes) => return Err(ParseError::Folded),
         other => other?,
     };
     match parsed {
@@ -238,64 +236,30 @@ pub(crate) fn parse_length(digits: &[u8]) -> Result<u64, ParseError> {
     digits.iter().try_fold(0, add).ok_or(ParseError::ContentLength)
 }
 
-/// Whether the head may be one that `httparse` refuses and RFC 9112 lets us take: folded lines, HTTP/1.2 and later.
-fn has_old_form(bytes: &[u8]) -> bool {
-    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-    older_version(line.strip_suffix(b"\r").unwrap_or(line)).1
-        || memchr::memchr_iter(b'\n', bytes).any(|at| matches!(bytes.get(at + 1), Some(b' ' | b'\t')))
+/// Whether a line continues the header line before it.
+fn has_folded_line(bytes: &[u8]) -> bool {
+    let lines = memchr::memchr_iter(b'\n', bytes);
+    // A first header line that begins with white space continues nothing.
+    lines.skip(1).any(|at| matches!(bytes.get(at + 1), Some(b' ' | b'\t')))
 }
 
-/// A head in a form that `httparse` does not take, in the form that it does.
-struct Rewritten {
-    bytes: Vec<u8>,
-    newer_minor: bool,
-}
-
-impl Rewritten {
-    /// A client of an HTTP/1.x that does not exist gets one answer and no persistent connection.
-    fn restrict(&self, mut facts: RequestFacts) -> RequestFacts {
-        facts.keep_alive &= !self.newer_minor;
-        facts
+/// HTTP/1.2 to HTTP/1.9, which do not exist, are read as HTTP/1.0. Such a client gets one answer and no persistent
+/// connection.
+fn parse_newer_version(
+    bytes: &[u8],
+    limits: &Http1ConnectionParameters,
+    head: &mut RequestHead,
+) -> Result<Option<(usize, RequestFacts)>, ParseError> {
+    let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let [start @ .., b'2'..=b'9'] = line else { return Err(ParseError::Version) };
+    if !start.ends_with(b" HTTP/1.") {
+        return Err(ParseError::Version);
     }
-}
-
-/// Folded lines are joined with a space (RFC 9112 §5.2), HTTP/1.2 and later are read as HTTP/1.0.
-fn rewrite_old_forms(head: &[u8]) -> Result<Rewritten, ParseError> {
-    let mut rewritten = Rewritten { bytes: Vec::with_capacity(head.len()), newer_minor: false };
-    for (number, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        if number == 0 {
-            let (text, newer) = older_version(text);
-            rewritten.newer_minor = newer;
-            rewritten.bytes.extend_from_slice(text.as_ref());
-        } else if number > 1 && matches!(line, [b' ' | b'\t', ..]) {
-            let before = rewritten.bytes.len() - 2;
-            rewritten.bytes.truncate(before);
-            refuse_folded_framing(&rewritten.bytes)?;
-            rewritten.bytes.push(b' ');
-            rewritten.bytes.extend_from_slice(text.trim_ascii_start());
-        } else {
-            rewritten.bytes.extend_from_slice(text);
-        }
-        rewritten.bytes.extend_from_slice(b"\r\n");
-    }
-    Ok(rewritten)
-}
-
-/// A request line that ends in `HTTP/1.2` to `HTTP/1.9`, as one that ends in `HTTP/1.0`.
-fn older_version(line: &[u8]) -> (std::borrow::Cow<'_, [u8]>, bool) {
-    match line.split_last() {
-        Some((b'2'..=b'9', rest)) if rest.ends_with(b" HTTP/1.") => ([rest, b"0"].concat().into(), true),
-        _ => (line.into(), false),
-    }
-}
-
-fn refuse_folded_framing(so_far: &[u8]) -> Result<(), ParseError> {
-    let line = so_far.rsplit(|&b| b == b'\n').next().unwrap_or_default();
-    let name = line.split(|&b| b == b':').next().unwrap_or_default();
-    let framing = [&b"host"[..], b"content-length", b"transfer-encoding", b"connection"];
-    if framing.iter().any(|f| name.eq_ignore_ascii_case(f)) { Err(ParseError::FoldedFraming) } else { Ok(()) }
+    let Some(end) = head_end(bytes) else { return Ok(None) };
+    let as_http10 = [start, b"0", &bytes[line.len()..end]].concat();
+    let parsed = parse_lines(&as_http10, limits, head)?;
+    Ok(parsed.map(|(_, facts)| (end, RequestFacts { keep_alive: false, ..facts })))
 }
 
 /// The length of the head, when its closing empty line has arrived.
@@ -349,7 +313,7 @@ mod tests {
     #[test]
     fn every_prefix_of_a_head_is_incomplete_and_none_is_an_error() {
         for text in [
-            "\r\nGET / HTTP/1.1\r\nHost: h\r\nX: a\r\n  b\r\n\tc\r\nY: 2\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: h\r\nX: a\r\nY: 2\r\n\r\n",
             "GET / HTTP/1.7\r\nHost: h\r\n\r\n",
             "GET / HTTP/1.1\nHost: h\n\n",
         ] {
@@ -367,11 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn folded_lines_are_joined_with_a_space() {
-        let (_, _, head) = parsed("GET / HTTP/1.1\r\nX: a\r\n \t b\r\nHost: h\r\n\r\n").unwrap().unwrap();
-        assert_eq!(head.headers.get("x"), Some("a b"));
-        assert_eq!(head.headers.get("host"), Some("h"));
-        assert_eq!(error("GET / HTTP/1.1\r\nHost: h\r\n x\r\n\r\n"), ParseError::FoldedFraming);
+    fn folded_lines_are_refused() {
+        assert_eq!(error("GET / HTTP/1.1\r\nX: a\r\n \t b\r\nHost: h\r\n\r\n"), ParseError::Folded);
+        assert_eq!(error("GET / HTTP/1.1\r\nHost: h\r\n x\r\n\r\n"), ParseError::Folded);
+        assert_eq!(error("GET / HTTP/1.7\r\nX: a\r\n b\r\n\r\n"), ParseError::Folded);
         assert_eq!(error("GET / HTTP/1.1\r\n X: 1\r\nHost: h\r\n\r\n"), ParseError::HeaderName);
     }
 

@@ -26,6 +26,8 @@ pub struct Http1ConnectionParameters {
     pub body_timeout: Option<Duration>,
     /// How long a connection may wait for a request. Default: 3,600 s.
     pub idle_connection_timeout: Option<Duration>,
+    /// How long a client may take none of the output that waits for it. Default: 60 s.
+    pub write_timeout: Option<Duration>,
     /// Hand gzip request bodies over decompressed. Default: off.
     pub decompress: bool,
 }
@@ -47,6 +49,7 @@ impl Default for Http1ConnectionParameters {
             header_timeout: Some(Duration::from_secs(60)),
             body_timeout: None,
             idle_connection_timeout: Some(Duration::from_secs(3_600)),
+            write_timeout: Some(Duration::from_secs(60)),
             decompress: false,
         }
     }

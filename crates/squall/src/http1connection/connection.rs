@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::exchange_end::ExchangeEnd;
 use super::gzip::GzipReader;
 use super::out_pool;
 use super::set::{ConnectionSet, Millis};
@@ -52,7 +53,17 @@ pub(crate) struct Http1Connection {
     pub(super) looked_at: Cell<u32>,
     /// When bytes last arrived: the start of the requests among them.
     received: Cell<Instant>,
+    /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
+    stall: Cell<Option<Stall>>,
     exchange: RefCell<Exchange>,
+}
+
+/// A client that may have stopped reading.
+#[derive(Clone, Copy)]
+struct Stall {
+    /// The count of bytes that the kernel had taken, or rather its end, which is enough to see it change.
+    flushed: u32,
+    give_up: Millis,
 }
 
 /// What a connection between requests waits for.
@@ -83,6 +94,8 @@ struct Exchange {
     mark: usize,
     /// Part of this response has been handed to the stream.
     begun: bool,
+    /// Told when the exchange is over; `None` until somebody asks.
+    end: Option<Rc<ExchangeEnd>>,
 }
 
 impl Exchange {
@@ -134,6 +147,7 @@ impl Http1Connection {
             out: Vec::new(),
             mark: 0,
             begun: false,
+            end: None,
         };
         let connection = Rc::new(Self {
             stream,
@@ -145,6 +159,7 @@ impl Http1Connection {
             deadline: Cell::new(None),
             looked_at: Cell::new(0),
             received: Cell::new(Instant::now()),
+            stall: Cell::new(None),
             exchange: RefCell::new(exchange),
         });
         connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
@@ -202,7 +217,14 @@ impl Http1Connection {
 
     /// Ends the exchange: later writes with its id are refused.
     pub(super) fn end_exchange(&self, outcome: Outcome) -> Outcome {
-        self.exchange.borrow_mut().open = false;
+        let end = {
+            let mut exchange = self.exchange.borrow_mut();
+            exchange.open = false;
+            exchange.end.take()
+        };
+        if let Some(end) = end {
+            end.tell();
+        }
         outcome
     }
 
@@ -217,7 +239,8 @@ impl Http1Connection {
     }
 
     pub(super) fn leave_set(&self) {
-        self.server.set.remove(self.key.get());
+        // Once: the key may be another connection's by then.
+        self.server.set.remove(self.key.replace(u32::MAX));
     }
 
     pub(super) fn start_body_timeout(&self) {
@@ -347,6 +370,31 @@ impl Http1Connection {
         }
     }
 
+    /// Gives up a client that takes none of its output. Called by the set's sweep, so that a client that does read
+    /// costs nothing.
+    pub(super) fn check_stalled(&self, now: Millis) {
+        let Some(timeout) = self.params().write_timeout else { return };
+        if !self.stream.writing() {
+            self.stall.set(None);
+            return;
+        }
+        let flushed = self.stream.flushed() as u32;
+        match self.stall.get() {
+            Some(stall) if stall.flushed == flushed => {
+                if stall.give_up.is_due(now) {
+                    tracing::info!(target: log::GENERAL, "{} takes no output", self.remote_ip);
+                    // A reset, since the kernel would keep what it has for such a client much longer.
+                    self.stream.abort();
+                    self.interrupt();
+                }
+            }
+            _ => {
+                let give_up = self.server.set.deadline(timeout);
+                self.stall.set(give_up.map(|give_up| Stall { flushed, give_up }));
+            }
+        }
+    }
+
     pub(super) fn interrupt_if_idle(&self) {
         if self.waiting.get() == Waiting::Idle {
             self.interrupt();
@@ -400,6 +448,10 @@ impl Http1Connection {
         }
         exchange.writing = Writing::Finished;
         exchange.keep_alive = false;
+        if error.is_bare() {
+            exchange.out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+            return;
+        }
         let (status, text) = (error.status(), error.explain(&self.server.params, exchange.max_body_size));
         let (reason, length) = (reason_phrase(status), text.len() + 1);
         let head = format!(
@@ -555,8 +607,14 @@ impl HttpTransport for Http1Connection {
         if !self.exchange.borrow().is_at(id) {
             return Box::pin(std::future::ready(()));
         }
+        let end = Rc::clone(self.exchange.borrow_mut().end.get_or_insert_default());
+        // Not this connection: it would not be abandoned as long as somebody waits for its end.
         let stream = self.stream.clone();
-        Box::pin(async move { stream.closed_by_peer().await })
+        Box::pin(async move {
+            let mut left = pin!(stream.closed_by_peer());
+            poll_fn(|cx| if end.poll(cx).is_ready() { Poll::Ready(()) } else { left.as_mut().poll(cx) })
+                .await;
+        })
     }
 
     fn set_max_body_size(&self, id: StreamId, bytes: u64) {
@@ -585,6 +643,8 @@ impl HttpTransport for Http1Connection {
         });
         detached.map_err(io::Error::other)?;
         self.push_out();
+        // What becomes of the stream is no longer the server's business.
+        self.leave_set();
         Ok(self.stream.clone())
     }
 }

@@ -134,6 +134,7 @@ impl ConnectionSet {
             for connection in self.connections.borrow().slots.iter().flatten() {
                 connection.check_deadline(now);
                 connection.check_abandoned();
+                connection.check_stalled(now);
             }
         }
         self.sweeping.set(false);

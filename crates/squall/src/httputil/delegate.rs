@@ -44,6 +44,10 @@ pub trait HttpServerConnectionDelegate {
 
     /// The connection is closed.
     fn on_close(&self) {}
+
+    /// The server closes its connections, now or as they become idle: end what was taken out of HTTP with
+    /// [`HttpConnection::detach`], which the server does not know.
+    fn on_shutdown(&self) {}
 }
 
 impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
@@ -57,6 +61,10 @@ impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for 
 
     fn on_close(&self) {
         (**self).on_close();
+    }
+
+    fn on_shutdown(&self) {
+        (**self).on_shutdown();
     }
 }
 

@@ -132,6 +132,11 @@ impl IoStream {
         (self.0.queued.get() - self.0.flushed.get()) as usize
     }
 
+    /// How many bytes the kernel has taken from the queue so far.
+    pub(crate) fn flushed(&self) -> u64 {
+        self.0.flushed.get()
+    }
+
     fn write_data(&self, data: Data<'_>) -> WriteFuture {
         let total = data.as_slice().len();
         if self.closed() {

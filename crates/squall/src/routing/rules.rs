@@ -28,6 +28,9 @@ pub trait Router {
     ) -> Option<Result<String, ReverseError>> {
         None
     }
+
+    /// Passed on to the delegates that this router leads to: see [`HttpServerConnectionDelegate::on_shutdown`].
+    fn on_shutdown(&self) {}
 }
 
 /// Which requests a [`Rule`] takes.
@@ -193,6 +196,21 @@ impl Router for RuleRouter {
         })
     }
 
+    fn on_shutdown(&self) {
+        for segment in &self.segments {
+            let targets = match segment {
+                Segment::One(_, target) => std::slice::from_ref(target),
+                Segment::Paths(_, targets) => targets,
+            };
+            for target in targets {
+                match target {
+                    Target::Delegate(delegate) => delegate.on_shutdown(),
+                    Target::Router(router) => router.on_shutdown(),
+                }
+            }
+        }
+    }
+
     fn reverse_url(
         &self,
         name: &str,
@@ -229,6 +247,10 @@ impl HttpServerConnectionDelegate for RuleRouter {
             Some(delegate) => delegate.start_request(request),
             None => Box::new(BareNotFound(request)),
         }
+    }
+
+    fn on_shutdown(&self) {
+        Router::on_shutdown(self);
     }
 }
 

@@ -14,11 +14,13 @@ use super::debug::DebugSettings;
 use super::error::{BuildError, Error, HttpError, Result};
 use super::execute::{ErrorTarget, Matched, Target};
 use super::fallback::FallbackTo;
+use super::hooks::Hooks;
 use super::locale::LocaleSettings;
-use super::route::{Found, Route, RouteInfo, Routes, UrlSpec};
+use super::route::{Found, Outer, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
 use super::static_files::settings::StaticSettings;
+use super::transforms::TransformSettings;
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
@@ -27,6 +29,7 @@ use crate::httputil::{
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
+use crate::websocket::{WebSocketOptions, WebSockets};
 
 /// A web application: its routes and settings (Tornado's `Application`).
 ///
@@ -64,6 +67,9 @@ pub(super) struct Settings {
     pub(super) cookies: CookieSettings,
     pub(super) parse_body: ParseBodyConfig,
     pub(super) static_files: StaticSettings,
+    pub(super) hooks: Hooks,
+    pub(super) transforms: TransformSettings,
+    pub(super) websocket: WebSocketOptions,
 }
 
 impl Application {
@@ -169,9 +175,13 @@ impl Application {
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
         self.routes.splice(0..0, self.settings.static_files.routes());
-        let hosts: Vec<HostGroup> =
-            self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, &mut problems)).collect();
-        let routes = Routes::build(self.routes, &mut problems);
+        problems.extend(self.settings.transforms.take_problems());
+        let hooks = std::mem::take(&mut self.settings.hooks);
+        problems.extend(hooks.problems());
+        let outer = Outer { hooks: &hooks, in_group: false };
+        let hosts = self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, outer, &mut problems));
+        let hosts: Vec<HostGroup> = hosts.collect();
+        let routes = Routes::build(self.routes, outer, &mut problems);
         let mut names: HashMap<String, PathPattern> = HashMap::new();
         let mut add_name = |route: &Route| {
             let Some(name) = route.name() else { return };
@@ -192,8 +202,10 @@ impl Application {
             return Err(BuildError::new(problems));
         }
         self.settings.debug.start();
-        let unmatched = Rc::new(Route::unmatched(target));
-        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, settings: self.settings }))
+        let unmatched = Rc::new(Route::unmatched(target, hooks));
+        let websockets = WebSockets::new(self.settings.websocket);
+        let settings = self.settings;
+        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, websockets, settings }))
     }
 }
 
@@ -226,6 +238,7 @@ pub(crate) struct Core {
     unmatched: Rc<Route>,
     /// Instead of `unmatched`.
     fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
+    websockets: WebSockets,
     pub(super) settings: Settings,
 }
 
@@ -237,9 +250,9 @@ struct HostGroup {
 }
 
 impl HostGroup {
-    fn build(spec: HostSpec, problems: &mut Vec<String>) -> Option<Self> {
+    fn build(spec: HostSpec, outer: Outer<'_>, problems: &mut Vec<String>) -> Option<Self> {
         let HostSpec { pattern, routes, location: at } = spec;
-        let routes = Routes::build(routes, problems);
+        let routes = Routes::build(routes, outer, problems);
         match Regex::new(&format!("^(?:{pattern})$")) {
             Ok(regex) => Some(Self { pattern, regex, routes }),
             Err(error) => {
@@ -273,6 +286,10 @@ impl Core {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn websockets(&self) -> &WebSockets {
+        &self.websockets
     }
 
     pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
@@ -396,5 +413,14 @@ impl HttpServerConnectionDelegate for Service {
             Routed::Handler(matched) => matched.serve(),
             Routed::Delegate(delegate, request) => delegate.serve_bodiless(request),
         }
+    }
+
+    fn on_shutdown(&self) {
+        self.0.websockets.close_all();
+        if let Some(fallback) = &self.0.fallback {
+            fallback.on_shutdown();
+        }
+        let groups = self.0.hosts.iter().map(|group| &group.routes);
+        groups.chain([&self.0.routes]).for_each(|routes| routes.for_each(&mut Route::on_shutdown));
     }
 }

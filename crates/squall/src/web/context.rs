@@ -1,7 +1,7 @@
 //! One request and its response, as a handler sees them.
 
 use std::any::Any;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::str::FromStr;
@@ -11,13 +11,20 @@ use http::Method;
 use super::application::Core;
 use super::arguments::TextArguments;
 use super::cookies::CookieState;
+use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::execute::BodyChannel;
+use super::hooks::HeadHooks;
 use super::locale::LocaleCell;
 use super::response::{Phase, ResponseCell};
 use super::route::Route;
+use super::sse::Heartbeat;
+use super::transforms::Transforms;
 use crate::escape;
-use crate::httputil::{EntityTag, HeaderValue, HttpServerRequest, InvalidHeader, ResponseStartLine};
+use crate::http1connection::HttpOutputError;
+use crate::httputil::{
+    EntityTag, HeaderValue, HttpHeaders, HttpServerRequest, InvalidHeader, ResponseStartLine,
+};
 use crate::iostream::{FilePart, IoStream};
 use crate::log;
 use crate::routing::PathValues;
@@ -34,7 +41,7 @@ pub struct Context {
     request: HttpServerRequest,
     /// `None` for a route without groups.
     path_args: Option<Box<PathValues>>,
-    response: ResponseCell,
+    pub(super) response: ResponseCell,
     pub(super) arguments: OnceCell<Box<TextArguments>>,
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
@@ -43,6 +50,9 @@ pub struct Context {
     pub(super) cookies: OnceCell<Box<CookieState>>,
     /// For handlers that stream the body.
     pub(super) body: Option<Rc<BodyChannel>>,
+    pub(super) head_hooks: Cell<HeadHooks>,
+    transforms: Transforms,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Context {
@@ -56,7 +66,21 @@ impl Context {
         let response = ResponseCell::new(request.start_time());
         let (arguments, user) = (OnceCell::new(), RefCell::new(None));
         let (locale, cookies) = (LocaleCell::default(), OnceCell::new());
-        let ctx = Self { core, route, request, path_args, response, arguments, user, locale, cookies, body };
+        let ctx = Self {
+            core,
+            route,
+            request,
+            path_args,
+            response,
+            arguments,
+            user,
+            locale,
+            cookies,
+            body,
+            head_hooks: Cell::default(),
+            transforms: Transforms::default(),
+            heartbeat: Heartbeat::default(),
+        };
         ctx.set_default_headers();
         ctx
     }
@@ -226,13 +250,10 @@ impl Context {
     /// Cancel safe.
     ///
     /// # Errors
-    /// When the client has left, or more was written than the Content-Length that was set.
+    /// [`Disconnected`] when the client has left; an error when more was written than the Content-Length that was set.
     pub async fn flush(&self) -> Result {
-        if !self.headers_sent() && self.has_no_body() {
-            self.response.borrow_mut().remove_body_headers();
-        }
         self.send_part()?;
-        self.request.connection().flush().await?;
+        self.request.connection().flush().await.map_err(Disconnected::from)?;
         Ok(())
     }
 
@@ -394,6 +415,7 @@ impl Context {
     /// Clears the response and gives it status and headers of the error.
     pub(super) fn start_error(&self, error: &Error) {
         self.clear();
+        self.reset_head_hooks();
         let status = error.status();
         let status = if (200..=999).contains(&status) { status } else { 500 };
         let http = error.as_http();
@@ -433,9 +455,10 @@ impl Context {
             return Err(misuse("finish() called twice".to_owned()));
         }
         if phase == Phase::Buffering {
+            self.run_head_hooks()?;
             self.finish_head()?;
         }
-        self.send_part()?;
+        self.send(true)?;
         self.response.borrow_mut().phase = Phase::Finished;
         self.request.connection().finish()?;
         Ok(())
@@ -443,7 +466,8 @@ impl Context {
 
     /// The headers that need the whole body: entity tag, 304, Content-Length.
     fn finish_head(&self) -> Result {
-        if matches!(*self.method(), Method::GET | Method::HEAD) {
+        let is_head = *self.method() == Method::HEAD;
+        if is_head || *self.method() == Method::GET {
             self.tag_entity()?;
         }
         let mut response = self.response.borrow_mut();
@@ -453,9 +477,31 @@ impl Context {
                 return Err(misuse(format!("Cannot send body with {}", response.status)));
             }
             response.remove_body_headers();
-        } else if !response.headers.contains("Content-Length") {
+        } else if response.headers.contains("Content-Length") {
+            // A handler of HEAD need not write the body.
+            if !is_head {
+                let length = response.body.len() as u64;
+                response.check_length(|told| told == length)?;
+            }
+        } else {
             let mut digits = itoa::Buffer::new();
             response.headers.push_trusted("Content-Length", digits.format(response.body.len()));
+        }
+        Ok(())
+    }
+
+    /// The head goes out before the whole body is known.
+    fn begin_head(&self) -> Result {
+        self.run_head_hooks()?;
+        let mut response = self.response.borrow_mut();
+        let length = response.body.len() as u64;
+        if response.has_no_body() {
+            if length > 0 {
+                return Err(misuse(format!("Cannot send body with {}", response.status)));
+            }
+            response.remove_body_headers();
+        } else if *self.method() != Method::HEAD {
+            response.check_length(|told| told >= length)?;
         }
         Ok(())
     }
@@ -483,10 +529,29 @@ impl Context {
 
     /// Hands what has been written to the connection, the head first.
     pub(super) fn send_part(&self) -> Result {
+        if self.response.borrow().phase == Phase::Buffering {
+            self.begin_head()?;
+        }
+        self.send(false)
+    }
+
+    /// Whether bytes that do not go through [`write`](Self::write) would be missing from what transforms make of the
+    /// body. Known once the head is out.
+    pub(super) fn has_transforms(&self) -> bool {
+        self.transforms.are_some()
+    }
+
+    fn send(&self, finishing: bool) -> Result {
+        let phase = self.response.borrow().phase;
+        if phase == Phase::Buffering {
+            self.transforms.first_chunk(self, &self.response, finishing)?;
+        } else if self.transforms.are_some() && phase == Phase::Streaming {
+            self.transforms.chunk(&self.response, finishing)?;
+        }
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
         let connection = self.request.connection();
-        let sent = match response.phase {
+        let sent = match phase {
             Phase::Finished => return Err(misuse("Cannot flush() after finish()".to_owned())),
             Phase::Streaming => connection.write(&response.body),
             Phase::Buffering => {
@@ -499,7 +564,15 @@ impl Context {
             }
         };
         response.body.clear();
-        Ok(sent?)
+        match sent {
+            Err(HttpOutputError::Closed) => Err(Disconnected::gone().into()),
+            sent => Ok(sent?),
+        }
+    }
+
+    /// Changes the headers of the response in place.
+    pub(super) fn update_headers<T>(&self, change: impl FnOnce(&mut HttpHeaders) -> T) -> T {
+        change(&mut self.response.borrow_mut().headers)
     }
 
     fn set_default_headers(&self) {

@@ -8,7 +8,6 @@ use std::panic::Location;
 
 use bytes::Bytes;
 
-use super::debug::take_panic_location;
 use crate::httputil::reason_phrase;
 use crate::ioloop::panic_message;
 
@@ -78,8 +77,9 @@ impl Error {
         }
     }
 
-    pub(super) fn panic(payload: &(dyn Any + Send)) -> Self {
-        let (message, at) = (panic_message(payload).to_owned(), take_panic_location());
+    /// A panic, and where it was if that is remembered.
+    pub(super) fn panic(payload: &(dyn Any + Send), at: Option<String>) -> Self {
+        let message = panic_message(payload).to_owned();
         Self(Box::new(Repr::Panic { message, at }))
     }
 

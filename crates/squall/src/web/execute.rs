@@ -12,6 +12,8 @@ use http::Method;
 
 use super::application::Core;
 use super::context::Context;
+use super::debug::take_panic_location;
+use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
 use super::route::Route;
@@ -82,8 +84,8 @@ impl<H: RequestHandler> Target for Prototype<H> {
     }
 }
 
-type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
-type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
+pub(super) type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
+pub(super) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
 
 /// Functions as handler, one per method.
 #[derive(Default, Clone)]
@@ -185,11 +187,8 @@ impl<H: RequestHandler> Serve for Instance<H> {
         let method = ctx.method();
         let defined = |name: &str| H::METHODS.contains(&name);
         let any = defined(ANY_METHOD);
-        let known = any
-            || defined(method.as_str())
-            || *method == Method::OPTIONS
-            || (*method == Method::HEAD && defined("GET"));
-        if !known {
+        // As in Tornado, `prepare` comes before the refusal of a standard method that is not defined: it may answer all.
+        if !any && !defined(method.as_str()) && !is_standard(method) {
             return Err(ctx.method_not_allowed());
         }
         ctx.check_form()?;
@@ -247,6 +246,20 @@ impl<H: RequestHandler> Serve for Instance<H> {
     }
 }
 
+/// Those that [`RequestHandler`] has a function for (Tornado's `SUPPORTED_METHODS`).
+fn is_standard(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::DELETE
+            | Method::PATCH
+            | Method::PUT
+            | Method::OPTIONS
+    )
+}
+
 async fn prepare_site(ctx: &Context) -> Result {
     match ctx.core().site() {
         Some(site) => site.prepare(ctx).await,
@@ -277,10 +290,22 @@ impl std::error::Error for ClientLeft {}
 async fn execute<S: Serve>(mut handler: S, ctx: Context) {
     let served = {
         // Not `catch_panic`, which would make this future hold the handler's twice.
-        let mut serving = pin!(handler.serve(&ctx));
+        let mut serving = pin!(async {
+            if let Some(hooks) = ctx.route().hooks() {
+                Box::pin(hooks.run_before(&ctx)).await?;
+                if ctx.is_finished() {
+                    return Ok(());
+                }
+            }
+            handler.serve(&ctx).await
+        });
         poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
-            Ok(polled) => polled,
-            Err(payload) => Poll::Ready(Err(Error::panic(&*payload))),
+            Ok(Poll::Pending) => {
+                ctx.heartbeat.poll(&ctx, cx);
+                Poll::Pending
+            }
+            Ok(ready) => ready,
+            Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
         })
         .await
     };
@@ -289,6 +314,9 @@ async fn execute<S: Serve>(mut handler: S, ctx: Context) {
         Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
             guard("on_connection_close", || handler.on_connection_close(&ctx));
             ctx.abort();
+            if let Some(hooks) = ctx.route().hooks() {
+                hooks.run_on_finish(&ctx);
+            }
             return;
         }
         // Boxed: errors are rare, and their way need not make every request's future larger.
@@ -296,6 +324,9 @@ async fn execute<S: Serve>(mut handler: S, ctx: Context) {
         Ok(()) => {}
     }
     guard("on_finish", || handler.on_finish(&ctx));
+    if let Some(hooks) = ctx.route().hooks() {
+        hooks.run_on_finish(&ctx);
+    }
     ctx.core().log_request(&ctx);
 }
 
@@ -311,6 +342,13 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
             Err(error) => return fail(ctx, &error),
         }
     }
+    if error.foreign().is_some_and(|error| error.is::<Disconnected>()) {
+        tracing::debug!(target: log::GENERAL, "{} {}: {error}", ctx.method(), ctx.request().uri());
+        if !ctx.is_finished() {
+            ctx.abort();
+        }
+        return;
+    }
     let error = ctx.core().map_error(error);
     Core::log_exception(ctx, &error);
     if ctx.is_finished() {
@@ -325,7 +363,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
     if !ctx.has_no_body() {
         let written = match catch_panic(handler.write_error(ctx, &error)).await {
             Ok(written) => written,
-            Err(payload) => Err(Error::panic(&*payload)),
+            Err(payload) => Err(Error::panic(&*payload, take_panic_location())),
         };
         if let Err(second) = written {
             tracing::error!(target: log::APPLICATION, "Uncaught exception in write_error: {second}");

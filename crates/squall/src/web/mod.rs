@@ -5,12 +5,15 @@ mod arguments;
 mod body;
 mod context;
 mod cookies;
+mod cors;
 mod debug;
-mod error;
+mod disconnected;
+pub(crate) mod error;
 mod error_handler;
 mod execute;
 mod fallback;
 mod handler;
+mod hooks;
 mod locale;
 mod multipart;
 mod proxy;
@@ -22,13 +25,18 @@ mod settings;
 mod signed_value;
 mod site;
 mod slash;
+mod sse;
 mod static_files;
+mod transforms;
 mod upload;
 mod user;
+mod websocket;
 mod xsrf;
 
 pub use application::Application;
 pub use context::Context;
+pub use cors::Cors;
+pub use disconnected::Disconnected;
 pub use error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use error_handler::ErrorHandler;
 pub use fallback::IntoFallback;
@@ -44,8 +52,10 @@ pub use signed_value::{
 };
 pub use site::Site;
 pub use slash::TrailingSlash;
+pub use sse::{Event, EventStream};
 pub use static_files::{
     CACHE_MAX_AGE, Directory, Embedded, StaticContent, StaticFile, StaticFileHandler, StaticFiles, StaticUrl,
     Version,
 };
+pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
 pub use upload::UploadedFile;

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
+use super::context::misuse;
+use super::error::Result;
 use crate::httputil::{HttpHeaders, date, reason_phrase};
 
 /// How far a response is.
@@ -103,6 +105,18 @@ impl Response {
         if self.status != 304 {
             self.headers.remove("Content-Length");
         }
+    }
+
+    /// Refuses a Content-Length that is no number or does not fit: nothing has been sent, so this can be an error page.
+    pub(super) fn check_length(&self, fits: impl FnOnce(u64) -> bool) -> Result {
+        let Some(told) = self.headers.get("Content-Length") else { return Ok(()) };
+        // RFC 9110 §8.6: digits and nothing else, such as a sign.
+        let length = told.parse().ok().filter(|_| told.bytes().all(|b| b.is_ascii_digit()));
+        if length.is_some_and(fits) {
+            return Ok(());
+        }
+        let (told, written) = (told.to_owned(), self.body.len());
+        Err(misuse(format!("Content-Length is {told}, but {written} bytes have been written")))
     }
 
     /// 1xx, 204 and 304 have no body (RFC 9110 §6.4.1).

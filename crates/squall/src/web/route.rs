@@ -8,6 +8,7 @@ use super::context::Context;
 use super::error::Result;
 use super::execute::{ANY_METHOD, Functions, Prototype, Target};
 use super::handler::RequestHandler;
+use super::hooks::Hooks;
 use super::slash::TrailingSlash;
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest};
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
@@ -22,6 +23,7 @@ pub struct UrlSpec {
     name: Option<String>,
     slash: TrailingSlash,
     xsrf_exempt: bool,
+    pub(super) hooks: Hooks,
     location: &'static Location<'static>,
 }
 
@@ -97,11 +99,16 @@ impl Router for Always {
     fn find_handler(&self, _request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
         Some(Rc::clone(&self.0))
     }
+
+    fn on_shutdown(&self) {
+        self.0.on_shutdown();
+    }
 }
 
 impl UrlSpec {
     fn new(pattern: String, destination: Destination, location: &'static Location<'static>) -> Self {
-        Self { pattern, destination, name: None, slash: TrailingSlash::AsIs, xsrf_exempt: false, location }
+        let (name, slash, hooks) = (None, TrailingSlash::AsIs, Hooks::default());
+        Self { pattern, destination, name, slash, xsrf_exempt: false, hooks, location }
     }
 
     fn function<F: AsyncFn(&Context) -> Result + 'static>(
@@ -179,6 +186,8 @@ pub(super) struct Route {
     xsrf_exempt: bool,
     /// The name of each group: its own, else that of the handler's parameter at its place.
     arg_names: Box<[Option<Box<str>>]>,
+    /// Those around it included; `None` when there are none.
+    hooks: Option<Box<Hooks>>,
     location: &'static Location<'static>,
 }
 
@@ -194,6 +203,14 @@ pub(super) enum Found {
     Delegate(Rc<dyn HttpServerConnectionDelegate>),
 }
 
+/// What stands around a route.
+#[derive(Clone, Copy)]
+pub(super) struct Outer<'a> {
+    pub(super) hooks: &'a Hooks,
+    /// Some of them are those of a group, which must not miss any of its routes.
+    pub(super) in_group: bool,
+}
+
 /// An ordered list of routes, matched together.
 pub(super) struct Routes {
     table: PathTable,
@@ -202,11 +219,11 @@ pub(super) struct Routes {
 
 impl Routes {
     /// Compiles the routes; what is wrong with them is added to `problems`.
-    pub(super) fn build(specs: Vec<UrlSpec>, problems: &mut Vec<String>) -> Self {
+    pub(super) fn build(specs: Vec<UrlSpec>, outer: Outer<'_>, problems: &mut Vec<String>) -> Self {
         let mut routes = Vec::with_capacity(specs.len());
         for spec in merge_functions(specs) {
             let location = spec.location;
-            match Route::build(spec, problems) {
+            match Route::build(spec, outer, problems) {
                 Ok(route) => routes.push(Rc::new(route)),
                 Err(problem) => problems.push(format!("{}:{}: {problem}", location.file(), location.line())),
             }
@@ -250,7 +267,10 @@ impl Routes {
 /// Function routes with one pattern make up one resource, if they stand together.
 fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
     let mut merged: Vec<UrlSpec> = Vec::with_capacity(specs.len());
-    for spec in specs {
+    for mut spec in specs {
+        if let Destination::Functions(functions) = &spec.destination {
+            spec.hooks.only_for(functions.methods());
+        }
         if let (Some(last), Destination::Functions(functions)) = (merged.last_mut(), &spec.destination)
             && last.pattern == spec.pattern
             && (last.name.is_none() || spec.name.is_none())
@@ -258,6 +278,7 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
             && former.merge(functions)
         {
             last.name = last.name.take().or(spec.name);
+            last.hooks.extend(spec.hooks);
             if last.slash == TrailingSlash::AsIs {
                 last.slash = spec.slash;
             }
@@ -269,14 +290,27 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
 }
 
 impl Route {
-    fn build(spec: UrlSpec, problems: &mut Vec<String>) -> Result<Self, String> {
-        let UrlSpec { pattern, destination, name, slash, xsrf_exempt, location } = spec;
+    fn build(spec: UrlSpec, outer: Outer<'_>, problems: &mut Vec<String>) -> Result<Self, String> {
+        let UrlSpec { pattern, destination, name, slash, xsrf_exempt, hooks, location } = spec;
+        let at = |problem| format!("{}:{}: {problem}", location.file(), location.line());
+        problems.extend(hooks.problems().map(at));
+        let in_group = outer.in_group || !hooks.is_empty();
+        let hooks = outer.hooks.around(hooks);
         let pattern = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
         let nowhere = || Rc::new(Functions::default()) as Rc<dyn Target>;
         let (target, further) = match destination {
             Destination::Handler(target) => (target, None),
             Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
-            Destination::Nested(specs) => (nowhere(), Some(Further::Nested(Routes::build(specs, problems)))),
+            Destination::Nested(specs) => {
+                let nested = Routes::build(specs, Outer { hooks: &hooks, in_group }, problems);
+                (nowhere(), Some(Further::Nested(nested)))
+            }
+            Destination::Router(_) if in_group => {
+                return Err(format!(
+                    "the hooks around {:?} would not see its requests: a router or delegate works below handlers",
+                    pattern.as_str()
+                ));
+            }
             Destination::Router(router) => (nowhere(), Some(Further::Router(router))),
         };
         let wanted = target.path_args();
@@ -284,11 +318,12 @@ impl Route {
         let groups: Vec<_> = arg_names.iter().map(Option::as_deref).collect();
         target.check(&groups)?;
         let slash = if slash == TrailingSlash::AsIs { target.trailing_slash() } else { slash };
-        Ok(Self { target, further, pattern, name, slash, xsrf_exempt, arg_names, location })
+        let hooks = boxed(hooks);
+        Ok(Self { target, further, pattern, name, slash, xsrf_exempt, arg_names, hooks, location })
     }
 
     /// A route that is in no table, for requests that none matches.
-    pub(super) fn unmatched(target: Rc<dyn Target>) -> Self {
+    pub(super) fn unmatched(target: Rc<dyn Target>, hooks: Hooks) -> Self {
         Self {
             target,
             further: None,
@@ -297,7 +332,20 @@ impl Route {
             slash: TrailingSlash::AsIs,
             xsrf_exempt: false,
             arg_names: Box::default(),
+            hooks: boxed(hooks),
             location: Location::caller(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn hooks(&self) -> Option<&Hooks> {
+        self.hooks.as_deref()
+    }
+
+    /// The server goes away, as a router of one's own need know.
+    pub(super) fn on_shutdown(&self) {
+        if let Some(Further::Router(router)) = &self.further {
+            router.on_shutdown();
         }
     }
 
@@ -359,6 +407,10 @@ impl Route {
             arguments: self.arg_names().map(|n| n.map(str::to_owned)).collect(),
         }
     }
+}
+
+fn boxed(hooks: Hooks) -> Option<Box<Hooks>> {
+    if hooks.is_empty() { None } else { Some(Box::new(hooks)) }
 }
 
 /// Gives each group a name: named groups keep theirs, positional ones take the parameters' in order.

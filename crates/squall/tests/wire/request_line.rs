@@ -169,26 +169,17 @@ async fn line_ends() {
 async fn obs_fold() {
     let head = |lines: &str| format!("GET /p HTTP/1.1\r\n{lines}\r\n");
     let name = "Malformed header line";
-    let framing = "Folded Host, Content-Length or Transfer-Encoding";
+    let bare = "HTTP/1.1 400 Bad Request\r\n\r\n";
     table(
         &server(),
         [
-            stays(
-                "continuation joined with one space",
-                head("X: a\r\n \t b\r\nHost: h\r\n"),
-                ok("GET /p ?  @ h [a b] a b"),
-            ),
-            stays("with a tab", head("Host: h\r\nX: a\r\n\tb\r\n"), ok("GET /p ?  @ h [a b] a b")),
-            stays("several", head("Host: h\r\nX: a\r\n b\r\n c\r\n"), ok("GET /p ?  @ h [a b c] a b c")),
+            closes("a continuation", head("X: a\r\n \t b\r\nHost: h\r\n"), bare),
+            closes("with a tab", head("Host: h\r\nX: a\r\n\tb\r\n"), bare),
             closes("first header line beginning with space", head(" X: a\r\nHost: h\r\n"), bad(name)),
             closes("first header line beginning with tab", head("\tX: a\r\nHost: h\r\n"), bad(name)),
-            closes("folded Host", head("Host: h\r\n x\r\n"), bad(framing)),
-            closes("folded Content-Length", head("Host: h\r\nContent-Length: 1\r\n 0\r\n"), bad(framing)),
-            closes(
-                "folded Transfer-Encoding",
-                head("Host: h\r\nTransfer-Encoding:\r\n chunked\r\n"),
-                bad(framing),
-            ),
+            closes("folded Host", head("Host: h\r\n x\r\n"), bare),
+            closes("folded Content-Length", head("Host: h\r\nContent-Length: 1\r\n 0\r\n"), bare),
+            closes("folded Transfer-Encoding", head("Host: h\r\nTransfer-Encoding:\r\n chunked\r\n"), bare),
         ],
     )
     .await;
@@ -284,12 +275,12 @@ async fn the_default_header_limit_is_65536() {
 
 #[squall::test(timeout = 60)]
 async fn host() {
-    let text = "Missing, repeated or invalid Host header";
+    let bare = "HTTP/1.1 400 Bad Request\r\n\r\n";
     let get = |lines: &str| format!("GET /p HTTP/1.1\r\n{lines}\r\n");
     let good = |row: &str, host: &str, name: &str| {
         stays(row, get(&format!("Host: {host}\r\n")), ok(&format!("GET /p ?  @ {name}")))
     };
-    let wrong = |row: &str, lines: &str| closes(row, get(lines), bad(text));
+    let wrong = |row: &str, lines: &str| closes(row, get(lines), bare);
     table(
         &server(),
         [
@@ -305,7 +296,7 @@ async fn host() {
             wrong("Host with a port that is none", "Host: a:b\r\n"),
             wrong("Host with two ports", "Host: a:1:2\r\n"),
             wrong("Host with a bare IPv6 address", "Host: ::1\r\n"),
-            closes("two Hosts in HTTP/1.0", "GET /p HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", bad(text)),
+            closes("two Hosts in HTTP/1.0", "GET /p HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", bare),
             good("empty Host value accepted", "", ""),
             good("host_name is lower case and has no port", "ExAmple.COM:8888", "example.com"),
             good("IPv6", "[::1]:80", "[::1]"),
@@ -316,7 +307,7 @@ async fn host() {
 
 #[squall::test(timeout = 60)]
 async fn absolute_form_target() {
-    let text = "Missing, repeated or invalid Host header";
+    let bare = "HTTP/1.1 400 Bad Request\r\n\r\n";
     table(
         &server(),
         [
@@ -327,9 +318,9 @@ async fn absolute_form_target() {
             ),
             stays("without a path", "GET http://h HTTP/1.1\r\nHost: h\r\n\r\n", ok("GET / ?  @ h")),
             stays("https", "GET HTTPS://h/p HTTP/1.1\r\nHost: h\r\n\r\n", ok("GET /p ?  @ h")),
-            closes("still needs Host", "GET http://h/p HTTP/1.1\r\n\r\n", bad(text)),
-            closes("bad authority", "GET http://a,b/p HTTP/1.1\r\nHost: h\r\n\r\n", bad(text)),
-            closes("user in the authority", "GET http://u@a/p HTTP/1.1\r\nHost: h\r\n\r\n", bad(text)),
+            closes("still needs Host", "GET http://h/p HTTP/1.1\r\n\r\n", bare),
+            closes("bad authority", "GET http://a,b/p HTTP/1.1\r\nHost: h\r\n\r\n", bare),
+            closes("user in the authority", "GET http://u@a/p HTTP/1.1\r\nHost: h\r\n\r\n", bare),
         ],
     )
     .await;

@@ -115,7 +115,7 @@ impl StaticFile {
         match self.content {
             Content::Bytes(content) => {
                 ctx.write(&content[range.start as usize..range.end as usize]);
-                Ok(())
+                hand_to_transforms(ctx, length).await
             }
             Content::File(file) => {
                 let part = FilePart::new(file, range);
@@ -126,11 +126,21 @@ impl StaticFile {
                 if !ctx.write_cached(&part) {
                     ctx.write(Box::pin(part.read()).await?);
                 }
-                Ok(())
+                hand_to_transforms(ctx, length).await
             }
             Content::Other(content) => Box::pin(send_content(ctx, content, range)).await,
         }
     }
+}
+
+/// As Tornado, which sends files in pieces: transforms do not know how long the body will be, and gzip takes on small
+/// files too.
+async fn hand_to_transforms(ctx: &Context, length: u64) -> Result {
+    if !ctx.core().settings.transforms.is_empty() && !ctx.has_no_body() {
+        ctx.set_header("Content-Length", length)?;
+        Box::pin(ctx.flush()).await?;
+    }
+    Ok(())
 }
 
 async fn send_content(ctx: &Context, mut content: Box<dyn StaticContent>, mut range: Range<u64>) -> Result {

@@ -1,0 +1,294 @@
+//! What runs around handlers: hooks of an application, of a group of routes, or of one route.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::application::Application;
+use super::context::{Context, misuse};
+use super::cors::Cors;
+use super::debug::take_panic_location;
+use super::error::{Error, Result};
+use super::execute::{ANY_METHOD, Function};
+use super::route::UrlSpec;
+use crate::log;
+
+type After = Rc<dyn Fn(&Context) -> Result>;
+type OnFinish = Rc<dyn Fn(&Context)>;
+
+/// Hooks in the order in which they stand around a handler, the outermost first.
+#[derive(Clone, Default)]
+pub(super) struct Hooks {
+    cors: Vec<Hook<Rc<Cors>>>,
+    before: Vec<Hook<Function>>,
+    after: Vec<Hook<After>>,
+    on_finish: Vec<Hook<OnFinish>>,
+}
+
+/// A hook, perhaps for some methods only: those of the function whose route has it.
+#[derive(Clone)]
+struct Hook<F> {
+    call: F,
+    methods: Option<Rc<[&'static str]>>,
+}
+
+macro_rules! builders {
+    ($(#[$doc:meta])* $type:ty, $($place:ident).+) => {
+        $(#[$doc])*
+        impl $type {
+            /// Calls this ahead of each handler, before its body has been read if it streams that, and before
+            /// [`Site::prepare`](super::Site::prepare).
+            ///
+            /// It may finish the response, or return an error, which is answered as one of the handler; the handler
+            /// is then not called. Several are called in the order in which they were added, those of the application
+            /// first, then those of the groups from the outermost on. It runs for requests that no route takes and for
+            /// methods that the handler lacks as well, not for [CORS preflight](Cors).
+            ///
+            /// Routers and delegates work below handlers and have no hooks: in a group with hooks they are an error at
+            /// start-up, those of an application do not see what they serve.
+            #[must_use]
+            #[doc(alias = "middleware")]
+            pub fn before(mut self, hook: impl AsyncFn(&Context) -> Result + 'static) -> Self {
+                self.$($place).+.add_before(hook);
+                self
+            }
+
+            /// Calls this when the head of a response is about to be sent: that of a handler, of a hook
+            /// before it, or an error page. It may still change status and headers, and add to the body; it must not
+            /// finish the response.
+            ///
+            /// Several are called the other way round than those [`before`](Self::before): the last one added first, the
+            /// application's last. An error is answered instead of the response, and then the hooks are called for that error
+            /// page too, where a second error is only logged.
+            #[must_use]
+            #[doc(alias = "middleware")]
+            pub fn after(mut self, hook: impl Fn(&Context) -> Result + 'static) -> Self {
+                self.$($place).+.add_after(hook);
+                self
+            }
+
+            /// Calls this when a request is over, whatever became of it: the response was handed to the connection, or
+            /// the client left. Nothing can be written any more. Each request for which hooks
+            /// [`before`](Self::before) it were called ends here, once, unless the server is closed meanwhile.
+            #[must_use]
+            pub fn on_finish(mut self, hook: impl Fn(&Context) + 'static) -> Self {
+                self.$($place).+.add_on_finish(hook);
+                self
+            }
+
+            /// Lets pages of other origins read the responses. Around one route the innermost rules count.
+            #[must_use]
+            pub fn cors(mut self, cors: Cors) -> Self {
+                self.$($place).+.add_cors(cors);
+                self
+            }
+        }
+    };
+}
+
+builders! {
+    /// # Hooks
+    ///
+    /// Around every handler of the application, errors and unknown paths included.
+    ///
+    /// ```
+    /// use std::cell::Cell;
+    /// use squall::{Application, Context, HttpError, get, web::nest};
+    ///
+    /// let requests = Cell::new(0_u64);
+    /// let app = Application::new([
+    ///     get("/", async |ctx: &Context| { ctx.write("for all"); Ok(()) }),
+    ///     // The routes of a group, for those who know the word only.
+    ///     nest("/admin/.*", [get("/admin/users", async |ctx: &Context| { ctx.write("a"); Ok(()) })])
+    ///         .before(async |ctx: &Context| match ctx.request().headers().get("Authorization") {
+    ///             Some("Bearer sesame") => Ok(()),
+    ///             _ => Err(HttpError::new(401).with_header("WWW-Authenticate", "Bearer").into()),
+    ///         }),
+    /// ])
+    /// // The name of the request in every response: what the proxy gave it, or a new one.
+    /// .after(move |ctx| {
+    ///     requests.set(requests.get() + 1);
+    ///     match ctx.request().headers().get("X-Request-Id") {
+    ///         Some(id) => ctx.set_header("X-Request-Id", id)?,
+    ///         None => ctx.set_header("X-Request-Id", requests.get())?,
+    ///     }
+    ///     Ok(())
+    /// })
+    /// // How long it took, for the browser's tools.
+    /// .after(|ctx| {
+    ///     let ms = ctx.request().request_time().as_secs_f64() * 1000.0;
+    ///     Ok(ctx.set_header("Server-Timing", format!("app;dur={ms:.1}"))?)
+    /// })
+    /// // Security headers.
+    /// .after(|ctx| {
+    ///     ctx.set_header("X-Content-Type-Options", "nosniff")?;
+    ///     Ok(ctx.set_header("Referrer-Policy", "same-origin")?)
+    /// })
+    /// // Metrics.
+    /// .on_finish(|ctx| println!("{} {}", ctx.status(), ctx.request().path()));
+    /// # let _ = app;
+    /// ```
+    Application, settings.hooks
+}
+builders! {
+    /// # Hooks
+    ///
+    /// Around the route; around all routes inside of it when it is made with [`nest`](super::nest). Of several functions of one
+    /// pattern, each has its own.
+    UrlSpec, hooks
+}
+
+impl Hooks {
+    fn add_before(&mut self, hook: impl AsyncFn(&Context) -> Result + 'static) {
+        let hook = Rc::new(hook);
+        let call: Function = Rc::new(move |ctx| {
+            let hook = Rc::clone(&hook);
+            Box::pin(async move { hook(ctx).await })
+        });
+        self.before.push(Hook::new(call));
+    }
+
+    fn add_after(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
+        self.after.push(Hook::new(Rc::new(hook)));
+    }
+
+    fn add_on_finish(&mut self, hook: impl Fn(&Context) + 'static) {
+        self.on_finish.push(Hook::new(Rc::new(hook)));
+    }
+
+    fn add_cors(&mut self, cors: Cors) {
+        self.cors.push(Hook::new(Rc::new(cors)));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.cors.is_empty() && self.before.is_empty() && self.after.is_empty() && self.on_finish.is_empty()
+    }
+
+    /// What is wrong with them.
+    pub(super) fn problems(&self) -> impl Iterator<Item = String> {
+        self.cors.iter().flat_map(|hook| hook.call.problems())
+    }
+
+    /// These, with `inner` inside of them.
+    pub(super) fn around(&self, inner: Self) -> Self {
+        let mut all = self.clone();
+        all.extend(inner);
+        all
+    }
+
+    pub(super) fn extend(&mut self, inner: Self) {
+        self.cors.extend(inner.cors);
+        self.before.extend(inner.before);
+        self.after.extend(inner.after);
+        self.on_finish.extend(inner.on_finish);
+    }
+
+    /// Restricts those that have no restriction yet.
+    pub(super) fn only_for(&mut self, methods: &[&'static str]) {
+        let methods: Rc<[_]> = methods.into();
+        self.cors.iter_mut().for_each(|hook| hook.only_for(&methods));
+        self.before.iter_mut().for_each(|hook| hook.only_for(&methods));
+        self.after.iter_mut().for_each(|hook| hook.only_for(&methods));
+        self.on_finish.iter_mut().for_each(|hook| hook.only_for(&methods));
+    }
+
+    /// What comes ahead of the handler.
+    pub(super) async fn run_before(&self, ctx: &Context) -> Result {
+        if let Some(method) = Cors::preflight_for(ctx.request())
+            && let Some(cors) = self.cors_for(method)
+        {
+            return cors.answer_preflight(ctx);
+        }
+        let method = ctx.method().as_str();
+        for hook in self.before.iter().filter(|hook| hook.is_for(method)) {
+            (hook.call)(ctx).await?;
+            if ctx.is_finished() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What comes ahead of the head.
+    pub(super) fn run_after(&self, ctx: &Context) -> Result {
+        let method = ctx.method().as_str();
+        for hook in self.after.iter().rev().filter(|hook| hook.is_for(method)) {
+            let done = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx)));
+            done.unwrap_or_else(|payload| Err(Error::panic(&*payload, take_panic_location())))?;
+        }
+        let method = Cors::preflight_for(ctx.request()).unwrap_or(method);
+        match self.cors_for(method) {
+            Some(cors) => cors.add_headers(ctx),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn run_on_finish(&self, ctx: &Context) {
+        let method = ctx.method().as_str();
+        for hook in self.on_finish.iter().rev().filter(|hook| hook.is_for(method)) {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx))) {
+                crate::ioloop::log_panic("on_finish hook", &*payload);
+            }
+        }
+    }
+
+    fn cors_for(&self, method: &str) -> Option<&Cors> {
+        self.cors.iter().rfind(|hook| hook.is_for(method)).map(|hook| &*hook.call)
+    }
+}
+
+impl<F> Hook<F> {
+    fn new(call: F) -> Self {
+        Self { call, methods: None }
+    }
+
+    fn only_for(&mut self, methods: &Rc<[&'static str]>) {
+        self.methods.get_or_insert_with(|| Rc::clone(methods));
+    }
+
+    fn is_for(&self, method: &str) -> bool {
+        let Some(methods) = &self.methods else { return true };
+        let has = |wanted: &str| methods.iter().any(|m| *m == wanted || *m == ANY_METHOD);
+        has(method) || (method == "HEAD" && has("GET"))
+    }
+}
+
+/// How far the hooks of one response are that run [ahead of its head](Hooks::run_after).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeadHooks {
+    #[default]
+    Due,
+    /// Due, and an error of theirs cannot be answered: the response is an error page already.
+    DueForPage,
+    Running,
+    Done,
+}
+
+impl Context {
+    /// Calls the hooks ahead of the head, unless they have been called for this response.
+    pub(super) fn run_head_hooks(&self) -> Result {
+        let Some(hooks) = self.route().hooks() else { return Ok(()) };
+        let is_page = match self.head_hooks.get() {
+            HeadHooks::Due => false,
+            HeadHooks::DueForPage => true,
+            HeadHooks::Done => return Ok(()),
+            HeadHooks::Running => {
+                return Err(misuse("A hook ahead of the head cannot send it".to_owned()));
+            }
+        };
+        self.head_hooks.set(HeadHooks::Running);
+        let run = hooks.run_after(self);
+        self.head_hooks.set(HeadHooks::Done);
+        match run {
+            Err(error) if is_page => {
+                tracing::error!(target: log::APPLICATION, "Uncaught exception in a hook for an error page: {error}");
+                Ok(())
+            }
+            run => run,
+        }
+    }
+
+    /// The response starts anew as an error page.
+    pub(super) fn reset_head_hooks(&self) {
+        self.head_hooks.set(HeadHooks::DueForPage);
+    }
+}

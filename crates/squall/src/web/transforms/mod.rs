@@ -1,0 +1,263 @@
+//! What a response goes through on its way from the handler to the connection (Tornado's output transforms).
+
+mod compress;
+mod encoder;
+mod negotiate;
+
+use std::cell::RefCell;
+
+use super::application::Application;
+use super::context::Context;
+use super::error::{HttpError, Result};
+use super::response::Response;
+use crate::httputil::{HttpHeaders, HttpServerRequest, InvalidHeader};
+
+pub use compress::{Compression, ContentCoding};
+
+/// Changes a response on its way out: its status, its headers, the bytes of its body (Tornado's `OutputTransform`).
+///
+/// One is made for each response, when its head is about to be sent. [`Application::add_transform`] sets what makes
+/// it. A body that is finished without a [`flush`](Context::flush) comes as one first chunk that is `finishing`.
+///
+/// ```
+/// use squall::httputil::HttpHeaders;
+/// use squall::web::OutputTransform;
+/// use squall::{Application, Result};
+///
+/// /// Counts the bytes of a body, in upper case.
+/// struct Shout;
+///
+/// impl OutputTransform for Shout {
+///     fn transform_first_chunk(
+///         &mut self,
+///         _status: &mut u16,
+///         headers: &mut HttpHeaders,
+///         chunk: &mut Vec<u8>,
+///         finishing: bool,
+///     ) -> Result {
+///         headers.set("X-Volume", "11")?;
+///         self.transform_chunk(chunk, finishing)
+///     }
+///
+///     fn transform_chunk(&mut self, chunk: &mut Vec<u8>, _finishing: bool) -> Result {
+///         chunk.make_ascii_uppercase();
+///         Ok(())
+///     }
+/// }
+///
+/// let app = Application::new([]).add_transform(|_request| Shout);
+/// # let _ = app;
+/// ```
+pub trait OutputTransform {
+    /// Changes the head and the first chunk of the body. Entity tag and Content-Length of a finished body are set
+    /// already.
+    ///
+    /// When the body is `finishing` and changes its length, Content-Length is put right afterwards. A transform that
+    /// changes the length of a body that is still to come must remove Content-Length. The bytes for `HEAD` are those of
+    /// `GET`; they are dropped afterwards.
+    ///
+    /// # Errors
+    /// An error is answered as one of the handler, with nothing of this response sent.
+    fn transform_first_chunk(
+        &mut self,
+        _status: &mut u16,
+        _headers: &mut HttpHeaders,
+        _chunk: &mut Vec<u8>,
+        _finishing: bool,
+    ) -> Result {
+        Ok(())
+    }
+
+    /// Changes a later chunk. The last, which may be empty, is `finishing`; what others leave out of a chunk should
+    /// not be held back long, since the handler has asked for it to be sent.
+    ///
+    /// # Errors
+    /// An error cuts the connection, so that the response does not look complete.
+    fn transform_chunk(&mut self, _chunk: &mut Vec<u8>, _finishing: bool) -> Result {
+        Ok(())
+    }
+
+    /// Whether this transform, having seen the first chunk, leaves all others as they are. Then they are not shown to
+    /// it, and files can be sent by the kernel. Default: no.
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+type Factory = Box<dyn Fn(&HttpServerRequest) -> Box<dyn OutputTransform>>;
+
+/// The transforms of an application.
+#[derive(Default)]
+pub(super) struct TransformSettings {
+    /// Of the user, in the order in which they were added.
+    factories: Vec<Factory>,
+    compression: Option<Compression>,
+}
+
+impl TransformSettings {
+    /// Mistakes that keep the application from starting.
+    pub(super) fn take_problems(&mut self) -> Vec<String> {
+        self.compression.as_mut().map(Compression::take_problems).unwrap_or_default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.factories.is_empty() && self.compression.is_none()
+    }
+
+    pub(super) fn compresses(&self) -> bool {
+        self.compression.is_some()
+    }
+
+    /// Compression comes last, since it leaves nothing that another could read.
+    fn make(&self, request: &HttpServerRequest) -> Vec<Box<dyn OutputTransform>> {
+        let mut transforms: Vec<_> = self.factories.iter().map(|make| make(request)).collect();
+        transforms.extend(self.compression.as_ref().map(|compression| compression.transform(request)));
+        transforms
+    }
+}
+
+impl Application {
+    /// Adds a transform of all responses. Several are applied in the order in which they were added,
+    /// [compression](Self::compress_response) after all of them. Default: none.
+    #[must_use]
+    pub fn add_transform<T: OutputTransform + 'static>(
+        mut self,
+        make: impl Fn(&HttpServerRequest) -> T + 'static,
+    ) -> Self {
+        self.settings.transforms.factories.push(Box::new(move |request| Box::new(make(request))));
+        self
+    }
+
+    /// Compresses responses for clients that take it: `true`, or a [`Compression`] with other than the usual options.
+    /// Default: off.
+    #[must_use]
+    #[doc(alias = "gzip")]
+    #[doc(alias = "GZipContentEncoding")]
+    pub fn compress_response(mut self, compression: impl Into<CompressionChoice>) -> Self {
+        self.settings.transforms.compression = compression.into().0;
+        self
+    }
+}
+
+/// What [`Application::compress_response`] takes: a `bool` or a [`Compression`].
+#[derive(Debug)]
+pub struct CompressionChoice(Option<Compression>);
+
+impl From<bool> for CompressionChoice {
+    fn from(on: bool) -> Self {
+        Self(on.then(Compression::new))
+    }
+}
+
+impl From<Compression> for CompressionChoice {
+    fn from(compression: Compression) -> Self {
+        Self(Some(compression))
+    }
+}
+
+/// The transforms of one response that are at work; empty until its head goes out, and if there are none.
+#[derive(Default)]
+pub(super) struct Transforms(RefCell<Vec<Box<dyn OutputTransform>>>);
+
+impl Transforms {
+    /// Whether chunks after the first have to go through [`chunk`](Self::chunk).
+    #[inline]
+    pub(super) fn are_some(&self) -> bool {
+        !self.0.borrow().is_empty()
+    }
+
+    /// Applied to the head and the first chunk. The transforms are the user's code: nothing is borrowed meanwhile.
+    pub(super) fn first_chunk(&self, ctx: &Context, cell: &RefCell<Response>, finishing: bool) -> Result {
+        let settings = &ctx.core().settings().transforms;
+        if settings.is_empty() {
+            return Ok(());
+        }
+        let mut transforms = settings.make(ctx.request());
+        let (mut status, mut headers, mut chunk) = {
+            let mut response = cell.borrow_mut();
+            (response.status, std::mem::take(&mut response.headers), std::mem::take(&mut response.body))
+        };
+        let length = chunk.len();
+        let transformed = transforms.iter_mut().try_for_each(|transform| {
+            transform.transform_first_chunk(&mut status, &mut headers, &mut chunk, finishing)
+        });
+        let transformed = transformed.and_then(|()| {
+            if !(200..=999).contains(&status) {
+                let message = format!("An output transform set the status {status}");
+                return Err(HttpError::new(500).with_log_message(message).into());
+            }
+            if finishing && chunk.len() != length {
+                correct_length(&mut headers, length, chunk.len())?;
+            }
+            Ok(())
+        });
+        let mut response = cell.borrow_mut();
+        response.headers = headers;
+        response.body = chunk;
+        transformed?;
+        if response.status != status {
+            response.set_status(status, None);
+        }
+        drop(response);
+        transforms.retain(|transform| !transform.is_done());
+        *self.0.borrow_mut() = transforms;
+        Ok(())
+    }
+
+    /// Applied to what has been written since.
+    pub(super) fn chunk(&self, cell: &RefCell<Response>, finishing: bool) -> Result {
+        let mut transforms = self.0.take();
+        let mut chunk = std::mem::take(&mut cell.borrow_mut().body);
+        let transformed =
+            transforms.iter_mut().try_for_each(|transform| transform.transform_chunk(&mut chunk, finishing));
+        *self.0.borrow_mut() = transforms;
+        cell.borrow_mut().body = chunk;
+        transformed
+    }
+}
+
+/// A Content-Length that told the length before tells that after.
+fn correct_length(headers: &mut HttpHeaders, before: usize, after: usize) -> Result<(), InvalidHeader> {
+    let told = headers.get("Content-Length").and_then(|length| length.parse().ok());
+    if told == Some(before) { headers.set("Content-Length", after) } else { Ok(()) }
+}
+
+/// Adds a name to `Vary`, unless it stands there already (RFC 9110 §12.5.5).
+pub(super) fn add_vary(headers: &mut HttpHeaders, name: &str) -> Result<(), InvalidHeader> {
+    let Some(vary) = headers.joined("Vary") else { return headers.set("Vary", name) };
+    if vary.split(',').map(str::trim).any(|listed| listed == "*" || listed.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    let vary = if vary.trim().is_empty() { name.to_owned() } else { format!("{vary}, {name}") };
+    headers.set("Vary", vary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vary_lists_each_name_once() {
+        for (before, after) in [
+            (&[][..], "Accept-Encoding"),
+            (&["Origin"], "Origin, Accept-Encoding"),
+            (&["Origin", "Cookie"], "Origin,Cookie, Accept-Encoding"),
+            (&["Origin, accept-encoding"], "Origin, accept-encoding"),
+            (&["*"], "*"),
+            (&[""], "Accept-Encoding"),
+        ] {
+            let mut headers: HttpHeaders = before.iter().map(|value| ("Vary", *value)).collect();
+            add_vary(&mut headers, "Accept-Encoding").unwrap();
+            assert_eq!(headers.joined("Vary").unwrap(), after, "{before:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_right_content_length_is_corrected() {
+        for (told, after) in [("10", "7"), ("11", "11"), ("x", "x")] {
+            let mut headers: HttpHeaders = [("Content-Length", told)].into_iter().collect();
+            correct_length(&mut headers, 10, 7).unwrap();
+            assert_eq!(headers.get("Content-Length"), Some(after));
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The client (Tornado's `websocket_connect`).
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::extension::{Agreed, CompressionOptions};
+use super::handshake::{check_response, new_key};
+use super::message::Message;
+use super::options::WebSocketOptions;
+use super::protocol::{Decoder, Role};
+use super::set::SocketSet;
+use super::socket::{Parts, WebSocket};
+use super::stream::WebSocketStream;
+use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
+use crate::iostream::{IoStream, StreamError};
+use crate::netutil::spawn;
+use crate::tcpclient::{ConnectError, TcpClient};
+
+/// Connects to a WebSocket server: to a URL such as `ws://example.com/chat?room=7`, or with the options of a
+/// [`WebSocketRequest`].
+///
+/// `wss://` is not supported yet: squall's streams have no TLS. Redirects are not followed (nor does Tornado). Dropping
+/// the future closes the connection that is being made.
+///
+/// # Errors
+/// [`WebSocketConnectError`].
+pub async fn websocket_connect(
+    request: impl Into<WebSocketRequest>,
+) -> Result<WebSocketClientConnection, WebSocketConnectError> {
+    let request = request.into();
+    match request.connect_timeout {
+        None => request.connect().await,
+        Some(timeout) => match tokio::time::timeout(timeout, request.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(WebSocketConnectError::Timeout),
+        },
+    }
+}
+
+/// What to connect to, and how.
+pub struct WebSocketRequest {
+    url: String,
+    headers: HttpHeaders,
+    subprotocols: Vec<String>,
+    compression: Option<CompressionOptions>,
+    options: WebSocketOptions,
+    connect_timeout: Option<Duration>,
+    on_message: Option<MessageCallback>,
+}
+
+type MessageCallback = Box<dyn FnMut(Option<Message>)>;
+
+/// Tornado's default for requests.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl WebSocketRequest {
+    /// A request without further headers and compression; 20 s to connect.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: HttpHeaders::new(),
+            subprotocols: Vec::new(),
+            compression: None,
+            options: WebSocketOptions::new(),
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            on_message: None,
+        }
+    }
+
+    /// Adds a header, such as `Authorization`, `Cookie` or `Origin`.
+    ///
+    /// # Errors
+    /// When name or value must not be sent.
+    pub fn header(mut self, name: &str, value: impl HeaderValue) -> Result<Self, InvalidHeader> {
+        self.headers.add(name, value)?;
+        Ok(self)
+    }
+
+    /// Subprotocols to offer, the favourite first. Default: none.
+    #[must_use]
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Offer compression. Default: no.
+    #[must_use]
+    #[doc(alias = "compression_options")]
+    pub fn compression(mut self, options: impl Into<Option<CompressionOptions>>) -> Self {
+        self.compression = options.into();
+        self
+    }
+
+    /// Limits, pings and the queue. Default: [`WebSocketOptions::new`].
+    #[must_use]
+    pub fn options(mut self, options: WebSocketOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// How long it may take until the connection is open; `None` for as long as it likes. Default: 20 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = timeout.into();
+        self
+    }
+
+    /// Call this with each message, and at last with `None`, instead of
+    /// [`read_message`](WebSocketClientConnection::read_message).
+    #[must_use]
+    #[doc(alias = "on_message_callback")]
+    pub fn on_message(mut self, callback: impl FnMut(Option<Message>) + 'static) -> Self {
+        self.on_message = Some(Box::new(callback));
+        self
+    }
+
+    async fn connect(self) -> Result<WebSocketClientConnection, WebSocketConnectError> {
+        let target = Target::parse(&self.url)?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| WebSocketConnectError::Connect(error.into()))?;
+        let key = new_key(random);
+        let head = self.head(&target, &key)?;
+        let stream = TcpClient::new().connect(&target.host, target.port).await?;
+        let closing = CloseOnDrop(Some(stream.clone()));
+        stream.write(head).await?;
+        let (status, headers) = read_head(&stream).await?;
+        let refused = |what| Err(WebSocketConnectError::Handshake(what));
+        match status {
+            101 => {}
+            200..=299 => return refused("Non-websocket response"),
+            status => return Err(WebSocketConnectError::Status { status, headers: Box::new(headers) }),
+        }
+        check_response(&headers, &key).map_err(WebSocketConnectError::Handshake)?;
+        let subprotocol = headers.get("Sec-WebSocket-Protocol").map(str::to_owned);
+        if subprotocol.as_ref().is_some_and(|chosen| !self.subprotocols.contains(chosen)) {
+            return refused("the server chose a subprotocol that was not offered");
+        }
+        let agreed = match (headers.joined("Sec-WebSocket-Extensions"), &self.compression) {
+            (None, _) => None,
+            (Some(_), None) => return refused("the server uses an extension that was not offered"),
+            (Some(answer), Some(offered)) => {
+                Some(offered.confirm(&answer).map_err(WebSocketConnectError::Handshake)?)
+            }
+        };
+        closing.disarm();
+        Ok(self.start(stream, agreed, subprotocol, headers))
+    }
+
+    fn start(
+        self,
+        stream: IoStream,
+        agreed: Option<Agreed>,
+        subprotocol: Option<String>,
+        headers: HttpHeaders,
+    ) -> WebSocketClientConnection {
+        let (deflater, inflater) = agreed.map(|agreed| agreed.codecs(Role::Client)).unzip();
+        let set = SocketSet::of_clients();
+        let parts = Parts { stream, role: Role::Client, options: self.options, deflater, subprotocol };
+        let socket = WebSocket::new(parts, &set);
+        let decoder = Decoder::new(Role::Client, self.options.max_message_size, inflater);
+        let mut stream = WebSocketStream::start(socket.clone(), decoder, &set);
+        let messages = match self.on_message {
+            None => Some(stream),
+            Some(mut callback) => {
+                spawn(async move {
+                    while let Some(message) = stream.recv().await {
+                        callback(Some(message));
+                    }
+                    callback(None);
+                });
+                None
+            }
+        };
+        WebSocketClientConnection { socket, messages, headers }
+    }
+
+    /// The request as it goes on the wire.
+    fn head(&self, target: &Target, key: &str) -> Result<Vec<u8>, WebSocketConnectError> {
+        let mut headers = HttpHeaders::new();
+        if !self.headers.contains("Host") {
+            headers.add("Host", target.authority.as_str())?;
+        }
+        headers.add("Upgrade", "websocket")?;
+        headers.add("Connection", "Upgrade")?;
+        headers.add("Sec-WebSocket-Key", key)?;
+        headers.add("Sec-WebSocket-Version", "13")?;
+        if !self.subprotocols.is_empty() {
+            headers.add("Sec-WebSocket-Protocol", self.subprotocols.join(", "))?;
+        }
+        if let Some(compression) = &self.compression {
+            headers.add("Sec-WebSocket-Extensions", compression.offer())?;
+        }
+        if let Some(credentials) =
+            target.authorization.as_ref().filter(|_| !self.headers.contains("Authorization"))
+        {
+            headers.add("Authorization", credentials.as_str())?;
+        }
+        let mut head = format!("GET {} HTTP/1.1\r\n", target.path).into_bytes();
+        headers.write_to(&mut head);
+        self.headers.write_to(&mut head);
+        head.extend_from_slice(b"\r\n");
+        Ok(head)
+    }
+}
+
+impl From<&str> for WebSocketRequest {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for WebSocketRequest {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<Url> for WebSocketRequest {
+    fn from(url: Url) -> Self {
+        Self::new(url)
+    }
+}
+
+impl fmt::Debug for WebSocketRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocketRequest").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A client's connection. It derefs to [`WebSocket`].
+///
+/// Dropping it closes the connection, unless an [`on_message`](WebSocketRequest::on_message) callback has its messages.
+pub struct WebSocketClientConnection {
+    socket: WebSocket,
+    /// `None` when a callback has them.
+    messages: Option<WebSocketStream>,
+    headers: HttpHeaders,
+}
+
+impl WebSocketClientConnection {
+    /// The next message; `None` when the connection has ended, and always when a callback has the messages. Cancel safe.
+    pub async fn read_message(&mut self) -> Option<Message> {
+        self.messages.as_mut()?.recv().await
+    }
+
+    /// The headers of the server's answer.
+    pub fn headers(&self) -> &HttpHeaders {
+        &self.headers
+    }
+
+    /// A handle that may be given to others.
+    pub fn socket(&self) -> &WebSocket {
+        &self.socket
+    }
+}
+
+impl Deref for WebSocketClientConnection {
+    type Target = WebSocket;
+
+    fn deref(&self) -> &WebSocket {
+        &self.socket
+    }
+}
+
+impl fmt::Debug for WebSocketClientConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.socket.fmt(f)
+    }
+}
+
+/// Why a connection could not be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum WebSocketConnectError {
+    /// The URL is not one of a WebSocket, or not one that is supported; the text says what is wrong.
+    Url(String),
+    /// A header cannot be sent.
+    Header(InvalidHeader),
+    /// The server could not be reached, or the connection broke.
+    Connect(Box<dyn Error + Send + Sync>),
+    /// It took longer than [`WebSocketRequest::connect_timeout`].
+    Timeout,
+    /// The server answered with another status than 101.
+    Status {
+        /// The status.
+        status: u16,
+        /// The headers of the answer, `Location` among them for a redirect.
+        headers: Box<HttpHeaders>,
+    },
+    /// The server's answer is not one to a WebSocket handshake; the text says why.
+    Handshake(&'static str),
+}
+
+impl fmt::Display for WebSocketConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(problem) => f.write_str(problem),
+            Self::Header(error) => error.fmt(f),
+            Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Timeout => f.write_str("connecting took too long"),
+            Self::Status { status, .. } => {
+                write!(f, "the server answered {status} {}", crate::httputil::reason_phrase(*status))
+            }
+            Self::Handshake(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl Error for WebSocketConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Connect(error) => Some(&**error),
+            Self::Header(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ConnectError> for WebSocketConnectError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error.into())
+    }
+}
+
+impl From<StreamError> for WebSocketConnectError {
+    fn from(error: StreamError) -> Self {
+        Self::Connect(error.into())
+    }
+}
+
+impl From<InvalidHeader> for WebSocketConnectError {
+    fn from(error: InvalidHeader) -> Self {
+        Self::Header(error)
+    }
+}
+
+/// Where a URL leads.
+struct Target {
+    /// A name, or an address without brackets.
+    host: String,
+    port: u16,
+    /// For `Host`: without the port when it is the usual one.
+    authority: String,
+    /// With the query.
+    path: String,
+    /// From the URL's user information.
+    authorization: Option<String>,
+}
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, WebSocketConnectError> {
+        let wrong = |problem: String| WebSocketConnectError::Url(problem);
+        let url = Url::parse(text).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
+        match url.scheme() {
+            "ws" | "http" => {}
+            "wss" | "https" => return Err(wrong("wss:// is not supported yet".to_owned())),
+            other => return Err(wrong(format!("{other}:// is no scheme of a WebSocket"))),
+        }
+        let Some(host) = url.host() else { return Err(wrong(format!("{text:?} names no host"))) };
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let host = match host {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let authorization = (!url.username().is_empty()).then(|| {
+            use base64::Engine as _;
+            let decoded = |part: &str| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
+            let credentials =
+                [decoded(url.username()), vec![b':'], decoded(url.password().unwrap_or_default())].concat();
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+        });
+        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80), authority, path, authorization })
+    }
+}
+
+/// Most bytes of a server's answer.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 256;
+
+/// Reads a response's head; interim responses other than 101 are passed over.
+async fn read_head(stream: &IoStream) -> Result<(u16, HttpHeaders), WebSocketConnectError> {
+    let malformed = || WebSocketConnectError::Handshake("the server's answer is malformed");
+    // More interim responses than this are no way to answer.
+    for _ in 0..10 {
+        let head = stream.read_until(b"\r\n\r\n", Some(MAX_HEAD)).await?;
+        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut lines);
+        if !response.parse(&head).is_ok_and(|status| status.is_complete()) {
+            return Err(malformed());
+        }
+        let status = response.code.ok_or_else(malformed)?;
+        if (100..200).contains(&status) && status != 101 {
+            continue;
+        }
+        let mut headers = HttpHeaders::new();
+        for line in response.headers.iter() {
+            let value: String = match std::str::from_utf8(line.value) {
+                Ok(text) => text.to_owned(),
+                Err(_) => line.value.iter().map(|&byte| char::from(byte)).collect(),
+            };
+            // A value that we could not send is none that matters here.
+            let _ = headers.add(line.name, value);
+        }
+        return Ok((status, headers));
+    }
+    Err(malformed())
+}
+
+/// Closes a connection that is given up before it is open.
+struct CloseOnDrop(Option<IoStream>);
+
+impl CloseOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            stream.close();
+        }
+    }
+}

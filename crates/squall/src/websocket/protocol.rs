@@ -1,0 +1,274 @@
+//! The receiving half of the protocol: bytes in, messages and control frames out. No I/O, no clock.
+
+use bytes::Bytes;
+
+use super::deflate::Inflater;
+use super::frame::{Failure, FrameHead, OpCode};
+use super::mask;
+use super::message::{CloseFrame, Message, is_valid_code};
+
+/// Which end of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Server,
+    Client,
+}
+
+/// What has been received.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Message(Message),
+    Ping(Bytes),
+    Pong(Bytes),
+    /// Nothing follows it.
+    Close(Option<CloseFrame>),
+}
+
+/// Reads frames and puts messages together.
+///
+/// Its memory is that of the message under way, which grows with the bytes that have come, never with a length that
+/// was only announced. Between messages it owns none, except for a decompressor with context takeover.
+pub(super) struct Decoder {
+    role: Role,
+    /// Most bytes of a message, compressed or not.
+    max_message_size: usize,
+    /// Compression has been agreed on.
+    inflater: Option<Box<Inflater>>,
+    /// The data frame whose payload is being read.
+    frame: Option<DataFrame>,
+    /// The message that it belongs to.
+    under_way: Option<UnderWay>,
+    closed: bool,
+}
+
+struct DataFrame {
+    fin: bool,
+    left: u64,
+    mask: Option<[u8; 4]>,
+    /// How many bytes of the payload have been unmasked, modulo 4.
+    offset: u8,
+}
+
+struct UnderWay {
+    is_text: bool,
+    compressed: bool,
+    data: Vec<u8>,
+    /// Bytes on the wire, of all frames so far.
+    received: u64,
+    /// So many bytes of `data` are known to be whole characters.
+    checked: usize,
+}
+
+/// Compressed payload is unmasked in pieces of this size.
+const PIECE: usize = 4096;
+
+const TOO_BIG: Failure = Failure::too_big("message too big");
+const BAD_TEXT: Failure = Failure::not_utf8("text is not UTF-8");
+
+impl Decoder {
+    pub(super) fn new(role: Role, max_message_size: usize, inflater: Option<Inflater>) -> Self {
+        let inflater = inflater.map(Box::new);
+        Self { role, max_message_size, inflater, frame: None, under_way: None, closed: false }
+    }
+
+    /// Takes what it can from the start of `input`: gives how many bytes that was, and what they amount to. When both are
+    /// nothing, more is needed.
+    pub(super) fn next(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Failure> {
+        if self.closed {
+            return Ok((input.len(), None));
+        }
+        if self.frame.is_some() {
+            return self.take_payload(input);
+        }
+        if let &[first, second, ..] = input {
+            self.check_masked(second & 0x80 != 0)?;
+            // Before the rest of the head is there, which need never come.
+            self.check_order(first)?;
+        }
+        let Some((head, size)) = FrameHead::parse(input)? else { return Ok((0, None)) };
+        if head.opcode.is_control() {
+            return self.take_control(head, size, &input[size..]);
+        }
+        self.start_frame(head, &input[size..])?;
+        let (used, event) = self.take_payload(&input[size..])?;
+        Ok((size + used, event))
+    }
+
+    /// How many bytes the message under way has room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.under_way.as_ref().map_or(0, |message| message.data.capacity())
+    }
+
+    /// A client masks, a server does not (RFC 6455 §5.1).
+    fn check_masked(&self, masked: bool) -> Result<(), Failure> {
+        match self.role {
+            Role::Server if !masked => Err(Failure::protocol("frame is not masked")),
+            Role::Client if masked => Err(Failure::protocol("frame is masked")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a frame that begins with this byte may come now.
+    fn check_order(&self, first: u8) -> Result<(), Failure> {
+        let is_data = first & 0x08 == 0;
+        let is_continuation = first & 0x0f == OpCode::Continuation as u8;
+        if first & 0x40 != 0 && self.inflater.is_none() {
+            return Err(Failure::protocol("reserved bits are set"));
+        }
+        if is_data && is_continuation && self.under_way.is_none() {
+            return Err(Failure::protocol("continuation of nothing"));
+        }
+        if is_data && !is_continuation && self.under_way.is_some() {
+            return Err(Failure::protocol("new message inside a fragmented one"));
+        }
+        Ok(())
+    }
+
+    /// Control frames are short: they are taken whole.
+    fn take_control(
+        &mut self,
+        head: FrameHead,
+        size: usize,
+        rest: &[u8],
+    ) -> Result<(usize, Option<Event>), Failure> {
+        let Some(payload) = rest.get(..head.length as usize) else { return Ok((0, None)) };
+        let mut payload = payload.to_vec();
+        if let Some(key) = head.mask {
+            mask::apply(&mut payload, key, 0);
+        }
+        let used = size + payload.len();
+        let event = match head.opcode {
+            OpCode::Ping => Event::Ping(payload.into()),
+            OpCode::Pong => Event::Pong(payload.into()),
+            _ => {
+                self.closed = true;
+                self.under_way = None;
+                Event::Close(parse_close(payload)?)
+            }
+        };
+        Ok((used, Some(event)))
+    }
+
+    fn start_frame(&mut self, head: FrameHead, available: &[u8]) -> Result<(), Failure> {
+        let so_far = self.under_way.as_ref().map_or(0, |message| message.received);
+        let total = so_far.saturating_add(head.length);
+        if total > self.max_message_size as u64 {
+            return Err(TOO_BIG);
+        }
+        let mask = head.mask;
+        self.frame = Some(DataFrame { fin: head.fin, left: head.length, mask, offset: 0 });
+        match &mut self.under_way {
+            Some(message) => message.received = total,
+            None => {
+                let is_text = head.opcode == OpCode::Text;
+                // What is there already; the rest as it comes.
+                let room = if head.rsv1 { 0 } else { available.len().min(head.length as usize) };
+                let data = Vec::with_capacity(room);
+                self.under_way =
+                    Some(UnderWay { is_text, compressed: head.rsv1, data, received: total, checked: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn take_payload(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Failure> {
+        let (Some(frame), Some(message)) = (&mut self.frame, &mut self.under_way) else {
+            return Ok((0, None));
+        };
+        let piece = &input[..input.len().min(usize::try_from(frame.left).unwrap_or(usize::MAX))];
+        match &mut self.inflater {
+            Some(inflater) if message.compressed => {
+                frame.inflate(piece, inflater, &mut message.data, self.max_message_size)?;
+            }
+            _ => frame.unmask(piece, &mut message.data),
+        }
+        let complete = frame.fin && frame.left == 0;
+        if frame.left == 0 {
+            self.frame = None;
+        }
+        if !complete {
+            message.check_text()?;
+            return Ok((piece.len(), None));
+        }
+        if message.compressed
+            && let Some(inflater) = &mut self.inflater
+        {
+            inflater.finish(&mut message.data, self.max_message_size)?;
+        }
+        let message = self.under_way.take().map(UnderWay::finish).transpose()?;
+        Ok((piece.len(), message.map(Event::Message)))
+    }
+}
+
+impl DataFrame {
+    fn unmask(&mut self, piece: &[u8], data: &mut Vec<u8>) {
+        let start = data.len();
+        data.extend_from_slice(piece);
+        self.apply(&mut data[start..]);
+    }
+
+    fn inflate(
+        &mut self,
+        input: &[u8],
+        inflater: &mut Inflater,
+        data: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), Failure> {
+        let mut buffer = [0; PIECE];
+        for piece in input.chunks(PIECE) {
+            let unmasked = &mut buffer[..piece.len()];
+            unmasked.copy_from_slice(piece);
+            self.apply(unmasked);
+            inflater.inflate(unmasked, data, limit)?;
+        }
+        Ok(())
+    }
+
+    /// Unmasks the next bytes of the payload.
+    fn apply(&mut self, bytes: &mut [u8]) {
+        if let Some(key) = self.mask {
+            mask::apply(bytes, key, usize::from(self.offset));
+        }
+        self.offset = ((usize::from(self.offset) + bytes.len()) % 4) as u8;
+        self.left -= bytes.len() as u64;
+    }
+}
+
+impl UnderWay {
+    /// Looks at what has come since the last time, so that a text that cannot become UTF-8 fails before its end.
+    fn check_text(&mut self) -> Result<(), Failure> {
+        if !self.is_text {
+            return Ok(());
+        }
+        match std::str::from_utf8(&self.data[self.checked..]) {
+            Ok(_) => self.checked = self.data.len(),
+            // The last character is not complete yet.
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(BAD_TEXT),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Message, Failure> {
+        if !self.is_text {
+            return Ok(Message::Binary(self.data.into()));
+        }
+        String::from_utf8(self.data).map(Message::Text).map_err(|_| BAD_TEXT)
+    }
+}
+
+/// The body of a close frame (RFC 6455 §5.5.1).
+fn parse_close(payload: Vec<u8>) -> Result<Option<CloseFrame>, Failure> {
+    let Some((code, reason)) = payload.split_first_chunk() else {
+        return if payload.is_empty() { Ok(None) } else { Err(Failure::protocol("close frame of one byte")) };
+    };
+    let code = u16::from_be_bytes(*code);
+    if !is_valid_code(code) {
+        return Err(Failure::protocol("invalid close code"));
+    }
+    match String::from_utf8(reason.to_vec()) {
+        Ok(reason) => Ok(Some(CloseFrame { code, reason })),
+        Err(_) => Err(Failure::not_utf8("close reason is not UTF-8")),
+    }
+}

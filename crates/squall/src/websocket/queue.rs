@@ -1,0 +1,220 @@
+//! Messages for a peer that does not take them: queued whole and not yet encoded, so that they can be dropped again.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use bytes::Bytes;
+
+use super::frame::OpCode;
+use super::options::WhenFull;
+use super::socket::{Outgoing, Phase, Refused, WebSocket, WebSocketClosedError};
+use crate::netutil::spawn;
+
+/// A queue, there while the kernel has not taken all that was sent.
+#[derive(Default)]
+pub(super) struct Backlog {
+    queue: VecDeque<Outgoing>,
+    bytes: usize,
+    /// How many have left the queue, sent or dropped.
+    gone: u64,
+    /// The answer to the latest ping.
+    pong: Option<Bytes>,
+    waiters: Vec<Waker>,
+}
+
+impl Backlog {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, outgoing: Outgoing) -> Ticket {
+        self.bytes += outgoing.len();
+        self.queue.push_back(outgoing);
+        Ticket(Some(self.gone + self.queue.len() as u64))
+    }
+
+    fn pop(&mut self) -> Option<Outgoing> {
+        let outgoing = self.queue.pop_front()?;
+        self.bytes -= outgoing.len();
+        self.gone += 1;
+        Some(outgoing)
+    }
+
+    fn wait(&mut self, waker: &Waker) {
+        if !self.waiters.iter().any(|waiter| waiter.will_wake(waker)) {
+            self.waiters.push(waker.clone());
+        }
+    }
+}
+
+/// Tells when a message has left the queue; `None` for one that was never in it.
+pub(super) struct Ticket(Option<u64>);
+
+impl WebSocket {
+    /// Sends a message, or queues it behind others.
+    pub(super) fn submit(&self, outgoing: Outgoing) -> Result<Ticket, Refused> {
+        let shared = &*self.0;
+        if shared.phase.get() != Phase::Open || shared.stream.closed() {
+            return Err(Refused::Closed);
+        }
+        if !self.is_behind() {
+            self.emit(outgoing);
+            return Ok(Ticket(None));
+        }
+        let max = shared.options.max_queue;
+        let mut overflow = false;
+        let result = self.with_backlog(|backlog| {
+            let full = |backlog: &Backlog| !backlog.queue.is_empty() && backlog.bytes + outgoing.len() > max;
+            if full(backlog) {
+                match shared.options.when_full {
+                    WhenFull::Wait => return Err(Refused::Full(outgoing)),
+                    WhenFull::DropOldest => {
+                        while full(backlog) {
+                            backlog.pop();
+                        }
+                    }
+                    WhenFull::Close => {
+                        overflow = true;
+                        return Err(Refused::Closed);
+                    }
+                }
+            }
+            Ok(backlog.push(outgoing))
+        });
+        if overflow {
+            self.drop_queue();
+            self.close(1008, "too slow a reader");
+        }
+        result
+    }
+
+    /// Sends or queues a close frame; there is always room for it.
+    pub(super) fn submit_close(&self, close: Outgoing) {
+        if self.is_behind() {
+            self.with_backlog(|backlog| backlog.push(close));
+        } else {
+            self.emit(close);
+        }
+    }
+
+    pub(super) fn pong_later(&self, payload: Bytes) {
+        self.with_backlog(|backlog| backlog.pong = Some(payload));
+    }
+
+    pub(super) fn drop_queue(&self) {
+        let dropped = self.0.backlog.borrow_mut().as_mut().map(|backlog| {
+            while backlog.pop().is_some() {}
+            std::mem::take(&mut backlog.waiters)
+        });
+        dropped.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Waits until a message has left the queue and the kernel has all that was sent by then.
+    pub(super) async fn wait_until_sent(&self, ticket: Ticket) -> Result<(), WebSocketClosedError> {
+        if self.0.options.when_full != WhenFull::Wait {
+            return Ok(());
+        }
+        if let Some(number) = ticket.0 {
+            poll_fn(|cx| match &mut *self.0.backlog.borrow_mut() {
+                Some(backlog) if backlog.gone < number => {
+                    backlog.wait(cx.waker());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(()),
+            })
+            .await;
+        }
+        if !self.0.stream.writing() && !self.0.stream.closed() {
+            return Ok(());
+        }
+        self.0.stream.flush().await.map_err(|_| WebSocketClosedError)
+    }
+
+    /// Waits until something has left the queue.
+    pub(super) async fn wait_for_room(&self) {
+        let mut seen = None;
+        poll_fn(|cx| match &mut *self.0.backlog.borrow_mut() {
+            Some(backlog) if seen.is_none_or(|gone| gone == backlog.gone) => {
+                seen = Some(backlog.gone);
+                backlog.wait(cx.waker());
+                Poll::Pending
+            }
+            _ => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// Waits until the queue is empty and the kernel has everything, or the connection is gone.
+    pub(super) async fn drained(&self) {
+        self.push_out();
+        poll_fn(|cx| match &mut *self.0.backlog.borrow_mut() {
+            Some(backlog) => {
+                backlog.wait(cx.waker());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        })
+        .await;
+        // Whether it worked or the peer is gone: that was all.
+        let _ = self.0.stream.flush().await;
+    }
+
+    /// Whether earlier output has not been taken.
+    fn is_behind(&self) -> bool {
+        self.0.backlog.borrow().is_some() || self.0.stream.writing()
+    }
+
+    fn with_backlog<R>(&self, f: impl FnOnce(&mut Backlog) -> R) -> R {
+        let mut slot = self.0.backlog.borrow_mut();
+        let first = slot.is_none();
+        let result = f(slot.get_or_insert_default());
+        drop(slot);
+        if first {
+            let socket = self.clone();
+            spawn(async move { socket.work_off().await });
+        }
+        result
+    }
+
+    /// Sends the queue as fast as the kernel takes it. Runs while there is a backlog.
+    async fn work_off(&self) {
+        loop {
+            let flushed = self.0.stream.flush().await;
+            let mut slot = self.0.backlog.borrow_mut();
+            let Some(backlog) = slot.as_mut() else { return };
+            let waiters = std::mem::take(&mut backlog.waiters);
+            if flushed.is_err() || (backlog.queue.is_empty() && backlog.pong.is_none()) {
+                *slot = None;
+                drop(slot);
+                waiters.into_iter().for_each(Waker::wake);
+                return;
+            }
+            drop(slot);
+            self.send_some();
+            waiters.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Sends until the kernel has had enough.
+    fn send_some(&self) {
+        loop {
+            let (pong, next) = match &mut *self.0.backlog.borrow_mut() {
+                Some(backlog) => (backlog.pong.take(), backlog.pop()),
+                None => (None, None),
+            };
+            if pong.is_none() && next.is_none() {
+                return;
+            }
+            if let Some(payload) = pong {
+                self.control(OpCode::Pong, &payload);
+            }
+            if let Some(outgoing) = next {
+                self.emit(outgoing);
+            }
+            if self.0.stream.writing() {
+                return;
+            }
+        }
+    }
+}

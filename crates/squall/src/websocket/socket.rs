@@ -1,0 +1,567 @@
+//! The handle on a connection: writing, closing, and what became of it.
+
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::deflate::Deflater;
+use super::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
+use super::mask;
+use super::message::{CloseFrame, Message, PreparedMessage, fitting_reason, is_valid_code};
+use super::options::WebSocketOptions;
+use super::pool;
+use super::protocol::Role;
+use super::queue::Backlog;
+use super::random;
+use super::set::{Millis, NEVER, SocketSet};
+use crate::iostream::IoStream;
+use crate::web::error as web;
+
+/// A WebSocket connection, of a server or a client.
+///
+/// A handle: clones are cheap and share the connection, and any task of its loop may write and close. Other threads use
+/// a [`sender`](Self::sender). The connection ends when it is closed, not when handles are dropped.
+///
+/// Messages are put in the connection's output at once, in the order of the calls. What a slow peer does not take waits in
+/// a bounded queue; [`WebSocketOptions::queue`] says what happens when that is full.
+#[derive(Clone)]
+pub struct WebSocket(pub(super) Rc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) stream: IoStream,
+    set: Rc<SocketSet>,
+    pub(super) options: WebSocketOptions,
+    role: Role,
+    pub(super) phase: Cell<Phase>,
+    /// Frames gather in `out` while there is more input to deal with.
+    corked: Cell<bool>,
+    /// From the pool while there is something in it.
+    out: RefCell<Vec<u8>>,
+    deflater: RefCell<Option<Box<Deflater>>>,
+    /// What waits for a slow peer.
+    pub(super) backlog: RefCell<Option<Box<Backlog>>>,
+    /// What the peer's close frame said.
+    close_frame: RefCell<Option<Box<CloseFrame>>>,
+    /// Who waits for the end.
+    watchers: RefCell<Vec<Waker>>,
+    subprotocol: Option<Box<str>>,
+    next_ping: Cell<Millis>,
+    pong_due: Cell<Millis>,
+    close_due: Cell<Millis>,
+}
+
+/// How far the closing handshake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Our close frame is on its way; the peer's has not come.
+    Closing,
+    /// Nothing more is sent or received.
+    Closed,
+}
+
+/// Output is handed to the kernel at the latest when so much of it has gathered.
+const OUT_MARK: usize = 64 * 1024;
+
+/// A payload of this size is not copied behind its head but sent from where it is.
+const LARGE: usize = 8 * 1024;
+
+/// What a connection is made of once the handshake is done.
+pub(super) struct Parts {
+    pub(super) stream: IoStream,
+    pub(super) role: Role,
+    pub(super) options: WebSocketOptions,
+    pub(super) deflater: Option<Deflater>,
+    pub(super) subprotocol: Option<String>,
+}
+
+impl WebSocket {
+    pub(super) fn new(parts: Parts, set: &Rc<SocketSet>) -> Self {
+        let Parts { stream, role, options, deflater, subprotocol } = parts;
+        // Not a TCP socket is fine too.
+        let _ = stream.set_nodelay(options.nodelay);
+        for timeout in [options.ping_interval, options.pong_within(), Some(options.close_timeout)] {
+            set.allow_for(timeout.unwrap_or(Duration::MAX));
+        }
+        let next_ping = options.ping_interval.map_or(NEVER, |interval| set.deadline(interval));
+        Self(Rc::new(Shared {
+            stream,
+            set: Rc::clone(set),
+            options,
+            role,
+            phase: Cell::new(Phase::Open),
+            corked: Cell::new(false),
+            out: RefCell::default(),
+            deflater: RefCell::new(deflater.map(Box::new)),
+            backlog: RefCell::default(),
+            close_frame: RefCell::default(),
+            watchers: RefCell::default(),
+            subprotocol: subprotocol.map(String::into_boxed_str),
+            next_ping: Cell::new(next_ping),
+            pong_due: Cell::new(NEVER),
+            close_due: Cell::new(NEVER),
+        }))
+    }
+
+    /// Sends a message and waits until the kernel has taken it, so that a writer is no faster than its peer. With
+    /// [`WhenFull::DropOldest`](super::WhenFull::DropOldest) or `Close` it waits for nothing.
+    ///
+    /// Takes text, bytes, a [`Message`] or a [`PreparedMessage`].
+    ///
+    /// Dropping the future before it was polled sends nothing; while it waits for room in the queue the message is not
+    /// sent either; after that it is sent in any case.
+    ///
+    /// # Errors
+    /// [`WebSocketClosedError`] when the connection is or gets closed.
+    pub async fn write_message(&self, message: impl Into<Outgoing>) -> web::Result {
+        let mut message = message.into();
+        loop {
+            match self.submit(message) {
+                Ok(ticket) => return Ok(self.wait_until_sent(ticket).await?),
+                Err(Refused::Closed) => return Err(WebSocketClosedError.into()),
+                Err(Refused::Full(back)) => message = back,
+            }
+            self.wait_for_room().await;
+        }
+    }
+
+    /// Sends a value as JSON text, as [`write_message`](Self::write_message).
+    ///
+    /// # Errors
+    /// When the value cannot be JSON, or the connection is or gets closed ([`WebSocketClosedError`]).
+    pub async fn write_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> web::Result {
+        self.write_message(Message::json(value)?).await
+    }
+
+    /// Sends a message, or puts it in the queue, without waiting.
+    ///
+    /// # Errors
+    /// [`TryWriteError::Closed`], and [`TryWriteError::Full`] with [`WhenFull::Wait`](super::WhenFull::Wait).
+    pub fn try_write(&self, message: impl Into<Outgoing>) -> Result<(), TryWriteError> {
+        match self.submit(message.into()) {
+            Ok(_) => Ok(()),
+            Err(Refused::Closed) => Err(TryWriteError::Closed),
+            Err(Refused::Full(_)) => Err(TryWriteError::Full),
+        }
+    }
+
+    /// Sends a ping. The pong comes to `on_pong`.
+    ///
+    /// # Errors
+    /// [`WebSocketClosedError`].
+    ///
+    /// # Panics
+    /// When `data` has more than 125 bytes.
+    pub fn ping(&self, data: impl AsRef<[u8]>) -> Result<(), WebSocketClosedError> {
+        let data = data.as_ref();
+        assert!(data.len() <= MAX_CONTROL, "a ping has at most {MAX_CONTROL} bytes");
+        if self.0.phase.get() != Phase::Open {
+            return Err(WebSocketClosedError);
+        }
+        self.control(OpCode::Ping, data);
+        Ok(())
+    }
+
+    /// Starts the closing handshake: what was written before is sent first, then a close frame. When the peer has
+    /// answered, or after 5 s ([`WebSocketOptions::close_timeout`]), the connection is closed. Messages that come meanwhile are dropped. Does nothing on a
+    /// connection that is closed already, or closing.
+    ///
+    /// A reason has at most 123 bytes; a longer one is cut. 1000 is an ordinary end, 1001 "going away", 3000 to 4999 are
+    /// free for use.
+    ///
+    /// # Panics
+    /// When `code` is not one that may be sent (RFC 6455 §7.4).
+    pub fn close(&self, code: u16, reason: &str) {
+        assert!(is_valid_code(code), "{code} is no code to close a WebSocket with");
+        let mut payload = code.to_be_bytes().to_vec();
+        payload.extend_from_slice(fitting_reason(reason).as_bytes());
+        self.start_close(payload);
+    }
+
+    /// [`close`](Self::close) without a code, which the peer sees as 1005.
+    pub fn close_without_code(&self) {
+        self.start_close(Vec::new());
+    }
+
+    /// Drops the connection without a closing handshake, queued messages included. The peer sees 1006.
+    pub fn abort(&self) {
+        self.0.stream.abort();
+    }
+
+    /// The code of the peer's close frame; `None` when none has come, or one without a code.
+    pub fn close_code(&self) -> Option<u16> {
+        self.0.close_frame.borrow().as_ref().map(|frame| frame.code)
+    }
+
+    /// The reason in the peer's close frame; `None` where [`close_code`](Self::close_code) is.
+    pub fn close_reason(&self) -> Option<String> {
+        self.0.close_frame.borrow().as_ref().map(|frame| frame.reason.clone())
+    }
+
+    /// Whether nothing can be written any more: one side has begun to close.
+    pub fn is_closed(&self) -> bool {
+        self.0.phase.get() != Phase::Open
+    }
+
+    /// Resolves when the connection has ended, on whatever path. Cancel safe.
+    pub async fn closed(&self) {
+        poll_fn(|cx| {
+            if self.0.phase.get() == Phase::Closed {
+                return Poll::Ready(());
+            }
+            let mut watchers = self.0.watchers.borrow_mut();
+            if !watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                watchers.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The subprotocol that was agreed on.
+    #[doc(alias = "selected_subprotocol")]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.0.subprotocol.as_deref()
+    }
+
+    /// How many bytes have been written and not been taken by the kernel.
+    pub fn buffered_amount(&self) -> usize {
+        let queued = self.0.backlog.borrow().as_ref().map_or(0, |backlog| backlog.bytes());
+        queued + self.0.out.borrow().len() + self.0.stream.write_buffer_len()
+    }
+
+    /// Sends small messages at once (`TCP_NODELAY`) or gathers them.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub fn set_nodelay(&self, on: bool) -> std::io::Result<()> {
+        self.0.stream.set_nodelay(on)
+    }
+
+    /// Whether this is the same connection.
+    pub fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// What the connection's task and the queue need.
+impl WebSocket {
+    /// Encodes and sends what has its turn.
+    pub(super) fn emit(&self, outgoing: Outgoing) {
+        match outgoing.0 {
+            Payload::Message(message) => self.emit_message(message),
+            Payload::Prepared(prepared) if self.0.role == Role::Server => self.emit_prepared(&prepared),
+            Payload::Prepared(prepared) => self.emit_message(prepared.message().clone()),
+            Payload::Close(payload) => {
+                self.emit_frame(FrameHead::whole(OpCode::Close, payload.len()), &payload);
+            }
+        }
+        if !self.0.corked.get() || self.0.out.borrow().len() >= OUT_MARK {
+            self.push_out();
+        }
+    }
+
+    /// Sends a control frame ahead of the queue.
+    pub(super) fn control(&self, opcode: OpCode, payload: &[u8]) {
+        self.emit_frame(FrameHead::whole(opcode, payload.len()), payload);
+        if !self.0.corked.get() || self.0.out.borrow().len() >= OUT_MARK {
+            self.push_out();
+        }
+    }
+
+    /// Answers a ping. While the peer takes nothing only the latest is answered (RFC 6455 §5.5.3), so that a flood of
+    /// pings fills no memory.
+    pub(super) fn pong(&self, payload: Bytes) {
+        if self.0.phase.get() != Phase::Open {
+            return;
+        }
+        if self.0.stream.writing() {
+            self.pong_later(payload);
+        } else {
+            self.control(OpCode::Pong, &payload);
+        }
+    }
+
+    pub(super) fn pong_received(&self) {
+        self.0.pong_due.set(NEVER);
+    }
+
+    /// While corked, frames gather until [`push_out`](Self::push_out).
+    pub(super) fn cork(&self, on: bool) {
+        self.0.corked.set(on);
+        if !on {
+            self.push_out();
+        }
+    }
+
+    /// Hands gathered output to the stream.
+    pub(super) fn push_out(&self) {
+        let mut out = std::mem::take(&mut *self.0.out.borrow_mut());
+        if !out.is_empty() {
+            // An error closes the stream, which its reader notices.
+            let sent = self.0.stream.try_write(&out).unwrap_or(out.len());
+            if sent < out.len() {
+                drop(self.0.stream.write(&out[sent..]));
+            }
+            out.clear();
+        }
+        pool::put(out);
+    }
+
+    /// The peer has sent its close frame: answer with the same code, unless ours is on its way already.
+    pub(super) fn answer_close(&self, frame: Option<CloseFrame>) {
+        let payload = frame.as_ref().map_or(Vec::new(), |frame| frame.code.to_be_bytes().to_vec());
+        *self.0.close_frame.borrow_mut() = frame.map(Box::new);
+        if self.0.phase.get() == Phase::Open {
+            self.drop_queue();
+            self.emit(Outgoing(Payload::Close(payload)));
+        }
+        self.0.phase.set(Phase::Closed);
+    }
+
+    /// Closes because of what the peer sent.
+    pub(super) fn fail(&self, failure: Failure) {
+        if self.0.phase.get() == Phase::Open {
+            self.drop_queue();
+            let mut payload = failure.code.to_be_bytes().to_vec();
+            payload.extend_from_slice(failure.reason.as_bytes());
+            self.emit(Outgoing(Payload::Close(payload)));
+        }
+        self.0.phase.set(Phase::Closed);
+    }
+
+    /// The connection has ended: nothing more is sent or received. Wakes those who wait for that.
+    pub(super) fn set_closed(&self) {
+        self.0.phase.set(Phase::Closed);
+        self.0.next_ping.set(NEVER);
+        self.0.pong_due.set(NEVER);
+        self.0.close_due.set(self.0.set.deadline(self.0.options.close_timeout));
+        let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
+        watchers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn is_server(&self) -> bool {
+        self.0.role == Role::Server
+    }
+
+    pub(super) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        self.0.stream.poll_fill(cx)
+    }
+
+    pub(super) fn is_due(&self, now: Millis) -> bool {
+        now >= self.0.next_ping.get().min(self.0.pong_due.get()).min(self.0.close_due.get())
+    }
+
+    pub(super) fn look_at_the_clock(&self, now: Millis) {
+        let shared = &*self.0;
+        if now >= shared.close_due.get() {
+            shared.close_due.set(NEVER);
+            shared.stream.close();
+            return;
+        }
+        if now >= shared.pong_due.get() {
+            shared.pong_due.set(NEVER);
+            self.close(1000, "ping timed out");
+            return;
+        }
+        if now >= shared.next_ping.get() {
+            let interval = shared.options.ping_interval.map_or(NEVER, |i| i.as_millis().max(1) as Millis);
+            shared.next_ping.set(shared.next_ping.get().saturating_add(interval).max(now));
+            // A peer that takes nothing need not be asked more than once.
+            if shared.phase.get() == Phase::Open && !shared.stream.writing() {
+                self.control(OpCode::Ping, &[]);
+            }
+            if shared.pong_due.get() == NEVER
+                && let Some(timeout) = shared.options.pong_within()
+            {
+                shared.pong_due.set(now.saturating_add(timeout.as_millis().max(1) as Millis));
+            }
+        }
+    }
+
+    fn start_close(&self, payload: Vec<u8>) {
+        if self.0.phase.get() != Phase::Open {
+            return;
+        }
+        self.0.phase.set(Phase::Closing);
+        self.0.next_ping.set(NEVER);
+        self.0.pong_due.set(NEVER);
+        self.0.close_due.set(self.0.set.deadline(self.0.options.close_timeout));
+        self.submit_close(Outgoing(Payload::Close(payload)));
+        self.0.stream.wake_reader();
+    }
+
+    fn emit_message(&self, message: Message) {
+        let head = FrameHead::whole(message.opcode(), message.len());
+        let mut deflater = self.0.deflater.borrow_mut();
+        if let Some(deflater) = deflater.as_mut().filter(|deflater| message.len() >= deflater.threshold) {
+            let mut compressed = pool::take();
+            deflater.deflate(message.as_bytes(), &mut compressed);
+            self.emit_frame(FrameHead { rsv1: true, length: compressed.len() as u64, ..head }, &compressed);
+            compressed.clear();
+            pool::put(compressed);
+        } else if self.0.role == Role::Server && message.len() >= LARGE {
+            drop(deflater);
+            self.emit_large(head, message.into_bytes());
+        } else {
+            self.emit_frame(head, message.as_bytes());
+        }
+    }
+
+    fn emit_prepared(&self, prepared: &PreparedMessage) {
+        let mut deflater = self.0.deflater.borrow_mut();
+        let compressing = deflater.as_mut().filter(|d| prepared.message().len() >= d.threshold);
+        let frame = match compressing {
+            Some(deflater) => {
+                deflater.forget();
+                prepared.compressed_frame(deflater.setting())
+            }
+            None => prepared.frame().clone(),
+        };
+        drop(deflater);
+        if self.0.corked.get() && frame.len() < LARGE {
+            self.with_out(|out| out.extend_from_slice(&frame));
+            return;
+        }
+        self.push_out();
+        drop(self.0.stream.write_bytes(frame));
+    }
+
+    /// Appends a frame to the output.
+    fn emit_frame(&self, head: FrameHead, payload: &[u8]) {
+        self.with_out(|out| match self.0.role {
+            Role::Server => {
+                head.encode(out);
+                out.extend_from_slice(payload);
+            }
+            Role::Client => {
+                let key = random::mask();
+                FrameHead { mask: Some(key), ..head }.encode(out);
+                let start = out.len();
+                out.extend_from_slice(payload);
+                mask::apply(&mut out[start..], key, 0);
+            }
+        });
+    }
+
+    /// Sends a frame without copying its payload.
+    fn emit_large(&self, head: FrameHead, payload: Bytes) {
+        self.with_out(|out| head.encode(out));
+        let mut out = std::mem::take(&mut *self.0.out.borrow_mut());
+        let slices = [IoSlice::new(&out), IoSlice::new(&payload)];
+        let sent = self.0.stream.write_vectored(&slices).unwrap_or(out.len() + payload.len());
+        if sent < out.len() {
+            drop(self.0.stream.write(&out[sent..]));
+        }
+        let rest = payload.slice(sent.saturating_sub(out.len())..);
+        if !rest.is_empty() {
+            drop(self.0.stream.write_bytes(rest));
+        }
+        out.clear();
+        pool::put(out);
+    }
+
+    fn with_out(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut out = self.0.out.borrow_mut();
+        if out.capacity() == 0 {
+            *out = pool::take();
+        }
+        write(&mut out);
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket")
+            .field("phase", &self.0.phase.get())
+            .field("close_code", &self.close_code())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`WebSocket::write_message`] takes: text, bytes, a [`Message`] or a [`PreparedMessage`].
+#[derive(Debug)]
+pub struct Outgoing(pub(super) Payload);
+
+#[derive(Debug)]
+pub(super) enum Payload {
+    Message(Message),
+    Prepared(PreparedMessage),
+    /// The payload of a close frame.
+    Close(Vec<u8>),
+}
+
+impl Outgoing {
+    pub(super) fn len(&self) -> usize {
+        match &self.0 {
+            Payload::Message(message) => message.len(),
+            Payload::Prepared(prepared) => prepared.message().len(),
+            Payload::Close(payload) => payload.len(),
+        }
+    }
+}
+
+impl<M: Into<Message>> From<M> for Outgoing {
+    fn from(message: M) -> Self {
+        Self(Payload::Message(message.into()))
+    }
+}
+
+impl From<PreparedMessage> for Outgoing {
+    fn from(prepared: PreparedMessage) -> Self {
+        Self(Payload::Prepared(prepared))
+    }
+}
+
+impl From<&PreparedMessage> for Outgoing {
+    fn from(prepared: &PreparedMessage) -> Self {
+        Self(Payload::Prepared(prepared.clone()))
+    }
+}
+
+/// Why a message was not taken.
+pub(super) enum Refused {
+    Closed,
+    Full(Outgoing),
+}
+
+/// The connection is closed, or closing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebSocketClosedError;
+
+impl fmt::Display for WebSocketClosedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the WebSocket is closed")
+    }
+}
+
+impl Error for WebSocketClosedError {}
+
+/// Why [`WebSocket::try_write`] did not take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryWriteError {
+    /// The connection is closed, or closing.
+    Closed,
+    /// The queue is full.
+    Full,
+}
+
+impl fmt::Display for TryWriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the WebSocket is closed",
+            Self::Full => "the WebSocket's queue is full",
+        })
+    }
+}
+
+impl Error for TryWriteError {}

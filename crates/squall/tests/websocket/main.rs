@@ -1,0 +1,10 @@
+//! WebSockets over real sockets: bytes in, bytes out.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod client;
+mod closing;
+mod compression;
+mod handler;
+mod handshake;
+mod queue;
+mod support;

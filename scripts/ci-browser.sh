@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Visits the example `members` with a headless Chromium. Needs Debian's packages chromium and chromium-driver, which it
+# installs where it may, and Python's selenium; without them it says so and skips.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+skip() {
+  echo "SKIPPED: $*" >&2
+  exit 0
+}
+
+if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || skip "no Chromium, and no right to install one"
+  apt-get update -qq || skip "no package lists"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null ||
+    skip "Chromium cannot be installed"
+fi
+work=$(mktemp -d)
+server=
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
+python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q selenium || skip "selenium cannot be installed"
+
+profile=${PROFILE:-release}
+flag=--release
+[ "$profile" = release ] || flag=
+cargo build --quiet $flag --examples
+
+port=$((20000 + RANDOM % 10000))
+mkdir "$work/uploads"
+"${CARGO_TARGET_DIR:-target}/$profile/examples/members" --port "$port" --uploads "$work/uploads" >"$work/log" 2>&1 &
+server=$!
+for _ in $(seq 200); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.05; done
+timeout 300 "$work/venv/bin/python" scripts/browser/members.py "http://localhost:$port" "$work/uploads" || {
+  sed 's|^|  members: |' "$work/log" >&2
+  exit 1
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Compares examples/conformance with a Tornado application that does the same, over the wire, byte by byte. Needs
+# Python and pip, from which it gets Tornado; without them it says so and skips. The application and the cases are in
+# tests/oracle, or the folder that ORACLE names; arguments go to compare.py (-k WORD, -v).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+oracle=${ORACLE:-tests/oracle}
+. scripts/tornado-venv.sh # sets SQUALL_TORNADO_PYTHON, or skips
+
+profile=${PROFILE:-release}
+flag=--release
+[ "$profile" = release ] || flag=
+cargo build --quiet $flag --examples
+
+pids=()
+trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait' EXIT
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+base=$((20000 + RANDOM % 10000))
+"$SQUALL_TORNADO_PYTHON" "$oracle/oracle.py" --port=$base --logging=none 2>/dev/null &
+pids+=($!)
+"${CARGO_TARGET_DIR:-target}/$profile/examples/conformance" --port=$((base + 2)) --root="$oracle" >/dev/null 2>&1 &
+pids+=($!)
+for port in $base $((base + 1)) $((base + 2)) $((base + 3)); do
+  for _ in $(seq 200); do is_open "$port" && break; sleep 0.05; done
+done
+result=$("$SQUALL_TORNADO_PYTHON" "$oracle/compare.py" --reference "$base" --candidate $((base + 2)) "$@") || true
+echo "$result"
+# Templates are not there yet; everything else has to agree.
+unexpected=$(grep '^FAIL ' <<<"$result" | grep -v '^FAIL case_page$' || true)
+grep -q '^passed [1-9]' <<<"$result" && [ -z "$unexpected" ]
