@@ -18,6 +18,7 @@ mod locale;
 mod multipart;
 mod proxy;
 mod redirect;
+mod render;
 mod response;
 mod route;
 mod send_file;
@@ -28,6 +29,7 @@ mod slash;
 mod sse;
 mod static_files;
 mod transforms;
+mod ui_module;
 mod upload;
 mod user;
 mod websocket;
@@ -58,4 +60,5 @@ pub use static_files::{
     Version,
 };
 pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
+pub use ui_module::UiModule;
 pub use upload::UploadedFile;
