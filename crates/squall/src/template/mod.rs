@@ -19,7 +19,7 @@ pub use loader::{Loader, Template};
 /// Values for a template by name: `context! { title => "A", items => [1, 2] }`.
 pub use minijinja::context;
 /// Values that templates work with; minijinja's.
-pub use minijinja::value::{Object, Serde, Value};
+pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
 pub use whitespace::Whitespace;
 
 pub(crate) use functions::linkify;
