@@ -405,6 +405,7 @@ pub mod pubsub;
 pub mod routing;
 pub mod tcpclient;
 pub mod tcpserver;
+pub mod template;
 pub mod testing;
 pub mod web;
 pub mod websocket;

@@ -52,6 +52,7 @@ const LAYERS: &[(&str, u8)] = &[
     // L5 application
     ("pubsub", 5),
     ("routing", 5),
+    ("template", 5),
     ("web", 5),
     ("websocket", 5),
     // L6 tooling, and the façade: what is named by its re-export at the root counts as highest

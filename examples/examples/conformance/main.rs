@@ -5,6 +5,7 @@
 //! with XSRF checks and a page of its own for unknown paths, on the port after it.
 
 mod bodies;
+mod page;
 mod requests;
 mod responses;
 mod sockets;
@@ -61,6 +62,7 @@ fn make_app(root: &Path) -> Application {
         .chain(sockets::routes())
         .chain(users::routes())
         .chain(text::routes())
+        .chain(page::routes())
         .chain([
             url(r"/old/(.*)", RedirectHandler::new("/hello?from={0}")),
             url("/gone", ErrorHandler::new(410)),
@@ -77,6 +79,9 @@ fn make_app(root: &Path) -> Application {
         .login_url("/login")
         .load_translations(root.join("locale"))
         .static_path(root.join("static"))
+        .template_path(root.join("templates"))
+        .ui_module("Entry", page::Entry)
+        .ui_method("shout", page::shout)
         .compress_response(true)
         .websocket_max_message_size(1 << 20)
 }

@@ -5,10 +5,12 @@
 pub(crate) mod addrinfo;
 mod fd;
 mod fork;
+mod scoped;
 mod signals;
 
 pub(crate) use fd::{close, poll, watch};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
+pub(crate) use scoped::Scoped;
 pub(crate) use signals::{BlockedSignals, keep_dead_children};
 
 /// The number of processors this process may use, at least 1.

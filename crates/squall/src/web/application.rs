@@ -16,6 +16,7 @@ use super::execute::{ErrorTarget, Matched, Target};
 use super::fallback::FallbackTo;
 use super::hooks::Hooks;
 use super::locale::LocaleSettings;
+use super::render::TemplateSettings;
 use super::route::{Found, Outer, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
 use super::site::{ErasedSite, Site};
@@ -67,6 +68,7 @@ pub(super) struct Settings {
     pub(super) cookies: CookieSettings,
     pub(super) parse_body: ParseBodyConfig,
     pub(super) static_files: StaticSettings,
+    pub(super) templates: TemplateSettings,
     pub(super) hooks: Hooks,
     pub(super) transforms: TransformSettings,
     pub(super) websocket: WebSocketOptions,
@@ -174,6 +176,7 @@ impl Application {
         let mut problems = self.settings.locale.take_problems();
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
+        self.settings.templates.finish(&mut problems);
         self.routes.splice(0..0, self.settings.static_files.routes());
         problems.extend(self.settings.transforms.take_problems());
         let hooks = std::mem::take(&mut self.settings.hooks);

@@ -18,6 +18,7 @@ mod locale;
 mod multipart;
 mod proxy;
 mod redirect;
+mod render;
 mod response;
 mod route;
 mod send;
@@ -31,6 +32,7 @@ mod static_files;
 #[cfg(feature = "tower")]
 mod tower;
 mod transforms;
+mod ui_module;
 mod upload;
 mod user;
 mod websocket;
@@ -63,4 +65,5 @@ pub use static_files::{
 #[cfg(feature = "tower")]
 pub use tower::{AppService, FallbackHandler, RequestBody, RequestBodyError, ResponseBody, ServiceError};
 pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
+pub use ui_module::UiModule;
 pub use upload::UploadedFile;

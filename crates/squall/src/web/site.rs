@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::context::Context;
 use super::error::{Error, Result};
 use crate::locale::Locale;
+use crate::template::Value;
 
 /// The shared behaviour of an application's handlers: who the user is, what an error page looks like.
 ///
@@ -68,6 +69,17 @@ pub trait Site: 'static {
     fn set_default_headers(&self, _ctx: &Context) -> Result {
         Ok(())
     }
+
+    /// Values that all templates have, [`context!`](crate::template::context) of them. Default: none.
+    #[doc(alias = "get_template_namespace")]
+    fn template_namespace(&self, _ctx: &Context) -> Value {
+        Value::UNDEFINED
+    }
+
+    /// What templates know of the user as `current_user`. Default: `True`.
+    fn user_value(&self, _user: &Self::User) -> Value {
+        Value::from(true)
+    }
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -80,6 +92,8 @@ pub(super) trait ErasedSite {
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result>;
     fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result>;
     fn set_default_headers(&self, ctx: &Context) -> Result;
+    fn template_namespace(&self, ctx: &Context) -> Value;
+    fn user_value(&self, user: &dyn Any) -> Value;
 }
 
 impl<S: Site> ErasedSite for S {
@@ -108,5 +122,13 @@ impl<S: Site> ErasedSite for S {
 
     fn set_default_headers(&self, ctx: &Context) -> Result {
         Site::set_default_headers(self, ctx)
+    }
+
+    fn template_namespace(&self, ctx: &Context) -> Value {
+        Site::template_namespace(self, ctx)
+    }
+
+    fn user_value(&self, user: &dyn Any) -> Value {
+        user.downcast_ref().map_or_else(|| Value::from(true), |user| Site::user_value(self, user))
     }
 }

@@ -1,0 +1,77 @@
+//! What is wrong with a template, and where.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What is wrong with a template, or went wrong as it was rendered, with the place in the user's file.
+///
+/// Shown as `page.html:3:8: Empty expression: "<p>{{ }}</p>"`.
+#[derive(Debug, Clone)]
+#[doc(alias = "ParseError")]
+pub struct TemplateError {
+    message: String,
+    file: String,
+    line: usize,
+    column: usize,
+    excerpt: String,
+}
+
+impl TemplateError {
+    /// An error at a place of a source, in bytes from its start.
+    pub(super) fn at(file: &str, source: &str, offset: usize, message: impl Into<String>) -> Self {
+        let before = source.get(..offset).unwrap_or(source);
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self {
+            message: message.into(),
+            file: file.to_owned(),
+            line: 1 + before.matches('\n').count(),
+            column: 1 + before[start..].chars().count(),
+            excerpt: source[start..].lines().next().unwrap_or_default().trim().chars().take(120).collect(),
+        }
+    }
+
+    /// An error of a file as a whole, such as one that cannot be read.
+    pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
+        let (message, file) = (message.into(), file.to_owned());
+        Self { message, file, line: 0, column: 0, excerpt: String::new() }
+    }
+
+    /// The cause.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The template's name.
+    #[doc(alias = "filename")]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, from 1; 0 for an error of the file as a whole.
+    #[doc(alias = "lineno")]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in characters, from 1; 0 for an error of the file as a whole.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// The source's line, trimmed and at most 120 characters.
+    pub fn excerpt(&self) -> &str {
+        &self.excerpt
+    }
+}
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { message, file, line, column, excerpt } = self;
+        match line {
+            0 => write!(f, "{file}: {message}"),
+            _ => write!(f, "{file}:{line}:{column}: {message}: {excerpt:?}"),
+        }
+    }
+}
+
+impl StdError for TemplateError {}

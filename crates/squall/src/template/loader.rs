@@ -1,0 +1,315 @@
+//! Where templates come from, and templates ready to be rendered.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+use super::error::TemplateError;
+use super::flatten::{Files, Flat, flatten};
+use super::parser::{self, File};
+use super::whitespace::Whitespace;
+use super::{functions, python};
+use crate::escape;
+
+/// Loads templates by name and keeps them (Tornado's `Loader` and `DictLoader`).
+///
+/// Names are relative to the including or extending file, and to the root when they start with `/`; a name that leaves
+/// the root is an error.
+///
+/// ```
+/// use squall::template::{Loader, context};
+///
+/// let loader = Loader::from_texts([
+///     ("base.html", "<title>{% block title %}{% end %}</title>"),
+///     ("page.html", r#"{% extends "base.html" %}{% block title %}{{ title }}{% end %}"#),
+/// ]);
+/// let page = loader.load("page.html")?.generate(context! { title => "A & B" })?;
+/// assert_eq!(page, "<title>A &amp; B</title>");
+/// # Ok::<(), squall::template::TemplateError>(())
+/// ```
+pub struct Loader {
+    source: Source,
+    whitespace: Option<Whitespace>,
+    autoescape: Option<Cow<'static, str>>,
+    env: RefCell<Environment<'static>>,
+    files: RefCell<HashMap<String, Rc<File>>>,
+    templates: RefCell<HashMap<String, Template>>,
+}
+
+enum Source {
+    Directory(PathBuf),
+    Texts(BTreeMap<Cow<'static, str>, Cow<'static, str>>),
+}
+
+impl Loader {
+    /// The templates below a directory.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self::with_source(Source::Directory(root.into()))
+    }
+
+    /// Templates by name, such as ones that are part of the program with `include_str!`.
+    #[doc(alias = "DictLoader")]
+    pub fn from_texts<N, T>(texts: impl IntoIterator<Item = (N, T)>) -> Self
+    where
+        N: Into<Cow<'static, str>>,
+        T: Into<Cow<'static, str>>,
+    {
+        let texts = texts.into_iter().map(|(name, text)| (name.into(), text.into()));
+        Self::with_source(Source::Texts(texts.collect()))
+    }
+
+    fn with_source(source: Source) -> Self {
+        Self {
+            source,
+            whitespace: None,
+            autoescape: Some(Cow::Borrowed("xhtml_escape")),
+            env: RefCell::new(environment()),
+            files: RefCell::default(),
+            templates: RefCell::default(),
+        }
+    }
+
+    /// The function that values go through where a file does not say, `None` for none. Default: `xhtml_escape`.
+    #[must_use]
+    pub fn autoescape(mut self, function: Option<&str>) -> Self {
+        self.autoescape = function.map(|name| Cow::Owned(name.to_owned()));
+        self
+    }
+
+    /// What becomes of white space where a file does not say. Default: by the file's name,
+    /// [`Whitespace::of_file`].
+    #[must_use]
+    pub fn whitespace(mut self, mode: Whitespace) -> Self {
+        self.whitespace = Some(mode);
+        self
+    }
+
+    /// A value or function that all templates have.
+    #[must_use]
+    #[doc(alias = "namespace")]
+    pub fn global(self, name: &str, value: impl Into<Value>) -> Self {
+        self.add_global(name.to_owned(), value.into());
+        self
+    }
+
+    pub(crate) fn add_global(&self, name: String, value: Value) {
+        self.env.borrow_mut().add_global(name, value);
+        self.templates.borrow_mut().clear();
+    }
+
+    /// The template of this name, read and compiled the first time.
+    ///
+    /// # Errors
+    /// What is wrong with it or the files it needs, with file and line.
+    pub fn load(&self, name: &str) -> Result<Template, TemplateError> {
+        if let Some(template) = self.templates.borrow().get(name) {
+            return Ok(template.clone());
+        }
+        let flat = flatten(&self.file(name, None)?, self)?;
+        let template = Template::compile(flat, &self.env.borrow())?;
+        self.templates.borrow_mut().insert(name.to_owned(), template.clone());
+        Ok(template)
+    }
+
+    /// Forgets what was read, so that changed files are read anew.
+    pub fn reset(&self) {
+        self.files.borrow_mut().clear();
+        self.templates.borrow_mut().clear();
+    }
+
+    /// The names of all templates, in order: of a directory, all files below it that are text.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    pub fn names(&self) -> Result<Vec<String>, TemplateError> {
+        match &self.source {
+            Source::Texts(texts) => Ok(texts.keys().map(|name| name.clone().into_owned()).collect()),
+            Source::Directory(root) => {
+                let mut names = Vec::new();
+                collect(root, "", &mut names)?;
+                names.sort_unstable();
+                Ok(names)
+            }
+        }
+    }
+
+    /// Compiles all templates.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them, each mistake once.
+    pub fn check_all(&self) -> Result<(), Vec<TemplateError>> {
+        let names = self.names().map_err(|error| vec![error])?;
+        let mut errors: Vec<TemplateError> = Vec::new();
+        for error in names.iter().filter_map(|name| self.load(name).err()) {
+            // A broken base is the mistake of one file, however many extend it.
+            if !errors.iter().any(|known| known.to_string() == error.to_string()) {
+                errors.push(error);
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    fn read(&self, name: &str) -> Result<String, TemplateError> {
+        match &self.source {
+            Source::Texts(texts) => match texts.get(name) {
+                Some(text) => Ok(text.clone().into_owned()),
+                None => Err(TemplateError::of_file(name, "there is no such template")),
+            },
+            Source::Directory(root) => std::fs::read_to_string(root.join(name))
+                .map_err(|error| TemplateError::of_file(name, error.to_string())),
+        }
+    }
+}
+
+impl Files for Loader {
+    fn file(&self, name: &str, parent: Option<&str>) -> Result<Rc<File>, TemplateError> {
+        let name = resolve(name, parent)
+            .ok_or_else(|| TemplateError::of_file(name, "the name leaves the templates' root"))?;
+        if let Some(file) = self.files.borrow().get(&name) {
+            return Ok(Rc::clone(file));
+        }
+        let text = self.read(&name)?;
+        let file = Rc::new(parser::parse(&name, &text, self.whitespace, self.autoescape.as_deref())?);
+        self.files.borrow_mut().insert(name, Rc::clone(&file));
+        Ok(file)
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Loader");
+        match &self.source {
+            Source::Directory(root) => out.field("root", root),
+            Source::Texts(texts) => out.field("names", &texts.keys().collect::<Vec<_>>()),
+        };
+        out.finish_non_exhaustive()
+    }
+}
+
+/// A template ready to be rendered. Cheap to clone.
+#[derive(Clone)]
+pub struct Template(Rc<Compiled>);
+
+struct Compiled {
+    env: Environment<'static>,
+    flat: Flat,
+}
+
+/// The one template of an environment.
+const NAME: &str = "template";
+
+impl Template {
+    /// A template of its own, which extends and includes nothing. Its white space stays as it is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str) -> Result<Self, TemplateError> {
+        Loader::from_texts([("<string>", text.to_owned())]).load("<string>")
+    }
+
+    /// The text with these values: [`context!`](super::context), or [`Serde`](super::Serde) around anything that is
+    /// `Serialize`.
+    ///
+    /// # Errors
+    /// What went wrong, with the line of the template.
+    pub fn generate(&self, values: impl Into<Value>) -> Result<String, TemplateError> {
+        let Compiled { env, flat } = &*self.0;
+        let rendered = env.get_template(NAME).and_then(|template| template.render(values.into()));
+        rendered.map_err(|error| locate(flat, &error))
+    }
+
+    fn compile(flat: Flat, env: &Environment<'static>) -> Result<Self, TemplateError> {
+        let mut env = env.clone();
+        match env.add_template_owned(NAME, flat.source.clone()) {
+            Ok(()) => Ok(Self(Rc::new(Compiled { env, flat }))),
+            Err(error) => Err(locate(&flat, &error)),
+        }
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template").finish_non_exhaustive()
+    }
+}
+
+fn locate(flat: &Flat, error: &Error) -> TemplateError {
+    let message = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    flat.error_at(error.line().unwrap_or(0), message)
+}
+
+fn environment() -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_debug(false);
+    if let Ok(syntax) = env.syntax().to_builder().keep_trailing_newline(true).build() {
+        env.set_syntax(syntax);
+    }
+    env.set_formatter(print);
+    python::add_to(&mut env);
+    functions::add_to(&mut env);
+    env
+}
+
+/// Prints as Python does, escaped; what must not be escaped comes as a safe string.
+fn print(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    match value.as_str() {
+        Some(text) if value.is_safe() => out.write_str(text)?,
+        Some(text) => out.write_str(&escape::xhtml_escape(text))?,
+        None if value.is_integer() => write!(out, "{value}")?,
+        None => out.write_str(&escape::xhtml_escape(&python::repr(value)))?,
+    }
+    Ok(())
+}
+
+/// The name from the root; `None` when it leaves it.
+fn resolve(name: &str, parent: Option<&str>) -> Option<String> {
+    let folder = match parent {
+        Some(parent) if !name.starts_with('/') && !parent.starts_with('<') => {
+            parent.rsplit_once('/').map_or("", |(folder, _)| folder)
+        }
+        _ => "",
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(name.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Every file below a folder. Hidden ones and those that are no text are left out.
+fn collect(folder: &Path, below: &str, names: &mut Vec<String>) -> Result<(), TemplateError> {
+    let failed =
+        |error: std::io::Error| TemplateError::of_file(&folder.display().to_string(), error.to_string());
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let file_name = entry.file_name();
+        let Some(name) = file_name.to_str().filter(|name| !name.starts_with('.') && !name.ends_with('~'))
+        else {
+            continue;
+        };
+        let name = format!("{below}{name}");
+        if entry.path().is_dir() {
+            collect(&entry.path(), &format!("{name}/"), names)?;
+        } else if std::fs::read(entry.path()).is_ok_and(|content| std::str::from_utf8(&content).is_ok()) {
+            names.push(name);
+        }
+    }
+    Ok(())
+}

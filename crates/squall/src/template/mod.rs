@@ -1,0 +1,26 @@
+//! Templates in Tornado's syntax (`tornado.template`).
+//!
+//! A template and all it extends and includes is rewritten to one [minijinja] template, with Python's expressions in
+//! minijinja's spelling; errors name the user's file, line and column. Values print as in Python (`None`, `True`) and go
+//! through `xhtml_escape`. What needs Python, `import` and `try` above all, is an error when the template is loaded.
+
+mod error;
+mod expression;
+mod flatten;
+mod functions;
+mod lexer;
+mod loader;
+mod parser;
+mod python;
+mod whitespace;
+
+pub use error::TemplateError;
+pub use loader::{Loader, Template};
+/// Values for a template by name: `context! { title => "A", items => [1, 2] }`.
+pub use minijinja::context;
+/// Values that templates work with; minijinja's.
+pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
+pub use whitespace::Whitespace;
+
+pub(crate) use functions::linkify;
+pub(crate) use python::{Layered, to_str};

@@ -1,0 +1,468 @@
+//! Python's ways with values: how they print, and the functions and methods that templates use.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use minijinja::formatting::{FormatStyle, format};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, Tuple, ValueKind, from_args};
+use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+/// A loop of a `while` that goes on for longer is stopped.
+const MAX_ROUNDS: usize = 10_000_000;
+
+/// `str(value)`.
+pub(crate) fn to_str(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => repr(value),
+    }
+}
+
+/// `repr(value)`.
+pub(super) fn repr(value: &Value) -> String {
+    let mut out = String::new();
+    write_repr(value, &mut out, 0);
+    out
+}
+
+fn write_repr(value: &Value, out: &mut String, depth: usize) {
+    if depth > 50 {
+        out.push_str("...");
+        return;
+    }
+    match value.kind() {
+        ValueKind::None => out.push_str("None"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
+        ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
+            Ok(float) => write_float(float, out),
+            Err(_) => drop(write!(out, "{value}")),
+        },
+        ValueKind::String => write_quoted(value.as_str().unwrap_or_default(), out),
+        ValueKind::Bytes => {
+            out.push_str(&String::from_utf8_lossy(value.as_bytes().unwrap_or_default()));
+        }
+        ValueKind::Seq | ValueKind::Iterable => {
+            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+            out.push(open);
+            let mut count = 0;
+            for item in value.try_iter().into_iter().flatten() {
+                if count > 0 {
+                    out.push_str(", ");
+                }
+                write_repr(&item, out, depth + 1);
+                count += 1;
+            }
+            if value.is_tuple() && count == 1 {
+                out.push(',');
+            }
+            out.push(close);
+        }
+        ValueKind::Map => {
+            out.push('{');
+            for (index, key) in value.try_iter().into_iter().flatten().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                write_repr(&key, out, depth + 1);
+                out.push_str(": ");
+                write_repr(&value.get_item(&key).unwrap_or_default(), out, depth + 1);
+            }
+            out.push('}');
+        }
+        _ => drop(write!(out, "{value}")),
+    }
+}
+
+fn write_float(float: f64, out: &mut String) {
+    let exponent = if float == 0.0 { 0 } else { float.abs().log10().floor() as i32 };
+    if float.is_nan() {
+        out.push_str("nan");
+    } else if float.is_infinite() {
+        out.push_str(if float > 0.0 { "inf" } else { "-inf" });
+    } else if (-4..16).contains(&exponent) {
+        let text = format!("{float}");
+        out.push_str(&text);
+        if !text.contains('.') {
+            out.push_str(".0");
+        }
+    } else {
+        let text = format!("{float:e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+        let _ = write!(out, "{mantissa}e{sign}{digits:0>2}");
+    }
+}
+
+fn write_quoted(text: &str, out: &mut String) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c == quote => out.extend(['\\', c]),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => drop(write!(out, "\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+}
+
+/// Python's functions and methods.
+pub(super) fn add_to(env: &mut Environment<'static>) {
+    env.set_unknown_method_callback(method);
+    env.add_filter("_tt_raw", |value: &Value| raw(value));
+    env.add_filter("_tt_apply", |state: &mut State, body: &Value, function: &Value| {
+        raw(&function.call(state, &[Value::from(to_str(body))])?)
+    });
+    env.add_function("_tt_forever", || Value::make_iterable(|| (0..MAX_ROUNDS).map(Value::from)));
+    env.add_function("_tt_mod", modulo);
+    env.add_function("_tt_format", format_value);
+    env.add_function("_tt_concat", |parts: Rest<Value>| parts.iter().map(to_str).collect::<String>());
+    env.add_function("str", |value: Option<&Value>| value.map(to_str).unwrap_or_default());
+    env.add_function("repr", |value: &Value| repr(value));
+    env.add_function("bool", |value: Option<&Value>| value.is_some_and(Value::is_true));
+    env.add_function("int", int);
+    env.add_function("float", float);
+    env.add_function("len", |value: &Value| {
+        value.len().ok_or_else(|| wrong(format!("{} has no len()", value.kind())))
+    });
+    env.add_function("range", range);
+    env.add_function("list", |value: Option<&Value>| Ok::<_, Error>(Value::from(items(value)?)));
+    env.add_function("tuple", |value: Option<&Value>| {
+        Ok::<_, Error>(Value::from(Tuple::from(items(value)?)))
+    });
+    env.add_function("set", |value: Option<&Value>| {
+        let mut seen: Vec<Value> = Vec::new();
+        for item in items(value)? {
+            if !seen.contains(&item) {
+                seen.push(item);
+            }
+        }
+        Ok::<_, Error>(Value::from(seen))
+    });
+    env.add_function("enumerate", |value: &Value, start: Option<i64>, kwargs: Kwargs| {
+        let start = start.or(kwargs.get("start")?).unwrap_or(0);
+        kwargs.assert_all_used()?;
+        let pairs = items(Some(value))?.into_iter().zip(start..);
+        Ok::<_, Error>(pairs.map(|(item, index)| tuple([Value::from(index), item])).collect::<Vec<_>>())
+    });
+    env.add_function("zip", |lists: Rest<Value>| {
+        let lists: Vec<_> = lists.iter().map(|list| items(Some(list))).collect::<Result<_, _>>()?;
+        let length = lists.iter().map(Vec::len).min().unwrap_or(0);
+        let row = |index: usize| tuple(lists.iter().map(|list| list[index].clone()));
+        Ok::<_, Error>((0..length).map(row).collect::<Vec<_>>())
+    });
+    env.add_function("sorted", sorted);
+    env.add_function("reversed", |value: &Value| {
+        let mut items = items(Some(value))?;
+        items.reverse();
+        Ok::<_, Error>(items)
+    });
+    env.add_function("sum", |state: &mut State, value: &Value, start: Option<&Value>| {
+        let _ = state;
+        sum(value, start)
+    });
+    env.add_function("min", |values: Rest<Value>| extreme(&values, "min"));
+    env.add_function("max", |values: Rest<Value>| extreme(&values, "max"));
+    env.add_function("abs", |value: &Value| match i64::try_from(value.clone()) {
+        Ok(int) => Ok(Value::from(int.abs())),
+        Err(_) => f64::try_from(value.clone()).map(|float| Value::from(float.abs())),
+    });
+    env.add_function("round", round);
+    env.add_function("any", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().any(Value::is_true)));
+    env.add_function("all", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().all(Value::is_true)));
+    env.add_function("ord", |text: char| text as u32);
+    env.add_function("chr", |code: u32| {
+        char::from_u32(code).map(String::from).ok_or_else(|| wrong("chr() arg not in range"))
+    });
+}
+
+fn raw(value: &Value) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    Ok(if value.is_safe() { value.clone() } else { Value::from_safe_string(to_str(value)) })
+}
+
+fn wrong(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
+}
+
+fn tuple(items: impl IntoIterator<Item = Value>) -> Value {
+    Value::from(Tuple::from(items.into_iter().collect::<Vec<_>>()))
+}
+
+fn items(value: Option<&Value>) -> Result<Vec<Value>, Error> {
+    match value {
+        Some(value) => Ok(value.try_iter()?.collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
+    let Some(pattern) = left.as_str() else { return remainder(left, right) };
+    let arguments = if right.is_tuple() { items(Some(right))? } else { vec![right.clone()] };
+    let shown: Vec<Value> = arguments.iter().map(printable).collect();
+    format(FormatStyle::Printf, pattern, &shown).map(Value::from)
+}
+
+/// Python's remainder has the divisor's sign.
+fn remainder(left: &Value, right: &Value) -> Result<Value, Error> {
+    if let (Ok(a), Ok(b)) = (i64::try_from(left.clone()), i64::try_from(right.clone())) {
+        let rest = a.checked_rem(b).ok_or_else(|| wrong("integer modulo by zero"))?;
+        return Ok(Value::from(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }));
+    }
+    let (a, b) = (f64::try_from(left.clone())?, f64::try_from(right.clone())?);
+    if b == 0.0 {
+        return Err(wrong("float modulo by zero"));
+    }
+    let rest = a % b;
+    Ok(Value::from(if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }))
+}
+
+/// What a format makes text of, as Python's `str` would; numbers and mappings stay what they are.
+fn printable(value: &Value) -> Value {
+    match value.kind() {
+        ValueKind::None | ValueKind::Bool | ValueKind::Seq | ValueKind::Iterable => {
+            Value::from(to_str(value))
+        }
+        _ => value.clone(),
+    }
+}
+
+fn format_value(value: &Value, spec: &str) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    match spec {
+        "" => Ok(to_str(value)),
+        spec => format(FormatStyle::StrFormat, &format!("{{:{spec}}}"), &[printable(value)]),
+    }
+}
+
+fn int(value: Option<&Value>, base: Option<u32>) -> Result<Value, Error> {
+    let Some(value) = value else { return Ok(Value::from(0)) };
+    if let Some(text) = value.as_str() {
+        let digits = text.trim().replace('_', "");
+        let parsed = i64::from_str_radix(&digits, base.filter(|base| (2..=36).contains(base)).unwrap_or(10));
+        return parsed
+            .map(Value::from)
+            .map_err(|_| wrong(format!("invalid literal for int(): {}", repr(value))));
+    }
+    if value.kind() == ValueKind::Bool {
+        return Ok(Value::from(i64::from(value.is_true())));
+    }
+    if value.is_integer() {
+        return Ok(value.clone());
+    }
+    Ok(Value::from(f64::try_from(value.clone())?.trunc() as i64))
+}
+
+fn float(value: Option<&Value>) -> Result<f64, Error> {
+    let Some(value) = value else { return Ok(0.0) };
+    match value.as_str() {
+        Some(text) => {
+            text.trim().parse().map_err(|_| wrong(format!("could not convert to float: {}", repr(value))))
+        }
+        None => f64::try_from(value.clone()),
+    }
+}
+
+fn range(first: i64, second: Option<i64>, step: Option<i64>) -> Result<Vec<i64>, Error> {
+    let (start, stop) = second.map_or((0, first), |stop| (first, stop));
+    let step = step.unwrap_or(1);
+    if step == 0 {
+        return Err(wrong("range() arg 3 must not be zero"));
+    }
+    let mut out = Vec::new();
+    let mut at = start;
+    while (step > 0 && at < stop) || (step < 0 && at > stop) {
+        if out.len() >= MAX_ROUNDS {
+            return Err(wrong("range() is too large"));
+        }
+        out.push(at);
+        at = match at.checked_add(step) {
+            Some(next) => next,
+            None => break,
+        };
+    }
+    Ok(out)
+}
+
+fn sorted(state: &mut State, value: &Value, kwargs: Kwargs) -> Result<Vec<Value>, Error> {
+    let reverse: Option<bool> = kwargs.get("reverse")?;
+    let key: Option<Value> = kwargs.get("key")?;
+    kwargs.assert_all_used()?;
+    let mut keyed = Vec::new();
+    for item in items(Some(value))? {
+        let by = match key.as_ref().filter(|key| !key.is_none()) {
+            Some(key) => key.call(state, std::slice::from_ref(&item))?,
+            None => item.clone(),
+        };
+        keyed.push((by, item));
+    }
+    // Stable in both directions, as Python's.
+    match reverse.unwrap_or(false) {
+        true => keyed.sort_by(|(a, _), (b, _)| b.cmp(a)),
+        false => keyed.sort_by(|(a, _), (b, _)| a.cmp(b)),
+    }
+    Ok(keyed.into_iter().map(|(_, item)| item).collect())
+}
+
+fn sum(value: &Value, start: Option<&Value>) -> Result<Value, Error> {
+    let mut values = items(Some(value))?;
+    values.extend(start.cloned());
+    if values.iter().all(Value::is_integer) {
+        let ints = values.into_iter().map(i64::try_from).collect::<Result<Vec<_>, _>>()?;
+        let total = ints.into_iter().try_fold(0_i64, i64::checked_add);
+        return total.map(Value::from).ok_or_else(|| wrong("sum() is too large"));
+    }
+    let floats = values.into_iter().map(f64::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(Value::from(floats.into_iter().sum::<f64>()))
+}
+
+fn extreme(values: &[Value], name: &str) -> Result<Value, Error> {
+    let values = match values {
+        [one] => items(Some(one))?,
+        several => several.to_vec(),
+    };
+    let found = if name == "min" {
+        values.into_iter().min()
+    } else {
+        values.into_iter().reduce(|a, b| if b > a { b } else { a })
+    };
+    found.ok_or_else(|| wrong(format!("{name}() arg is empty")))
+}
+
+fn round(value: &Value, digits: Option<i32>) -> Result<Value, Error> {
+    if value.is_integer() {
+        return Ok(value.clone());
+    }
+    let float = f64::try_from(value.clone())?;
+    match digits {
+        None => Ok(Value::from(float.round_ties_even() as i64)),
+        Some(digits @ 0..=15) => {
+            // By way of the decimal text, which rounds the exact value as Python does.
+            Ok(Value::from(format!("{float:.*}", digits as usize).parse::<f64>().unwrap_or(float)))
+        }
+        Some(digits) if digits > 15 => Ok(Value::from(float)),
+        Some(digits) => {
+            let scale = 10_f64.powi(-digits);
+            Ok(Value::from((float / scale).round_ties_even() * scale))
+        }
+    }
+}
+
+/// Methods that minijinja's own imitation of Python lacks or does otherwise.
+fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if let Some(text) = value.as_str()
+        && let Some(result) = text_method(text, name, args)
+    {
+        return result;
+    }
+    match (value.kind(), name) {
+        (ValueKind::Map, "items") => {
+            from_args::<()>(args)?;
+            let pair = |key: Value| {
+                let item = value.get_item(&key).unwrap_or_default();
+                tuple([key, item])
+            };
+            Ok(Value::from(value.try_iter()?.map(pair).collect::<Vec<_>>()))
+        }
+        (ValueKind::Map, "has_key" | "__contains__") => {
+            let (key,): (Value,) = from_args(args)?;
+            Ok(Value::from(!value.get_item(&key)?.is_undefined()))
+        }
+        (ValueKind::Map, "copy") | (ValueKind::Seq, "copy") => Ok(value.clone()),
+        (ValueKind::Seq | ValueKind::Iterable, "index") => {
+            let (wanted,): (Value,) = from_args(args)?;
+            let found = value.try_iter()?.position(|item| item == wanted);
+            found.map(Value::from).ok_or_else(|| wrong(format!("{} is not in list", repr(&wanted))))
+        }
+        (
+            ValueKind::Seq | ValueKind::Map,
+            "append" | "extend" | "insert" | "pop" | "remove" | "sort" | "update" | "clear",
+        ) => Err(wrong(format!(
+            "{name} would change the value, which a template cannot: make a new one with set"
+        ))),
+        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
+    }
+}
+
+fn text_method(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
+    let pad = |left: fn(usize) -> usize| {
+        let (width, fill): (usize, Option<char>) = from_args(args)?;
+        let missing = width.saturating_sub(text.chars().count());
+        if missing > 1_000_000 {
+            return Err(wrong("the text is too wide"));
+        }
+        let fill = fill.unwrap_or(' ');
+        let before = left(missing);
+        let spaces = |count: usize| std::iter::repeat_n(fill, count);
+        Ok(spaces(before).chain(text.chars()).chain(spaces(missing - before)).collect::<String>().into())
+    };
+    Some(match name {
+        "ljust" => pad(|_| 0),
+        "rjust" => pad(|missing| missing),
+        "zfill" => from_args(args).map(|(width,): (usize,)| {
+            let (sign, digits) = match text.strip_prefix(['-', '+']) {
+                Some(digits) => text.split_at(text.len() - digits.len()),
+                None => ("", text),
+            };
+            let width = width.min(1_000_000).saturating_sub(sign.len() + digits.chars().count());
+            format!("{sign}{}{digits}", "0".repeat(width)).into()
+        }),
+        "join" => from_args(args).and_then(|(list,): (Value,)| {
+            let parts: Vec<String> = list.try_iter()?.map(|item| to_str(&item)).collect();
+            Ok(parts.join(text).into())
+        }),
+        "partition" | "rpartition" => from_args(args).map(|(by,): (&str,)| {
+            let found = if name == "partition" { text.split_once(by) } else { text.rsplit_once(by) };
+            let parts = match found {
+                Some((before, after)) => [before, by, after],
+                None if name == "partition" => [text, "", ""],
+                None => ["", "", text],
+            };
+            tuple(parts.map(Value::from))
+        }),
+        "swapcase" => {
+            let swap = |c: char| {
+                if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() }
+            };
+            Ok(text.chars().map(swap).collect::<String>().into())
+        }
+        "removeprefix" => from_args(args).map(|(by,): (&str,)| text.strip_prefix(by).unwrap_or(text).into()),
+        "removesuffix" => from_args(args).map(|(by,): (&str,)| text.strip_suffix(by).unwrap_or(text).into()),
+        "encode" | "decode" => Ok(Value::from(text)),
+        "format" if args.iter().all(|arg| !arg.is_kwargs()) => {
+            format(FormatStyle::StrFormat, text, &args.iter().map(printable).collect::<Vec<_>>())
+                .map(Value::from)
+        }
+        _ => return None,
+    })
+}
+
+/// A map whose values are found when they are asked for, then `rest`'s.
+#[derive(Debug)]
+pub(crate) struct Layered {
+    pub(crate) values: Value,
+    pub(crate) rest: Value,
+}
+
+impl Object for Layered {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let found = |values: &Value| values.get_item(key).ok().filter(|value| !value.is_undefined());
+        found(&self.values).or_else(|| found(&self.rest))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+}
