@@ -1,6 +1,7 @@
 //! squall's example programs; each is an `--example` of this package. Here is what they share.
 
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use squall::HttpServer;
 
@@ -27,11 +28,20 @@ pub fn option<T: FromStr>(name: &str) -> Option<T> {
         };
         match value.as_deref().map(str::parse) {
             Some(Ok(value)) => return Some(value),
-            _ => {
-                eprintln!("error: --{name} needs a value");
-                std::process::exit(1);
-            }
+            _ => fail(&format!("--{name} needs a value")),
         }
     }
     None
+}
+
+/// Ends the program because of how it was called.
+pub fn fail(message: &str) -> ! {
+    eprintln!("error: {message}");
+    std::process::exit(1)
+}
+
+/// What no other process begins its identifiers with, nor this one when it is started again.
+pub fn unique() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}-{:x}", now.as_nanos(), std::process::id())
 }

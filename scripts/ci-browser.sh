@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Visits the example `members` with a headless Chromium. Needs Debian's packages chromium and chromium-driver, which it
-# installs where it may, and Python's selenium; without them it says so and skips.
+# Visits the examples `members`, `chat_websocket` and `chat_longpoll` with a headless Chromium. Needs Debian's packages
+# chromium and chromium-driver, which it installs where it may, and Python's selenium; without them it says so and skips.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,3 +34,8 @@ timeout 300 "$work/venv/bin/python" scripts/browser/members.py "http://localhost
   sed 's|^|  members: |' "$work/log" >&2
   exit 1
 }
+# They are started there, and started anew.
+for name in chat_websocket chat_longpoll; do
+  port=$((20000 + RANDOM % 10000))
+  timeout 300 "$work/venv/bin/python" scripts/browser/chat.py "${CARGO_TARGET_DIR:-target}/$profile/examples/$name" "$port"
+done

@@ -9,9 +9,9 @@ cd "$(dirname "$0")/.."
 
 profile=${PROFILE:-release}
 if [ "$profile" = release ]; then
-  cargo build --quiet --release --examples
+  cargo build --quiet --release --examples --features squall-examples/redis
 else
-  cargo build --quiet --examples
+  cargo build --quiet --examples --features squall-examples/redis
 fi
 bin=${CARGO_TARGET_DIR:-target}/$profile/examples
 work=$(mktemp -d)
@@ -169,6 +169,27 @@ check_singleton_fork() {
   echo "ok: singleton_fork"
 }
 
+check_sse() {
+  start sse --port "$port"
+  expect "sse, page" "$(fetch "localhost:$port/")" '.*new EventSource\("/events"\).*'
+  # It ends with the server, in the middle of the stream.
+  fetch -N -i -H 'Last-Event-ID: 7' "localhost:$port/events" >"$work/events" 2>/dev/null &
+  local reader=$!
+  until grep -q '^data: 0' "$work/events"; do
+    kill -0 "$reader" 2>/dev/null || fail "sse: the stream ended early"
+    sleep 0.05
+  done
+  expect "sse, click" "$(fetch -X POST -o /dev/null -w '%{http_code}' "localhost:$port/click")" 204
+  until grep -q '^data: 1' "$work/events"; do
+    kill -0 "$reader" 2>/dev/null || fail "sse: the stream ended without the click"
+    sleep 0.05
+  done
+  stop 0
+  wait "$reader" || true
+  expect "sse, events" "$(cat "$work/events")" \
+    $'HTTP/1.1 200 OK\n.*Content-Type: text/event-stream\n.*event: count\nid: 0\nretry: 1000\ndata: 0\n\nevent: count\nid: 1\n.*'
+}
+
 check_websocket_echo() {
   start websocket_echo --port "$port"
   local answer
@@ -183,6 +204,75 @@ check_websocket_client() {
   answer=$(printf 'Hello\nworld\n' | timeout 10 "$bin/websocket_client" "ws://127.0.0.1:$port/deflate") ||
     fail "websocket_client ended with status $?"
   expect "websocket_client" "$answer" $'Hello\nworld'
+  stop 0
+}
+
+# say PORT TEXT...: says this in the lobby of chat_websocket, and prints the first so many packets that come back.
+say() { printf '%s\n' "${@:2}" | timeout 10 "$bin/websocket_client" "ws://127.0.0.1:$1/socket/lobby"; }
+
+check_chat_websocket() {
+  start chat_websocket --port "$port"
+  expect "chat_websocket, page" "$(fetch -L "localhost:$port/")" '<!DOCTYPE html>.*new WebSocket.*</html>'
+  expect "chat_websocket, newcomer and own message" "$(say "$port" '<b>&"there' 'more')" \
+    $'\\{"messages":\\[\\]\\}\n\\{"messages":\\[\\{"id":"[^"]+","text":"<b>&\\\\"there"\\}\\]\\}'
+  expect "chat_websocket, what was said before" "$(say "$port" 'x')" \
+    '\{"messages":\[\{"id":"[^"]+","text":"<b>&\\"there"\}.*\]\}'
+  local number last=
+  for number in $(seq 60); do last+="number $number"$'\n'; done
+  say "$port" "${last%$'\n'}" >/dev/null
+  expect "chat_websocket, fifty are kept" "$(say "$port" 'x' | grep -o '"text"' | wc -l)" 50
+  expect "chat_websocket, other room" \
+    "$(echo x | timeout 10 "$bin/websocket_client" "ws://127.0.0.1:$port/socket/other")" '\{"messages":\[\]\}'
+  expect "chat_websocket, long name" \
+    "$(fetch -o /dev/null -w '%{http_code}' "localhost:$port/room/$(printf 'x%.0s' {1..41})")" 404
+  stop 0
+  refused "chat_websocket, processes without Redis" 'error: --processes needs --redis.*' \
+    "$bin/chat_websocket" --port "$port" --processes 2
+  if command -v redis-server >/dev/null; then check_chat_over_redis; else echo "skipped: chat over Redis (there is none)"; fi
+}
+
+# Two processes: says something until both have been talked to, and one of them knows all of it.
+check_chat_over_redis() {
+  local redis_port redis_pid packet deadline=$((SECONDS + 30))
+  redis_port=$(free_port)
+  redis-server --port "$redis_port" --bind 127.0.0.1 --save '' --appendonly no >/dev/null &
+  redis_pid=$!
+  pids+=("$redis_pid")
+  start chat_websocket --port "$port" --redis "redis://127.0.0.1:$redis_port/" --processes 2
+  until packet=$(say "$port" 'hello') &&
+    # An identifier ends with the number of the process and of the message.
+    [ "$(grep -oE '"id":"[^"]+' <<<"$packet" | cut -d- -f2 | sort -u | wc -l)" = 2 ]; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "chat_websocket, two processes: only $packet"
+  done
+  stop 0
+  kill "$redis_pid"
+}
+
+check_chat_longpoll() {
+  start chat_longpoll --port "$port" --wait 20
+  local at="localhost:$port/messages" first cursor
+  post() { fetch -H 'Content-Type: application/json' -d "$1" "${@:2}" "$at"; }
+  expect "chat_longpoll, page" "$(fetch "localhost:$port/")" '<!DOCTYPE html>.*fetch\("/messages".*</html>'
+  expect "chat_longpoll, nothing yet" "$(fetch "$at")" '\[\]'
+  first=$(post '{"text": "<b>one"}')
+  expect "chat_longpoll, POST" "$first" '\{"id":"[^"]+","text":"<b>one"\}'
+  expect "chat_longpoll, all" "$(fetch "$at")" '\[\{"id":"[^"]+","text":"<b>one"\}\]'
+  cursor=$(cut -d'"' -f4 <<<"$first")
+  # A poll that waits for what is said after it has begun.
+  fetch "$at?after=$cursor" >"$work/poll" &
+  local poll=$!
+  # Answered later than the poll was sent; the poll is not, as there is nothing to say.
+  for _ in 1 2 3; do fetch "$at" >/dev/null; done
+  kill -0 "$poll" || fail "chat_longpoll, the poll does not wait"
+  post '{"text": "two"}' >/dev/null
+  wait "$poll" || fail "chat_longpoll, a waiting poll is not answered"
+  expect "chat_longpoll, a waiting poll" "$(<"$work/poll")" '\[\{"id":"[^"]+","text":"two"\}\]'
+  expect "chat_longpoll, an old cursor" "$(fetch "$at?after=gone" | grep -o '"text"' | wc -l)" 2
+  expect "chat_longpoll, silence" "$(post '{"text": " "}' -o /dev/null -w '%{http_code}')" 400
+  expect "chat_longpoll, a form of another site" "$(fetch -o /dev/null -w '%{http_code}' -d '{"text": "x"}' "$at")" 415
+  stop 0
+  start chat_longpoll --port "$port" --wait 0.1
+  expect "chat_longpoll, a poll in vain" "$(fetch "$at?after=0")" '\[\]'
   stop 0
 }
 
@@ -205,7 +295,7 @@ done
 
 port=$(free_port)
 start hello --port "$port"
-for name in hello handle_request connection_api multi_process virtual_hosts accept_loop; do
+for name in hello handle_request connection_api multi_process virtual_hosts accept_loop sse; do
   [ -f "examples/examples/$name.rs" ] || continue
   refused "$name, port in use" ".*cannot listen on .*:$port: Address already in use.*" \
     "$bin/$name" --port "$port"

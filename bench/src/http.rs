@@ -19,7 +19,17 @@ pub fn run(options: &Options) -> Result {
 
 /// The servers that are compared unless others are asked for.
 pub const NAMES: [&str; 11] = [
-    "raw", "raw-again", "raw-parse", "squall", "tokio", "hyper", "axum", "actix-web", "ntex", "nginx", "tornado",
+    "raw",
+    "raw-again",
+    "raw-parse",
+    "squall",
+    "tokio",
+    "hyper",
+    "axum",
+    "actix-web",
+    "ntex",
+    "nginx",
+    "tornado",
 ];
 
 /// Sends `request` to each of the servers and prints a table, with the ratio of each to `base`.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::http::NAMES;
 use crate::Result;
 use crate::answer::{Checker, HELLO};
+use crate::http::NAMES;
 use crate::load::request;
 use crate::measure::{Spread, print_table, private_memory};
 use crate::options::{Headers, Options};

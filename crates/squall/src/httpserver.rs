@@ -154,7 +154,7 @@ impl HttpServer {
         self.with(|c| c.params.body_timeout = timeout.into())
     }
 
-    /// How long a connection may wait for a request, and a client may leave a response unread. Default: 3,600 s.
+    /// How long a connection may wait for a request. Default: 3,600 s.
     #[must_use]
     pub fn idle_connection_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(|c| c.params.idle_connection_timeout = timeout.into())

@@ -141,6 +141,158 @@
 //! # }, None).unwrap();
 //! ```
 //!
+//! Files of a multipart form are in memory, as slices of the body; [`web::MultipartReader`] takes forms of any size.
+//!
+//! ```
+//! use squall::{Application, Context, Result, post};
+//!
+//! fn make_app() -> Application {
+//!     Application::new([post("/photo", async |ctx: &Context| {
+//!         let photo = ctx.file("photo")?;
+//!         ctx.write(format!("{}: {} bytes", photo.filename, photo.body.len()));
+//!         Ok(())
+//!     })])
+//! }
+//! # use squall::httpclient::{AsyncHttpClient, HttpRequest, MultipartForm};
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # let form = MultipartForm::new().file("photo", "a.jpg", "image/jpeg", vec![0; 100]);
+//! # let request = HttpRequest::post(app.url("/photo")).multipart(form);
+//! # assert_eq!(AsyncHttpClient::new().fetch(request).await.unwrap().text(), "a.jpg: 100 bytes");
+//! # app.post("/photo").await.assert_status(400);
+//! # }, None).unwrap();
+//! ```
+//!
+//! # Cookies, users and forged requests
+//!
+//! Signed cookies and XSRF tokens have Tornado's formats: with the same secret, a Tornado service beside this one reads
+//! and writes the same ones. [`Site::current_user`] says who the user is; [`Context::require_user`] sends strangers to
+//! the login page.
+//!
+//! ```
+//! use squall::{Application, Context, RequestHandler, Result, Site, get, handler, url};
+//!
+//! struct Members;
+//!
+//! impl Site for Members {
+//!     type User = String;
+//!
+//!     async fn current_user(&self, ctx: &Context) -> Result<Option<String>> {
+//!         Ok(ctx.signed_cookie("user"))
+//!     }
+//! }
+//!
+//! #[derive(Clone)]
+//! struct Login;
+//!
+//! #[handler]
+//! impl RequestHandler for Login {
+//!     async fn get(&mut self, ctx: &Context) -> Result {
+//!         ctx.write(format!("<form method=post>{}<input name=name></form>", ctx.xsrf_form_html()?));
+//!         Ok(())
+//!     }
+//!
+//!     async fn post(&mut self, ctx: &Context) -> Result {
+//!         ctx.set_signed_cookie("user", ctx.body_argument("name")?)?;
+//!         ctx.redirect("/")
+//!     }
+//! }
+//!
+//! fn make_app() -> Application {
+//!     let home = get("/", async |ctx: &Context| {
+//!         let user = ctx.require_user::<String>().await?;
+//!         ctx.write(format!("Hello, {user}"));
+//!         Ok(())
+//!     });
+//!     Application::new([home, url("/login", Login)])
+//!         .site(Members)
+//!         .cookie_secret("a long random secret, from the environment")
+//!         .login_url("/login")
+//!         .xsrf_cookies(true)
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # app.get("/").await.assert_redirect("/login?next=%2F");
+//! # app.post("/login").form(&[("name", "Ann")]).await.assert_status(403);
+//! # let cookie = "_xsrf=deadbeef";
+//! # let answer = app.post("/login").header("Cookie", cookie).form(&[("name", "Ann"), ("_xsrf", "deadbeef")]).await;
+//! # answer.assert_redirect("/");
+//! # let user = answer.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+//! # app.get("/").header("Cookie", user).await.assert_text("Hello, Ann");
+//! # }, None).unwrap();
+//! ```
+//!
+//! # Files, compression, events
+//!
+//! [`Application::static_path`] serves a folder under `/static/`, and [`Context::static_url`] makes URLs that change with
+//! the file. [`Application::compress_response`] compresses what is worth it. [`Context::event_stream`] sends events to a
+//! page. [`Application::cors`], [`Application::before`] and [`Application::after`] wrap all handlers.
+//!
+//! ```
+//! use squall::web::Event;
+//! use squall::{Application, Context, get};
+//!
+//! fn make_app() -> Application {
+//!     let clock = get("/ticks", async |ctx: &Context| {
+//!         let events = ctx.event_stream()?;
+//!         for number in 1..=3 {
+//!             events.send(&Event::new().data(number.to_string())).await?;
+//!         }
+//!         Ok(())
+//!     });
+//!     Application::new([clock]).static_path("static").compress_response(true)
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # app.get("/ticks").await.assert_text("data: 1\n\ndata: 2\n\ndata: 3\n\n");
+//! # }, None).unwrap();
+//! ```
+//!
+//! # WebSockets
+//!
+//! A [`WebSocketHandler`] serves each connection with a clone; [`websocket::websocket`] takes a function with a loop.
+//! [`pubsub`] spreads messages, also between processes.
+//!
+//! ```
+//! use squall::{Application, Message, Result, WebSocket, WebSocketHandler, ws};
+//!
+//! #[derive(Clone)]
+//! struct Echo;
+//!
+//! impl WebSocketHandler for Echo {
+//!     async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
+//!         ws.write_message(message).await
+//!     }
+//! }
+//!
+//! fn make_app() -> Application {
+//!     Application::new([ws("/ws", Echo)])
+//! }
+//! # make_app();
+//! ```
+//!
+//! # Asking other servers
+//!
+//! [`httpclient::AsyncHttpClient`] fetches; [`web::proxy`] hands whole routes to another server, such as a Tornado
+//! service that is being moved over.
+//!
+//! ```
+//! use squall::httpclient::AsyncHttpClient;
+//! use squall::web::proxy;
+//! use squall::{Application, Context, get};
+//!
+//! fn make_app() -> Application {
+//!     let client = AsyncHttpClient::new();
+//!     let weather = get("/weather", async move |ctx: &Context| {
+//!         let answer = client.fetch("http://127.0.0.1:9000/today").await?;
+//!         ctx.write(answer.body());
+//!         Ok(())
+//!     });
+//!     Application::new([weather]).fallback(proxy("http://127.0.0.1:8889"))
+//! }
+//! # make_app();
+//! ```
+//!
 //! # Streaming
 //!
 //! A response is collected and sent with its length when the handler returns. [`Context::flush`] sends what there is and

@@ -26,6 +26,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("http1connection", 3),
     ("httputil", 3),
     ("web/error", 3),
+    ("websocket/__fuzz", 3),
     ("websocket/deflate", 3),
     ("websocket/extension", 3),
     ("websocket/frame", 3),

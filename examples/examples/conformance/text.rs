@@ -18,7 +18,7 @@ async fn locale(ctx: &Context) -> Result {
         "{}|{}|{}|{}|{}",
         locale.code(),
         locale.translate("Sign out"),
-        interpolate(&items, &[("n", &n)]),
+        interpolate(items, &[("n", &n)]),
         locale.friendly_number(1_234_567),
         locale.list(&["A", "B", "C"]),
     ));

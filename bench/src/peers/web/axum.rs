@@ -2,11 +2,11 @@
 
 use std::net::TcpListener;
 
+use axum::Router;
 use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Json};
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use axum::Router;
 use axum_extra::extract::cookie::{Cookie, CookieJar};
 
 use super::{Arguments, Page, items};
@@ -32,8 +32,8 @@ pub(in crate::peers) fn serve(listener: TcpListener, _: &Settings) -> Result {
             // A socket on which the option cannot be set is broken, and the next read says so.
             let _ = stream.set_nodelay(true);
         });
-        let app = (0..ROUTES)
-            .fold(Router::new(), |app, n| app.route(&format!("/api/{n}/items/{{id}}"), get(page)));
+        let app =
+            (0..ROUTES).fold(Router::new(), |app, n| app.route(&format!("/api/{n}/items/{{id}}"), get(page)));
         Ok(axum::serve(listener, app).await?)
     })
 }

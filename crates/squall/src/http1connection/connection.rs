@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::deadlines::Stall;
 use super::exchange_end::ExchangeEnd;
 use super::gzip::GzipReader;
 use super::out_pool;
-use super::set::{ConnectionSet, Millis};
+use super::set::{ConnectionSet, Millis, Nanos};
 use crate::http1::body::BodyLength;
 use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
 use crate::http1::head::RequestFacts;
@@ -39,31 +40,23 @@ pub(crate) struct Server {
 /// A connection that serves requests, one at a time.
 pub(crate) struct Http1Connection {
     pub(super) stream: IoStream,
-    server: Rc<Server>,
+    pub(super) server: Rc<Server>,
     /// Its key in the server's set.
     key: Cell<u32>,
     remote_ip: IpAddr,
     /// What the deadline is for.
     pub(super) waiting: Cell<Waiting>,
     /// The deadline has passed, or the wait was interrupted.
-    expired: Cell<bool>,
+    pub(super) expired: Cell<bool>,
     /// When the current wait is over, checked by the set's sweep.
-    deadline: Cell<Option<Millis>>,
+    pub(super) deadline: Cell<Option<Millis>>,
     /// So many bytes of a head that is not complete have been looked at.
     pub(super) looked_at: Cell<u32>,
-    /// When bytes last arrived: the start of the requests among them.
-    received: Cell<Instant>,
+    /// When bytes last arrived, the start of the requests among them; half the size of an `Instant`.
+    received: Cell<Nanos>,
     /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
-    stall: Cell<Option<Stall>>,
+    pub(super) stall: Cell<Option<Stall>>,
     exchange: RefCell<Exchange>,
-}
-
-/// A client that may have stopped reading.
-#[derive(Clone, Copy)]
-struct Stall {
-    /// The count of bytes that the kernel had taken, or rather its end, which is enough to see it change.
-    flushed: u32,
-    give_up: Millis,
 }
 
 /// What a connection between requests waits for.
@@ -89,9 +82,10 @@ struct Exchange {
     writing: Writing,
     keep_alive: bool,
     max_body_size: u64,
-    /// Bytes not yet handed to the stream, of this response from `mark` on and before it of earlier ones.
+    /// Bytes not yet handed to the stream, of this response from `mark` on and before it of earlier ones. Where it
+    /// stands there are only the heads of earlier responses before it, far below 4 GB.
     out: Vec<u8>,
-    mark: usize,
+    mark: u32,
     /// Part of this response has been handed to the stream.
     begun: bool,
     /// Told when the exchange is over; `None` until somebody asks.
@@ -158,7 +152,7 @@ impl Http1Connection {
             expired: Cell::new(false),
             deadline: Cell::new(None),
             looked_at: Cell::new(0),
-            received: Cell::new(Instant::now()),
+            received: Cell::default(),
             stall: Cell::new(None),
             exchange: RefCell::new(exchange),
         });
@@ -200,7 +194,7 @@ impl Http1Connection {
             exchange.writing = Writing::Head;
             exchange.keep_alive = false;
             exchange.max_body_size = params.max_body_size;
-            exchange.mark = exchange.out.len();
+            exchange.mark = exchange.out.len() as u32;
             exchange.begun = false;
             exchange.id
         };
@@ -211,7 +205,11 @@ impl Http1Connection {
         };
         let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
         let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
-        request.arrived(context, HttpConnection::new(transport, id), self.received.get());
+        request.arrived(
+            context,
+            HttpConnection::new(transport, id),
+            self.server.set.instant(self.received.get()),
+        );
         gzip
     }
 
@@ -305,7 +303,7 @@ impl Http1Connection {
         if exchange.out.is_empty() {
             return;
         }
-        exchange.begun |= exchange.out.len() > exchange.mark;
+        exchange.begun |= exchange.out.len() > exchange.mark as usize;
         exchange.mark = 0;
         let mut out = std::mem::take(&mut exchange.out);
         drop(exchange);
@@ -353,67 +351,13 @@ impl Http1Connection {
         }
         let filled = self.stream.poll_fill(cx);
         if filled.is_ready() {
-            self.received.set(Instant::now());
+            self.received.set(self.server.set.nanos());
         }
         filled
     }
 
-    pub(super) fn set_deadline(&self, timeout: Option<Duration>) {
-        self.expired.set(false);
-        self.deadline.set(timeout.and_then(|t| self.server.set.deadline(t)));
-    }
-
-    pub(super) fn check_deadline(&self, now: Millis) {
-        if self.deadline.get().is_some_and(|deadline| deadline.is_due(now)) {
-            self.deadline.set(None);
-            self.interrupt();
-        }
-    }
-
-    /// Gives up a client that takes none of its output. Called by the set's sweep, so that a client that does read
-    /// costs nothing.
-    pub(super) fn check_stalled(&self, now: Millis) {
-        let Some(timeout) = self.params().write_timeout else { return };
-        if !self.stream.writing() {
-            self.stall.set(None);
-            return;
-        }
-        let flushed = self.stream.flushed() as u32;
-        match self.stall.get() {
-            Some(stall) if stall.flushed == flushed => {
-                if stall.give_up.is_due(now) {
-                    tracing::info!(target: log::GENERAL, "{} takes no output", self.remote_ip);
-                    // A reset, since the kernel would keep what it has for such a client much longer.
-                    self.stream.abort();
-                    self.interrupt();
-                }
-            }
-            _ => {
-                let give_up = self.server.set.deadline(timeout);
-                self.stall.set(give_up.map(|give_up| Stall { flushed, give_up }));
-            }
-        }
-    }
-
-    pub(super) fn interrupt_if_idle(&self) {
-        if self.waiting.get() == Waiting::Idle {
-            self.interrupt();
-        }
-    }
-
     pub(super) fn is_draining(&self) -> bool {
         self.server.set.is_draining()
-    }
-
-    /// Closes the connection, whatever it is doing.
-    pub(super) fn close_now(&self) {
-        self.stream.close();
-        self.interrupt();
-    }
-
-    fn interrupt(&self) {
-        self.expired.set(true);
-        self.stream.wake_reader();
     }
 
     /// The application's work on the current exchange failed in a way that nothing answered.
@@ -426,7 +370,7 @@ impl Http1Connection {
         let mut exchange = self.exchange.borrow_mut();
         if exchange.writing == Writing::Head {
             exchange.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-            exchange.mark = exchange.out.len();
+            exchange.mark = exchange.out.len() as u32;
         }
     }
 
@@ -465,7 +409,7 @@ impl Http1Connection {
     pub(super) fn cut(&self) {
         let until_close = {
             let mut exchange = self.exchange.borrow_mut();
-            let mark = exchange.mark;
+            let mark = exchange.mark as usize;
             if !exchange.begun {
                 exchange.out.truncate(mark);
             }

@@ -11,6 +11,7 @@
 //! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the loop drives |
 
 mod connection;
+mod deadlines;
 mod exchange_end;
 mod gzip;
 mod out_pool;

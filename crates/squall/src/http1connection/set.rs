@@ -1,6 +1,7 @@
 //! All connections of one server: their deadlines, and closing them together.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,14 +31,23 @@ struct Slots {
 /// A point in time in milliseconds since the set was made, or a moment before or after the wrap round: two of them
 /// compare rightly when they are less than 24 days apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Millis(u32);
+pub(super) struct Millis(NonZeroU32);
 
 impl Millis {
+    /// Zero is told as one, which is early enough: an `Option` of it is then no larger than itself, and an idle
+    /// connection smaller.
+    fn new(millis: u32) -> Self {
+        Self(NonZeroU32::new(millis).unwrap_or(NonZeroU32::MIN))
+    }
+
     /// Whether this point has been reached at `now`.
     pub(super) fn is_due(self, now: Self) -> bool {
-        now.0.wrapping_sub(self.0) <= i32::MAX as u32
+        now.0.get().wrapping_sub(self.0.get()) <= i32::MAX as u32
     }
 }
+
+/// Nanoseconds since the set was made, for 584 years.
+pub(super) type Nanos = u64;
 
 const SLOWEST_TICK: Duration = Duration::from_secs(1);
 const FASTEST_TICK: Duration = Duration::from_millis(5);
@@ -47,11 +57,22 @@ impl ConnectionSet {
         Rc::new(Self {
             connections: RefCell::default(),
             started: Instant::now(),
-            now: Cell::new(Millis(0)),
+            now: Cell::new(Millis::new(0)),
             tick: Cell::new(SLOWEST_TICK),
             sweeping: Cell::new(false),
             draining: Cell::new(false),
         })
+    }
+
+    /// The time, exactly.
+    #[inline]
+    pub(super) fn nanos(&self) -> Nanos {
+        self.started.elapsed().as_nanos() as Nanos
+    }
+
+    #[inline]
+    pub(super) fn instant(&self, nanos: Nanos) -> Instant {
+        self.started + Duration::from_nanos(nanos)
     }
 
     /// Adds a connection; the key takes it out again.
@@ -94,7 +115,7 @@ impl ConnectionSet {
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Millis> {
         let millis = timeout.checked_add(self.tick.get())?.as_millis();
         let millis = u32::try_from(millis).ok().filter(|m| i32::try_from(*m).is_ok())?;
-        Some(Millis(self.now.get().0.wrapping_add(millis)))
+        Some(Millis::new(self.now.get().0.get().wrapping_add(millis)))
     }
 
     /// How many connections are open.
@@ -142,7 +163,7 @@ impl ConnectionSet {
 
     fn look_at_the_clock(&self) -> Millis {
         // The wrap round is meant.
-        let now = Millis(self.started.elapsed().as_millis() as u32);
+        let now = Millis::new(self.started.elapsed().as_millis() as u32);
         self.now.set(now);
         now
     }
@@ -154,18 +175,18 @@ mod tests {
 
     #[test]
     fn deadlines_compare_across_the_wrap_round() {
-        assert!(Millis(5).is_due(Millis(5)));
-        assert!(Millis(5).is_due(Millis(6)));
-        assert!(!Millis(6).is_due(Millis(5)));
-        assert!(Millis(u32::MAX).is_due(Millis(3)));
-        assert!(!Millis(3).is_due(Millis(u32::MAX)));
+        assert!(Millis::new(5).is_due(Millis::new(5)));
+        assert!(Millis::new(5).is_due(Millis::new(6)));
+        assert!(!Millis::new(6).is_due(Millis::new(5)));
+        assert!(Millis::new(u32::MAX).is_due(Millis::new(3)));
+        assert!(!Millis::new(3).is_due(Millis::new(u32::MAX)));
     }
 
     #[test]
     fn deadlines_are_never_early_and_too_long_ones_are_none() {
         let set = ConnectionSet::new();
         set.allow_for(Duration::from_millis(800));
-        assert_eq!(set.deadline(Duration::from_millis(800)), Some(Millis(900)));
+        assert_eq!(set.deadline(Duration::from_millis(800)), Some(Millis::new(901)));
         assert_eq!(set.deadline(Duration::from_secs(30 * 24 * 3600)), None);
         assert_eq!(set.deadline(Duration::from_secs(u64::MAX / 2)), None);
     }

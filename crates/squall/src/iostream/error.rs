@@ -93,7 +93,7 @@ pub struct StreamClosedError {
 }
 
 impl StreamClosedError {
-    pub(super) fn new(real_error: Option<RealError>) -> Self {
+    pub(crate) fn new(real_error: Option<RealError>) -> Self {
         Self { real_error }
     }
 

@@ -187,8 +187,12 @@ impl<H: RequestHandler> Serve for Instance<H> {
         let method = ctx.method();
         let defined = |name: &str| H::METHODS.contains(&name);
         let any = defined(ANY_METHOD);
+        let known = any
+            || defined(method.as_str())
+            || *method == Method::OPTIONS
+            || (*method == Method::HEAD && defined("GET"));
         // As in Tornado, `prepare` comes before the refusal of a standard method that is not defined: it may answer all.
-        if !any && !defined(method.as_str()) && !is_standard(method) {
+        if !known && !is_standard(method) {
             return Err(ctx.method_not_allowed());
         }
         ctx.check_form()?;
@@ -199,6 +203,10 @@ impl<H: RequestHandler> Serve for Instance<H> {
         }
         handler.prepare(ctx).await?;
         if !ctx.is_finished() {
+            // Before a body is read that nobody will look at.
+            if !known {
+                return Err(ctx.method_not_allowed());
+            }
             if H::AUTHENTICATED {
                 // Boxed: it need not make the future of every other handler larger.
                 Box::pin(ctx.require_any_user()).await?;
@@ -342,7 +350,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
             Err(error) => return fail(ctx, &error),
         }
     }
-    if error.foreign().is_some_and(|error| error.is::<Disconnected>()) {
+    if error.foreign().is_some_and(<dyn std::error::Error>::is::<Disconnected>) {
         tracing::debug!(target: log::GENERAL, "{} {}: {error}", ctx.method(), ctx.request().uri());
         if !ctx.is_finished() {
             ctx.abort();

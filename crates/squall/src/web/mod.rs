@@ -21,6 +21,7 @@ mod redirect;
 mod render;
 mod response;
 mod route;
+mod send;
 mod send_file;
 mod settings;
 mod signed_value;
@@ -28,6 +29,8 @@ mod site;
 mod slash;
 mod sse;
 mod static_files;
+#[cfg(feature = "tower")]
+mod tower;
 mod transforms;
 mod ui_module;
 mod upload;
@@ -59,6 +62,8 @@ pub use static_files::{
     CACHE_MAX_AGE, Directory, Embedded, StaticContent, StaticFile, StaticFileHandler, StaticFiles, StaticUrl,
     Version,
 };
+#[cfg(feature = "tower")]
+pub use tower::{AppService, FallbackHandler, RequestBody, RequestBodyError, ResponseBody, ServiceError};
 pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
 pub use ui_module::UiModule;
 pub use upload::UploadedFile;

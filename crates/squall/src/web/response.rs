@@ -107,12 +107,13 @@ impl Response {
         }
     }
 
-    /// Refuses a Content-Length that is no number or does not fit: nothing has been sent, so this can be an error page.
+    /// Refuses a Content-Length that is no number, does not fit or stands there twice: nothing has been sent, so this can be an error page.
     pub(super) fn check_length(&self, fits: impl FnOnce(u64) -> bool) -> Result {
         let Some(told) = self.headers.get("Content-Length") else { return Ok(()) };
         // RFC 9110 §8.6: digits and nothing else, such as a sign.
         let length = told.parse().ok().filter(|_| told.bytes().all(|b| b.is_ascii_digit()));
-        if length.is_some_and(fits) {
+        let once = self.headers.list("Content-Length").nth(1).is_none();
+        if once && length.is_some_and(fits) {
             return Ok(());
         }
         let (told, written) = (told.to_owned(), self.body.len());

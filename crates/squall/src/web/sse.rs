@@ -1,5 +1,6 @@
 //! Server-sent events: a response without an end, for the browser's `EventSource` (the HTML standard, §9.2).
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -291,7 +292,7 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 /// The comments that go out while a handler waits. They are sent by what polls the handler, so that they go through the
 /// response's transforms like everything else.
 #[derive(Default)]
-pub(super) struct Heartbeat(std::cell::RefCell<Option<Beat>>);
+pub(super) struct Heartbeat(RefCell<Option<Box<Beat>>>);
 
 struct Beat {
     interval: Duration,
@@ -301,8 +302,8 @@ struct Beat {
 impl Heartbeat {
     fn set(&self, interval: Option<Duration>) {
         let interval = interval.filter(|interval| !interval.is_zero());
-        *self.0.borrow_mut() =
-            interval.map(|interval| Beat { interval, sleep: Box::pin(tokio::time::sleep(interval)) });
+        *self.0.borrow_mut() = interval
+            .map(|interval| Box::new(Beat { interval, sleep: Box::pin(tokio::time::sleep(interval)) }));
     }
 
     /// Something has been sent.

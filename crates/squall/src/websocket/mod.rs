@@ -54,6 +54,9 @@ mod stream;
 
 mod handler;
 
+#[doc(hidden)]
+pub mod __fuzz;
+
 #[cfg(test)]
 mod tests;
 

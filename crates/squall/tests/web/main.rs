@@ -1,7 +1,10 @@
 //! The web framework over real sockets, one file per topic.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod compression;
+mod cors;
 mod debug;
+mod hooks;
 mod ready_made;
 mod users;
 mod xsrf;

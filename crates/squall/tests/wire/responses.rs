@@ -147,6 +147,8 @@ async fn etag() {
             case("HEAD", "HEAD /", "\"v1\"", same),
             case("HEAD without match", "HEAD /", "\"v2\"", &ok),
             case("no match", "GET /", "\"v2\"", &ok_data),
+            case("several, strong and weak", "GET /", "W/\"v0\", \"v1\", W/\"v2\"", same),
+            case("several, none of them", "GET /", "W/\"v0\", \"v2\", W/\"v3\"", &ok_data),
             case("not a prefix", "GET /", "\"v\"", &ok_data),
             case("no quotes", "GET /", "v1", &ok_data),
             case("empty", "GET /", "", &ok_data),
@@ -519,37 +521,50 @@ async fn response_framing() {
 #[squall::test(timeout = 60)]
 async fn wrong_content_length() {
     let server = serving(async |ctx: &Context| {
-        ctx.set_header("Content-Length", ctx.argument("length")?)?;
+        for length in ctx.arguments("length")? {
+            ctx.add_header("Content-Length", length)?;
+        }
         ctx.write("abcd");
         if ctx.argument_opt("flush")?.is_some() {
             ctx.flush().await?;
+        }
+        if ctx.argument_opt("more")?.is_some() {
+            ctx.write("ef");
         }
         Ok(())
     });
     let begun = "HTTP/1.1 200 OK\r\nServer: <server>\r\nContent-Type: text/html; charset=UTF-8\r\nDate: <date>\r\n\
         Content-Length: 5\r\n\r\nabcd";
     let get = |query: &str| request(&format!("GET /?{query}"), "");
+    let wrong = page("500 Internal Server Error", "");
+    let head = "HTTP/1.1 200 OK\r\nServer: <server>\r\nContent-Type: text/html; charset=UTF-8\r\nDate: <date>\r\n\
+        Content-Length: 9\r\nEtag: <etag>\r\n\r\n";
     table(
         &server,
         [
-            closes("wrote more: closed with nothing sent", get("length=3"), ""),
-            closes("wrote more than zero", get("length=0"), ""),
-            closes("wrote more in a flush: closed with nothing sent", get("length=3&flush"), ""),
-            closes("wrote less: closed, nothing looks complete", get("length=5"), ""),
-            closes("not a number: closed with nothing sent", get("length=x"), ""),
-            closes(
-                "the answers before it are sent",
-                request("GET /probe", "") + &get("length=3"),
-                ok("alive"),
-            ),
+            // Nothing has been sent, so it can be said. Tornado closes.
+            stays("wrote more", get("length=3"), &wrong),
+            stays("wrote more than zero", get("length=0"), &wrong),
+            stays("wrote more in a flush", get("length=3&flush"), &wrong),
+            stays("wrote less", get("length=5"), &wrong),
+            stays("not a number", get("length=x"), &wrong),
+            stays("a number with a sign", get("length=%2B4"), &wrong),
+            stays("not a number in a flush", get("length=4.0&flush"), &wrong),
+            stays("more than any number", get("length=99999999999999999999"), &wrong),
+            stays("twice", get("length=4&length=4"), &wrong),
+            stays("twice, in a flush", get("length=4&length=5&flush"), &wrong),
+            stays("pipelined", request("GET /probe", "") + &get("length=3"), ok("alive") + &wrong),
+            stays("HEAD, whose body nobody needs to write", request("HEAD /?length=9", ""), head),
         ],
     )
     .await;
-    // What was flushed is out; the rest is missing and the connection is cut.
-    let mut client = Client::connect(&server).await;
-    client.send(get("length=5&flush")).await;
-    let rest = client.rest().await;
-    assert!(begun.starts_with(&rest), "{rest}");
+    // What was flushed is out; the rest is missing, or too much, and the connection is cut.
+    for query in ["length=5&flush", "length=5&flush&more"] {
+        let mut client = Client::connect(&server).await;
+        client.send(get(query)).await;
+        let rest = client.rest().await;
+        assert!(begun.starts_with(&rest), "{rest}");
+    }
     Client::connect(&server).await.alive().await;
 }
 

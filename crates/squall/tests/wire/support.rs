@@ -147,6 +147,13 @@ impl Client {
         );
     }
 
+    /// Waits for a [reset](Self::reset) without reading anything.
+    pub(crate) async fn reset_unread(&mut self) {
+        within("a reset", self.stream.ready(tokio::io::Interest::ERROR)).await.expect("a socket");
+        let error = self.stream.take_error().expect("a socket");
+        assert_eq!(error.map(|error| error.kind()), Some(std::io::ErrorKind::ConnectionReset));
+    }
+
     /// All that comes until the end.
     pub(crate) async fn rest(&mut self) -> String {
         while self.read_some().await.expect("an end of the stream") {}
@@ -166,6 +173,51 @@ impl Client {
                 "the end instead of a head: {}",
                 shown(&self.got)
             );
+        }
+    }
+
+    /// The next line, with its end and with markers.
+    pub(crate) async fn line(&mut self) -> String {
+        String::from_utf8(self.bytes_line().await).expect("a line of text")
+    }
+
+    /// The data of the next chunk; none at the last.
+    pub(crate) async fn chunk(&mut self) -> Vec<u8> {
+        let line = self.line().await;
+        let length = usize::from_str_radix(line.trim_end(), 16).expect("the size of a chunk");
+        self.read_until(length + 2).await;
+        let rest = self.got.split_off(length + 2);
+        let mut chunk = std::mem::replace(&mut self.got, rest);
+        chunk.truncate(length);
+        chunk
+    }
+
+    /// Reads so many bytes and forgets them.
+    pub(crate) async fn take(&mut self, mut bytes: usize) {
+        while bytes > 0 {
+            self.read_until(1).await;
+            let used = self.got.len().min(bytes);
+            self.got.drain(..used);
+            self.marked = 0;
+            bytes -= used;
+        }
+    }
+
+    async fn bytes_line(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(at) = find(&self.got, b"\n") {
+                let rest = self.got.split_off(at + 1);
+                self.marked = 0;
+                return std::mem::replace(&mut self.got, rest);
+            }
+            self.read_until(self.got.len() + 1).await;
+        }
+    }
+
+    async fn read_until(&mut self, length: usize) {
+        while self.got.len() < length {
+            let more = self.read_some().await.expect("more bytes");
+            assert!(more, "the end, after {}", shown(&self.got));
         }
     }
 

@@ -57,7 +57,7 @@ impl ContentCoding {
 /// The entity tag is that of the body before compression, as in Tornado. Only where clients may ask for parts
 /// (`Accept-Ranges`) it becomes a weak one, so that no client joins parts of different codings.
 ///
-/// Compression takes place on the loop: at the default levels some 10 ms for each megabyte. Secrets that stand in a
+/// Compression takes place on the loop: for a megabyte of text it takes 4 ms with zstd, 15 with gzip. Secrets that stand in a
 /// page beside what an attacker chooses can be guessed from its length (BREACH); XSRF tokens are masked against that.
 ///
 /// ```
@@ -86,7 +86,7 @@ impl Compression {
     /// The defaults, as `compress_response(true)` has them.
     pub fn new() -> Self {
         Self {
-            codings: vec![ContentCoding::Brotli, ContentCoding::Zstd, ContentCoding::Gzip],
+            codings: vec![ContentCoding::Zstd, ContentCoding::Gzip, ContentCoding::Brotli],
             gzip_level: 6,
             brotli_level: 4,
             zstd_level: 3,
@@ -96,8 +96,11 @@ impl Compression {
         }
     }
 
-    /// The codings to use, the favourite first: it decides among those that a client rates equally, as browsers do all of
-    /// them. Default: brotli, zstd, gzip.
+    /// The codings to use, the favourite first: it decides among those that a client rates equally, as browsers do with
+    /// all of them. Default: zstd, gzip, brotli.
+    ///
+    /// 20 KB of text take zstd 0.07 ms and become 6.4 KB, gzip 0.22 ms and 6.1 KB, brotli 0.36 ms and 6.1 KB at the
+    /// default levels, on the machine of `bench/`; the proportions are the same at 3 and at 150 KB.
     #[must_use]
     pub fn codings(mut self, codings: impl IntoIterator<Item = ContentCoding>) -> Self {
         self.codings = codings.into_iter().collect();

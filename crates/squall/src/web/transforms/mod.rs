@@ -100,6 +100,7 @@ impl TransformSettings {
         self.compression.as_mut().map(Compression::take_problems).unwrap_or_default()
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.factories.is_empty() && self.compression.is_none()
     }
@@ -168,11 +169,7 @@ impl Transforms {
 
     /// Applied to the head and the first chunk. The transforms are the user's code: nothing is borrowed meanwhile.
     pub(super) fn first_chunk(&self, ctx: &Context, cell: &RefCell<Response>, finishing: bool) -> Result {
-        let settings = &ctx.core().settings().transforms;
-        if settings.is_empty() {
-            return Ok(());
-        }
-        let mut transforms = settings.make(ctx.request());
+        let mut transforms = ctx.core().settings().transforms.make(ctx.request());
         let (mut status, mut headers, mut chunk) = {
             let mut response = cell.borrow_mut();
             (response.status, std::mem::take(&mut response.headers), std::mem::take(&mut response.body))
