@@ -1,7 +1,7 @@
 //! Templates against what Tornado makes of them (`corpus/templates.py`), and what is refused.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use squall::template::{Loader, Template, Value, context};
+use squall::template::{Loader, Template, TemplateError, Value, context};
 
 const CORPUS: &str = include_str!("corpus/templates.json");
 
@@ -82,5 +82,5 @@ fn all_mistakes_are_found_at_once() {
     let texts =
         [("a.html", "{{ }}"), ("b.html", "{% extends 'a.html' %}"), ("c.html", "{% end %}"), ("d.html", "")];
     let errors = Loader::from_texts(texts).check_all().unwrap_err();
-    assert_eq!(errors.iter().map(|error| error.file()).collect::<Vec<_>>(), ["a.html", "c.html"]);
+    assert_eq!(errors.iter().map(TemplateError::file).collect::<Vec<_>>(), ["a.html", "c.html"]);
 }

@@ -382,8 +382,7 @@ impl<'s> Parser<'s> {
 
     fn product(&mut self) -> Rewritten {
         let mut out = self.unary()?;
-        loop {
-            let Some(operator) = ["*", "//", "/", "%"].into_iter().find(|op| self.peek(op)) else { break };
+        while let Some(operator) = ["*", "//", "/", "%"].into_iter().find(|op| self.peek(op)) {
             self.take();
             let right = self.unary()?;
             out = binary(operator, &out, &right);

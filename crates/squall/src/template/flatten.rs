@@ -59,7 +59,7 @@ pub(super) fn flatten(file: &Rc<File>, files: &dyn Files) -> Result<Flat, Templa
     let root = ancestors.last().unwrap_or(file);
     let flatten = |scoped: &Scoped| {
         let mut flattener = Flattener::new(files, &blocks, scoped, root);
-        flattener.begin()?;
+        flattener.begin();
         flattener.nodes(&root.body)?;
         Ok::<_, TemplateError>((Flat { source: flattener.out, places: flattener.places }, flattener.assigned))
     };
@@ -171,14 +171,13 @@ impl<'a> Flattener<'a> {
     }
 
     /// The scope object, which starts with what the names mean outside.
-    fn begin(&mut self) -> Done {
+    fn begin(&mut self) {
         if self.scoped.is_empty() {
-            return Ok(());
+            return;
         }
         let mut names: Vec<_> = self.scoped.iter().map(|name| format!("{name}={name}")).collect();
         names.sort_unstable();
         self.tag(0, &format!("set {SCOPE} = namespace({})", names.join(", ")));
-        Ok(())
     }
 
     fn nodes(&mut self, nodes: &[Node]) -> Done {

@@ -123,9 +123,9 @@ impl Context {
     /// # Panics
     /// As [`write`](Self::write).
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result {
-        let outer = PAGE.with(|page| page.take());
+        let outer = PAGE.take();
         let html = self.render_string(name, values);
-        let page = PAGE.with(|page| page.replace(outer));
+        let page = PAGE.replace(outer);
         self.write(page.resources.insert(self, html?)?);
         Ok(())
     }
@@ -280,7 +280,7 @@ impl Object for Namespace {
             "current_user" => with_context(current_user),
             _ => return None,
         };
-        Some(value.unwrap_or_else(|error| Value::from(error)))
+        Some(value.unwrap_or_else(Value::from))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
