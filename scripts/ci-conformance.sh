@@ -25,8 +25,4 @@ pids+=($!)
 for port in $base $((base + 1)) $((base + 2)) $((base + 3)); do
   for _ in $(seq 200); do is_open "$port" && break; sleep 0.05; done
 done
-result=$("$SQUALL_TORNADO_PYTHON" "$oracle/compare.py" --reference "$base" --candidate $((base + 2)) "$@") || true
-echo "$result"
-# Everything has to agree.
-unexpected=$(grep "^FAIL " <<<"$result" || true)
-grep -q '^passed [1-9]' <<<"$result" && [ -z "$unexpected" ]
+"$SQUALL_TORNADO_PYTHON" "$oracle/compare.py" --reference "$base" --candidate $((base + 2)) "$@"
