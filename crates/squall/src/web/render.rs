@@ -124,7 +124,7 @@ impl Context {
     /// As [`write`](Self::write).
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result {
         let outer = PAGE.take();
-        let html = self.render_string(name, values);
+        let html = self.render_text(name, values.into());
         let page = PAGE.replace(outer);
         self.write(page.resources.insert(self, html?)?);
         Ok(())
@@ -136,6 +136,16 @@ impl Context {
     /// # Errors
     /// What went wrong, with the template's file and line.
     pub fn render_string(&self, name: &str, values: impl Into<Value>) -> Result<String> {
+        let outermost = CONTEXT.with(|current| current.with(|ctx| ctx.is_none()));
+        let text = self.render_text(name, values.into());
+        if outermost {
+            // There is no page into which the modules' resources could go.
+            drop(PAGE.take());
+        }
+        text
+    }
+
+    fn render_text(&self, name: &str, values: Value) -> Result<String> {
         let settings = &self.core().settings().templates;
         let Some(loader) = &settings.loader else {
             return Err(misuse("You must give the application a template_path to render".to_owned()));
@@ -149,7 +159,7 @@ impl Context {
             None => Value::UNDEFINED,
         };
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
-        let all = Value::from_object(Layered { values: values.into(), rest });
+        let all = Value::from_object(Layered { values, rest });
         Ok(CONTEXT.with(|current| current.set(self, || template.generate(all)))?)
     }
 }

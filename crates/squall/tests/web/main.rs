@@ -6,5 +6,6 @@ mod cors;
 mod debug;
 mod hooks;
 mod ready_made;
+mod render;
 mod users;
 mod xsrf;
