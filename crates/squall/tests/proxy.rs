@@ -372,3 +372,50 @@ async fn an_upload_that_breaks_off_is_not_taken_for_a_whole_one() {
         assert!(!finished.get(), "{head}");
     }
 }
+
+/// An upstream that keeps what it is sent and answers with nothing.
+async fn recorder() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
+    tokio::task::spawn_local(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(socket.read_u8().await.unwrap());
+            }
+            sender.send(String::from_utf8(head).unwrap()).unwrap();
+            socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await.unwrap();
+        }
+    });
+    (base, received)
+}
+
+#[squall::test]
+async fn a_target_is_passed_on_byte_for_byte() {
+    let (upstream, mut received) = recorder().await;
+    for (prefix, asked, expected) in [
+        ("", "/public/../admin", "/public/../admin"),
+        ("", "/public/%2e%2E/admin", "/public/%2e%2E/admin"),
+        ("", "/a/./b//c", "/a/./b//c"),
+        ("", "//evil.example/x", "//evil.example/x"),
+        ("", "/\\x?y=\\&z=<'>", "/\\x?y=\\&z=<'>"),
+        ("", "/q?a=%00%2f&b", "/q?a=%00%2f&b"),
+        ("", "/q?", "/q?"),
+        ("", "/a#b", "/a#b"),
+        ("", "http://localhost/absolute/../form?x=1", "/absolute/../form?x=1"),
+        ("/prefix", "/public/../../admin?x", "/prefix/public/../../admin?x"),
+        ("/prefix/", "/a", "/prefix/a"),
+    ] {
+        let front = front(proxy(format!("{upstream}{prefix}")));
+        let mut client = tokio::net::TcpStream::connect(("127.0.0.1", front.port())).await.unwrap();
+        let request = format!("POST {asked} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let head = tokio::time::timeout(Duration::from_secs(10), received.recv()).await.unwrap().unwrap();
+        assert!(head.starts_with(&format!("POST {expected} HTTP/1.1\r\n")), "{asked}: {head}");
+        for added in ["User-Agent", "Content-Type", "Accept-Encoding"] {
+            assert!(!head.contains(added), "{added} in {head}");
+        }
+    }
+}

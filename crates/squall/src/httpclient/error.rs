@@ -41,6 +41,9 @@ pub enum HttpClientError {
     ClientClosed,
 }
 
+/// Tornado's words.
+pub(super) const TIMEOUT_CONNECTING: &str = "Timeout while connecting";
+
 impl HttpClientError {
     /// The status: the server's, or 599 when there was no response, as in Tornado.
     pub fn code(&self) -> u16 {
@@ -65,6 +68,11 @@ impl HttpClientError {
             Self::Connect(error) => error.is_timeout(),
             _ => false,
         }
+    }
+
+    /// Whether there was no connection, so that the server has seen nothing of the request.
+    pub fn is_connect(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Timeout(TIMEOUT_CONNECTING))
     }
 
     pub(super) fn closed_by(error: io::Error) -> Self {
@@ -104,7 +112,7 @@ impl Error for HttpClientError {
 
 impl From<ConnectError> for HttpClientError {
     fn from(error: ConnectError) -> Self {
-        if error.is_timeout() { Self::Timeout("Timeout while connecting") } else { Self::Connect(error) }
+        if error.is_timeout() { Self::Timeout(TIMEOUT_CONNECTING) } else { Self::Connect(error) }
     }
 }
 

@@ -19,6 +19,8 @@ use crate::iostream::IoStream;
 pub(super) struct Outgoing<'a> {
     pub(super) method: &'a Method,
     pub(super) url: &'a Url,
+    /// Path and query.
+    pub(super) target: &'a str,
     /// Complete, but for what frames the body.
     pub(super) headers: &'a HttpHeaders,
     pub(super) body: &'a Body,
@@ -106,7 +108,7 @@ fn encode_head(request: &Outgoing<'_>) -> Vec<u8> {
         head.extend_from_slice(b"://");
         head.extend_from_slice(authority(url).as_bytes());
     }
-    head.extend_from_slice(request_target(url).as_bytes());
+    head.extend_from_slice(request.target.as_bytes());
     head.extend_from_slice(b" HTTP/1.1\r\n");
     request.headers.write_to(&mut head);
     head.extend_from_slice(b"\r\n");

@@ -13,6 +13,7 @@ use super::auth::{self, Challenge};
 use super::body::{ResponseBody, within};
 use super::builder::ProxyChoice;
 use super::decode::{ACCEPT_ENCODING, Decoder};
+use super::error::TIMEOUT_CONNECTING;
 use super::exchange::{Incoming, Outgoing, authority, exchange, request_target};
 use super::pool::{Key, Lease};
 use super::proxy::Proxy;
@@ -40,6 +41,7 @@ struct Fetch<'a> {
     body: Body,
     auth: Option<Auth>,
     proxy: Option<Proxy>,
+    verbatim: Option<String>,
     /// What answers a digest challenge of the current URL.
     digest: Option<String>,
     times: TimeInfo,
@@ -85,6 +87,7 @@ pub(super) async fn run(client: &Inner, request: HttpRequest) -> Result<Streamin
         body: request.body,
         auth: request.auth,
         proxy,
+        verbatim: request.verbatim,
         digest: None,
         times,
         deadline,
@@ -156,19 +159,21 @@ impl Fetch<'_> {
         let headers = self.wire_headers()?;
         let expect_continue =
             self.options.expect_100_continue == Some(true) && !matches!(self.body, Body::None);
+        let target = self.target();
         let key = self.key();
         let mut kept = self.client.pool.take(&key);
         loop {
             let reused = kept.is_some();
             let stream = match kept.take() {
                 Some(stream) => stream,
-                None => within(self.connect_deadline, "Timeout while connecting", self.connect(&key)).await?,
+                None => within(self.connect_deadline, TIMEOUT_CONNECTING, self.connect(&key)).await?,
             };
             self.times.connect = self.times.start.elapsed();
             let lease = Lease::new(stream, key.clone(), Rc::clone(&self.client.pool));
             let outgoing = Outgoing {
                 method: &self.method,
                 url: &self.url,
+                target: &target,
                 headers: &headers,
                 body: &self.body,
                 absolute: self.proxy.as_ref().is_some_and(Proxy::forwards),
@@ -182,6 +187,10 @@ impl Fetch<'_> {
                 Err(failed) => return Err(failed.error),
             }
         }
+    }
+
+    fn target(&self) -> String {
+        self.verbatim.clone().unwrap_or_else(|| request_target(&self.url))
     }
 
     fn key(&self) -> Key {
@@ -235,7 +244,9 @@ impl Fetch<'_> {
         let mut default = |name: &str, value: &str| {
             if headers.contains(name) { Ok(()) } else { headers.add(name, value).map_err(mistake) }
         };
-        default("User-Agent", self.options.user_agent.as_deref().unwrap_or(USER_AGENT))?;
+        if self.verbatim.is_none() {
+            default("User-Agent", self.options.user_agent.as_deref().unwrap_or(USER_AGENT))?;
+        }
         if self.options.decompress_response != Some(false) {
             default("Accept-Encoding", ACCEPT_ENCODING)?;
         }
@@ -255,7 +266,7 @@ impl Fetch<'_> {
                 }
             }
             Body::Bytes(body) => {
-                if self.method == Method::POST {
+                if self.method == Method::POST && self.verbatim.is_none() {
                     default("Content-Type", "application/x-www-form-urlencoded")?;
                 }
                 let length = body.len().to_string();
@@ -299,7 +310,7 @@ impl Fetch<'_> {
         let challenges = incoming.head.headers.list("WWW-Authenticate");
         let Some(challenge) = challenges.filter_map(Challenge::parse).next() else { return false };
         let cnonce = format!("{:032x}", super::random());
-        let uri = request_target(&self.url);
+        let uri = self.target();
         self.digest = Some(challenge.answer(self.method.as_str(), &uri, user, password, &cnonce));
         true
     }
@@ -327,6 +338,7 @@ impl Fetch<'_> {
             self.body = Body::None;
         }
         self.digest = None;
+        self.verbatim = None;
         self.url = next.url;
         self.method = next.method;
         self.times.redirects += 1;

@@ -29,6 +29,8 @@ pub struct HttpRequest {
     pub(super) body: Body,
     pub(super) auth: Option<Auth>,
     pub(super) proxy: Option<Option<Proxy>>,
+    /// What goes on the wire in place of the URL's path and query (see `verbatim`).
+    pub(super) verbatim: Option<String>,
     pub(super) options: Options,
     /// The first mistake made while it was put together.
     pub(super) mistake: Option<String>,
@@ -115,6 +117,7 @@ impl HttpRequest {
             body: Body::None,
             auth: None,
             proxy: None,
+            verbatim: None,
             options: Options::default(),
             mistake: None,
         }
@@ -319,6 +322,19 @@ impl HttpRequest {
     #[must_use]
     pub fn raise_error(mut self, on: bool) -> Self {
         self.options.raise_error = Some(on);
+        self
+    }
+
+    /// Somebody else's request: sent with this target, byte for byte, and no header added but what frames the body.
+    ///
+    /// A `Url` would take `/a/../admin` for `/admin`, and a proxy that rewrites targets asks for another resource than
+    /// the one that it let through.
+    #[must_use]
+    pub(crate) fn verbatim(mut self, target: String) -> Self {
+        if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            self.mistake.get_or_insert(format!("{target:?} is no request target"));
+        }
+        self.verbatim = Some(target);
         self
     }
 

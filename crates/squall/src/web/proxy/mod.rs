@@ -32,7 +32,7 @@ use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
 use crate::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, StreamingResponse};
-use crate::httputil::{EntityTag, HttpHeaders};
+use crate::httputil::{EntityTag, HttpHeaders, HttpServerRequest};
 use crate::iostream::IoStream;
 use crate::log;
 
@@ -271,7 +271,7 @@ impl ReverseProxy {
                 onward.set("Connection", "Upgrade").and_then(|()| onward.set("Upgrade", protocol.as_str()));
         }
         let target =
-            Target { method: request.method().clone(), uri: request.uri().to_owned(), headers: onward };
+            Target { method: request.method().clone(), uri: origin_form(request), headers: onward };
         self.state.response = Some(tokio::task::spawn_local(send(Rc::clone(&self.shared), target, body)));
     }
 
@@ -314,6 +314,16 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// Path and query as they came: what a route or a check has let through must mean the same to the upstream. Only these
+/// of the absolute form, since the authority in it is ours (RFC 9112 §3.2.2).
+fn origin_form(request: &HttpServerRequest) -> String {
+    match request.query() {
+        _ if request.uri().starts_with('/') => request.uri().to_owned(),
+        "" => request.path().to_owned(),
+        query => format!("{}?{query}", request.path()),
+    }
+}
+
 struct Target {
     method: Method,
     uri: String,
@@ -337,9 +347,13 @@ async fn send(
         let Some(index) = next else {
             return Err(HttpClientError::Proxy("there is no upstream server to ask".to_owned()));
         };
-        let base = shared.upstreams.borrow().base(index).to_owned();
-        let path = if target.uri.starts_with('/') { target.uri.as_str() } else { "/" };
-        let mut request = HttpRequest::new(target.method.as_str(), format!("{base}{path}"))
+        let (base, onward) = {
+            let upstreams = shared.upstreams.borrow();
+            let upstream = upstreams.get(index);
+            (upstream.base.clone(), format!("{}{}", upstream.prefix, target.uri))
+        };
+        let mut request = HttpRequest::new(target.method.as_str(), base.as_str())
+            .verbatim(onward)
             .connect_timeout(shared.connect_timeout);
         for (name, value) in target.headers.iter() {
             request = request.add_header(name, value);
@@ -356,7 +370,7 @@ async fn send(
                 return Ok(response);
             }
             // Nothing has been sent yet, so another may be asked.
-            Err(error) if is_unreached(&error) => {
+            Err(error) if error.is_connect() => {
                 tracing::warn!(target: log::GENERAL, "upstream {base}: {error}");
                 shared.upstreams.borrow_mut().failed(index, Instant::now());
                 tried.push(index);
@@ -368,10 +382,6 @@ async fn send(
             Err(error) => return Err(error),
         }
     }
-}
-
-fn is_unreached(error: &HttpClientError) -> bool {
-    matches!(error, HttpClientError::Connect(_) | HttpClientError::Timeout("Timeout while connecting"))
 }
 
 type Receiver = Rc<RefCell<Option<mpsc::Receiver<Piece>>>>;

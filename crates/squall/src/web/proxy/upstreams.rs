@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use url::Url;
+
 /// How long an upstream that could not be reached gets no requests, unless no other is left.
 const PENALTY: Duration = Duration::from_secs(10);
 
@@ -10,6 +12,8 @@ const PENALTY: Duration = Duration::from_secs(10);
 pub(super) struct Upstream {
     /// Scheme, host and port, and what stands before every path; without a slash at its end.
     pub(super) base: String,
+    /// The path of `base`, without a slash at its end.
+    pub(super) prefix: String,
     weight: i64,
     current: i64,
     down_until: Option<Instant>,
@@ -25,8 +29,11 @@ pub(super) struct Upstreams {
 
 impl Upstreams {
     pub(super) fn add(&mut self, base: &str, weight: u32) {
+        // What is no URL shows at the first request.
+        let prefix = Url::parse(base).map(|url| url.path().trim_end_matches('/').to_owned());
         self.list.push(Upstream {
             base: base.trim_end_matches('/').to_owned(),
+            prefix: prefix.unwrap_or_default(),
             weight: i64::from(weight),
             current: 0,
             down_until: None,
@@ -68,8 +75,8 @@ impl Upstreams {
         Some(best)
     }
 
-    pub(super) fn base(&self, index: usize) -> &str {
-        &self.list[index].base
+    pub(super) fn get(&self, index: usize) -> &Upstream {
+        &self.list[index]
     }
 
     /// The upstream could not be reached.
@@ -113,7 +120,7 @@ mod tests {
 
     fn sequence(all: &mut Upstreams, now: Instant, count: usize) -> String {
         (0..count)
-            .map(|_| all.next(now, &[]).map_or("-".to_owned(), |index| all.base(index).to_owned()))
+            .map(|_| all.next(now, &[]).map_or("-".to_owned(), |index| all.get(index).base.clone()))
             .collect()
     }
 
