@@ -6,12 +6,14 @@
 //! apart, which the types `str` and `[u8]` do here: [`str::as_bytes`] and [`str::from_utf8`] convert. Its
 //! `parse_qs_bytes` is [`httputil::parse_qs`](crate::httputil::parse_qs).
 
+mod hex;
 mod html;
 mod json;
 mod linkify;
 mod text;
 mod url;
 
+pub(crate) use hex::{hex, unhex};
 pub use html::{xhtml_escape, xhtml_unescape};
 pub use json::{json_decode, json_encode};
 pub use linkify::{Linkify, linkify};

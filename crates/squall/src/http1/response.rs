@@ -9,7 +9,7 @@ use httparse::Status;
 
 use super::body::BodyLength;
 use super::error::ParseError;
-use super::head::parse_length;
+use super::head::{head_end, parse_length};
 use super::limits::Http1ConnectionParameters;
 use crate::httputil::{HttpHeaders, reason_phrase};
 
@@ -97,15 +97,6 @@ fn check_start(bytes: &[u8]) -> Result<(), ParseError> {
     const START: &[u8] = b"HTTP/1.";
     let length = bytes.len().min(START.len());
     if bytes[..length] == START[..length] { Ok(()) } else { Err(ParseError::StatusLine) }
-}
-
-/// The length of the head, when its closing empty line has arrived.
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', bytes).find_map(|at| match &bytes[at + 1..] {
-        [b'\n', ..] => Some(at + 2),
-        [b'\r', b'\n', ..] => Some(at + 3),
-        _ => None,
-    })
 }
 
 /// Folded lines, which old servers still send, joined with a space (RFC 9112 §5.2).

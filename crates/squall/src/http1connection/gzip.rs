@@ -1,4 +1,5 @@
-//! Request bodies that come compressed.
+//! Request bodies that come compressed. Stricter than the client's decoder: gzip only, junk after it is refused, and the
+//! limit counts what comes out.
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};

@@ -1,11 +1,11 @@
 //! HTTP authentication: Basic (RFC 7617) and Digest (RFC 7616). Pure; the client's nonce is passed in.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::Md5;
 use sha2::{Digest, Sha256};
+
+use crate::escape::hex;
 
 /// The value of `Authorization` for a user and password.
 pub(super) fn basic(user: &str, password: &str) -> String {
@@ -46,13 +46,6 @@ impl Algorithm {
             Self::Sha256 => hex(&Sha256::digest(text)),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String does not fail
-        text
-    })
 }
 
 impl Challenge {

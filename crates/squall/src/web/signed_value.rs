@@ -13,6 +13,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::escape::hex;
+
 /// The secret, or several of them with numbers, that values are signed with.
 ///
 /// Several serve to change the secret: values are signed with the one of the current key version, and those signed
@@ -316,12 +318,6 @@ fn equal(signature: &[u8], expected: &str) -> bool {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digits =
-        |&byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
-    bytes.iter().flat_map(digits).collect()
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::application::Application;
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::signed_value::SignedVersion;
+use crate::escape::{hex, unhex};
 use crate::httputil::Cookie;
 
 /// How an application checks.
@@ -244,19 +245,6 @@ fn now() -> u64 {
 /// As a WebSocket frame is masked; doing it twice undoes it.
 fn masked(mask: [u8; 4], bytes: &[u8]) -> Vec<u8> {
     bytes.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    let pairs = text.as_bytes().chunks(2);
-    if text.len() % 2 == 1 {
-        return None;
-    }
-    pairs.map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect()
 }
 
 #[cfg(test)]

@@ -270,8 +270,7 @@ impl ReverseProxy {
             let _ =
                 onward.set("Connection", "Upgrade").and_then(|()| onward.set("Upgrade", protocol.as_str()));
         }
-        let target =
-            Target { method: request.method().clone(), uri: origin_form(request), headers: onward };
+        let target = Target { method: request.method().clone(), uri: origin_form(request), headers: onward };
         self.state.response = Some(tokio::task::spawn_local(send(Rc::clone(&self.shared), target, body)));
     }
 
