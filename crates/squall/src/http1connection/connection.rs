@@ -4,10 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use super::deadlines::Stall;
 use super::exchange_end::ExchangeEnd;
@@ -15,18 +13,15 @@ use super::gzip::GzipReader;
 use super::out_pool;
 use super::set::{ConnectionSet, Millis, Nanos};
 use crate::http1::body::BodyLength;
-use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
+use crate::http1::encode::{BodyEncoder, ForResponse};
 use crate::http1::head::RequestFacts;
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::{
-    HttpConnection, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
-    RequestContext, ResponseStartLine, StreamId, reason_phrase,
+    HttpConnection, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport, RequestContext, StreamId,
+    reason_phrase,
 };
-use crate::iostream::{FilePart, IoStream, StreamClosedError, StreamError};
+use crate::iostream::{IoStream, StreamClosedError, StreamError};
 use crate::log;
-
-/// Output is handed to the kernel at the latest when so much of it has gathered.
-const OUT_MARK: usize = 64 * 1024;
 
 /// What all connections of a server share.
 pub(crate) struct Server {
@@ -56,7 +51,7 @@ pub(crate) struct Http1Connection {
     received: Cell<Nanos>,
     /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
     pub(super) stall: Cell<Option<Stall>>,
-    exchange: RefCell<Exchange>,
+    pub(super) exchange: RefCell<Exchange>,
 }
 
 /// What a connection between requests waits for.
@@ -73,35 +68,37 @@ pub(super) enum Waiting {
 }
 
 /// The request that is being answered and how far the answer is.
-struct Exchange {
+pub(super) struct Exchange {
     /// Of the current exchange, or the last one.
-    id: StreamId,
+    pub(super) id: StreamId,
     /// There is a current one.
-    open: bool,
-    request: ForResponse,
-    writing: Writing,
-    keep_alive: bool,
-    max_body_size: u64,
+    pub(super) open: bool,
+    pub(super) request: ForResponse,
+    pub(super) writing: Writing,
+    pub(super) keep_alive: bool,
+    pub(super) max_body_size: u64,
     /// Bytes not yet handed to the stream, of this response from `mark` on and before it of earlier ones. Where it
     /// stands there are only the heads of earlier responses before it, far below 4 GB.
-    out: Vec<u8>,
-    mark: u32,
+    pub(super) out: Vec<u8>,
+    pub(super) mark: u32,
     /// Part of this response has been handed to the stream.
-    begun: bool,
+    pub(super) begun: bool,
+    /// Part of the request's body has not been received.
+    pub(super) unread: bool,
     /// Told when the exchange is over; `None` until somebody asks.
-    end: Option<Rc<ExchangeEnd>>,
+    pub(super) end: Option<Rc<ExchangeEnd>>,
 }
 
 impl Exchange {
     /// Whether `id` is the current exchange.
-    fn is_at(&self, id: StreamId) -> bool {
+    pub(super) fn is_at(&self, id: StreamId) -> bool {
         self.open && self.id == id
     }
 }
 
 /// How far the response is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Writing {
+pub(super) enum Writing {
     Head,
     Body(BodyEncoder),
     /// The application writes the bytes itself.
@@ -141,6 +138,7 @@ impl Http1Connection {
             out: Vec::new(),
             mark: 0,
             begun: false,
+            unread: false,
             end: None,
         };
         let connection = Rc::new(Self {
@@ -196,6 +194,7 @@ impl Http1Connection {
             exchange.max_body_size = params.max_body_size;
             exchange.mark = exchange.out.len() as u32;
             exchange.begun = false;
+            exchange.unread = facts.body != BodyLength::Empty;
             exchange.id
         };
         let gzip = if params.decompress && facts.body != BodyLength::Empty {
@@ -360,6 +359,16 @@ impl Http1Connection {
         self.server.set.is_draining()
     }
 
+    /// The end of the request's body has arrived.
+    pub(super) fn body_is_read(&self) {
+        self.exchange.borrow_mut().unread = false;
+    }
+
+    /// What follows such a body cannot be found.
+    pub(super) fn is_body_unread(&self) -> bool {
+        self.exchange.borrow().unread
+    }
+
     /// The application's work on the current exchange failed in a way that nothing answered.
     pub(super) fn abort_exchange(&self) {
         self.exchange.borrow_mut().writing = Writing::Aborted;
@@ -418,177 +427,5 @@ impl Http1Connection {
         self.push_out();
         // A reset where a mere end of stream could be taken for the end of the body.
         if until_close { self.stream.abort() } else { self.stream.close() }
-    }
-
-    fn with_exchange<R>(
-        &self,
-        id: StreamId,
-        f: impl FnOnce(&mut Exchange) -> Result<R, HttpOutputError>,
-    ) -> Result<R, HttpOutputError> {
-        let mut exchange = self.exchange.borrow_mut();
-        if !exchange.is_at(id) || self.stream.closed() {
-            return Err(HttpOutputError::Closed);
-        }
-        if exchange.out.capacity() == 0 {
-            exchange.out = out_pool::take();
-        }
-        let result = f(&mut exchange);
-        let full = exchange.out.len() > OUT_MARK;
-        let done = matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached);
-        drop(exchange);
-        if full {
-            self.push_out();
-        }
-        if done && self.waiting.get() == Waiting::Answer {
-            self.stream.wake_reader();
-        }
-        result
-    }
-}
-
-impl HttpTransport for Http1Connection {
-    fn write_headers(
-        &self,
-        id: StreamId,
-        start: ResponseStartLine<'_>,
-        headers: &HttpHeaders,
-        body: &[u8],
-    ) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
-            if exchange.writing != Writing::Head {
-                return Err(HttpOutputError::OutOfOrder);
-            }
-            let (request, out) = (exchange.request, &mut exchange.out);
-            let encoded = encode_head(out, request, start, headers).and_then(|mut facts| {
-                facts.body.encode(out, body)?;
-                Ok(facts)
-            });
-            match encoded {
-                Ok(facts) => {
-                    exchange.writing = Writing::Body(facts.body);
-                    exchange.keep_alive = facts.keep_alive;
-                    Ok(())
-                }
-                Err(error) => {
-                    exchange.writing = Writing::Aborted;
-                    Err(error)
-                }
-            }
-        })
-    }
-
-    fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
-            let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
-            let written = body.encode(&mut exchange.out, data);
-            exchange.writing = if written.is_ok() { Writing::Body(body) } else { Writing::Aborted };
-            written
-        })
-    }
-
-    fn write_file(&self, id: StreamId, part: &FilePart) -> Result<bool, HttpOutputError> {
-        let sends = self.with_exchange(id, |exchange| {
-            let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
-            let begun = body.begin_piece(&mut exchange.out, part.len());
-            exchange.writing = if begun.is_ok() { Writing::Body(body) } else { Writing::Aborted };
-            begun
-        })?;
-        if sends {
-            self.push_out();
-            // An error closes the stream; whoever waits for it is told there.
-            drop(self.stream.write_file(part.clone()));
-            self.with_exchange(id, |exchange| {
-                exchange.begun = true;
-                if let Writing::Body(body) = exchange.writing {
-                    body.end_piece(&mut exchange.out);
-                }
-                Ok(())
-            })?;
-        }
-        Ok(true)
-    }
-
-    fn write_raw(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
-            if !matches!(exchange.writing, Writing::Head | Writing::Raw) {
-                return Err(HttpOutputError::OutOfOrder);
-            }
-            exchange.writing = Writing::Raw;
-            exchange.keep_alive = exchange.request.keep_alive;
-            exchange.out.extend_from_slice(data);
-            Ok(())
-        })
-    }
-
-    fn finish(&self, id: StreamId) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
-            let finished = match exchange.writing {
-                Writing::Body(body) => body.finish(&mut exchange.out),
-                Writing::Raw => Ok(()),
-                _ => return Err(HttpOutputError::OutOfOrder),
-            };
-            exchange.writing = if finished.is_ok() { Writing::Finished } else { Writing::Aborted };
-            finished
-        })
-    }
-
-    fn abort(&self, id: StreamId) {
-        // Without an exchange of that id there is nothing to cut.
-        let _ = self.with_exchange(id, |exchange| {
-            exchange.writing = Writing::Aborted;
-            Ok(())
-        });
-    }
-
-    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        if self.exchange.borrow().is_at(id) {
-            self.push_out();
-        }
-        self.stream.poll_flush(cx)
-    }
-
-    fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
-        if !self.exchange.borrow().is_at(id) {
-            return Box::pin(std::future::ready(()));
-        }
-        let end = Rc::clone(self.exchange.borrow_mut().end.get_or_insert_default());
-        // Not this connection: it would not be abandoned as long as somebody waits for its end.
-        let stream = self.stream.clone();
-        Box::pin(async move {
-            let mut left = pin!(stream.closed_by_peer());
-            poll_fn(|cx| if end.poll(cx).is_ready() { Poll::Ready(()) } else { left.as_mut().poll(cx) })
-                .await;
-        })
-    }
-
-    fn set_max_body_size(&self, id: StreamId, bytes: u64) {
-        let mut exchange = self.exchange.borrow_mut();
-        if exchange.is_at(id) {
-            exchange.max_body_size = bytes;
-        }
-    }
-
-    fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
-        if self.exchange.borrow().is_at(id) {
-            if let Some(timeout) = timeout {
-                self.server.set.allow_for(timeout);
-            }
-            self.set_deadline(timeout);
-        }
-    }
-
-    fn detach(&self, id: StreamId) -> io::Result<IoStream> {
-        let detached = self.with_exchange(id, |exchange| {
-            if matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached) {
-                return Err(HttpOutputError::OutOfOrder);
-            }
-            exchange.writing = Writing::Detached;
-            Ok(())
-        });
-        detached.map_err(io::Error::other)?;
-        self.push_out();
-        // What becomes of the stream is no longer the server's business.
-        self.leave_set();
-        Ok(self.stream.clone())
     }
 }

@@ -18,6 +18,7 @@ mod out_pool;
 mod server;
 mod set;
 mod task;
+mod transport;
 
 pub use crate::http1::encode::HttpOutputError;
 pub use crate::http1::{Http1ConnectionParameters, ParseError};

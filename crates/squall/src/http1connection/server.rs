@@ -43,7 +43,7 @@ impl From<ParseError> for Failure {
 /// How the reading of a body ended.
 enum Body {
     Complete,
-    /// The application has answered before the end of the body.
+    /// The application has answered already, most likely before the end of the body.
     Answered,
 }
 
@@ -66,9 +66,8 @@ impl Http1Connection {
             Ok(Body::Complete) => self.respond(message).await,
             Ok(Body::Answered) => {
                 drop(message);
-                // The rest of the body is unread, so what follows it cannot be found.
                 let outcome = match self.outcome() {
-                    Outcome::KeepAlive => Outcome::Close,
+                    Outcome::KeepAlive if self.is_body_unread() => Outcome::Close,
                     other => other,
                 };
                 self.end_exchange(outcome)
@@ -149,6 +148,10 @@ impl Http1Connection {
         let step = decoder.decode(buffer.as_slice(), self.params().chunk_size)?;
         let chunk = Bytes::copy_from_slice(&buffer.as_slice()[step.data.clone()]);
         buffer.consume(step.consumed);
+        if step.done {
+            // Before the last piece is delivered: a handler may answer then.
+            self.body_is_read();
+        }
         Ok((chunk, step.consumed > 0, step.done))
     }
 

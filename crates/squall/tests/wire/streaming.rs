@@ -9,7 +9,8 @@ use squall::{Application, Context, HttpError, HttpServer, RequestHandler, Result
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, body_too_large, closes, ok, ok_untagged, page, page_saying, stays, table, within,
+    Client, bad, body_too_large, closes, closes_early, closing, ok, ok_untagged, page, page_saying, stays,
+    table, within,
 };
 
 /// What the handlers did, and a signal each time that something is added.
@@ -150,15 +151,16 @@ async fn streamed_requests_on_the_wire() {
             stays("no body", post("", ""), ok_untagged("0 0")),
             stays("GET", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", ok("0")),
             stays("pipelined", post("", "abc") + &post("", "d"), ok_untagged("3 0") + &ok_untagged("1 0")),
-            closes("early answer in prepare", post("finish", "abc"), ok_untagged("early")),
-            closes("error in prepare", post("deny", "abc"), page("401 Unauthorized", "")),
+            closes("early answer in prepare", post("finish", "abc"), closing(&ok_untagged("early"))),
+            closes("error in prepare", post("deny", "abc"), closing(&page("401 Unauthorized", ""))),
             stays("error in prepare without a body", post("deny", ""), page("401 Unauthorized", "")),
-            closes("nothing is answered after an early answer", post("deny", "abc") + &post("", "a"), page("401 Unauthorized", "")),
-            closes("panic in prepare", post("panic", "abc"), page("500 Internal Server Error", "")),
-            closes("early answer in data_received", post("data-finish", "abc") , ok_untagged("enough")),
-            closes("error in data_received", post("data-error", "abc"), page("422 Unprocessable Entity", "")),
-            closes("panic in data_received", post("data-panic", "abc"), page("500 Internal Server Error", "")),
-            closes("a method that it lacks", post("", "abc").replace("POST", "PUT"), page_saying("405 Method Not Allowed", allow, "Allowed methods: POST, GET, HEAD, OPTIONS")),
+            closes("nothing is answered after an early answer", post("deny", "abc") + &post("", "a"), closing(&page("401 Unauthorized", ""))),
+            closes("panic in prepare", post("panic", "abc"), closing(&page("500 Internal Server Error", ""))),
+            closes_early("early answer in data_received", post("data-finish", "abc"), ok_untagged("enough")),
+            stays("answer to the last piece", post("data-finish", "a"), ok_untagged("enough")),
+            closes_early("error in data_received", post("data-error", "abc"), page("422 Unprocessable Entity", "")),
+            closes_early("panic in data_received", post("data-panic", "abc"), page("500 Internal Server Error", "")),
+            closes("a method that it lacks", post("", "abc").replace("POST", "PUT"), closing(&page_saying("405 Method Not Allowed", allow, "Allowed methods: POST, GET, HEAD, OPTIONS"))),
             stays("set_max_body_size in prepare: enough", post("small", "abcd"), ok_untagged("4 0")),
             closes("set_max_body_size in prepare: too small", post("small", "abcde"), &*too_large),
             closes(
@@ -186,7 +188,7 @@ async fn an_early_answer_reaches_a_client_that_sends_on() {
     let mut client = Client::connect(&server).await;
     let body = "x".repeat(1 << 20);
     client.send(format!("POST /?deny HTTP/1.1\r\nHost: h\r\nContent-Length: 9999999\r\n\r\n{body}")).await;
-    client.expect(page("401 Unauthorized", "")).await;
+    client.expect(closing(&page("401 Unauthorized", ""))).await;
     client.closed().await;
     assert_eq!(log.take(), ["prepare", "on_finish"]);
 }
@@ -197,7 +199,7 @@ async fn an_early_answer_calls_for_no_100() {
     let server = server(&log);
     let mut client = Client::connect(&server).await;
     client.send("POST /?deny HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
-    client.expect(page("401 Unauthorized", "")).await;
+    client.expect(closing(&page("401 Unauthorized", ""))).await;
     client.closed().await;
     // Without one it comes after prepare.
     let mut client = Client::connect(&server).await;

@@ -39,6 +39,17 @@ pub(crate) fn stays(row: &str, send: impl AsRef<[u8]>, get: impl Into<String>) -
     Case { row: row.to_owned(), send: send.as_ref().to_vec(), get: get.into(), then: Then::Open }
 }
 
+/// A row whose request lacks its last byte when it is answered: that is announced, and the connection ends.
+pub(crate) fn closes_early(row: &str, send: impl AsRef<[u8]>, get: impl AsRef<str>) -> Case {
+    let send = send.as_ref();
+    closes(row, &send[..send.len() - 1], closing(get.as_ref()))
+}
+
+/// The answer to a request whose body has not been read.
+pub(crate) fn closing(response: &str) -> String {
+    response.replacen("\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1)
+}
+
 /// Sends every row, whole and byte by byte, each on a connection of its own.
 ///
 /// # Panics

@@ -15,7 +15,8 @@ use squall::{
 };
 
 use super::support::{
-    Client, body_too_large, closes, ok_untagged, page, page_saying, refused, stays, table, within,
+    Client, body_too_large, closes, closes_early, closing, ok_untagged, page, page_saying, refused, stays,
+    table, within,
 };
 
 const MULTIPART: &str = "Content-Type: multipart/form-data; boundary=XyZ\r\n";
@@ -512,12 +513,12 @@ async fn streamed_forms_that_are_refused() {
                 send(MULTIPART, &body(&[part("name=a", "1")])),
                 ok_untagged("a=\"1\";"),
             ),
-            closes(
+            closes_early(
                 "a part too many",
                 send(MULTIPART, &body(&vec![part("name=a", ""); 4])),
                 bad("multipart/form-data has too many parts: the limit is 3"),
             ),
-            closes(
+            closes_early(
                 "a part too large",
                 send(MULTIPART, &body(&[file(1_001)])),
                 refusal(
@@ -525,22 +526,22 @@ async fn streamed_forms_that_are_refused() {
                     "Invalid body: multipart/form-data part too large: the limit is 1000 bytes",
                 ),
             ),
-            closes(
+            closes_early(
                 "fields too large",
                 send(MULTIPART, &body(&[part("name=a", &"x".repeat(501))])),
                 refusal("413 Payload Too Large", "The fields are larger than 500 bytes"),
             ),
-            closes(
+            closes_early(
                 "a name not expected",
                 send(MULTIPART, &body(&[part("name=b", "")])),
                 bad("a part with a name that is not expected"),
             ),
-            closes(
+            closes_early(
                 "a long header",
                 send(MULTIPART, &body(&[part(&format!("name=a; x={}", "x".repeat(300)), "")])),
                 bad("multipart/form-data part header too large: the limit is 300 bytes"),
             ),
-            closes(
+            closes_early(
                 "no name",
                 send(MULTIPART, &body(&[part("x=a", "")])),
                 bad("multipart/form-data missing name"),
@@ -550,7 +551,7 @@ async fn streamed_forms_that_are_refused() {
                 send(MULTIPART, &part("name=a", "1")),
                 bad("multipart/form-data: no final boundary found"),
             ),
-            closes(
+            closes_early(
                 "another type",
                 send("Content-Type: text/plain\r\n", "abc"),
                 refusal(
@@ -558,12 +559,12 @@ async fn streamed_forms_that_are_refused() {
                     "Invalid body: the Content-Type is not multipart/form-data",
                 ),
             ),
-            closes(
+            closes_early(
                 "no boundary",
                 send("Content-Type: multipart/form-data\r\n", "abc"),
                 bad("multipart boundary not found"),
             ),
-            closes(
+            closes_early(
                 "an encoding",
                 send(&format!("{MULTIPART}Content-Encoding: br\r\n"), "abc"),
                 bad("unsupported Content-Encoding of a form"),
@@ -610,7 +611,7 @@ async fn a_panic_in_the_middle_leaves_nothing() {
     let mut client = Client::connect(&uploads.server).await;
     let head = format!("POST /?panic HTTP/1.1\r\nHost: h\r\n{MULTIPART}Content-Length: 9999999\r\n\r\n");
     client.send(head + &part("name=f; filename=a", &"x".repeat(300_000))).await;
-    client.expect(page("500 Internal Server Error", "")).await;
+    client.expect(closing(&page("500 Internal Server Error", ""))).await;
     client.closed().await;
     uploads.nothing_left().await;
 }

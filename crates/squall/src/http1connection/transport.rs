@@ -1,0 +1,202 @@
+//! What applications write to a connection, or ask of it: the transport behind an [`HttpConnection`](crate::httputil::HttpConnection).
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::connection::{Exchange, Http1Connection, Waiting, Writing};
+use super::out_pool;
+use crate::http1::encode::{ForResponse, HttpOutputError, encode_head};
+use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId};
+use crate::iostream::{FilePart, IoStream, StreamError};
+
+/// Output is handed to the kernel at the latest when so much of it has gathered.
+const OUT_MARK: usize = 64 * 1024;
+
+impl Http1Connection {
+    fn with_exchange<R>(
+        &self,
+        id: StreamId,
+        f: impl FnOnce(&mut Exchange) -> Result<R, HttpOutputError>,
+    ) -> Result<R, HttpOutputError> {
+        let mut exchange = self.exchange.borrow_mut();
+        if !exchange.is_at(id) || self.stream.closed() {
+            return Err(HttpOutputError::Closed);
+        }
+        if exchange.out.capacity() == 0 {
+            exchange.out = out_pool::take();
+        }
+        let result = f(&mut exchange);
+        let full = exchange.out.len() > OUT_MARK;
+        let done = matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached);
+        drop(exchange);
+        if full {
+            self.push_out();
+        }
+        if done && self.waiting.get() == Waiting::Answer {
+            self.stream.wake_reader();
+        }
+        result
+    }
+}
+
+/// Whether a response is complete with what is written with its head.
+fn is_whole(request: ForResponse, start: ResponseStartLine<'_>, headers: &HttpHeaders, body: &[u8]) -> bool {
+    request.is_head
+        || matches!(start.status, 204 | 304)
+        || headers.get("Content-Length").and_then(|length| length.parse().ok()) == Some(body.len())
+}
+
+impl HttpTransport for Http1Connection {
+    fn write_headers(
+        &self,
+        id: StreamId,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+        body: &[u8],
+    ) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            if exchange.writing != Writing::Head {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            let mut request = exchange.request;
+            // The connection ends with an answer to a body that is still coming, and the client is to know (RFC 9112
+            // §9.6). A response that only begins may end after the body.
+            request.keep_alive &= !(exchange.unread && is_whole(request, start, headers, body));
+            let out = &mut exchange.out;
+            let encoded = encode_head(out, request, start, headers).and_then(|mut facts| {
+                facts.body.encode(out, body)?;
+                Ok(facts)
+            });
+            match encoded {
+                Ok(facts) => {
+                    exchange.writing = Writing::Body(facts.body);
+                    exchange.keep_alive = facts.keep_alive;
+                    Ok(())
+                }
+                Err(error) => {
+                    exchange.writing = Writing::Aborted;
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
+            let written = body.encode(&mut exchange.out, data);
+            exchange.writing = if written.is_ok() { Writing::Body(body) } else { Writing::Aborted };
+            written
+        })
+    }
+
+    fn write_file(&self, id: StreamId, part: &FilePart) -> Result<bool, HttpOutputError> {
+        let sends = self.with_exchange(id, |exchange| {
+            let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
+            let begun = body.begin_piece(&mut exchange.out, part.len());
+            exchange.writing = if begun.is_ok() { Writing::Body(body) } else { Writing::Aborted };
+            begun
+        })?;
+        if sends {
+            self.push_out();
+            // An error closes the stream; whoever waits for it is told there.
+            drop(self.stream.write_file(part.clone()));
+            self.with_exchange(id, |exchange| {
+                exchange.begun = true;
+                if let Writing::Body(body) = exchange.writing {
+                    body.end_piece(&mut exchange.out);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(true)
+    }
+
+    fn write_raw(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            if !matches!(exchange.writing, Writing::Head | Writing::Raw) {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            exchange.writing = Writing::Raw;
+            exchange.keep_alive = exchange.request.keep_alive;
+            exchange.out.extend_from_slice(data);
+            Ok(())
+        })
+    }
+
+    fn finish(&self, id: StreamId) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            let finished = match exchange.writing {
+                Writing::Body(body) => body.finish(&mut exchange.out),
+                Writing::Raw => Ok(()),
+                _ => return Err(HttpOutputError::OutOfOrder),
+            };
+            exchange.writing = if finished.is_ok() { Writing::Finished } else { Writing::Aborted };
+            finished
+        })
+    }
+
+    fn abort(&self, id: StreamId) {
+        // Without an exchange of that id there is nothing to cut.
+        let _ = self.with_exchange(id, |exchange| {
+            exchange.writing = Writing::Aborted;
+            Ok(())
+        });
+    }
+
+    fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        if self.exchange.borrow().is_at(id) {
+            self.push_out();
+        }
+        self.stream.poll_flush(cx)
+    }
+
+    fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
+        if !self.exchange.borrow().is_at(id) {
+            return Box::pin(std::future::ready(()));
+        }
+        let end = Rc::clone(self.exchange.borrow_mut().end.get_or_insert_default());
+        // Not this connection: it would not be abandoned as long as somebody waits for its end.
+        let stream = self.stream.clone();
+        Box::pin(async move {
+            let mut left = pin!(stream.closed_by_peer());
+            poll_fn(|cx| if end.poll(cx).is_ready() { Poll::Ready(()) } else { left.as_mut().poll(cx) })
+                .await;
+        })
+    }
+
+    fn set_max_body_size(&self, id: StreamId, bytes: u64) {
+        let mut exchange = self.exchange.borrow_mut();
+        if exchange.is_at(id) {
+            exchange.max_body_size = bytes;
+        }
+    }
+
+    fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
+        if self.exchange.borrow().is_at(id) {
+            if let Some(timeout) = timeout {
+                self.server.set.allow_for(timeout);
+            }
+            self.set_deadline(timeout);
+        }
+    }
+
+    fn detach(&self, id: StreamId) -> io::Result<IoStream> {
+        let detached = self.with_exchange(id, |exchange| {
+            if matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached) {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            exchange.writing = Writing::Detached;
+            Ok(())
+        });
+        detached.map_err(io::Error::other)?;
+        self.push_out();
+        // What becomes of the stream is no longer the server's business.
+        self.leave_set();
+        Ok(self.stream.clone())
+    }
+}
