@@ -31,6 +31,7 @@ options (http, web; idle knows --peers, --rounds and --connections)
   --peers a,b        which servers, of: %PEERS%
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
   --rounds N         interleaved rounds                      (http 7, idle 3)
+  --case NAME        static: only the cases whose names contain this
   --seconds S        measured window per server and round    (2)
   --connections N    open connections                        (http 64, idle 10000)
   --pipeline A,B     requests in flight per connection       (1,16)

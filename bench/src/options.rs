@@ -12,6 +12,8 @@ pub struct Options {
     pub connections: Option<usize>,
     pub depths: Vec<usize>,
     pub headers: Headers,
+    /// Only the cases whose name contains this.
+    pub case: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -30,12 +32,14 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options> {
         connections: None,
         depths: vec![1, 16],
         headers: Headers::Minimal,
+        case: None,
     };
     while let Some(name) = args.next() {
         let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--peers" => options.peers = Some(value.split(',').map(str::to_owned).collect()),
             "--rounds" => options.rounds = Some(at_least_one(&name, &value)?),
+            "--case" => options.case = Some(value),
             "--seconds" => options.window = Duration::try_from_secs_f64(value.parse()?)?,
             "--connections" => options.connections = Some(at_least_one(&name, &value)?),
             "--pipeline" => {

@@ -42,7 +42,8 @@ pub fn folder() -> PathBuf {
 pub fn run(options: &Options) -> Result {
     make_files()?;
     peers::pin(peers::LOAD_CORE)?;
-    for case in &CASES {
+    let wanted = |case: &&Case| options.case.as_ref().is_none_or(|part| case.name.contains(part.as_str()));
+    for case in CASES.iter().filter(wanted) {
         let mut rounds = Vec::new();
         for round in 0..options.rounds.unwrap_or(5) {
             eprintln!("{}, round {}", case.name, round + 1);
