@@ -390,6 +390,7 @@
 // The macros name this crate `::squall`, here too.
 extern crate self as squall;
 
+pub mod autoreload;
 pub mod escape;
 pub mod http1connection;
 pub mod httpclient;

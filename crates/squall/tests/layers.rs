@@ -15,7 +15,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("sys", 0),
     // L1 loop
     ("ioloop", 1),
-    // L2 transport
+    // L2 transport, and what applications start themselves
+    ("autoreload", 2),
     ("iostream", 2),
     ("netutil", 2),
     ("process", 2),

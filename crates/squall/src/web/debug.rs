@@ -8,6 +8,7 @@ use std::sync::Once;
 use super::application::Application;
 use super::context::Context;
 use super::error::Error;
+use crate::autoreload;
 use crate::escape::xhtml_escape;
 use crate::httputil::Arguments;
 
@@ -16,6 +17,7 @@ use crate::httputil::Arguments;
 pub(super) struct DebugSettings {
     debug: bool,
     serve_traceback: Option<bool>,
+    autoreload: Option<bool>,
 }
 
 impl DebugSettings {
@@ -29,8 +31,15 @@ impl DebugSettings {
         self.serve_traceback.unwrap_or(self.debug)
     }
 
+    fn reloads(&self) -> bool {
+        self.autoreload.unwrap_or(self.debug)
+    }
+
     /// The application starts.
     pub(super) fn start(&self) {
+        if self.reloads() {
+            autoreload::start_unless_started(autoreload::CHECK_TIME);
+        }
         if self.serves_traceback() {
             remember_where_panics_are();
         }
@@ -38,12 +47,21 @@ impl DebugSettings {
 }
 
 impl Application {
-    /// Settings for development: [`serve_traceback`](Self::serve_traceback) unless that is set. Default: off.
+    /// Settings for development: [`autoreload`](Self::autoreload) and [`serve_traceback`](Self::serve_traceback) are on
+    /// unless set otherwise, and templates are read anew when they change. Default: off.
     ///
-    /// Tornado's also restarts the program when a source file changes; this does not yet.
+    /// The hashes of static files always follow their files, so that `static_hash_cache` may stay on.
     #[must_use]
     pub fn debug(mut self, on: bool) -> Self {
         self.settings.debug.debug = on;
+        self
+    }
+
+    /// Starts the program again when it has been built anew (see [`autoreload`](crate::autoreload)). Default: as
+    /// [`debug`](Self::debug).
+    #[must_use]
+    pub fn autoreload(mut self, on: bool) -> Self {
+        self.settings.debug.autoreload = Some(on);
         self
     }
 
@@ -115,6 +133,7 @@ impl Context {
         let settings = self.core().settings();
         let mut rows = vec![
             ("debug".to_owned(), settings.debug.is_on().to_string()),
+            ("autoreload".to_owned(), settings.debug.reloads().to_string()),
             ("serve_traceback".to_owned(), settings.debug.serves_traceback().to_string()),
             ("default_host".to_owned(), settings.default_host.clone().unwrap_or_default()),
             ("login_url".to_owned(), mask_query(settings.login_url.as_deref().unwrap_or_default())),
