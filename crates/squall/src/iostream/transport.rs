@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use rustix::buffer::spare_capacity;
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -83,10 +84,22 @@ impl Transport {
     /// readiness is cleared at once: without that every request would cost a second `recv` just to see EAGAIN.
     #[inline]
     pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let room = buf.len();
+        self.try_read_with(room, || (&*self.socket()).read(buf))
+    }
+
+    /// [`try_read`](Self::try_read) into the room that is left in `buf`, behind what is in it.
+    pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let room = buf.capacity() - buf.len();
+        self.try_read_with(room, || Ok(rustix::io::read(self, spare_capacity(buf))?))
+    }
+
+    #[inline]
+    fn try_read_with(&self, room: usize, mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         let mut drained = None;
         let result = self.try_io(Interest::READABLE, || {
-            let n = (&*self.socket()).read(buf)?;
-            if n > 0 && n < buf.len() {
+            let n = read()?;
+            if n > 0 && n < room {
                 drained = Some(n);
                 return Err(io::ErrorKind::WouldBlock.into());
             }
