@@ -23,7 +23,8 @@ const METHODS: &[&str] = &[
 
 pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> Result<TokenStream> {
     if !options.is_empty() {
-        let message = "the options of `#[handler]` are those of a `RequestHandler`: a `WebSocketHandler` has none";
+        let message =
+            "the options of `#[handler]` are those of a `RequestHandler`: a `WebSocketHandler` has none";
         return Err(Error::new_spanned(options, message));
     }
     let mut path_args = Vec::new();
@@ -41,9 +42,7 @@ pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> Result<TokenS
         |item: &ImplItem| matches!(item, ImplItem::Const(constant) if constant.ident == "PATH_ARGS");
     if !block.items.iter().any(written) {
         let names = path_args.iter().map(|arg| &arg.name);
-        block
-            .items
-            .insert(0, parse_quote!(const PATH_ARGS: &'static [&'static str] = &[#(#names),*];));
+        block.items.insert(0, parse_quote!(const PATH_ARGS: &'static [&'static str] = &[#(#names),*];));
     }
     Ok(quote!(#block))
 }

@@ -6,5 +6,6 @@ mod closing;
 mod compression;
 mod handler;
 mod handshake;
+mod hostile;
 mod queue;
 mod support;
