@@ -1,6 +1,7 @@
 //! WebSockets over real sockets: bytes in, bytes out.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cases;
 mod client;
 mod closing;
 mod compression;
