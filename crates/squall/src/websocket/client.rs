@@ -47,6 +47,25 @@ pub async fn websocket_connect(
 }
 
 /// What to connect to, and how.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use squall::websocket::{CompressionOptions, WebSocketOptions, WebSocketRequest, websocket_connect};
+/// # async fn connect(token: &str) -> squall::Result {
+/// let request = WebSocketRequest::new("ws://example.com/chat")
+///     .header("Authorization", format!("Bearer {token}"))?
+///     .subprotocols(["chat.v2", "chat.v1"])
+///     .compression(CompressionOptions::new())
+///     .options(WebSocketOptions::new().ping_interval(Duration::from_secs(20)))
+///     .max_redirects(3);
+/// let mut connection = websocket_connect(request).await?;
+/// while let Some(message) = connection.read_message().await {
+///     println!("{message:?}");
+/// }
+/// println!("closed: {:?} {:?}", connection.close_code(), connection.close_reason());
+/// # Ok(())
+/// # }
+/// ```
 pub struct WebSocketRequest {
     url: String,
     headers: HttpHeaders,

@@ -1,6 +1,6 @@
-//! The cases of the Autobahn test suite on the wire, under its numbers, in our own words: groups 1 to 7, 9 and 10 here, 12
-//! and 13 in `compression.rs`. Cases that differ only in how their octets are cut are one here: small ones are always sent
-//! both at once and octet by octet.
+//! The cases of the Autobahn test suite on the wire, under its numbers, in our own words: groups 1 to 7, 9 and 10
+//! here, 12 and 13 in `compression.rs`. Cases that differ only in how their octets are cut are one here: small ones
+//! are always sent both at once and octet by octet.
 
 use squall::testing::TestServer;
 use squall::websocket::{Message, WebSocket, WebSocketHandler, ws};

@@ -185,7 +185,7 @@ async fn echoes(
     content: &[u8],
     (size, fragment): (usize, usize),
 ) {
-    for start in [0, 1000, 0] {
+    for start in [0, 1000] {
         let message = &content[start..start + size];
         if !keeps {
             peer.deflate.reset();
@@ -207,7 +207,7 @@ async fn echoes(
     }
 }
 
-/// Groups 12 and 13: each of 13's offers (12's is the first of them), each of the sizes, three kinds of content.
+/// Groups 12 and 13: each of 13's offers (12's is the first of them), each of the sizes.
 #[squall::test(timeout = 120)]
 async fn groups_12_and_13() {
     let app = app(CompressionOptions::new()).websocket_max_message_size(200_000);
@@ -233,22 +233,23 @@ async fn groups_12_and_13() {
         ("12 with contexts", "permessage-deflate".to_owned(), String::new()),
     ] {
         let lines = format!("Sec-WebSocket-Extensions: {offers}\r\n");
-        for (kind, content) in contents.iter().enumerate() {
-            let (mut client, head) = Client::open_with(&server, "/ws", &lines).await;
-            // A server that takes an offer to forget contexts says so.
-            let keeps = number == "12 with contexts";
-            let forgets = if keeps { "" } else { "; client_no_context_takeover" };
-            let answer = format!("\r\nSec-Websocket-Extensions: permessage-deflate{agreed}{forgets}\r\n");
-            assert!(head.contains(&answer), "{number}: {head}");
-            let mut peer = Peer::new();
-            for row in SIZES {
+        let (mut client, head) = Client::open_with(&server, "/ws", &lines).await;
+        // A server that takes an offer to forget contexts says so.
+        let keeps = number == "12 with contexts";
+        let forgets = if keeps { "" } else { "; client_no_context_takeover" };
+        let answer = format!("\r\nSec-Websocket-Extensions: permessage-deflate{agreed}{forgets}\r\n");
+        assert!(head.contains(&answer), "{number}: {head}");
+        let mut peer = Peer::new();
+        for (at, row) in SIZES.into_iter().enumerate() {
+            // Large ones with one kind of content each, or this takes a minute.
+            for kind in if row.0 > 20_000 { at % 3..at % 3 + 1 } else { 0..3 } {
                 println!("case {number}: content {kind}, {row:?}");
-                echoes(&mut client, &mut peer, keeps, kind < 2, content, row).await;
+                echoes(&mut client, &mut peer, keeps, kind < 2, &contents[kind], row).await;
             }
-            client.send(close(1000, "")).await;
-            client.expect(server_close(1000, "")).await;
-            client.closed().await;
         }
+        client.send(close(1000, "")).await;
+        client.expect(server_close(1000, "")).await;
+        client.closed().await;
     }
 }
 
