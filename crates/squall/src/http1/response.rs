@@ -165,6 +165,10 @@ fn framing(
     if length.is_some() && chunked {
         return Err(ParseError::LengthAndEncoding);
     }
+    // What announces it may also send it, and then it would be taken for the next response.
+    if matches!(head.status, 100 | 102..=199 | 204) && (chunked || length.is_some_and(|length| length > 0)) {
+        return Err(ParseError::UnexpectedBody);
+    }
     let bodiless = asked == Asked::Head
         || matches!(head.status, 100..=199 | 204 | 304)
         || (asked == Asked::Connect && (200..300).contains(&head.status));
@@ -212,6 +216,7 @@ mod tests {
                 true,
             ),
             ("HTTP/1.1 204 No Content\r\n\r\n", Asked::Other, Framed(Empty), true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 100 Continue\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 200 Connection established\r\n\r\n", Asked::Connect, Framed(Empty), true),
@@ -238,6 +243,9 @@ mod tests {
             ),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ParseError::TransferEncoding),
             ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ParseError::TransferEncoding),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ParseError::UnexpectedBody),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", ParseError::UnexpectedBody),
+            ("HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n", ParseError::UnexpectedBody),
             // Told apart before a whole head is there.
             ("SSH-2.0-OpenSSH", ParseError::StatusLine),
             ("HTTX", ParseError::StatusLine),

@@ -10,8 +10,8 @@ use url::Url;
 use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::request::Body;
-use crate::http1::Http1ConnectionParameters;
 use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
+use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 
@@ -42,6 +42,9 @@ pub(super) struct Failed {
     pub(super) unanswered: bool,
 }
 
+/// More 1xx responses than this before the final one are an error (Tornado's number). A server that sends nothing else
+/// would otherwise keep the request going until its time limit.
+const MOST_INTERIM: usize = 10;
 /// Bodies up to this size go out with their head, in one packet where it fits.
 const SMALL_BODY: usize = 16 * 1024;
 
@@ -153,7 +156,7 @@ async fn receive(
     wants_continue: bool,
 ) -> Result<Incoming, Failed> {
     let mut unanswered = true;
-    let mut seen = 0;
+    let (mut seen, mut interim) = (0, 0);
     loop {
         let parsed = {
             let buffer = stream.read_buffer();
@@ -172,7 +175,13 @@ async fn receive(
             // 101 was not asked for, and is handed on as it is: what follows is no HTTP.
             match head.status {
                 100 if wants_continue => return Ok(Incoming { head, facts }),
-                100 | 102..=199 => continue,
+                100 | 102..=199 if interim < MOST_INTERIM => {
+                    interim += 1;
+                    continue;
+                }
+                100 | 102..=199 => {
+                    return Err(Failed { error: ParseError::TooManyInterim.into(), unanswered: false });
+                }
                 101 => return Ok(Incoming { head, facts: closing(facts) }),
                 _ => return Ok(Incoming { head, facts }),
             }

@@ -103,9 +103,14 @@ pub(super) async fn run(client: &Inner, request: HttpRequest) -> Result<Streamin
 /// [`HttpClientError::Request`] for what is no `http` URL.
 fn parse_url(text: &str) -> Result<Url, HttpClientError> {
     let url = Url::parse(text).map_err(|error| HttpClientError::Request(format!("{text:?}: {error}")))?;
+    check_url(&url).map_err(HttpClientError::Request)?;
+    Ok(url)
+}
+
+fn check_url(url: &Url) -> Result<(), String> {
     match url.scheme() {
-        "http" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
-        scheme => Err(HttpClientError::Request(format!("Unsupported url scheme: {scheme}"))),
+        "http" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(()),
+        scheme => Err(format!("Unsupported url scheme: {scheme}")),
     }
 }
 
@@ -145,7 +150,7 @@ impl Fetch<'_> {
                 self.discard(lease, incoming).await;
                 continue;
             }
-            if self.follow(&incoming) {
+            if self.follow(&incoming)? {
                 self.discard(lease, incoming).await;
                 continue;
             }
@@ -166,7 +171,7 @@ impl Fetch<'_> {
             let reused = kept.is_some();
             let stream = match kept.take() {
                 Some(stream) => stream,
-                None => within(self.connect_deadline, TIMEOUT_CONNECTING, self.connect(&key)).await?,
+                None => self.connect(&key).await?,
             };
             self.times.connect = self.times.start.elapsed();
             let lease = Lease::new(stream, key.clone(), Rc::clone(&self.client.pool));
@@ -212,7 +217,9 @@ impl Fetch<'_> {
     }
 
     async fn connect(&self, key: &Key) -> Result<crate::iostream::IoStream, HttpClientError> {
-        let mut options = ConnectOptions::new().max_buffer_size(self.client.config.max_buffer_size);
+        let mut options = ConnectOptions::new()
+            .max_buffer_size(self.client.config.max_buffer_size)
+            .deadline(self.connect_deadline);
         if let Some(ip) = key.interface {
             options = options.source_ip(ip);
         }
@@ -227,7 +234,8 @@ impl Fetch<'_> {
         // Requests are written whole; waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
         if let Some(proxy) = &key.proxy {
-            proxy.establish(&stream, &key.host, key.port).await?;
+            let establishing = proxy.establish(&stream, &key.host, key.port);
+            within(self.connect_deadline, TIMEOUT_CONNECTING, establishing).await?;
         }
         Ok(stream)
     }
@@ -316,20 +324,20 @@ impl Fetch<'_> {
     }
 
     /// Turns the request into the one that a redirect asks for.
-    fn follow(&mut self, incoming: &Incoming) -> bool {
+    ///
+    /// # Errors
+    /// When it leads nowhere.
+    fn follow(&mut self, incoming: &Incoming) -> Result<bool, HttpClientError> {
         let limit = self.options.max_redirects.unwrap_or(DEFAULT_REDIRECTS);
         if self.options.follow_redirects == Some(false) || self.times.redirects >= limit {
-            return false;
+            return Ok(false);
         }
         let head = &incoming.head;
         let location = head.headers.get("Location");
-        let Some(next) = redirect(head.status, location, &self.method, &self.url, &self.original) else {
-            return false;
-        };
-        // A scheme that is not spoken here makes the redirect the response.
-        if parse_url(next.url.as_str()).is_err() {
-            return false;
-        }
+        let next = redirect(head.status, location, &self.method, &self.url, &self.original)
+            .map_err(|error| HttpClientError::Redirect(format!("redirected to what is no URL: {error}")))?;
+        let Some(next) = next else { return Ok(false) };
+        check_url(&next.url).map_err(HttpClientError::Redirect)?;
         strip_headers(&mut self.headers, &next);
         if next.other_origin {
             self.auth = None;
@@ -345,7 +353,7 @@ impl Fetch<'_> {
         if let ProxyChoice::Environment(environment) = &self.client.config.proxy {
             self.proxy = environment.for_url(&self.url).cloned();
         }
-        true
+        Ok(true)
     }
 
     /// Reads a response that nobody wants to its end, so that its connection can be used again.

@@ -141,6 +141,16 @@ impl AsyncHttpClient {
         self.0.pool.clear();
     }
 
+    /// How many requests are in flight; at most `max_clients`.
+    pub fn active_requests(&self) -> usize {
+        self.0.active()
+    }
+
+    /// How many requests wait for one in flight to end.
+    pub fn queued_requests(&self) -> usize {
+        self.0.queued.get()
+    }
+
     /// How many connections wait for a request.
     pub fn idle_connections(&self) -> usize {
         self.0.pool.len()
