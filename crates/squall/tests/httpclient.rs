@@ -11,3 +11,7 @@ mod proxies;
 mod requests;
 #[path = "httpclient/script.rs"]
 mod script;
+#[path = "httpclient/tornado_common.rs"]
+mod tornado_common;
+#[path = "httpclient/tornado_simple.rs"]
+mod tornado_simple;

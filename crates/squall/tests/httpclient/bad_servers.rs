@@ -13,6 +13,7 @@ fn kind(error: &HttpClientError) -> &'static str {
         HttpClientError::Connect(_) => "connect",
         HttpClientError::Timeout(_) => "timeout",
         HttpClientError::Closed(_) => "closed",
+        HttpClientError::Redirect(_) => "redirect",
         HttpClientError::Protocol(_) => "protocol",
         HttpClientError::BodyTooLarge => "too large",
         HttpClientError::Decode => "decode",
@@ -87,7 +88,9 @@ async fn each_lie_has_its_error() {
             answer("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
             "status",
         ),
-        ("interim for ever", answer("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), "closed"),
+        ("interim for ever", answer("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), "protocol"),
+        ("a body after 204", answer("HTTP/1.1 204 No\r\nContent-Length: 4\r\n\r\nevil"), "protocol"),
+        ("redirects to nowhere", answer("HTTP/1.1 302 Found\r\nLocation: gopher://x/\r\n\r\n"), "redirect"),
     ];
     for (what, script, expected) in cases {
         let server = Server::playing(script).await;

@@ -45,7 +45,12 @@ pub(crate) struct Server {
 impl Server {
     /// Plays the scripts on connections in the order in which they come; the last one also on those after it.
     pub(crate) async fn start(scripts: Vec<Vec<Step>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening("127.0.0.1:0", scripts).await
+    }
+
+    /// [`start`](Self::start), on another address.
+    pub(crate) async fn listening(address: &str, scripts: Vec<Vec<Step>>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
         let log = Rc::clone(&seen);
