@@ -146,6 +146,9 @@ impl Fetch<'_> {
         loop {
             let (mut lease, incoming) = within(self.deadline, "Timeout during request", self.send()).await?;
             self.times.start_transfer = self.times.start.elapsed();
+            if let Some(jar) = &self.client.config.cookie_jar {
+                jar.learn(&self.url, &incoming.head.headers);
+            }
             if self.answer_challenge(&incoming) {
                 self.discard(lease, incoming).await;
                 continue;
@@ -257,6 +260,11 @@ impl Fetch<'_> {
         }
         if self.options.decompress_response != Some(false) {
             default("Accept-Encoding", ACCEPT_ENCODING)?;
+        }
+        if let Some(jar) = &self.client.config.cookie_jar
+            && let Some(cookies) = jar.for_url(&self.url)
+        {
+            default("Cookie", &cookies)?;
         }
         if let Some(value) = self.authorization() {
             default("Authorization", &value)?;
