@@ -5,6 +5,8 @@
 mod bad_servers;
 #[path = "httpclient/connections.rs"]
 mod connections;
+#[path = "httpclient/cookies.rs"]
+mod cookies;
 #[path = "httpclient/proxies.rs"]
 mod proxies;
 #[path = "httpclient/requests.rs"]
