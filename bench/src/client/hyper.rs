@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Uri;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
 use super::Meter;
@@ -13,7 +14,9 @@ use crate::Result;
 
 pub(super) fn fetch(url: &str, concurrency: usize, meter: &Rc<Meter>) -> Result {
     let (runtime, local) = super::runtime()?;
-    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
     let url: Uri = url.parse()?;
     local.block_on(&runtime, async {
         let workers: Vec<_> = (0..concurrency)

@@ -18,7 +18,7 @@ use crate::httputil::{HttpHeaders, reason_phrase};
 pub(crate) struct ResponseHead {
     pub(crate) version: Version,
     pub(crate) status: u16,
-    pub(crate) reason: String,
+    pub(crate) reason: Cow<'static, str>,
     pub(crate) headers: HttpHeaders,
 }
 
@@ -61,13 +61,19 @@ pub(crate) fn parse(
         return Err(ParseError::HeadTooLarge);
     }
     let lines = unfold(&bytes[..end]);
-    let mut headers = vec![MaybeUninit::uninit(); limits.max_header_count.min(end / 4 + 1)];
+    // A line takes four bytes at least. Most heads have few, for which no memory is needed.
+    let most = limits.max_header_count.min(end / 4 + 1);
+    let (mut few, mut many) = ([const { MaybeUninit::uninit() }; 64], Vec::new());
+    let headers = match few.get_mut(..most) {
+        Some(few) => few,
+        None => {
+            many.resize(most, MaybeUninit::uninit());
+            &mut many[..]
+        }
+    };
     let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        &lines,
-        &mut headers,
-    );
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, &lines, headers);
     match parsed {
         Ok(Status::Complete(_)) => {}
         Err(httparse::Error::HeaderName) => return Err(ParseError::HeaderName),
@@ -83,7 +89,11 @@ pub(crate) fn parse(
     let mut head = ResponseHead {
         version: if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
         status,
-        reason: response.reason.filter(|r| !r.is_empty()).unwrap_or(reason_phrase(status)).to_owned(),
+        reason: match (reason_phrase(status), response.reason) {
+            (usual, None | Some("")) => Cow::Borrowed(usual),
+            (usual, Some(reason)) if usual == reason => Cow::Borrowed(usual),
+            (_, Some(reason)) => Cow::Owned(reason.to_owned()),
+        },
         headers: HttpHeaders::new(),
     };
     let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));

@@ -115,7 +115,11 @@ impl HttpClientBuilder {
     /// let client = AsyncHttpClient::builder().defaults(defaults).build();
     /// ```
     pub fn defaults(mut self, request: HttpRequest) -> Self {
-        self.config.defaults = request.options.or(&self.config.defaults);
+        let mut options = request.options;
+        let agent = self.config.defaults.user_agent.take();
+        options.or(&self.config.defaults);
+        options.user_agent = options.user_agent.or(agent);
+        self.config.defaults = options;
         if let Some(proxy) = request.proxy {
             self.config.proxy = proxy.map_or(ProxyChoice::None, ProxyChoice::Fixed);
         }

@@ -5,29 +5,14 @@ use std::pin::pin;
 use std::task::Poll;
 
 use http::Method;
-use url::Url;
 
 use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::request::Body;
+use super::wire::Outgoing;
 use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
 use crate::http1::{Http1ConnectionParameters, ParseError};
-use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
-
-/// A request as it goes on the wire.
-pub(super) struct Outgoing<'a> {
-    pub(super) method: &'a Method,
-    pub(super) url: &'a Url,
-    /// Path and query.
-    pub(super) target: &'a str,
-    /// Complete, but for what frames the body.
-    pub(super) headers: &'a HttpHeaders,
-    pub(super) body: &'a Body,
-    /// The proxy wants the whole URL.
-    pub(super) absolute: bool,
-    pub(super) expect_continue: bool,
-}
 
 /// A response's head, and how its connection stands.
 pub(super) struct Incoming {
@@ -56,7 +41,7 @@ pub(super) async fn exchange(
     limits: &Http1ConnectionParameters,
 ) -> Result<Incoming, Failed> {
     let asked = if *request.method == Method::HEAD { Asked::Head } else { Asked::Other };
-    let mut head = encode_head(request);
+    let mut head = request.encode();
     let mut rest_of_body = None;
     match request.body {
         Body::Bytes(body) if !request.expect_continue && body.len() <= SMALL_BODY => {
@@ -66,7 +51,7 @@ pub(super) async fn exchange(
         other => rest_of_body = Some(other),
     }
     // What becomes of it shows when the response is read; a response may be there although the write failed.
-    drop(stream.write_bytes(head.into()));
+    drop(stream.write(head));
     if request.expect_continue {
         let incoming = receive(stream, limits, asked, true).await?;
         if incoming.head.status != 100 {
@@ -74,8 +59,7 @@ pub(super) async fn exchange(
         }
     }
     let Some(body) = rest_of_body else { return receive(stream, limits, asked, false).await };
-    let length = request.headers.get("Content-Length").and_then(|length| length.parse().ok());
-    let mut sending = pin!(send_body(stream, body, length));
+    let mut sending = pin!(send_body(stream, body, request.announced_length()));
     let mut receiving = pin!(receive(stream, limits, asked, false));
     let mut sent = false;
     poll_fn(|cx| {
@@ -98,42 +82,6 @@ pub(super) async fn exchange(
 
 fn closing(facts: ResponseFacts) -> ResponseFacts {
     ResponseFacts { keep_alive: false, ..facts }
-}
-
-/// Request line and headers. The fragment of a URL is not sent, nor its user.
-fn encode_head(request: &Outgoing<'_>) -> Vec<u8> {
-    let url = request.url;
-    let mut head = Vec::with_capacity(512);
-    head.extend_from_slice(request.method.as_str().as_bytes());
-    head.push(b' ');
-    if request.absolute {
-        head.extend_from_slice(url.scheme().as_bytes());
-        head.extend_from_slice(b"://");
-        head.extend_from_slice(authority(url).as_bytes());
-    }
-    head.extend_from_slice(request.target.as_bytes());
-    head.extend_from_slice(b" HTTP/1.1\r\n");
-    request.headers.write_to(&mut head);
-    head.extend_from_slice(b"\r\n");
-    head
-}
-
-/// Host and port as `Host` has them: no port where it is the scheme's.
-pub(super) fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
-/// Path and query.
-pub(super) fn request_target(url: &Url) -> String {
-    let path = if url.path().is_empty() { "/" } else { url.path() };
-    match url.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    }
 }
 
 async fn send_body(stream: &IoStream, body: &Body, length: Option<u64>) -> Result<(), HttpClientError> {

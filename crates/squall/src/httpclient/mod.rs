@@ -42,6 +42,7 @@ mod redirect;
 mod request;
 mod response;
 mod set_cookie;
+mod wire;
 
 use std::cell::Cell;
 use std::fmt;
@@ -57,8 +58,9 @@ pub use cookie_jar::CookieJar;
 pub use error::HttpClientError;
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
-pub use request::HttpRequest;
+pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
+pub use url::Url;
 
 use self::builder::Config;
 use self::pool::Pool;
@@ -115,9 +117,10 @@ impl AsyncHttpClient {
     /// [`HttpClientError`]; a status other than 200 to 299 is one too, unless
     /// [`raise_error(false)`](HttpRequest::raise_error) is set.
     pub async fn fetch(&self, request: impl Into<HttpRequest>) -> Result<HttpResponse, HttpClientError> {
-        let request = request.into();
+        // In a box, since it is handed on a few times and large.
+        let request = Box::new(request.into());
         let raise = request.options.raise_error.or(self.0.config.defaults.raise_error).unwrap_or(true);
-        let response = self.fetch_stream(request).await?.into_response().await?;
+        let response = fetch::run(&self.0, request).await?.into_response().await?;
         if raise { response.error_for_status() } else { Ok(response) }
     }
 
@@ -134,7 +137,7 @@ impl AsyncHttpClient {
         &self,
         request: impl Into<HttpRequest>,
     ) -> Result<StreamingResponse, HttpClientError> {
-        fetch::run(&self.0, request.into()).await
+        fetch::run(&self.0, Box::new(request.into())).await
     }
 
     /// Closes the connections that are kept; requests in flight go on, new ones are refused. Closing twice does

@@ -161,7 +161,7 @@ impl<'a> Attributes<'a> {
             }
             match name.to_ascii_lowercase().as_str() {
                 "domain" => {
-                    found.domain = Some(value.trim_start_matches('.')).filter(|value| !value.is_empty())
+                    found.domain = Some(value.trim_start_matches('.')).filter(|value| !value.is_empty());
                 }
                 "path" => found.path = Some(value).filter(|value| value.starts_with('/')),
                 "secure" => found.secure = true,
