@@ -13,6 +13,9 @@ mod proxies;
 mod requests;
 #[path = "httpclient/script.rs"]
 mod script;
+#[cfg(feature = "tls")]
+#[path = "httpclient/tls.rs"]
+mod tls;
 #[path = "httpclient/tornado_common.rs"]
 mod tornado_common;
 #[path = "httpclient/tornado_simple.rs"]

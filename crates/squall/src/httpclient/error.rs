@@ -23,6 +23,9 @@ pub enum HttpClientError {
     Request(String),
     /// No connection: the name does not resolve, nobody listens, or the time limit was reached before.
     Connect(ConnectError),
+    /// There is a connection, but no secure one: the server does not speak TLS as it should, or its certificate is not
+    /// to be trusted. Inside is a [`rustls::Error`](https://docs.rs/rustls) where TLS itself failed (feature `tls`).
+    Tls(io::Error),
     /// The proxy would not make a connection.
     Proxy(String),
     /// A time limit was reached; the text says which.
@@ -45,6 +48,7 @@ pub enum HttpClientError {
 
 /// Tornado's words.
 pub(super) const TIMEOUT_CONNECTING: &str = "Timeout while connecting";
+pub(super) const TIMEOUT_HANDSHAKE: &str = "Timeout during TLS handshake";
 
 impl HttpClientError {
     /// The status: the server's, or 599 when there was no response, as in Tornado.
@@ -74,7 +78,10 @@ impl HttpClientError {
 
     /// Whether there was no connection, so that the server has seen nothing of the request.
     pub fn is_connect(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Timeout(TIMEOUT_CONNECTING))
+        matches!(
+            self,
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout(TIMEOUT_CONNECTING | TIMEOUT_HANDSHAKE)
+        )
     }
 
     pub(super) fn closed_by(error: io::Error) -> Self {
@@ -88,6 +95,7 @@ impl fmt::Display for HttpClientError {
             Self::Status(response) => write!(f, "HTTP {}: {}", response.status(), response.reason()),
             Self::Request(what) | Self::Proxy(what) | Self::Redirect(what) => f.write_str(what),
             Self::Connect(error) => error.fmt(f),
+            Self::Tls(error) => write!(f, "no secure connection: {error}"),
             Self::Timeout(what) => f.write_str(what),
             Self::Closed(None) => f.write_str("Connection closed"),
             Self::Closed(Some(error)) => write!(f, "Connection closed: {error}"),
@@ -104,7 +112,7 @@ impl Error for HttpClientError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Connect(error) => Some(error),
-            Self::Closed(Some(error)) => Some(error),
+            Self::Tls(error) | Self::Closed(Some(error)) => Some(error),
             Self::Protocol(error) => Some(error),
             Self::Body(error) => Some(&**error),
             _ => None,

@@ -13,16 +13,18 @@ use super::auth::{self, Challenge};
 use super::body::{ResponseBody, within};
 use super::builder::ProxyChoice;
 use super::decode::{ACCEPT_ENCODING, Decoder};
-use super::error::TIMEOUT_CONNECTING;
+use super::error::{TIMEOUT_CONNECTING, TIMEOUT_HANDSHAKE};
 use super::exchange::{Incoming, exchange};
 use super::pool::{Key, Lease};
 use super::proxy::Proxy;
 use super::redirect::{redirect, strip_headers};
 use super::request::{Auth, Body, HttpRequest, RequestUrl, Target};
 use super::response::{Parts, StreamingResponse, TimeInfo};
+use super::tls::TlsConfig;
 use super::wire::{Outgoing, request_target};
 use super::{HttpClientError, Inner};
 use crate::httputil::HttpHeaders;
+use crate::iostream::IoStream;
 use crate::log;
 use crate::netutil::Family;
 use crate::tcpclient::ConnectOptions;
@@ -95,7 +97,7 @@ pub(super) async fn run(
 }
 
 /// # Errors
-/// [`HttpClientError::Request`] for what is no `http` URL.
+/// [`HttpClientError::Request`] for what is no URL that is spoken here.
 fn take_url(given: &mut RequestUrl) -> Result<Url, HttpClientError> {
     let url = match std::mem::replace(&mut given.0, Target::Text(String::new())) {
         Target::Parsed(url) => url,
@@ -110,6 +112,8 @@ fn take_url(given: &mut RequestUrl) -> Result<Url, HttpClientError> {
 fn check_url(url: &Url) -> Result<(), String> {
     match url.scheme() {
         "http" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(()),
+        "https" if cfg!(feature = "tls") => Ok(()),
+        "https" => Err("https is spoken with squall's feature `tls` only".to_owned()),
         scheme => Err(format!("Unsupported url scheme: {scheme}")),
     }
 }
@@ -167,7 +171,7 @@ impl Fetch<'_> {
 
     /// Sends the request as it now is, once more on a new connection if a kept one turns out to be dead.
     async fn send(&mut self, now: Instant) -> Result<(Lease, Incoming), HttpClientError> {
-        let key = self.key();
+        let key = self.key()?;
         let mut kept = self.client.pool.take(&key, now);
         loop {
             let reused = kept.is_some();
@@ -193,7 +197,7 @@ impl Fetch<'_> {
                 accept_encoding: (request.options.decompress_response != Some(false))
                     .then_some(ACCEPT_ENCODING),
                 body: &request.body,
-                absolute: self.proxy.as_ref().is_some_and(Proxy::forwards),
+                absolute: self.forwarding().is_some(),
                 expect_continue: request.options.expect_100_continue == Some(true)
                     && !matches!(request.body, Body::None),
             };
@@ -207,25 +211,45 @@ impl Fetch<'_> {
         }
     }
 
-    fn key(&self) -> Key {
-        let host = self.url.host_str().unwrap_or_default().to_owned();
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let interface = self.request.options.network_interface;
-        let allow_ipv6 = self.request.options.allow_ipv6 != Some(false);
-        match &self.proxy {
+    fn key(&self) -> Result<Key, HttpClientError> {
+        let (host, port) = match self.forwarding() {
             // One connection to a proxy that forwards requests serves them all.
-            Some(proxy) if proxy.forwards() => Key {
-                host: proxy.host().to_owned(),
-                port: proxy.port(),
-                proxy: Some(proxy.clone()),
-                interface,
-                allow_ipv6,
-            },
-            proxy => Key { host, port, proxy: proxy.clone(), interface, allow_ipv6 },
-        }
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => {
+                let host = self.url.host_str().unwrap_or_default();
+                (host, self.url.port_or_known_default().unwrap_or(80))
+            }
+        };
+        Ok(Key {
+            host: host.to_owned(),
+            port,
+            proxy: self.proxy.clone(),
+            interface: self.request.options.network_interface,
+            allow_ipv6: self.request.options.allow_ipv6 != Some(false),
+            tls: self.tls()?,
+        })
     }
 
-    async fn connect(&self, key: &Key) -> Result<crate::iostream::IoStream, HttpClientError> {
+    /// The proxy, if it is given whole requests. What is secret is not for it to read: for https it makes a tunnel.
+    fn forwarding(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| proxy.forwards() && self.url.scheme() == "http")
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Result<Option<TlsConfig>, HttpClientError> {
+        if self.url.scheme() != "https" {
+            return Ok(None);
+        }
+        self.request.options.tls.clone().map_or_else(TlsConfig::system, Ok).map(Some)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with the feature")]
+    fn tls(&self) -> Result<Option<TlsConfig>, HttpClientError> {
+        Ok(None)
+    }
+
+    async fn connect(&self, key: &Key) -> Result<IoStream, HttpClientError> {
         let mut options = ConnectOptions::new()
             .max_buffer_size(self.client.config.max_buffer_size)
             .deadline(self.connect_deadline);
@@ -242,11 +266,16 @@ impl Fetch<'_> {
         let stream = self.client.tcp.connect_with(host, port, &options).await?;
         // Requests are written whole; waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
-        if let Some(proxy) = &key.proxy {
+        if let Some(proxy) = key.proxy.as_ref().filter(|_| self.forwarding().is_none()) {
             let establishing = proxy.establish(&stream, &key.host, key.port);
             within(self.connect_deadline, TIMEOUT_CONNECTING, establishing).await?;
         }
-        Ok(stream)
+        match &key.tls {
+            Some(tls) => {
+                within(self.connect_deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host)).await
+            }
+            None => Ok(stream),
+        }
     }
 
     /// The headers that are neither the caller's nor always the same; usually none.
@@ -266,8 +295,7 @@ impl Fetch<'_> {
         if let Some(value) = self.authorization() {
             add("Authorization", &value)?;
         }
-        let forwarding = self.proxy.as_ref().filter(|proxy| proxy.forwards());
-        if let Some(value) = forwarding.and_then(Proxy::authorization) {
+        if let Some(value) = self.forwarding().and_then(Proxy::authorization) {
             add("Proxy-Authorization", &value)?;
         }
         Ok(extra)

@@ -24,7 +24,7 @@
 //! ```
 //!
 //! Unlike Tornado's it keeps connections open for the next request, goes through proxies, and streams responses with
-//! back-pressure. It speaks `http://` only, so far.
+//! back-pressure. It speaks `https://` with the feature `tls`.
 
 mod auth;
 mod blocking;
@@ -42,6 +42,8 @@ mod redirect;
 mod request;
 mod response;
 mod set_cookie;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod wire;
 
 use std::cell::Cell;
@@ -60,6 +62,8 @@ pub use multipart::MultipartForm;
 pub use proxy::Proxy;
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsConfigBuilder};
 pub use url::Url;
 
 use self::builder::Config;

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::proxy::Proxy;
+use super::tls::TlsConfig;
 use crate::iostream::IoStream;
 use crate::netutil;
 
@@ -25,6 +26,7 @@ pub(super) struct Key {
     pub(super) proxy: Option<Proxy>,
     pub(super) interface: Option<IpAddr>,
     pub(super) allow_ipv6: bool,
+    pub(super) tls: Option<TlsConfig>,
 }
 
 pub(super) struct Pool {

@@ -16,6 +16,8 @@ use url::Url;
 use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::proxy::Proxy;
+#[cfg(feature = "tls")]
+use super::tls::TlsConfig;
 use crate::httputil::{HeaderValue, HttpHeaders, format_timestamp};
 
 /// A request (Tornado's `HTTPRequest`). What is wrong with it is reported when it is fetched.
@@ -53,6 +55,8 @@ pub(super) struct Options {
     pub(super) network_interface: Option<IpAddr>,
     pub(super) max_body_size: Option<u64>,
     pub(super) raise_error: Option<bool>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<TlsConfig>,
 }
 
 impl Options {
@@ -71,6 +75,8 @@ impl Options {
             network_interface: self.network_interface.or(defaults.network_interface),
             max_body_size: self.max_body_size.or(defaults.max_body_size),
             raise_error: self.raise_error.or(defaults.raise_error),
+            #[cfg(feature = "tls")]
+            tls: self.tls.take().or_else(|| defaults.tls.clone()),
         };
     }
 }
@@ -329,6 +335,34 @@ impl HttpRequest {
     pub fn raise_error(mut self, on: bool) -> Self {
         self.options.raise_error = Some(on);
         self
+    }
+
+    /// Settings of https connections (feature `tls`). Default: servers must have a certificate of an authority that the
+    /// system trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    #[doc(alias = "ca_certs")]
+    #[doc(alias = "ssl_options")]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.options.tls = Some(config);
+        self
+    }
+
+    /// Whether the server's certificate is looked at (feature `tls`); if not, anybody on the way can read and change
+    /// everything. Replaces the settings of [`tls`](Self::tls). Default: yes.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn validate_cert(mut self, on: bool) -> Self {
+        if !on {
+            return self.tls(TlsConfig::unverified());
+        }
+        match TlsConfig::system() {
+            Ok(config) => self.tls(config),
+            Err(error) => {
+                self.mistake.get_or_insert(error.to_string());
+                self
+            }
+        }
     }
 
     /// Somebody else's request: sent with this target, byte for byte, and no header added but what frames the body.
