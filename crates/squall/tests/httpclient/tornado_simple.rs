@@ -133,7 +133,10 @@ async fn connection_limit() {
     case.release();
     until(|| case.triggers.borrow().len() == 2).await;
     assert_eq!((client.active_requests(), client.queued_requests()), (2, 0));
-    assert_eq!(tasks.iter().map(|task| task.is_finished()).collect::<Vec<_>>(), [true, true, false, false]);
+    assert_eq!(
+        tasks.iter().map(tokio::task::JoinHandle::is_finished).collect::<Vec<_>>(),
+        [true, true, false, false]
+    );
     case.release();
     case.release();
     for task in tasks {
