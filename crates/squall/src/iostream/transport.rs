@@ -62,10 +62,7 @@ impl Transport {
 
     /// Whether the socket is of no use by itself.
     pub(super) fn has_session(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return matches!(self, Self::Tls(_));
-        #[cfg(not(feature = "tls"))]
-        return false;
+        !matches!(self, Self::Tcp(_) | Self::Unix(_))
     }
 
     pub(super) fn is_tcp(&self) -> bool {
