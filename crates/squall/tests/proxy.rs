@@ -9,7 +9,7 @@ use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpRequest};
 use squall::iostream::StreamError;
 use squall::testing::{TestServer, serve};
 use squall::web::{ReverseProxy, UrlSpec, any, proxy};
-use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, url};
+use squall::{Application, Bytes, Context, RequestHandler, Result, Site, get, handler, url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -87,6 +87,37 @@ async fn requests_and_responses_pass() {
     assert_eq!(response.headers().get("Via"), Some("1.1 squall"));
     assert_eq!(response.headers().list("Date").count(), 1);
     assert_eq!(response.headers().list("Server").count(), 1);
+}
+
+struct Strict;
+
+impl Site for Strict {
+    type User = ();
+
+    fn set_default_headers(&self, ctx: &Context) -> Result {
+        ctx.set_header("X-Frame-Options", "DENY")?;
+        Ok(ctx.set_header("X-Upstream", "no")?)
+    }
+}
+
+#[squall::test]
+async fn the_response_is_the_upstreams() {
+    let back = serve(Application::new([mirror()]));
+    let own = any("/own", async |ctx: &Context| {
+        ctx.write("own");
+        Ok(())
+    });
+    let front = Application::new([own]).site(Strict).xsrf_cookies(true).cookie_secret("not for anybody");
+    let front = serve(front.fallback(proxy(base(&back))));
+    let client = AsyncHttpClient::new();
+    let answer = client.fetch(front.url("/own")).await.unwrap();
+    assert_eq!(answer.headers().get("X-Frame-Options"), Some("DENY"));
+    // The token of this form is in a body that is not for us.
+    let answer = client.fetch(HttpRequest::post(front.url("/mirror")).body("_xsrf=1")).await.unwrap();
+    assert_eq!(answer.headers().list("X-Upstream").collect::<Vec<_>>(), ["yes"]);
+    assert_eq!(answer.headers().get("X-Frame-Options"), None);
+    let refused = client.fetch(HttpRequest::post(front.url("/own")).body("")).await.unwrap_err();
+    assert_eq!(refused.code(), 403);
 }
 
 #[squall::test]

@@ -64,6 +64,14 @@ class NotFound(Base):
         raise web.HTTPError(404)
 
 
+class Moved(Base, web.RedirectHandler):
+    pass
+
+
+class Files(Base, web.StaticFileHandler):
+    pass
+
+
 class Home(Base):
     @web.authenticated
     def get(self):
@@ -235,7 +243,7 @@ def make_app(board):
             web.url(r"/upload", Upload),
             web.url(r"/events", Events),
             web.url(r"/talk", Talk),
-            web.url(r"/home", web.RedirectHandler, {"url": "/"}),
+            web.url(r"/home", Moved, {"url": "/"}),
         ],  # and /static/, which is the twelfth
         board=board,
         default_handler_class=NotFound,
@@ -244,6 +252,7 @@ def make_app(board):
         xsrf_cookies=True,
         template_path=os.path.join(HERE, "templates"),
         static_path=os.path.join(HERE, "static"),
+        static_handler_class=Files,
         ui_modules={"Note": NoteModule},
     )
 

@@ -32,7 +32,7 @@ use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
 use crate::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, StreamingResponse};
-use crate::httputil::{EntityTag, HttpHeaders, HttpServerRequest};
+use crate::httputil::{EntityTag, HttpHeaders, HttpServerRequest, InvalidHeader};
 use crate::iostream::IoStream;
 use crate::log;
 
@@ -41,6 +41,10 @@ use crate::log;
 /// Bodies are streamed in both directions, no faster than the other side takes them; server-sent events and WebSockets
 /// pass. Hop-by-hop headers stay behind, `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`, `X-Real-Ip` and
 /// `Via` are set, so that a Tornado behind it runs with `xheaders=True`. The client's `Host` is passed on.
+///
+/// The response is the upstream's: [`Site::set_default_headers`](super::Site::set_default_headers) and headers set before
+/// are left out of it, what is added to every head ([`Application::cors`](super::Application::cors),
+/// [`after`](super::Application::after) hooks) is not. XSRF tokens are the upstream's to check.
 ///
 /// An upstream that cannot be reached is a 502, one that takes too long a 504. Connections to it are kept.
 pub struct ReverseProxy {
@@ -191,6 +195,8 @@ impl fmt::Debug for ReverseProxy {
 impl RequestHandler for ReverseProxy {
     const METHODS: &'static [&'static str] = &["*"];
     const STREAM_BODY: bool = true;
+    /// The token is in a body that is not read here: the upstream checks it.
+    const XSRF_EXEMPT: bool = true;
 
     async fn prepare(&mut self, ctx: &Context) -> Result {
         start_health_checks(&self.shared);
@@ -401,15 +407,16 @@ async fn produce(receiver: &Receiver, writer: BodyWriter) -> Result<(), Box<dyn 
 
 /// Hands on a response that is HTTP.
 async fn relay(ctx: &Context, mut response: StreamingResponse) -> Result {
-    ctx.clear_header("Server");
-    ctx.clear_header("Content-Type");
-    ctx.clear_header("Date");
     ctx.set_status_reason(response.status(), response.reason());
-    let headers = headers::end_to_end(response.headers());
-    for (name, value) in headers.iter() {
-        ctx.add_header(name, value)?;
-    }
-    ctx.set_header("Via", headers::add_via(&headers, http::Version::HTTP_11).as_str())?;
+    let mut headers = headers::end_to_end(response.headers());
+    headers.set("Via", &headers::add_via(&headers, http::Version::HTTP_11))?;
+    ctx.update_headers(|own| {
+        // RFC 9110 §6.6.1: who forwards a response without a date adds one.
+        let date = own.get("Date").filter(|_| !headers.contains("Date"));
+        date.map(|date| headers.set("Date", date)).transpose()?;
+        *own = headers;
+        Ok::<_, InvalidHeader>(())
+    })?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
         return ctx.flush().await;
     }
