@@ -433,3 +433,8 @@ pub mod __private;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The porting guide's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../guide/porting.md")]
+struct PortingGuide;
