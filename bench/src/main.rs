@@ -7,6 +7,7 @@ mod load;
 mod measure;
 mod options;
 mod peers;
+mod proxy;
 mod routes;
 mod static_files;
 mod sys;
@@ -24,6 +25,7 @@ commands
   web       a page with cookies, arguments and JSON behind one of 100 routes
   idle      userland memory per idle keep-alive connection
   static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
+  proxy     GET / through a reverse proxy beside nginx: CPU per proxied request
   routes    time to match one of 10, 100 and 1,000 routes
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Some("web") => options::parse(args).and_then(|options| web::run(&options)),
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
         Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
+        Some("proxy") => options::parse(args).and_then(|options| proxy::run(&options)),
         Some("routes") => {
             routes::run();
             Ok(())
