@@ -371,6 +371,23 @@ async fn a_client_that_leaves_takes_its_upstream_request_along() {
 }
 
 #[squall::test]
+async fn a_client_that_closes_its_half_gets_no_made_up_response() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = front(proxy(format!("http://{}", silent.local_addr().unwrap())));
+    let mut client = tokio::net::TcpStream::connect(("127.0.0.1", front.port())).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let (mut upstream, _) = silent.accept().await.unwrap();
+    upstream.read_u8().await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    // Its request is given up as well.
+    let mut rest = Vec::new();
+    upstream.read_to_end(&mut rest).await.unwrap();
+}
+
+#[squall::test]
 async fn an_upload_that_breaks_off_is_not_taken_for_a_whole_one() {
     let finished = Rc::new(Cell::new(false));
     let (gone, mut notice) = tokio::sync::mpsc::unbounded_channel();
@@ -554,7 +571,8 @@ async fn an_upstream_that_does_not_read_stops_the_client() {
         let upstream = upstream.clone();
         move || Application::new([url("/.*", proxy(&upstream))])
     });
-    back.max_body_size(1 << 30).listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
+    let back = back.max_body_size(1 << 30);
+    back.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
     let port = back.local_addrs()[0].port().unwrap();
     let client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (mut reader, mut writer) = client.into_split();
@@ -568,7 +586,8 @@ async fn an_upstream_that_does_not_read_stops_the_client() {
             writer.write_all(&piece).await.unwrap();
             counter.set(counter.get() + piece.len());
         }
-        writer
+        // Half a connection that is closed is one that is given up.
+        std::mem::forget(writer);
     });
     let stuck = settled(&sent).await;
     assert!(stuck < HELD, "{stuck} bytes were taken from the client");
