@@ -35,7 +35,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use self::connector::{Action, Connector};
-use crate::iostream::{IoStream, StreamError};
+use crate::iostream::IoStream;
 use crate::netutil::{Family, Resolver, SystemResolver};
 
 /// How long the first address family has before the other joins (RFC 6555 §5 asks for 150 to 250 ms; Tornado's value).
@@ -257,15 +257,6 @@ struct Attempt {
     connecting: Pin<Box<dyn Future<Output = io::Result<IoStream>>>>,
 }
 
-/// "Connection refused" rather than that the stream is closed.
-fn real_error(error: StreamError) -> io::Error {
-    let code = match &error {
-        StreamError::Closed(closed) => closed.io_error().and_then(io::Error::raw_os_error),
-        _ => None,
-    };
-    code.map_or_else(|| error.into(), io::Error::from_raw_os_error)
-}
-
 /// The attempts of one [`TcpClient::connect`].
 struct Race<'a> {
     options: &'a ConnectOptions,
@@ -335,7 +326,7 @@ impl<'a> Race<'a> {
                 let stream = self.options.stream(address);
                 let connecting = Box::pin(async move {
                     let stream = stream?;
-                    stream.connect(address).await.map_err(real_error)?;
+                    stream.connect(address).await?;
                     Ok(stream)
                 });
                 let is_primary = address.is_ipv4() == self.primary_is_v4;
