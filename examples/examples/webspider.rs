@@ -98,7 +98,8 @@ async fn main() -> Result {
         Some(url) => url,
         None => {
             let server = maze(100, Rc::clone(&most_at_once)).listen(0)?;
-            let port = server.local_addrs().first().and_then(|address| address.port()).unwrap_or_default();
+            let port =
+                server.local_addrs().first().and_then(squall::netutil::Address::port).unwrap_or_default();
             site = Some(server);
             format!("http://localhost:{port}/page/1")
         }

@@ -49,7 +49,7 @@ impl RequestHandler for Notes {
 pub(crate) struct Note;
 
 fn find(all: &All, id: u64) -> Result<usize> {
-    Ok(all.notes.iter().position(|note| note.id == id).or_status(404)?)
+    all.notes.iter().position(|note| note.id == id).or_status(404)
 }
 
 #[handler]

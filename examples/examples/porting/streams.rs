@@ -55,7 +55,7 @@ impl WebSocketHandler for Talk {
     }
 
     async fn open(&mut self, ws: &WebSocket) -> Result {
-        Ok(ws.write_message(format!("Hello, {}", self.user)).await?)
+        ws.write_message(format!("Hello, {}", self.user)).await
     }
 
     async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
