@@ -106,7 +106,7 @@ fn report(names: &[String], rounds: &[Round], base: &str) {
             ratios.map(Spread::of)
         });
         vec![
-            names[index].clone(),
+            names[index].split(":upstream=").next().unwrap_or_default().to_owned(),
             format!("{:.0}", median(&|window| window.requests as f64 / window.elapsed.as_secs_f64())),
             format!("{:.0}", median(&|window| window.latency.value_at_quantile(0.5) as f64 / 1e3)),
             format!("{:.0}", median(&|window| window.latency.value_at_quantile(0.99) as f64 / 1e3)),
@@ -130,7 +130,7 @@ fn report(names: &[String], rounds: &[Round], base: &str) {
             "core busy",
             "CPU µs/request",
             "least",
-            &format!("ratio to {base}"),
+            &format!("ratio to {}", base.split(":upstream=").next().unwrap_or_default()),
             "min..max",
         ],
         &rows,

@@ -8,6 +8,7 @@ mod load;
 mod measure;
 mod options;
 mod peers;
+mod proxy;
 mod routes;
 mod static_files;
 mod sys;
@@ -28,6 +29,7 @@ commands
   idle      userland memory per idle keep-alive connection
   static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
   websocket echo, one message to 10,000 sockets, memory per idle socket: CPU per message
+  proxy     GET / through a reverse proxy beside nginx: CPU per proxied request
   routes    time to match one of 10, 100 and 1,000 routes
   fetch C   run client C (client starts it)
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
         Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
         Some("websocket") => options::parse(args).and_then(|options| websocket::run(&options)),
+        Some("proxy") => options::parse(args).and_then(|options| proxy::run(&options)),
         Some("routes") => {
             routes::run();
             Ok(())

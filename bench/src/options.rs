@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{Result, peers};
 
+#[derive(Clone)]
 pub struct Options {
     /// The command's own unless given.
     pub peers: Option<Vec<String>>,

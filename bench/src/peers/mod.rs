@@ -119,6 +119,11 @@ pub struct Server {
 impl Server {
     /// Starts `spec` on the server's core and waits until it accepts; `None` when it is not installed.
     pub fn start(spec: &str) -> Result<Option<Server>> {
+        Self::start_on(SERVER_CORE, spec)
+    }
+
+    /// [`start`](Self::start) on this core.
+    pub fn start_on(core: usize, spec: &str) -> Result<Option<Server>> {
         let (peer, settings) = find(spec)?;
         let (mut command, port, end_with) = match peer.start {
             Start::Own(_) => {
@@ -133,7 +138,7 @@ impl Server {
             }
         };
         // A child inherits the affinity of the thread that starts it.
-        pin(SERVER_CORE)?;
+        pin(core)?;
         let child = command.stdin(Stdio::null()).spawn();
         pin(LOAD_CORE)?;
         let child = child?;

@@ -21,12 +21,26 @@ pub(super) fn command(port: u16, settings: &Settings) -> Result<Option<Command>>
 }
 
 fn configuration(port: u16, directory: &str, settings: &Settings) -> String {
-    let location = if settings.contains_key("files") {
+    let location = if settings.contains_key("upstream") {
+        // What squall's proxy sets, set here too.
+        r#"location / {
+            proxy_pass http://upstream; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_set_header Host $host; proxy_set_header X-Real-Ip $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Host $host;
+            proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header Via "1.1 nginx"; add_header Via "1.1 nginx";
+        }"#
+        .to_owned()
+    } else if settings.contains_key("files") {
         let cache = if settings.contains_key("cache") { "open_file_cache max=100;" } else { "" };
         format!("location / {{ root {}; sendfile on; {cache} }}", static_files::folder().display())
     } else {
         r#"location / { default_type text/html; return 200 "Hello world!"; }"#.to_owned()
     };
+    let upstream = settings.get("upstream").map_or_else(String::new, |port| {
+        format!(
+            "upstream upstream {{ server 127.0.0.1:{port}; keepalive 256; keepalive_requests 1000000000; }}"
+        )
+    });
     format!(
         r#"daemon off;
 worker_processes 1;
@@ -43,6 +57,7 @@ http {{
     fastcgi_temp_path {directory};
     uwsgi_temp_path {directory};
     scgi_temp_path {directory};
+    {upstream}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
         {location}

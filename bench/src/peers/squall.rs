@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use squall::web::StaticFileHandler;
+use squall::web::{StaticFileHandler, proxy};
 use squall::{Application, Context, HttpServer, IoLoop, RequestHandler, handler, url};
 
 use super::Settings;
@@ -21,7 +21,11 @@ impl RequestHandler for Hello {
 
 pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
     let files = settings.contains_key("files");
+    let upstream = settings.get("upstream").map(|port| format!("http://127.0.0.1:{port}"));
     let server = HttpServer::new(move || {
+        if let Some(upstream) = &upstream {
+            return Application::new([]).fallback(proxy(upstream));
+        }
         Application::new([if files {
             url("/(.*)", StaticFileHandler::new(static_files::folder()))
         } else {

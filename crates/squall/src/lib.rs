@@ -428,10 +428,12 @@ pub mod httputil;
 pub mod ioloop;
 pub mod iostream;
 pub mod locale;
+pub mod locks;
 pub mod log;
 pub mod netutil;
 pub mod process;
 pub mod pubsub;
+pub mod queues;
 pub mod routing;
 pub mod tcpclient;
 pub mod tcpserver;
@@ -462,3 +464,8 @@ pub mod __private;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The porting guide's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../guide/porting.md")]
+struct PortingGuide;

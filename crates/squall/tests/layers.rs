@@ -15,6 +15,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("sys", 0),
     // L1 loop
     ("ioloop", 1),
+    ("locks", 1),
+    ("queues", 1),
     // L2 transport, and what applications start themselves
     ("autoreload", 2),
     ("iostream", 2),

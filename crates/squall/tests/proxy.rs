@@ -7,9 +7,14 @@ use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpRequest};
 use squall::iostream::StreamError;
+use squall::netutil::BindOptions;
 use squall::testing::{TestServer, serve};
 use squall::web::{ReverseProxy, UrlSpec, any, proxy};
-use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, url};
+use squall::websocket::websocket_connect;
+use squall::{
+    Application, Bytes, Context, HttpServer, Message, RequestHandler, Result, Site, WebSocket,
+    WebSocketHandler, get, handler, url, ws,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -87,6 +92,37 @@ async fn requests_and_responses_pass() {
     assert_eq!(response.headers().get("Via"), Some("1.1 squall"));
     assert_eq!(response.headers().list("Date").count(), 1);
     assert_eq!(response.headers().list("Server").count(), 1);
+}
+
+struct Strict;
+
+impl Site for Strict {
+    type User = ();
+
+    fn set_default_headers(&self, ctx: &Context) -> Result {
+        ctx.set_header("X-Frame-Options", "DENY")?;
+        Ok(ctx.set_header("X-Upstream", "no")?)
+    }
+}
+
+#[squall::test]
+async fn the_response_is_the_upstreams() {
+    let back = serve(Application::new([mirror()]));
+    let own = any("/own", async |ctx: &Context| {
+        ctx.write("own");
+        Ok(())
+    });
+    let front = Application::new([own]).site(Strict).xsrf_cookies(true).cookie_secret("not for anybody");
+    let front = serve(front.fallback(proxy(base(&back))));
+    let client = AsyncHttpClient::new();
+    let answer = client.fetch(front.url("/own")).await.unwrap();
+    assert_eq!(answer.headers().get("X-Frame-Options"), Some("DENY"));
+    // The token of this form is in a body that is not for us.
+    let answer = client.fetch(HttpRequest::post(front.url("/mirror")).body("_xsrf=1")).await.unwrap();
+    assert_eq!(answer.headers().list("X-Upstream").collect::<Vec<_>>(), ["yes"]);
+    assert_eq!(answer.headers().get("X-Frame-Options"), None);
+    let refused = client.fetch(HttpRequest::post(front.url("/own")).body("")).await.unwrap_err();
+    assert_eq!(refused.code(), 403);
 }
 
 #[squall::test]
@@ -335,6 +371,23 @@ async fn a_client_that_leaves_takes_its_upstream_request_along() {
 }
 
 #[squall::test]
+async fn a_client_that_closes_its_half_gets_no_made_up_response() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let front = front(proxy(format!("http://{}", silent.local_addr().unwrap())));
+    let mut client = tokio::net::TcpStream::connect(("127.0.0.1", front.port())).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let (mut upstream, _) = silent.accept().await.unwrap();
+    upstream.read_u8().await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    // Its request is given up as well.
+    let mut rest = Vec::new();
+    upstream.read_to_end(&mut rest).await.unwrap();
+}
+
+#[squall::test]
 async fn an_upload_that_breaks_off_is_not_taken_for_a_whole_one() {
     let finished = Rc::new(Cell::new(false));
     let (gone, mut notice) = tokio::sync::mpsc::unbounded_channel();
@@ -418,4 +471,185 @@ async fn a_target_is_passed_on_byte_for_byte() {
             assert!(!head.contains(added), "{added} in {head}");
         }
     }
+}
+
+#[derive(Clone)]
+struct Echo;
+
+impl WebSocketHandler for Echo {
+    async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
+        match message.as_text() {
+            Some("close") => ws.close(4001, "as you wish"),
+            _ => ws.write_message(message).await?,
+        }
+        Ok(())
+    }
+}
+
+#[squall::test]
+async fn websockets_pass() {
+    let back = serve(Application::new([ws("/ws", Echo)]));
+    let front = front(proxy(base(&back)));
+    let url = front.url("/ws").replace("http://", "ws://");
+    let mut connection = websocket_connect(url).await.unwrap();
+    for message in [Message::from("there"), Message::from(&b"\xff\0"[..]), Message::from("x".repeat(300_000))]
+    {
+        connection.write_message(message.clone()).await.unwrap();
+        assert_eq!(connection.read_message().await, Some(message));
+    }
+    connection.write_message("close").await.unwrap();
+    assert_eq!(connection.read_message().await, None);
+    assert_eq!(
+        (connection.close_code(), connection.close_reason().as_deref()),
+        (Some(4001), Some("as you wish"))
+    );
+    // The other side sees that the proxy's client has gone.
+    let connection = websocket_connect(front.url("/ws").replace("http://", "ws://")).await.unwrap();
+    drop(connection);
+}
+
+/// Waits until a count does not change any more: everybody is stuck.
+async fn settled(count: &Cell<usize>) -> usize {
+    loop {
+        let before = count.get();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if before == count.get() && before > 0 {
+            return before;
+        }
+    }
+}
+
+/// What four socket buffers and both programs may hold; much less than what is sent.
+const HELD: usize = 40_000_000;
+const LARGE: usize = 200_000_000;
+
+#[squall::test(timeout = 60)]
+async fn a_client_that_does_not_read_stops_the_upstream() {
+    let sent = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&sent);
+    let back = serve(Application::new([get("/", async move |ctx: &Context| {
+        let piece = vec![b'x'; 100_000];
+        while counter.get() < LARGE {
+            ctx.write(&piece);
+            ctx.flush().await?;
+            counter.set(counter.get() + piece.len());
+        }
+        Ok(())
+    })]));
+    let front = front(proxy(base(&back)));
+    let mut client = tokio::net::TcpStream::connect(("127.0.0.1", front.port())).await.unwrap();
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+    let stuck = settled(&sent).await;
+    assert!(stuck < HELD, "{stuck} bytes were taken from the upstream");
+    let mut total = 0;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match client.read(&mut buffer).await.unwrap() {
+            0 => break,
+            count => total += count,
+        }
+    }
+    assert!(total > LARGE, "{total}");
+}
+
+#[squall::test(timeout = 60)]
+async fn an_upstream_that_does_not_read_stops_the_client() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    tokio::task::spawn_local(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        gone.await.unwrap();
+        let mut total = 0;
+        let mut buffer = vec![0; 1 << 20];
+        while total < LARGE {
+            total += stream.read(&mut buffer).await.unwrap();
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    });
+    let back = HttpServer::new({
+        let upstream = upstream.clone();
+        move || Application::new([url("/.*", proxy(&upstream))])
+    });
+    let back = back.max_body_size(1 << 30);
+    back.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
+    let port = back.local_addrs()[0].port().unwrap();
+    let client = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut reader, mut writer) = client.into_split();
+    let sent = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&sent);
+    tokio::task::spawn_local(async move {
+        let head = format!("PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: {LARGE}\r\n\r\n");
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b'x'; 100_000];
+        while counter.get() < LARGE {
+            writer.write_all(&piece).await.unwrap();
+            counter.set(counter.get() + piece.len());
+        }
+        // Half a connection that is closed is one that is given up.
+        std::mem::forget(writer);
+    });
+    let stuck = settled(&sent).await;
+    assert!(stuck < HELD, "{stuck} bytes were taken from the client");
+    go.send(()).unwrap();
+    let mut buffer = [0; 100];
+    let count = reader.read(&mut buffer).await.unwrap();
+    assert!(buffer[..count].starts_with(b"HTTP/1.1 204 "), "{}", String::from_utf8_lossy(&buffer[..count]));
+    assert_eq!(sent.get(), LARGE);
+}
+
+#[squall::test]
+async fn an_upstream_that_takes_no_connection_is_a_504() {
+    // With a full queue of connections that nobody accepts, the kernel drops further ones.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut held = Vec::new();
+    let connect =
+        || tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address));
+    while let Ok(connected) = connect().await {
+        held.push(connected.unwrap());
+    }
+    let timeout = Duration::from_millis(50);
+    let url = format!("http://{address}");
+    let client = AsyncHttpClient::new();
+    let status = async |front: &TestServer| {
+        client.fetch(front.url("/mirror")).await.map_or_else(|e| e.code(), |r| r.status())
+    };
+    assert_eq!(status(&front(proxy(&url).connect_timeout(timeout))).await, 504);
+    // Another one is asked instead.
+    let back = serve(Application::new([mirror()]));
+    let both = front(proxy(&url).connect_timeout(timeout).upstream(base(&back), 1));
+    for _ in 0..3 {
+        assert_eq!(status(&both).await, 200);
+    }
+}
+
+#[squall::test]
+async fn draining_lets_requests_in_flight_go_on() {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let back = serve(Application::new([get("/", async move |ctx: &Context| {
+        arrived.send(())?;
+        gate.clone().wait_for(|open| *open).await?;
+        ctx.write("whole");
+        Ok(())
+    })]));
+    let proxy = proxy(base(&back));
+    let handle = proxy.handle();
+    let front = front(proxy);
+    let client = AsyncHttpClient::new();
+    let fetching = tokio::task::spawn_local({
+        let (client, url) = (client.clone(), front.url("/"));
+        async move { client.fetch(url).await.unwrap().text() }
+    });
+    arrivals.recv().await.unwrap();
+    assert!(handle.drain(&base(&back), true));
+    // Nobody is left to ask.
+    assert_eq!(client.fetch(front.url("/")).await.unwrap_err().code(), 502);
+    release.send(true).unwrap();
+    assert_eq!(fetching.await.unwrap(), "whole");
+    assert!(handle.drain(&base(&back), false));
+    assert_eq!(client.fetch(front.url("/")).await.unwrap().text(), "whole");
 }

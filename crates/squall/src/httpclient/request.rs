@@ -378,6 +378,13 @@ impl HttpRequest {
         self
     }
 
+    /// All headers at once.
+    #[must_use]
+    pub(crate) fn with_headers(mut self, headers: HttpHeaders) -> Self {
+        self.headers = headers;
+        self
+    }
+
     /// Checks what Tornado checks before anything is sent.
     pub(super) fn check(&self) -> Result<Method, HttpClientError> {
         let refuse = |what: String| Err(HttpClientError::Request(what));

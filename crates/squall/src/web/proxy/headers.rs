@@ -1,5 +1,6 @@
 //! What a proxy does to the headers of requests and responses (RFC 9110 §7.6). Pure.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::Version;
@@ -19,18 +20,16 @@ const HOP_BY_HOP: [&str; 9] = [
     "Upgrade",
 ];
 
-/// Headers that travel on: neither hop-by-hop nor named by `Connection`.
-pub(super) fn end_to_end(headers: &HttpHeaders) -> HttpHeaders {
-    let named: Vec<&str> =
-        headers.list("Connection").flat_map(|list| list.split(',').map(str::trim)).collect();
-    let stays =
-        |name: &str| HOP_BY_HOP.iter().chain(&named).any(|hop_by_hop| hop_by_hop.eq_ignore_ascii_case(name));
-    let mut kept = HttpHeaders::new();
-    for (name, value) in headers.iter().filter(|(name, _)| !stays(name)) {
-        // They were headers before.
-        let _ = kept.add(name, value);
+/// Leaves the headers that travel on: neither hop-by-hop nor named by `Connection`.
+pub(super) fn keep_end_to_end(headers: &mut HttpHeaders) {
+    if let Some(named) = headers.joined("Connection").map(Cow::into_owned) {
+        for name in named.split(',') {
+            headers.remove(name.trim());
+        }
     }
-    kept
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
 }
 
 /// The protocol that the client asks to change to, if it does (RFC 9110 §7.8).
@@ -52,14 +51,11 @@ pub(super) struct Forwarded<'a> {
 /// must not get through.
 pub(super) fn forward(headers: &mut HttpHeaders, forwarded: &Forwarded<'_>) {
     let ip = forwarded.remote_ip.to_string();
-    let chain = match headers.joined("X-Forwarded-For") {
-        Some(before) => format!("{before}, {ip}"),
-        None => ip.clone(),
-    };
+    let chain = headers.joined("X-Forwarded-For").map(|before| format!("{before}, {ip}"));
     let via = add_via(headers, forwarded.version);
     headers.remove("X-Scheme");
     let set = [
-        ("X-Forwarded-For", chain.as_str()),
+        ("X-Forwarded-For", chain.as_deref().unwrap_or(&ip)),
         ("X-Forwarded-Proto", forwarded.protocol),
         ("X-Forwarded-Host", forwarded.host),
         ("X-Real-Ip", &ip),
@@ -72,11 +68,11 @@ pub(super) fn forward(headers: &mut HttpHeaders, forwarded: &Forwarded<'_>) {
 }
 
 /// `Via` with this proxy at its end (RFC 9110 §7.6.3).
-pub(super) fn add_via(headers: &HttpHeaders, version: Version) -> String {
+pub(super) fn add_via(headers: &HttpHeaders, version: Version) -> Cow<'static, str> {
     let own = if version == Version::HTTP_10 { "1.0 squall" } else { "1.1 squall" };
     match headers.joined("Via") {
-        Some(before) => format!("{before}, {own}"),
-        None => own.to_owned(),
+        Some(before) => format!("{before}, {own}").into(),
+        None => own.into(),
     }
 }
 
@@ -90,7 +86,7 @@ mod tests {
 
     #[test]
     fn hop_by_hop_headers_stay_behind() {
-        let kept = end_to_end(&headers(&[
+        let mut kept = headers(&[
             ("Host", "h"),
             ("Connection", "close, X-Mine"),
             ("connection", "x-other"),
@@ -103,7 +99,8 @@ mod tests {
             ("Proxy-Authorization", "secret"),
             ("Cookie", "a"),
             ("Cookie", "b"),
-        ]));
+        ]);
+        keep_end_to_end(&mut kept);
         assert_eq!(kept.iter().collect::<Vec<_>>(), [("Host", "h"), ("Cookie", "a"), ("Cookie", "b")]);
     }
 

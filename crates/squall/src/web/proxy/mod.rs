@@ -18,17 +18,19 @@ mod upstreams;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use self::headers::Forwarded;
 use self::upstreams::Upstreams;
 use super::context::Context;
+use super::disconnected::Disconnected;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
 use crate::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, StreamingResponse};
@@ -41,6 +43,10 @@ use crate::log;
 /// Bodies are streamed in both directions, no faster than the other side takes them; server-sent events and WebSockets
 /// pass. Hop-by-hop headers stay behind, `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`, `X-Real-Ip` and
 /// `Via` are set, so that a Tornado behind it runs with `xheaders=True`. The client's `Host` is passed on.
+///
+/// The response is the upstream's: [`Site::set_default_headers`](super::Site::set_default_headers) and headers set before
+/// are left out of it, what is added to every head ([`Application::cors`](super::Application::cors),
+/// [`after`](super::Application::after) hooks) is not. XSRF tokens are the upstream's to check.
 ///
 /// An upstream that cannot be reached is a 502, one that takes too long a 504. Connections to it are kept.
 pub struct ReverseProxy {
@@ -64,8 +70,11 @@ struct State {
     body: Option<mpsc::Sender<Piece>>,
     /// A body that is small enough to be sent with the head.
     small: Option<Vec<u8>>,
-    response: Option<JoinHandle<Result<StreamingResponse, HttpClientError>>>,
+    response: Option<Answering>,
 }
+
+/// A request on its way, and the head of the response.
+type Answering = Pin<Box<dyn Future<Output = Result<StreamingResponse, HttpClientError>>>>;
 
 /// The end is told, so that a body that broke off is not taken for a whole one.
 enum Piece {
@@ -191,6 +200,8 @@ impl fmt::Debug for ReverseProxy {
 impl RequestHandler for ReverseProxy {
     const METHODS: &'static [&'static str] = &["*"];
     const STREAM_BODY: bool = true;
+    /// The token is in a body that is not read here: the upstream checks it.
+    const XSRF_EXEMPT: bool = true;
 
     async fn prepare(&mut self, ctx: &Context) -> Result {
         start_health_checks(&self.shared);
@@ -252,10 +263,12 @@ impl ReverseProxy {
         self.respond(ctx).await
     }
 
-    /// Starts to send the request on, as a task of its own: it goes on while the body is still received.
+    /// Prepares to send the request on. With a body that is still received that is a task of its own, which begins at
+    /// once.
     fn send(&mut self, ctx: &Context, body: Option<Sent>) {
         let request = ctx.request();
-        let mut onward = headers::end_to_end(request.headers());
+        let mut onward = request.headers().clone();
+        headers::keep_end_to_end(&mut onward);
         let upgrade = headers::upgrade(request.headers()).map(str::to_owned);
         let forwarded = Forwarded {
             remote_ip: request.remote_ip(),
@@ -271,18 +284,20 @@ impl ReverseProxy {
                 onward.set("Connection", "Upgrade").and_then(|()| onward.set("Upgrade", protocol.as_str()));
         }
         let target = Target { method: request.method().clone(), uri: origin_form(request), headers: onward };
-        self.state.response = Some(tokio::task::spawn_local(send(Rc::clone(&self.shared), target, body)));
+        let is_stream = matches!(body, Some(Sent::Stream(_)));
+        let sending = send(Rc::clone(&self.shared), target, body);
+        self.state.response = Some(if is_stream { in_background(sending) } else { Box::pin(sending) });
     }
 
     /// Hands on the response, as it comes.
     async fn respond(&mut self, ctx: &Context) -> Result {
-        let Some(mut task) = self.state.response.take() else { return Ok(()) };
-        let _abort = AbortOnDrop(task.abort_handle());
+        let Some(mut answering) = self.state.response.take() else { return Ok(()) };
         let head = async {
             let head = async {
                 tokio::select! {
-                    response = &mut task => response.map(Some),
-                    () = ctx.closed() => Ok(None),
+                    biased;
+                    response = &mut answering => Some(response),
+                    () = ctx.closed() => None,
                 }
             };
             match self.shared.response_timeout {
@@ -292,19 +307,29 @@ impl ReverseProxy {
         };
         let response = match head.await {
             Err(_) => return Err(gateway_error(504, "the upstream server takes too long", "no response")),
-            Ok(Err(failed)) => {
-                return Err(gateway_error(502, "the upstream server failed", &failed.to_string()));
-            }
-            // The client has left: there is nobody to answer.
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Ok(Some(Err(error)))) => return Err(refusal(&error)),
-            Ok(Ok(Some(Ok(response)))) => response,
+            // The client has left, and its request to the upstream with it. If it has closed its half only, the end of
+            // the connection is not mistaken for a response.
+            Ok(None) => return Err(Disconnected::gone().into()),
+            Ok(Some(Err(error))) => return Err(refusal(&error)),
+            Ok(Some(Ok(response))) => response,
         };
+        drop(answering);
         if response.status() == 101 { tunnel(ctx, response) } else { relay(ctx, response).await }
     }
 }
 
-/// A task whose result nobody will take is ended: so is its request.
+/// Runs as a task of its own; one whose result nobody will take is ended, and so is its request.
+fn in_background(
+    sending: impl Future<Output = Result<StreamingResponse, HttpClientError>> + 'static,
+) -> Answering {
+    let task = tokio::task::spawn_local(sending);
+    let abort = AbortOnDrop(task.abort_handle());
+    Box::pin(async move {
+        let _abort = abort;
+        task.await.unwrap_or_else(|failed| Err(HttpClientError::Proxy(failed.to_string())))
+    })
+}
+
 struct AbortOnDrop(tokio::task::AbortHandle);
 
 impl Drop for AbortOnDrop {
@@ -353,10 +378,8 @@ async fn send(
         };
         let mut request = HttpRequest::new(target.method.as_str(), base.as_str())
             .verbatim(onward)
+            .with_headers(target.headers.clone())
             .connect_timeout(shared.connect_timeout);
-        for (name, value) in target.headers.iter() {
-            request = request.add_header(name, value);
-        }
         if let Some(bytes) = &whole {
             request = request.body(bytes.clone());
         } else if let Some(receiver) = &stream {
@@ -401,15 +424,16 @@ async fn produce(receiver: &Receiver, writer: BodyWriter) -> Result<(), Box<dyn 
 
 /// Hands on a response that is HTTP.
 async fn relay(ctx: &Context, mut response: StreamingResponse) -> Result {
-    ctx.clear_header("Server");
-    ctx.clear_header("Content-Type");
-    ctx.clear_header("Date");
     ctx.set_status_reason(response.status(), response.reason());
-    let headers = headers::end_to_end(response.headers());
-    for (name, value) in headers.iter() {
-        ctx.add_header(name, value)?;
-    }
-    ctx.set_header("Via", headers::add_via(&headers, http::Version::HTTP_11).as_str())?;
+    ctx.update_headers(|own| {
+        // RFC 9110 §6.6.1: who forwards a response without a date adds one.
+        let has_date = response.headers().contains("Date");
+        let date = own.get("Date").filter(|_| !has_date).map(str::to_owned);
+        own.copy_from(response.headers());
+        headers::keep_end_to_end(own);
+        date.map(|date| own.set("Date", date.as_str())).transpose()?;
+        own.set("Via", &*headers::add_via(own, http::Version::HTTP_11))
+    })?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
         return ctx.flush().await;
     }
