@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# What the default features leave out: the tests of the feature `tower` and the examples in its documentation. (The
-# feature `redis` has a script of its own.)
+# What the default features leave out: the tests of the features `tower`, `hickory` and `tls` and the examples in their
+# documentation. (The feature `redis` has a script of its own.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --quiet -p squall --features tower --test tower
 cargo test --quiet -p squall --features tower --doc tower
+cargo test --quiet -p squall --features hickory --test hickory
+cargo test --quiet -p squall --features hickory --doc hickory
+cargo test --quiet -p squall --features tls --test httpclient --test iostream

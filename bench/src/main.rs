@@ -1,6 +1,7 @@
 //! squall side by side with other servers; `README.md` says what is measured and how.
 
 mod answer;
+mod client;
 mod http;
 mod idle;
 mod load;
@@ -23,10 +24,12 @@ usage: cargo run --release --manifest-path bench/Cargo.toml -- <command> [option
 commands
   http      GET / over keep-alive connections: requests/s, latency, CPU per request of the server process
   web       a page with cookies, arguments and JSON behind one of 100 routes
+  client    keep-alive GETs: CPU per request of the client process, 64 at a time and one at a time
   idle      userland memory per idle keep-alive connection
   static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
   proxy     GET / through a reverse proxy beside nginx: CPU per proxied request
   routes    time to match one of 10, 100 and 1,000 routes
+  fetch C   run client C (client starts it)
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
 
 options (http, web; idle knows --peers, --rounds and --connections)
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
     let outcome = match args.next().as_deref() {
         Some("http") => options::parse(args).and_then(|options| http::run(&options)),
         Some("web") => options::parse(args).and_then(|options| web::run(&options)),
+        Some("client") => options::parse(args).and_then(|options| client::run(&options)),
+        Some("fetch") => client::fetch_here(args),
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
         Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
         Some("proxy") => options::parse(args).and_then(|options| proxy::run(&options)),

@@ -5,9 +5,38 @@
 mod bad_servers;
 #[path = "httpclient/connections.rs"]
 mod connections;
+#[path = "httpclient/cookies.rs"]
+mod cookies;
 #[path = "httpclient/proxies.rs"]
 mod proxies;
 #[path = "httpclient/requests.rs"]
 mod requests;
 #[path = "httpclient/script.rs"]
 mod script;
+#[cfg(feature = "tls")]
+#[path = "httpclient/tls.rs"]
+mod tls;
+#[path = "httpclient/tornado_common.rs"]
+mod tornado_common;
+#[path = "httpclient/tornado_simple.rs"]
+mod tornado_simple;
+
+/// `httpclient/README.md` says which of Tornado's tests is done by which of these.
+#[test]
+fn the_table_names_tests_that_exist() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/httpclient");
+    let table = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut named = 0;
+    for cell in table.split('`').filter(|cell| cell.contains("::")) {
+        let (module, test) = cell.split_once("::").unwrap();
+        let file = match module {
+            "common" | "simple" => format!("tornado_{module}.rs"),
+            _ => format!("{module}.rs"),
+        };
+        // What is only text, such as the name of a variant, has no file here.
+        let Ok(source) = std::fs::read_to_string(folder.join(&file)) else { continue };
+        assert!(source.contains(&format!("fn {test}()")), "{file} has no test {test}");
+        named += 1;
+    }
+    assert!(named > 100, "{named}");
+}

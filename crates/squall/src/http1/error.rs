@@ -60,6 +60,10 @@ pub enum ParseError {
     Truncated,
     /// A compressed body does not decompress.
     ContentEncoding,
+    /// A body is announced with a status that has none (RFC 9110 §15.2, §15.3.5).
+    UnexpectedBody,
+    /// More interim responses (1xx) than anybody needs came before the final one.
+    TooManyInterim,
 }
 
 impl ParseError {
@@ -117,6 +121,8 @@ impl ParseError {
             Self::BodyTimeout => "Timeout while waiting for the request body",
             Self::Truncated => "Connection closed inside a message",
             Self::ContentEncoding => "Request body does not decompress",
+            Self::UnexpectedBody => "A body with a status that has none",
+            Self::TooManyInterim => "Too many 1xx responses",
         }
     }
 }

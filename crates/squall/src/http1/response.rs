@@ -18,7 +18,7 @@ use crate::httputil::{HttpHeaders, reason_phrase};
 pub(crate) struct ResponseHead {
     pub(crate) version: Version,
     pub(crate) status: u16,
-    pub(crate) reason: String,
+    pub(crate) reason: Cow<'static, str>,
     pub(crate) headers: HttpHeaders,
 }
 
@@ -61,13 +61,19 @@ pub(crate) fn parse(
         return Err(ParseError::HeadTooLarge);
     }
     let lines = unfold(&bytes[..end]);
-    let mut headers = vec![MaybeUninit::uninit(); limits.max_header_count.min(end / 4 + 1)];
+    // A line takes four bytes at least. Most heads have few, for which no memory is needed.
+    let most = limits.max_header_count.min(end / 4 + 1);
+    let (mut few, mut many) = ([const { MaybeUninit::uninit() }; 64], Vec::new());
+    let headers = match few.get_mut(..most) {
+        Some(few) => few,
+        None => {
+            many.resize(most, MaybeUninit::uninit());
+            &mut many[..]
+        }
+    };
     let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        &lines,
-        &mut headers,
-    );
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, &lines, headers);
     match parsed {
         Ok(Status::Complete(_)) => {}
         Err(httparse::Error::HeaderName) => return Err(ParseError::HeaderName),
@@ -83,7 +89,11 @@ pub(crate) fn parse(
     let mut head = ResponseHead {
         version: if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
         status,
-        reason: response.reason.filter(|r| !r.is_empty()).unwrap_or(reason_phrase(status)).to_owned(),
+        reason: match (reason_phrase(status), response.reason) {
+            (usual, None | Some("")) => Cow::Borrowed(usual),
+            (usual, Some(reason)) if usual == reason => Cow::Borrowed(usual),
+            (_, Some(reason)) => Cow::Owned(reason.to_owned()),
+        },
         headers: HttpHeaders::new(),
     };
     let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));
@@ -165,6 +175,10 @@ fn framing(
     if length.is_some() && chunked {
         return Err(ParseError::LengthAndEncoding);
     }
+    // What announces it may also send it, and then it would be taken for the next response.
+    if matches!(head.status, 100 | 102..=199 | 204) && (chunked || length.is_some_and(|length| length > 0)) {
+        return Err(ParseError::UnexpectedBody);
+    }
     let bodiless = asked == Asked::Head
         || matches!(head.status, 100..=199 | 204 | 304)
         || (asked == Asked::Connect && (200..300).contains(&head.status));
@@ -212,6 +226,7 @@ mod tests {
                 true,
             ),
             ("HTTP/1.1 204 No Content\r\n\r\n", Asked::Other, Framed(Empty), true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 100 Continue\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 200 Connection established\r\n\r\n", Asked::Connect, Framed(Empty), true),
@@ -238,6 +253,9 @@ mod tests {
             ),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ParseError::TransferEncoding),
             ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ParseError::TransferEncoding),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ParseError::UnexpectedBody),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", ParseError::UnexpectedBody),
+            ("HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n", ParseError::UnexpectedBody),
             // Told apart before a whole head is there.
             ("SSH-2.0-OpenSSH", ParseError::StatusLine),
             ("HTTX", ParseError::StatusLine),

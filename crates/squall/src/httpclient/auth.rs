@@ -2,13 +2,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use crate::escape::hex;
 
-/// The value of `Authorization` for a user and password.
+/// The value of `Authorization` for a user and password, in UTF-8 and composed (NFC), as RFC 7617 §2.1 asks for.
 pub(super) fn basic(user: &str, password: &str) -> String {
+    let composed = ComposingNormalizerBorrowed::new_nfc();
+    let (user, password) = (composed.normalize(user), composed.normalize(password));
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::decode::Decoder;
 use super::error::HttpClientError;
@@ -88,7 +90,7 @@ pub(super) struct ResponseBody {
     lease: Option<Lease>,
     framing: Framing,
     keep_alive: bool,
-    decoder: Option<Decoder>,
+    decoder: Option<Box<Decoder>>,
     /// Compressed bytes that wait for the decoder.
     compressed: Bytes,
     /// So many bytes may yet come, decompressed.
@@ -107,7 +109,7 @@ impl ResponseBody {
     pub(super) fn new(
         lease: Lease,
         facts: ResponseFacts,
-        decoder: Option<Decoder>,
+        decoder: Option<Box<Decoder>>,
         max_body_size: u64,
         deadline: Option<Instant>,
     ) -> Result<Self, HttpClientError> {
@@ -150,12 +152,7 @@ impl ResponseBody {
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
-        let result = match self.deadline {
-            Some(deadline) => timeout_at(deadline, self.next())
-                .await
-                .unwrap_or(Err(HttpClientError::Timeout("Timeout during request"))),
-            None => self.next().await,
-        };
+        let result = within(self.deadline, "Timeout during request", self.next()).await;
         if result.is_err() {
             // Whatever is left on this connection is of no use to anybody.
             self.end(false);
@@ -269,14 +266,21 @@ impl ResponseBody {
     }
 }
 
-/// Runs `work` within a deadline.
+/// Runs `work` within a deadline. What is ready at once, as most pieces of a body are, costs no timer.
 pub(super) async fn within<T>(
     deadline: Option<Instant>,
     what: &'static str,
     work: impl Future<Output = Result<T, HttpClientError>>,
 ) -> Result<T, HttpClientError> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, work).await.unwrap_or(Err(HttpClientError::Timeout(what))),
-        None => work.await,
-    }
+    let (mut work, mut timer) = (pin!(work), pin!(None));
+    poll_fn(|cx| {
+        let result = work.as_mut().poll(cx);
+        let (Poll::Pending, Some(deadline)) = (&result, deadline) else { return result };
+        if timer.is_none() {
+            timer.set(Some(sleep_until(deadline)));
+        }
+        let timer = timer.as_mut().as_pin_mut().map(|timer| timer.poll(cx));
+        if timer == Some(Poll::Ready(())) { Poll::Ready(Err(HttpClientError::Timeout(what))) } else { result }
+    })
+    .await
 }

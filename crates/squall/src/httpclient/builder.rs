@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cookie_jar::CookieJar;
 use super::proxy::{Proxy, ProxyEnvironment};
 use super::request::{HttpRequest, Options};
 use super::{AsyncHttpClient, HttpClientError};
@@ -26,6 +27,7 @@ pub(super) struct Config {
     pub(super) limits: Http1ConnectionParameters,
     pub(super) defaults: Options,
     pub(super) proxy: ProxyChoice,
+    pub(super) cookie_jar: Option<CookieJar>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,7 @@ impl Default for HttpClientBuilder {
                 ..Options::default()
             },
             proxy: ProxyChoice::None,
+            cookie_jar: None,
         };
         Self { config, tcp: TcpClient::new() }
     }
@@ -112,7 +115,11 @@ impl HttpClientBuilder {
     /// let client = AsyncHttpClient::builder().defaults(defaults).build();
     /// ```
     pub fn defaults(mut self, request: HttpRequest) -> Self {
-        self.config.defaults = request.options.or(&self.config.defaults);
+        let mut options = request.options;
+        let agent = self.config.defaults.user_agent.take();
+        options.or(&self.config.defaults);
+        options.user_agent = options.user_agent.or(agent);
+        self.config.defaults = options;
         if let Some(proxy) = request.proxy {
             self.config.proxy = proxy.map_or(ProxyChoice::None, ProxyChoice::Fixed);
         }
@@ -133,6 +140,12 @@ impl HttpClientBuilder {
     pub fn proxy_from_environment(mut self) -> Result<Self, HttpClientError> {
         self.config.proxy = ProxyChoice::Environment(ProxyEnvironment::read()?);
         Ok(self)
+    }
+
+    /// Keeps the cookies that responses set, and sends them with further requests. Default: none are kept.
+    pub fn cookie_jar(mut self, jar: CookieJar) -> Self {
+        self.config.cookie_jar = Some(jar);
+        self
     }
 
     /// The client.

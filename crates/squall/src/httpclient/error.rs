@@ -21,12 +21,17 @@ pub enum HttpClientError {
     Status(Box<HttpResponse>),
     /// The request cannot be sent as it is: the caller's mistake.
     Request(String),
-    /// No connection: the name does not resolve, nobody listens, the proxy refuses.
+    /// No connection: the name does not resolve, nobody listens, or the time limit was reached before.
     Connect(ConnectError),
+    /// There is a connection, but no secure one: the server does not speak TLS as it should, or its certificate is not
+    /// to be trusted. Inside is a [`rustls::Error`](https://docs.rs/rustls) where TLS itself failed (feature `tls`).
+    Tls(io::Error),
     /// The proxy would not make a connection.
     Proxy(String),
     /// A time limit was reached; the text says which.
     Timeout(&'static str),
+    /// The server redirects to what is no URL, or one that is not spoken here.
+    Redirect(String),
     /// The connection ended before the response did.
     Closed(Option<io::Error>),
     /// The server does not speak HTTP as it should.
@@ -43,6 +48,7 @@ pub enum HttpClientError {
 
 /// Tornado's words.
 pub(super) const TIMEOUT_CONNECTING: &str = "Timeout while connecting";
+pub(super) const TIMEOUT_HANDSHAKE: &str = "Timeout during TLS handshake";
 
 impl HttpClientError {
     /// The status: the server's, or 599 when there was no response, as in Tornado.
@@ -72,7 +78,10 @@ impl HttpClientError {
 
     /// Whether there was no connection, so that the server has seen nothing of the request.
     pub fn is_connect(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Timeout(TIMEOUT_CONNECTING))
+        matches!(
+            self,
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout(TIMEOUT_CONNECTING | TIMEOUT_HANDSHAKE)
+        )
     }
 
     pub(super) fn closed_by(error: io::Error) -> Self {
@@ -84,14 +93,15 @@ impl fmt::Display for HttpClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(response) => write!(f, "HTTP {}: {}", response.status(), response.reason()),
-            Self::Request(what) | Self::Proxy(what) => f.write_str(what),
+            Self::Request(what) | Self::Proxy(what) | Self::Redirect(what) => f.write_str(what),
             Self::Connect(error) => error.fmt(f),
-            Self::Timeout(what) => write!(f, "HTTP 599: {what}"),
-            Self::Closed(None) => f.write_str("HTTP 599: Connection closed"),
-            Self::Closed(Some(error)) => write!(f, "HTTP 599: Connection closed: {error}"),
-            Self::Protocol(error) => write!(f, "HTTP 599: not a good response: {error}"),
-            Self::BodyTooLarge => f.write_str("HTTP 599: Content-Length too long"),
-            Self::Decode => f.write_str("HTTP 599: the response body does not decompress"),
+            Self::Tls(error) => write!(f, "no secure connection: {error}"),
+            Self::Timeout(what) => f.write_str(what),
+            Self::Closed(None) => f.write_str("Connection closed"),
+            Self::Closed(Some(error)) => write!(f, "Connection closed: {error}"),
+            Self::Protocol(error) => write!(f, "not a good response: {error}"),
+            Self::BodyTooLarge => f.write_str("the response body is too long"),
+            Self::Decode => f.write_str("the response body does not decompress"),
             Self::Body(error) => write!(f, "the request body could not be made: {error}"),
             Self::ClientClosed => f.write_str("fetch() called on closed AsyncHttpClient"),
         }
@@ -102,7 +112,7 @@ impl Error for HttpClientError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Connect(error) => Some(error),
-            Self::Closed(Some(error)) => Some(error),
+            Self::Tls(error) | Self::Closed(Some(error)) => Some(error),
             Self::Protocol(error) => Some(error),
             Self::Body(error) => Some(&**error),
             _ => None,
@@ -112,7 +122,7 @@ impl Error for HttpClientError {
 
 impl From<ConnectError> for HttpClientError {
     fn from(error: ConnectError) -> Self {
-        if error.is_timeout() { Self::Timeout(TIMEOUT_CONNECTING) } else { Self::Connect(error) }
+        Self::Connect(error)
     }
 }
 

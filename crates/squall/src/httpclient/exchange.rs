@@ -5,29 +5,14 @@ use std::pin::pin;
 use std::task::Poll;
 
 use http::Method;
-use url::Url;
 
 use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::request::Body;
-use crate::http1::Http1ConnectionParameters;
+use super::wire::Outgoing;
 use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
-use crate::httputil::HttpHeaders;
+use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::iostream::IoStream;
-
-/// A request as it goes on the wire.
-pub(super) struct Outgoing<'a> {
-    pub(super) method: &'a Method,
-    pub(super) url: &'a Url,
-    /// Path and query.
-    pub(super) target: &'a str,
-    /// Complete, but for what frames the body.
-    pub(super) headers: &'a HttpHeaders,
-    pub(super) body: &'a Body,
-    /// The proxy wants the whole URL.
-    pub(super) absolute: bool,
-    pub(super) expect_continue: bool,
-}
 
 /// A response's head, and how its connection stands.
 pub(super) struct Incoming {
@@ -42,6 +27,9 @@ pub(super) struct Failed {
     pub(super) unanswered: bool,
 }
 
+/// More 1xx responses than this before the final one are an error (Tornado's number). A server that sends nothing else
+/// would otherwise keep the request going until its time limit.
+const MOST_INTERIM: usize = 10;
 /// Bodies up to this size go out with their head, in one packet where it fits.
 const SMALL_BODY: usize = 16 * 1024;
 
@@ -53,7 +41,7 @@ pub(super) async fn exchange(
     limits: &Http1ConnectionParameters,
 ) -> Result<Incoming, Failed> {
     let asked = if *request.method == Method::HEAD { Asked::Head } else { Asked::Other };
-    let mut head = encode_head(request);
+    let mut head = request.encode();
     let mut rest_of_body = None;
     match request.body {
         Body::Bytes(body) if !request.expect_continue && body.len() <= SMALL_BODY => {
@@ -63,7 +51,7 @@ pub(super) async fn exchange(
         other => rest_of_body = Some(other),
     }
     // What becomes of it shows when the response is read; a response may be there although the write failed.
-    drop(stream.write_bytes(head.into()));
+    drop(stream.write(head));
     if request.expect_continue {
         let incoming = receive(stream, limits, asked, true).await?;
         if incoming.head.status != 100 {
@@ -71,8 +59,7 @@ pub(super) async fn exchange(
         }
     }
     let Some(body) = rest_of_body else { return receive(stream, limits, asked, false).await };
-    let length = request.headers.get("Content-Length").and_then(|length| length.parse().ok());
-    let mut sending = pin!(send_body(stream, body, length));
+    let mut sending = pin!(send_body(stream, body, request.announced_length()));
     let mut receiving = pin!(receive(stream, limits, asked, false));
     let mut sent = false;
     poll_fn(|cx| {
@@ -97,42 +84,6 @@ fn closing(facts: ResponseFacts) -> ResponseFacts {
     ResponseFacts { keep_alive: false, ..facts }
 }
 
-/// Request line and headers. The fragment of a URL is not sent, nor its user.
-fn encode_head(request: &Outgoing<'_>) -> Vec<u8> {
-    let url = request.url;
-    let mut head = Vec::with_capacity(512);
-    head.extend_from_slice(request.method.as_str().as_bytes());
-    head.push(b' ');
-    if request.absolute {
-        head.extend_from_slice(url.scheme().as_bytes());
-        head.extend_from_slice(b"://");
-        head.extend_from_slice(authority(url).as_bytes());
-    }
-    head.extend_from_slice(request.target.as_bytes());
-    head.extend_from_slice(b" HTTP/1.1\r\n");
-    request.headers.write_to(&mut head);
-    head.extend_from_slice(b"\r\n");
-    head
-}
-
-/// Host and port as `Host` has them: no port where it is the scheme's.
-pub(super) fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    }
-}
-
-/// Path and query.
-pub(super) fn request_target(url: &Url) -> String {
-    let path = if url.path().is_empty() { "/" } else { url.path() };
-    match url.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    }
-}
-
 async fn send_body(stream: &IoStream, body: &Body, length: Option<u64>) -> Result<(), HttpClientError> {
     match body {
         Body::None => Ok(()),
@@ -153,7 +104,7 @@ async fn receive(
     wants_continue: bool,
 ) -> Result<Incoming, Failed> {
     let mut unanswered = true;
-    let mut seen = 0;
+    let (mut seen, mut interim) = (0, 0);
     loop {
         let parsed = {
             let buffer = stream.read_buffer();
@@ -172,7 +123,13 @@ async fn receive(
             // 101 was not asked for, and is handed on as it is: what follows is no HTTP.
             match head.status {
                 100 if wants_continue => return Ok(Incoming { head, facts }),
-                100 | 102..=199 => continue,
+                100 | 102..=199 if interim < MOST_INTERIM => {
+                    interim += 1;
+                    continue;
+                }
+                100 | 102..=199 => {
+                    return Err(Failed { error: ParseError::TooManyInterim.into(), unanswered: false });
+                }
                 101 => return Ok(Incoming { head, facts: closing(facts) }),
                 _ => return Ok(Incoming { head, facts }),
             }

@@ -13,35 +13,34 @@ use super::auth::{self, Challenge};
 use super::body::{ResponseBody, within};
 use super::builder::ProxyChoice;
 use super::decode::{ACCEPT_ENCODING, Decoder};
-use super::error::TIMEOUT_CONNECTING;
-use super::exchange::{Incoming, Outgoing, authority, exchange, request_target};
+use super::error::{TIMEOUT_CONNECTING, TIMEOUT_HANDSHAKE};
+use super::exchange::{Incoming, exchange};
 use super::pool::{Key, Lease};
 use super::proxy::Proxy;
 use super::redirect::{redirect, strip_headers};
-use super::request::{Auth, Body, HttpRequest, Options};
+use super::request::{Auth, Body, HttpRequest, RequestUrl, Target};
 use super::response::{Parts, StreamingResponse, TimeInfo};
+use super::tls::TlsConfig;
+use super::wire::{Outgoing, request_target};
 use super::{HttpClientError, Inner};
 use crate::httputil::HttpHeaders;
+use crate::iostream::IoStream;
 use crate::log;
 use crate::netutil::Family;
 use crate::tcpclient::ConnectOptions;
 
-const USER_AGENT: &str = concat!("squall/", env!("CARGO_PKG_VERSION"));
 const DEFAULT_REDIRECTS: usize = 5;
 
 /// One fetch on its way; changed by redirects.
 struct Fetch<'a> {
     client: &'a Inner,
-    options: Options,
-    original: Url,
+    /// With the client's defaults, and only what still applies of its headers, body and credentials.
+    request: Box<HttpRequest>,
+    /// The first URL, once there has been a redirect.
+    original: Option<Url>,
     url: Url,
     method: Method,
-    /// The caller's headers, as far as they still apply.
-    headers: HttpHeaders,
-    body: Body,
-    auth: Option<Auth>,
     proxy: Option<Proxy>,
-    verbatim: Option<String>,
     /// What answers a digest challenge of the current URL.
     digest: Option<String>,
     times: TimeInfo,
@@ -50,20 +49,23 @@ struct Fetch<'a> {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) async fn run(client: &Inner, request: HttpRequest) -> Result<StreamingResponse, HttpClientError> {
+pub(super) async fn run(
+    client: &Inner,
+    mut request: Box<HttpRequest>,
+) -> Result<StreamingResponse, HttpClientError> {
     if client.closed.get() {
         return Err(HttpClientError::ClientClosed);
     }
-    let options = request.options.or(&client.config.defaults);
-    let method = request.check(&options)?;
-    let url = parse_url(&request.url)?;
+    request.options.or(&client.config.defaults);
+    let method = request.check()?;
+    let url = take_url(&mut request.url)?;
     let start = Instant::now();
     let after = |timeout: Option<Option<Duration>>| {
         let timeout = timeout.flatten().filter(|timeout| !timeout.is_zero()); // Tornado's 0 is no limit
         timeout.and_then(|timeout| start.checked_add(timeout))
     };
-    let deadline = after(options.request_timeout);
-    let connect_deadline = [after(options.connect_timeout), deadline].into_iter().flatten().min();
+    let deadline = after(request.options.request_timeout);
+    let connect_deadline = [after(request.options.connect_timeout), deadline].into_iter().flatten().min();
     let proxy = match (&request.proxy, &client.config.proxy) {
         (Some(proxy), _) => proxy.clone(),
         (None, ProxyChoice::None) => None,
@@ -79,33 +81,40 @@ pub(super) async fn run(client: &Inner, request: HttpRequest) -> Result<Streamin
     };
     let mut fetch = Fetch {
         client,
-        options,
-        original: url.clone(),
+        request,
+        original: None,
         url,
         method,
-        headers: request.headers,
-        body: request.body,
-        auth: request.auth,
         proxy,
-        verbatim: request.verbatim,
         digest: None,
         times,
         deadline,
         connect_deadline,
         permit: None,
     };
-    fetch.permit = Some(fetch.slot().await?);
-    fetch.times.queue = fetch.times.start.elapsed();
-    fetch.run().await
+    let (lease, incoming) = fetch.run(start).await?;
+    fetch.respond(lease, incoming)
 }
 
 /// # Errors
-/// [`HttpClientError::Request`] for what is no `http` URL.
-fn parse_url(text: &str) -> Result<Url, HttpClientError> {
-    let url = Url::parse(text).map_err(|error| HttpClientError::Request(format!("{text:?}: {error}")))?;
+/// [`HttpClientError::Request`] for what is no URL that is spoken here.
+fn take_url(given: &mut RequestUrl) -> Result<Url, HttpClientError> {
+    let url = match std::mem::replace(&mut given.0, Target::Text(String::new())) {
+        Target::Parsed(url) => url,
+        Target::Text(text) => {
+            Url::parse(&text).map_err(|error| HttpClientError::Request(format!("{text:?}: {error}")))?
+        }
+    };
+    check_url(&url).map_err(HttpClientError::Request)?;
+    Ok(url)
+}
+
+fn check_url(url: &Url) -> Result<(), String> {
     match url.scheme() {
-        "http" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
-        scheme => Err(HttpClientError::Request(format!("Unsupported url scheme: {scheme}"))),
+        "http" if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(()),
+        "https" if cfg!(feature = "tls") => Ok(()),
+        "https" => Err("https is spoken with squall's feature `tls` only".to_owned()),
+        scheme => Err(format!("Unsupported url scheme: {scheme}")),
     }
 }
 
@@ -119,11 +128,11 @@ impl Drop for Queued<'_> {
 }
 
 impl Fetch<'_> {
-    /// One of `max_clients` slots, in the order of asking.
-    async fn slot(&self) -> Result<OwnedSemaphorePermit, HttpClientError> {
+    /// One of `max_clients` slots, in the order of asking; and when it was there.
+    async fn slot(&self, start: Instant) -> Result<(OwnedSemaphorePermit, Instant), HttpClientError> {
         let slots = &self.client.slots;
         if let Ok(permit) = slots.clone().try_acquire_owned() {
-            return Ok(permit);
+            return Ok((permit, start));
         }
         self.client.queued.set(self.client.queued.get() + 1);
         let _queued = Queued(&self.client.queued);
@@ -134,50 +143,63 @@ impl Fetch<'_> {
             self.client.queued.get()
         );
         let permit = async { slots.clone().acquire_owned().await.map_err(|_| HttpClientError::ClientClosed) };
-        within(self.connect_deadline, "Timeout in request queue", permit).await
+        let permit = within(self.connect_deadline, "Timeout in request queue", permit).await?;
+        Ok((permit, Instant::now()))
     }
 
-    async fn run(mut self) -> Result<StreamingResponse, HttpClientError> {
+    /// The connection with the final response, and its head.
+    async fn run(&mut self, start: Instant) -> Result<(Lease, Incoming), HttpClientError> {
+        let (permit, mut now) = self.slot(start).await?;
+        self.permit = Some(permit);
+        self.times.queue = now - start;
         loop {
-            let (mut lease, incoming) = within(self.deadline, "Timeout during request", self.send()).await?;
-            self.times.start_transfer = self.times.start.elapsed();
-            if self.answer_challenge(&incoming) {
-                self.discard(lease, incoming).await;
-                continue;
+            let (mut lease, incoming) =
+                within(self.deadline, "Timeout during request", self.send(now)).await?;
+            now = Instant::now();
+            self.times.start_transfer = now - start;
+            if let Some(jar) = &self.client.config.cookie_jar {
+                jar.learn(&self.url, &incoming.head.headers);
             }
-            if self.follow(&incoming) {
+            if self.answer_challenge(&incoming) || self.follow(&incoming)? {
                 self.discard(lease, incoming).await;
                 continue;
             }
             lease.hold(self.permit.take());
-            return self.respond(lease, incoming);
+            return Ok((lease, incoming));
         }
     }
 
     /// Sends the request as it now is, once more on a new connection if a kept one turns out to be dead.
-    async fn send(&mut self) -> Result<(Lease, Incoming), HttpClientError> {
-        let headers = self.wire_headers()?;
-        let expect_continue =
-            self.options.expect_100_continue == Some(true) && !matches!(self.body, Body::None);
-        let target = self.target();
-        let key = self.key();
-        let mut kept = self.client.pool.take(&key);
+    async fn send(&mut self, now: Instant) -> Result<(Lease, Incoming), HttpClientError> {
+        let key = self.key()?;
+        let mut kept = self.client.pool.take(&key, now);
         loop {
             let reused = kept.is_some();
-            let stream = match kept.take() {
-                Some(stream) => stream,
-                None => within(self.connect_deadline, TIMEOUT_CONNECTING, self.connect(&key)).await?,
+            let lease = match kept.take() {
+                Some(lease) => {
+                    self.times.connect = now.into_std() - self.times.start;
+                    lease
+                }
+                None => {
+                    let stream = self.connect(&key).await?;
+                    self.times.connect = self.times.start.elapsed();
+                    Lease::new(stream, Rc::new(key.clone()), Rc::clone(&self.client.pool))
+                }
             };
-            self.times.connect = self.times.start.elapsed();
-            let lease = Lease::new(stream, key.clone(), Rc::clone(&self.client.pool));
+            let extra = self.extra_headers()?;
+            let request = &*self.request;
             let outgoing = Outgoing {
                 method: &self.method,
                 url: &self.url,
-                target: &target,
-                headers: &headers,
-                body: &self.body,
-                absolute: self.proxy.as_ref().is_some_and(Proxy::forwards),
-                expect_continue,
+                verbatim: request.verbatim.as_deref(),
+                headers: &request.headers,
+                extra: &extra,
+                accept_encoding: (request.options.decompress_response != Some(false))
+                    .then_some(ACCEPT_ENCODING),
+                body: &request.body,
+                absolute: self.forwarding().is_some(),
+                expect_continue: request.options.expect_100_continue == Some(true)
+                    && !matches!(request.body, Body::None),
             };
             match exchange(lease.stream(), &outgoing, &self.client.config.limits).await {
                 Ok(incoming) => return Ok((lease, incoming)),
@@ -189,30 +211,48 @@ impl Fetch<'_> {
         }
     }
 
-    fn target(&self) -> String {
-        self.verbatim.clone().unwrap_or_else(|| request_target(&self.url))
-    }
-
-    fn key(&self) -> Key {
-        let host = self.url.host_str().unwrap_or_default().to_owned();
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let interface = self.options.network_interface;
-        let allow_ipv6 = self.options.allow_ipv6 != Some(false);
-        match &self.proxy {
+    fn key(&self) -> Result<Key, HttpClientError> {
+        let (host, port) = match self.forwarding() {
             // One connection to a proxy that forwards requests serves them all.
-            Some(proxy) if proxy.forwards() => Key {
-                host: proxy.host().to_owned(),
-                port: proxy.port(),
-                proxy: Some(proxy.clone()),
-                interface,
-                allow_ipv6,
-            },
-            proxy => Key { host, port, proxy: proxy.clone(), interface, allow_ipv6 },
-        }
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => {
+                let host = self.url.host_str().unwrap_or_default();
+                (host, self.url.port_or_known_default().unwrap_or(80))
+            }
+        };
+        Ok(Key {
+            host: host.to_owned(),
+            port,
+            proxy: self.proxy.clone(),
+            interface: self.request.options.network_interface,
+            allow_ipv6: self.request.options.allow_ipv6 != Some(false),
+            tls: self.tls()?,
+        })
     }
 
-    async fn connect(&self, key: &Key) -> Result<crate::iostream::IoStream, HttpClientError> {
-        let mut options = ConnectOptions::new().max_buffer_size(self.client.config.max_buffer_size);
+    /// The proxy, if it is given whole requests. What is secret is not for it to read: for https it makes a tunnel.
+    fn forwarding(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| proxy.forwards() && self.url.scheme() == "http")
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls(&self) -> Result<Option<TlsConfig>, HttpClientError> {
+        if self.url.scheme() != "https" {
+            return Ok(None);
+        }
+        self.request.options.tls.clone().map_or_else(TlsConfig::system, Ok).map(Some)
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with the feature")]
+    fn tls(&self) -> Result<Option<TlsConfig>, HttpClientError> {
+        Ok(None)
+    }
+
+    async fn connect(&self, key: &Key) -> Result<IoStream, HttpClientError> {
+        let mut options = ConnectOptions::new()
+            .max_buffer_size(self.client.config.max_buffer_size)
+            .deadline(self.connect_deadline);
         if let Some(ip) = key.interface {
             options = options.source_ip(ip);
         }
@@ -226,60 +266,39 @@ impl Fetch<'_> {
         let stream = self.client.tcp.connect_with(host, port, &options).await?;
         // Requests are written whole; waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
-        if let Some(proxy) = &key.proxy {
-            proxy.establish(&stream, &key.host, key.port).await?;
+        if let Some(proxy) = key.proxy.as_ref().filter(|_| self.forwarding().is_none()) {
+            let establishing = proxy.establish(&stream, &key.host, key.port);
+            within(self.connect_deadline, TIMEOUT_CONNECTING, establishing).await?;
         }
-        Ok(stream)
+        match &key.tls {
+            Some(tls) => {
+                within(self.connect_deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host)).await
+            }
+            None => Ok(stream),
+        }
     }
 
-    /// The caller's headers and those that the client adds.
-    fn wire_headers(&self) -> Result<HttpHeaders, HttpClientError> {
-        let mistake = |error: crate::httputil::InvalidHeader| HttpClientError::Request(error.to_string());
-        let mut headers = HttpHeaders::new();
-        let host = self.headers.get("Host").map_or_else(|| authority(&self.url), str::to_owned);
-        headers.add("Host", host.as_str()).map_err(mistake)?;
-        for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Host")) {
-            headers.add(name, value).map_err(mistake)?;
-        }
-        let mut default = |name: &str, value: &str| {
-            if headers.contains(name) { Ok(()) } else { headers.add(name, value).map_err(mistake) }
+    /// The headers that are neither the caller's nor always the same; usually none.
+    fn extra_headers(&self) -> Result<HttpHeaders, HttpClientError> {
+        let mut extra = HttpHeaders::new();
+        let mut add = |name: &str, value: &str| {
+            extra.add(name, value).map_err(|error| HttpClientError::Request(error.to_string()))
         };
-        if self.verbatim.is_none() {
-            default("User-Agent", self.options.user_agent.as_deref().unwrap_or(USER_AGENT))?;
+        let config = &self.client.config;
+        let agent = self.request.options.user_agent.as_deref().or(config.defaults.user_agent.as_deref());
+        if let Some(agent) = agent.filter(|_| self.request.verbatim.is_none()) {
+            add("User-Agent", agent)?;
         }
-        if self.options.decompress_response != Some(false) {
-            default("Accept-Encoding", ACCEPT_ENCODING)?;
+        if let Some(cookies) = config.cookie_jar.as_ref().and_then(|jar| jar.for_url(&self.url)) {
+            add("Cookie", &cookies)?;
         }
         if let Some(value) = self.authorization() {
-            default("Authorization", &value)?;
+            add("Authorization", &value)?;
         }
-        if let Some(proxy) = self.proxy.as_ref().filter(|proxy| proxy.forwards())
-            && let Some(value) = proxy.authorization()
-        {
-            default("Proxy-Authorization", &value)?;
+        if let Some(value) = self.forwarding().and_then(Proxy::authorization) {
+            add("Proxy-Authorization", &value)?;
         }
-        match &self.body {
-            Body::None => {
-                // A POST without a body still says so (RFC 9110 §8.6).
-                if matches!(self.method, Method::POST | Method::PUT | Method::PATCH) {
-                    default("Content-Length", "0")?;
-                }
-            }
-            Body::Bytes(body) => {
-                if self.method == Method::POST && self.verbatim.is_none() {
-                    default("Content-Type", "application/x-www-form-urlencoded")?;
-                }
-                let length = body.len().to_string();
-                headers.remove("Transfer-Encoding");
-                headers.set("Content-Length", length.as_str()).map_err(mistake)?;
-            }
-            Body::Producer(_) if headers.contains("Content-Length") => {}
-            Body::Producer(_) => headers.set("Transfer-Encoding", "chunked").map_err(mistake)?,
-        }
-        if self.options.expect_100_continue == Some(true) && !matches!(self.body, Body::None) {
-            headers.set("Expect", "100-continue").map_err(mistake)?;
-        }
-        Ok(headers)
+        Ok(extra)
     }
 
     /// The user of the URL, else the request's; neither after a redirect to another origin.
@@ -295,7 +314,7 @@ impl Fetch<'_> {
                 &decode(self.url.password().unwrap_or_default()),
             ));
         }
-        match &self.auth {
+        match &self.request.auth {
             Some(Auth::Basic { user, password }) => Some(auth::basic(user, password)),
             _ => None,
         }
@@ -303,49 +322,52 @@ impl Fetch<'_> {
 
     /// Prepares the answer to a digest challenge; only the first one is answered.
     fn answer_challenge(&mut self, incoming: &Incoming) -> bool {
-        let Some(Auth::Digest { user, password }) = &self.auth else { return false };
+        let Some(Auth::Digest { user, password }) = &self.request.auth else { return false };
         if incoming.head.status != 401 || self.digest.is_some() {
             return false;
         }
         let challenges = incoming.head.headers.list("WWW-Authenticate");
         let Some(challenge) = challenges.filter_map(Challenge::parse).next() else { return false };
         let cnonce = format!("{:032x}", super::random());
-        let uri = self.target();
-        self.digest = Some(challenge.answer(self.method.as_str(), &uri, user, password, &cnonce));
+        let uri = self.request.verbatim.as_deref().unwrap_or_else(|| request_target(&self.url));
+        self.digest = Some(challenge.answer(self.method.as_str(), uri, user, password, &cnonce));
         true
     }
 
     /// Turns the request into the one that a redirect asks for.
-    fn follow(&mut self, incoming: &Incoming) -> bool {
-        let limit = self.options.max_redirects.unwrap_or(DEFAULT_REDIRECTS);
-        if self.options.follow_redirects == Some(false) || self.times.redirects >= limit {
-            return false;
+    ///
+    /// # Errors
+    /// When it leads nowhere.
+    fn follow(&mut self, incoming: &Incoming) -> Result<bool, HttpClientError> {
+        let limit = self.request.options.max_redirects.unwrap_or(DEFAULT_REDIRECTS);
+        if self.request.options.follow_redirects == Some(false) || self.times.redirects >= limit {
+            return Ok(false);
         }
         let head = &incoming.head;
         let location = head.headers.get("Location");
-        let Some(next) = redirect(head.status, location, &self.method, &self.url, &self.original) else {
-            return false;
-        };
-        // A scheme that is not spoken here makes the redirect the response.
-        if parse_url(next.url.as_str()).is_err() {
-            return false;
-        }
-        strip_headers(&mut self.headers, &next);
+        let original = self.original.as_ref().unwrap_or(&self.url);
+        let next = redirect(head.status, location, &self.method, &self.url, original)
+            .map_err(|error| HttpClientError::Redirect(format!("redirected to what is no URL: {error}")))?;
+        let Some(next) = next else { return Ok(false) };
+        check_url(&next.url).map_err(HttpClientError::Redirect)?;
+        let request = &mut *self.request;
+        strip_headers(&mut request.headers, &next);
         if next.other_origin {
-            self.auth = None;
+            request.auth = None;
         }
         if !next.keep_body {
-            self.body = Body::None;
+            request.body = Body::None;
         }
+        request.verbatim = None;
         self.digest = None;
-        self.verbatim = None;
-        self.url = next.url;
+        let left = std::mem::replace(&mut self.url, next.url);
+        self.original.get_or_insert(left);
         self.method = next.method;
         self.times.redirects += 1;
         if let ProxyChoice::Environment(environment) = &self.client.config.proxy {
             self.proxy = environment.for_url(&self.url).cloned();
         }
-        true
+        Ok(true)
     }
 
     /// Reads a response that nobody wants to its end, so that its connection can be used again.
@@ -359,17 +381,17 @@ impl Fetch<'_> {
     fn respond(self, lease: Lease, incoming: Incoming) -> Result<StreamingResponse, HttpClientError> {
         let Incoming { mut head, facts } = incoming;
         let mut decoder = None;
-        if self.options.decompress_response != Some(false)
+        if self.request.options.decompress_response != Some(false)
             && let Some(coding) = head.headers.get("Content-Encoding").map(str::to_owned)
         {
-            decoder = Decoder::for_coding(&coding);
+            decoder = Decoder::for_coding(&coding).map(Box::new);
             if decoder.is_some() {
                 head.headers.remove("Content-Encoding");
                 // Its value was a header before.
                 let _ = head.headers.set("X-Consumed-Content-Encoding", coding.as_str());
             }
         }
-        let max_body_size = self.options.max_body_size.unwrap_or(u64::MAX);
+        let max_body_size = self.request.options.max_body_size.unwrap_or(u64::MAX);
         let body = match head.status {
             101 => ResponseBody::upgraded(lease),
             _ => ResponseBody::new(lease, facts, decoder, max_body_size, self.deadline)?,

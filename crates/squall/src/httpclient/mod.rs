@@ -24,12 +24,13 @@
 //! ```
 //!
 //! Unlike Tornado's it keeps connections open for the next request, goes through proxies, and streams responses with
-//! back-pressure. It speaks `http://` only, so far.
+//! back-pressure. It speaks `https://` with the feature `tls`.
 
 mod auth;
 mod blocking;
 mod body;
 mod builder;
+mod cookie_jar;
 mod decode;
 mod error;
 mod exchange;
@@ -40,6 +41,10 @@ mod proxy;
 mod redirect;
 mod request;
 mod response;
+mod set_cookie;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
+mod wire;
 
 use std::cell::Cell;
 use std::fmt;
@@ -51,11 +56,15 @@ use tokio::sync::Semaphore;
 pub use blocking::HttpClient;
 pub use body::BodyWriter;
 pub use builder::HttpClientBuilder;
+pub use cookie_jar::CookieJar;
 pub use error::HttpClientError;
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
-pub use request::HttpRequest;
+pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
+#[cfg(feature = "tls")]
+pub use tls::{TlsConfig, TlsConfigBuilder};
+pub use url::Url;
 
 use self::builder::Config;
 use self::pool::Pool;
@@ -112,9 +121,10 @@ impl AsyncHttpClient {
     /// [`HttpClientError`]; a status other than 200 to 299 is one too, unless
     /// [`raise_error(false)`](HttpRequest::raise_error) is set.
     pub async fn fetch(&self, request: impl Into<HttpRequest>) -> Result<HttpResponse, HttpClientError> {
-        let request = request.into();
+        // In a box, since it is handed on a few times and large.
+        let request = Box::new(request.into());
         let raise = request.options.raise_error.or(self.0.config.defaults.raise_error).unwrap_or(true);
-        let response = self.fetch_stream(request).await?.into_response().await?;
+        let response = fetch::run(&self.0, request).await?.into_response().await?;
         if raise { response.error_for_status() } else { Ok(response) }
     }
 
@@ -131,7 +141,7 @@ impl AsyncHttpClient {
         &self,
         request: impl Into<HttpRequest>,
     ) -> Result<StreamingResponse, HttpClientError> {
-        fetch::run(&self.0, request.into()).await
+        fetch::run(&self.0, Box::new(request.into())).await
     }
 
     /// Closes the connections that are kept; requests in flight go on, new ones are refused. Closing twice does
@@ -139,6 +149,16 @@ impl AsyncHttpClient {
     pub fn close(&self) {
         self.0.closed.set(true);
         self.0.pool.clear();
+    }
+
+    /// How many requests are in flight; at most `max_clients`.
+    pub fn active_requests(&self) -> usize {
+        self.0.active()
+    }
+
+    /// How many requests wait for one in flight to end.
+    pub fn queued_requests(&self) -> usize {
+        self.0.queued.get()
     }
 
     /// How many connections wait for a request.

@@ -1,6 +1,6 @@
 //! Connections that wait for their next request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -8,10 +8,12 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use rapidhash::fast::RandomState;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::proxy::Proxy;
+use super::tls::TlsConfig;
 use crate::iostream::IoStream;
 use crate::netutil;
 
@@ -24,60 +26,61 @@ pub(super) struct Key {
     pub(super) proxy: Option<Proxy>,
     pub(super) interface: Option<IpAddr>,
     pub(super) allow_ipv6: bool,
+    pub(super) tls: Option<TlsConfig>,
 }
 
 pub(super) struct Pool {
-    idle: RefCell<HashMap<Key, Vec<Idle>>>,
+    /// An entry stays when its last connection is taken, until the next sweep: its memory is soon needed again.
+    idle: RefCell<HashMap<Rc<Key>, Vec<Idle>, RandomState>>,
     /// Connections kept per key.
     most_per_key: usize,
     longest: Duration,
     /// Whether a task is there that closes what has been idle for too long.
-    sweeping: RefCell<bool>,
+    sweeping: Cell<bool>,
 }
 
 struct Idle {
+    lease_key: Rc<Key>,
     stream: IoStream,
     until: Instant,
 }
 
 impl Pool {
     pub(super) fn new(most_per_key: usize, longest: Duration) -> Rc<Self> {
-        Rc::new(Self {
-            idle: RefCell::new(HashMap::new()),
-            most_per_key,
-            longest,
-            sweeping: RefCell::new(false),
-        })
+        Rc::new(Self { idle: RefCell::default(), most_per_key, longest, sweeping: Cell::new(false) })
     }
 
     /// The connection that was used last and is still alive.
-    pub(super) fn take(&self, key: &Key) -> Option<IoStream> {
+    pub(super) fn take(self: &Rc<Self>, key: &Key, now: Instant) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let waiting = idle.get_mut(key)?;
-        let now = Instant::now();
-        let found = loop {
-            let Some(candidate) = waiting.pop() else { break None };
-            if now < candidate.until && is_alive(&candidate.stream) {
-                break Some(candidate.stream);
+        while let Some(Idle { lease_key, stream, until }) = waiting.pop() {
+            if now < until && is_alive(&stream) {
+                return Some(Lease::new(stream, lease_key, Rc::clone(self)));
             }
-        };
-        if waiting.is_empty() {
-            idle.remove(key);
         }
-        found
+        None
     }
 
-    fn put(self: &Rc<Self>, key: Key, stream: IoStream) {
+    fn put(self: &Rc<Self>, key: Rc<Key>, stream: IoStream) {
         if self.most_per_key == 0 || !is_alive(&stream) {
             return;
         }
+        let until = Instant::now() + self.longest;
         {
             let mut idle = self.idle.borrow_mut();
-            let waiting = idle.entry(key).or_default();
-            if waiting.len() >= self.most_per_key {
-                waiting.remove(0);
+            let idle_one = Idle { lease_key: Rc::clone(&key), stream, until };
+            match idle.get_mut(&*key) {
+                Some(waiting) => {
+                    if waiting.len() >= self.most_per_key {
+                        waiting.remove(0);
+                    }
+                    waiting.push(idle_one);
+                }
+                None => {
+                    idle.insert(key, vec![idle_one]);
+                }
             }
-            waiting.push(Idle { stream, until: Instant::now() + self.longest });
         }
         if !self.sweeping.replace(true) {
             drop(netutil::spawn(sweep(Rc::downgrade(self), self.longest)));
@@ -135,14 +138,14 @@ fn is_alive(stream: &IoStream) -> bool {
 /// A connection in use, and what it takes up: closed when dropped, kept when [given back](Self::give_back).
 pub(super) struct Lease {
     stream: IoStream,
-    key: Key,
+    key: Rc<Key>,
     pool: Rc<Pool>,
     /// One of `max_clients`.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
-    pub(super) fn new(stream: IoStream, key: Key, pool: Rc<Pool>) -> Self {
+    pub(super) fn new(stream: IoStream, key: Rc<Key>, pool: Rc<Pool>) -> Self {
         Self { stream, key, pool, permit: None }
     }
 

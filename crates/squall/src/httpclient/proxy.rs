@@ -87,7 +87,7 @@ impl Proxy {
         (self.kind == Kind::Http).then(|| auth::basic(user, password))
     }
 
-    /// On a new connection to the proxy: asks for one to the server, unless the proxy forwards requests.
+    /// On a new connection to the proxy: asks for one to the server.
     pub(super) async fn establish(
         &self,
         stream: &IoStream,
@@ -95,7 +95,6 @@ impl Proxy {
         port: u16,
     ) -> Result<(), HttpClientError> {
         match self.kind {
-            Kind::Http if !self.tunnel => Ok(()),
             Kind::Http => self.connect(stream, host, port).await,
             Kind::Socks5 => self.socks5(stream, host, port).await,
         }

@@ -17,17 +17,18 @@ pub(super) struct Redirect {
 }
 
 /// The redirect that a response asks for; `None` for a response that is none.
+///
+/// # Errors
+/// When the `Location` is no URL.
 pub(super) fn redirect(
     status: u16,
     location: Option<&str>,
     method: &Method,
     current: &Url,
     original: &Url,
-) -> Option<Redirect> {
-    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-        return None;
-    }
-    let mut url = current.join(location?).ok()?;
+) -> Result<Option<Redirect>, url::ParseError> {
+    let (301 | 302 | 303 | 307 | 308, Some(location)) = (status, location) else { return Ok(None) };
+    let mut url = current.join(location)?;
     // RFC 9110 §10.2.2: a redirect without a fragment inherits it; fragments are not sent, so it does not matter here.
     url.set_fragment(None);
     let other_origin = url.origin() != original.origin();
@@ -39,7 +40,7 @@ pub(super) fn redirect(
     let becomes_get = (status == 303 && *method != Method::HEAD)
         || (matches!(status, 301 | 302) && *method == Method::POST);
     let method = if becomes_get { Method::GET } else { method.clone() };
-    Some(Redirect { url, method, keep_body: !becomes_get, other_origin })
+    Ok(Some(Redirect { url, method, keep_body: !becomes_get, other_origin }))
 }
 
 /// Removes the headers that must not go along.
@@ -64,7 +65,7 @@ mod tests {
     fn follow(status: u16, method: &str, from: &str, location: &str) -> Option<(String, String, bool, bool)> {
         let from: Url = from.parse().unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let found = redirect(status, Some(location), &method, &from, &from)?;
+        let found = redirect(status, Some(location), &method, &from, &from).unwrap()?;
         Some((found.url.to_string(), found.method.to_string(), found.keep_body, found.other_origin))
     }
 
@@ -105,7 +106,9 @@ mod tests {
             let (url, _, _, other_origin) = follow(302, "GET", from, location).unwrap();
             assert_eq!((url.as_str(), other_origin), (to, other), "{location}");
         }
-        assert_eq!(follow(302, "GET", "http://a/", "http://[bad"), None);
+        let from: Url = "http://a/".parse().unwrap();
+        redirect(302, Some("http://[bad"), &Method::GET, &from, &from).unwrap_err();
+        assert_eq!(redirect(302, None, &Method::GET, &from, &from), Ok(None));
     }
 
     #[test]

@@ -11,10 +11,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
+use url::Url;
 
 use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::proxy::Proxy;
+#[cfg(feature = "tls")]
+use super::tls::TlsConfig;
 use crate::httputil::{HeaderValue, HttpHeaders, format_timestamp};
 
 /// A request (Tornado's `HTTPRequest`). What is wrong with it is reported when it is fetched.
@@ -23,8 +26,9 @@ use crate::httputil::{HeaderValue, HttpHeaders, format_timestamp};
 #[doc(alias = "HTTPRequest")]
 #[derive(Clone)]
 pub struct HttpRequest {
-    pub(super) url: String,
-    pub(super) method: String,
+    pub(super) url: RequestUrl,
+    /// What is no method is kept to be complained about.
+    pub(super) method: Result<Method, String>,
     pub(super) headers: HttpHeaders,
     pub(super) body: Body,
     pub(super) auth: Option<Auth>,
@@ -51,25 +55,29 @@ pub(super) struct Options {
     pub(super) network_interface: Option<IpAddr>,
     pub(super) max_body_size: Option<u64>,
     pub(super) raise_error: Option<bool>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<TlsConfig>,
 }
 
 impl Options {
-    /// What is unset here, from `defaults`.
-    pub(super) fn or(&self, defaults: &Self) -> Self {
-        Self {
+    /// What is unset here, from `defaults`; but for the user agent, which is looked up when it is sent.
+    pub(super) fn or(&mut self, defaults: &Self) {
+        *self = Self {
             connect_timeout: self.connect_timeout.or(defaults.connect_timeout),
             request_timeout: self.request_timeout.or(defaults.request_timeout),
             follow_redirects: self.follow_redirects.or(defaults.follow_redirects),
             max_redirects: self.max_redirects.or(defaults.max_redirects),
             decompress_response: self.decompress_response.or(defaults.decompress_response),
-            user_agent: self.user_agent.clone().or_else(|| defaults.user_agent.clone()),
+            user_agent: self.user_agent.take(),
             expect_100_continue: self.expect_100_continue.or(defaults.expect_100_continue),
             allow_nonstandard_methods: self.allow_nonstandard_methods.or(defaults.allow_nonstandard_methods),
             allow_ipv6: self.allow_ipv6.or(defaults.allow_ipv6),
             network_interface: self.network_interface.or(defaults.network_interface),
             max_body_size: self.max_body_size.or(defaults.max_body_size),
             raise_error: self.raise_error.or(defaults.raise_error),
-        }
+            #[cfg(feature = "tls")]
+            tls: self.tls.take().or_else(|| defaults.tls.clone()),
+        };
     }
 }
 
@@ -95,7 +103,7 @@ macro_rules! methods {
     ($($name:ident $method:literal)*) => {$(
         #[doc = concat!("A `", $method, "` request.")]
         #[must_use]
-        pub fn $name(url: impl Into<String>) -> Self {
+        pub fn $name(url: impl Into<RequestUrl>) -> Self {
             Self::new($method, url)
         }
     )*};
@@ -109,10 +117,11 @@ impl HttpRequest {
     /// Beyond `GET HEAD POST PUT PATCH DELETE OPTIONS` a method needs
     /// [`allow_nonstandard_methods`](Self::allow_nonstandard_methods).
     #[must_use]
-    pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
+    pub fn new(method: impl AsRef<str>, url: impl Into<RequestUrl>) -> Self {
+        let method = method.as_ref();
         Self {
             url: url.into(),
-            method: method.into(),
+            method: Method::from_bytes(method.as_bytes()).map_err(|_| method.to_owned()),
             headers: HttpHeaders::new(),
             body: Body::None,
             auth: None,
@@ -125,12 +134,15 @@ impl HttpRequest {
 
     /// The URL as given.
     pub fn url(&self) -> &str {
-        &self.url
+        match &self.url.0 {
+            Target::Text(text) => text,
+            Target::Parsed(url) => url.as_str(),
+        }
     }
 
     /// The method.
     pub fn method(&self) -> &str {
-        &self.method
+        self.method.as_ref().map_or_else(String::as_str, Method::as_str)
     }
 
     /// The headers as given; the client adds more.
@@ -325,6 +337,34 @@ impl HttpRequest {
         self
     }
 
+    /// Settings of https connections (feature `tls`). Default: servers must have a certificate of an authority that the
+    /// system trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    #[doc(alias = "ca_certs")]
+    #[doc(alias = "ssl_options")]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.options.tls = Some(config);
+        self
+    }
+
+    /// Whether the server's certificate is looked at (feature `tls`); if not, anybody on the way can read and change
+    /// everything. Replaces the settings of [`tls`](Self::tls). Default: yes.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn validate_cert(mut self, on: bool) -> Self {
+        if !on {
+            return self.tls(TlsConfig::unverified());
+        }
+        match TlsConfig::system() {
+            Ok(config) => self.tls(config),
+            Err(error) => {
+                self.mistake.get_or_insert(error.to_string());
+                self
+            }
+        }
+    }
+
     /// Somebody else's request: sent with this target, byte for byte, and no header added but what frames the body.
     ///
     /// A `Url` would take `/a/../admin` for `/admin`, and a proxy that rewrites targets asks for another resource than
@@ -346,18 +386,19 @@ impl HttpRequest {
     }
 
     /// Checks what Tornado checks before anything is sent.
-    pub(super) fn check(&self, options: &Options) -> Result<Method, HttpClientError> {
+    pub(super) fn check(&self) -> Result<Method, HttpClientError> {
         let refuse = |what: String| Err(HttpClientError::Request(what));
         if let Some(mistake) = &self.mistake {
             return refuse(mistake.clone());
         }
-        let Ok(method) = Method::from_bytes(self.method.as_bytes()) else {
-            return refuse(format!("{:?} is no method", self.method));
+        let method = match &self.method {
+            Ok(method) => method.clone(),
+            Err(text) => return refuse(format!("{text:?} is no method")),
         };
-        if options.allow_nonstandard_methods == Some(true) {
+        if self.options.allow_nonstandard_methods == Some(true) {
             return Ok(method);
         }
-        let takes_body = match self.method.as_str() {
+        let takes_body = match method.as_str() {
             "POST" | "PUT" | "PATCH" => true,
             "GET" | "HEAD" | "DELETE" | "OPTIONS" => false,
             other => return refuse(format!("unknown method {other}")),
@@ -367,28 +408,53 @@ impl HttpRequest {
             let not = if takes_body { "not " } else { "" };
             return refuse(format!(
                 "Body must {not}be None for method {} (unless allow_nonstandard_methods is true)",
-                self.method
+                method.as_str()
             ));
         }
         Ok(method)
     }
 }
 
-impl From<&str> for HttpRequest {
-    fn from(url: &str) -> Self {
-        Self::get(url)
-    }
+/// Where a request goes: text, or a [`Url`] that was parsed before, which is worth it for one that is fetched often.
+#[derive(Clone)]
+pub struct RequestUrl(pub(super) Target);
+
+#[derive(Clone)]
+pub(super) enum Target {
+    Text(String),
+    Parsed(Url),
 }
 
-impl From<String> for HttpRequest {
-    fn from(url: String) -> Self {
-        Self::get(url)
-    }
+macro_rules! urls {
+    ($($from:ty: $url:ident => $target:expr;)*) => {$(
+        impl From<$from> for RequestUrl {
+            fn from($url: $from) -> Self {
+                Self($target)
+            }
+        }
+
+        impl From<$from> for HttpRequest {
+            fn from(url: $from) -> Self {
+                Self::get(url)
+            }
+        }
+    )*};
 }
 
-impl From<&String> for HttpRequest {
-    fn from(url: &String) -> Self {
-        Self::get(url.as_str())
+urls! {
+    &str: text => Target::Text(text.to_owned());
+    String: text => Target::Text(text);
+    &String: text => Target::Text(text.clone());
+    Url: url => Target::Parsed(url);
+    &Url: url => Target::Parsed(url.clone());
+}
+
+impl fmt::Debug for RequestUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Target::Text(text) => text.fmt(f),
+            Target::Parsed(url) => url.as_str().fmt(f),
+        }
     }
 }
 
@@ -396,8 +462,8 @@ impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The headers may hold credentials.
         f.debug_struct("HttpRequest")
-            .field("method", &self.method)
-            .field("url", &self.url)
+            .field("method", &self.method())
+            .field("url", &self.url())
             .finish_non_exhaustive()
     }
 }

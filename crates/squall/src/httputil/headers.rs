@@ -218,11 +218,20 @@ impl HttpHeaders {
             out.extend_from_slice(self.block.as_bytes());
             return;
         }
-        for (name, value) in self.iter() {
+        self.write_some(out, |_| true);
+    }
+
+    /// [`write_to`](Self::write_to) for the fields whose names are wanted.
+    pub(crate) fn write_some(&self, out: &mut Vec<u8>, wanted: impl Fn(&str) -> bool) {
+        for (name, value) in self.iter().filter(|(name, _)| wanted(name)) {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
-            // `check_value` let in nothing above U+00FF.
-            out.extend(value.chars().map(|c| c as u8));
+            if value.is_ascii() {
+                out.extend_from_slice(value.as_bytes());
+            } else {
+                // `check_value` let in nothing above U+00FF.
+                out.extend(value.chars().map(|c| c as u8));
+            }
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -235,6 +244,7 @@ impl HttpHeaders {
         self.foreign = true;
         if let Ok(text) = std::str::from_utf8(head) {
             self.block.push_str(text);
+            self.fields.reserve(fields.size_hint().0);
             for (name, value) in fields {
                 normalize(&mut self.block, name.clone());
                 self.fields.push(Field {

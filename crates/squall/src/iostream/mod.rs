@@ -22,6 +22,8 @@ mod error;
 mod file;
 mod read;
 mod shutdown;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod write;
 
@@ -300,11 +302,14 @@ impl IoStream {
     ///
     /// # Errors
     ///
-    /// When the stream is closed, or in use: a read, a write or a [`closed_by_peer`](Self::closed_by_peer) is
-    /// outstanding. The stream is unchanged then.
+    /// When the stream is closed, or over TLS, or in use: a read, a write or a
+    /// [`closed_by_peer`](Self::closed_by_peer) is outstanding. The stream is unchanged then.
     pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
         if self.reading() || self.0.write.borrow().is_some() {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the stream is not idle"));
+        }
+        if self.0.link.borrow().open().is_some_and(|transport| transport.has_session()) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the stream is over TLS"));
         }
         let socket = match self.0.link.replace(Link::Closed) {
             Link::Closed => return Err(io::ErrorKind::NotConnected.into()),

@@ -10,13 +10,18 @@ use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+
 /// A write to a connection that the peer has closed must give EPIPE rather than a SIGPIPE.
-const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
+pub(super) const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
 
 /// A socket that is registered with the loop.
 pub(super) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
 }
 
 /// What a stream is attached to, over its life.
@@ -47,17 +52,29 @@ impl Transport {
         Ok(match self {
             Self::Tcp(stream) => stream.into_std()?.into(),
             Self::Unix(stream) => stream.into_std()?.into(),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => {
+                let unsupported = "the socket of a TLS connection is of no use without its session";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, unsupported));
+            }
         })
     }
 
+    /// Whether the socket is of no use by itself.
+    pub(super) fn has_session(&self) -> bool {
+        !matches!(self, Self::Tcp(_) | Self::Unix(_))
+    }
+
     pub(super) fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        !matches!(self, Self::Unix(_))
     }
 
     pub(super) fn socket(&self) -> SockRef<'_> {
         match self {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(stream) => SockRef::from(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => SockRef::from(&tls.tcp),
         }
     }
 
@@ -66,6 +83,8 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.poll_read_ready(cx),
         }
     }
 
@@ -74,6 +93,8 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.tcp.poll_write_ready(cx),
         }
     }
 
@@ -83,6 +104,10 @@ impl Transport {
     /// readiness is cleared at once: without that every request would cost a second `recv` just to see EAGAIN.
     #[inline]
     pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            return tls.try_read(buf);
+        }
         let mut drained = None;
         let result = self.try_io(Interest::READABLE, || {
             let n = (&*self.socket()).read(buf)?;
@@ -98,25 +123,43 @@ impl Transport {
     /// One `send`, whatever the loop knows about the socket: before the first event it knows nothing.
     #[inline]
     pub(super) fn send(&self, data: &[u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            return tls.send(&[IoSlice::new(data)]);
+        }
         self.socket().send_with_flags(data, SEND_FLAGS)
     }
 
     /// One gathering `sendmsg`, as [`send`](Self::send).
     #[inline]
     pub(super) fn send_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            return tls.send(data);
+        }
         self.socket().send_vectored_with_flags(data, SEND_FLAGS)
     }
 
     /// One `sendfile` of at most `count` bytes at `offset`, as [`send`](Self::send). 0 is the end of the file.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn send_file(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(_) = self {
+            return self.send_block(file, offset, count);
+        }
         let mut offset = offset;
         Ok(rustix::fs::sendfile(self, file, Some(&mut offset), count)?)
     }
 
-    /// Other systems' `sendfile`s differ too much to be worth it: a read and a write.
+    /// Other systems' `sendfile`s differ too much to be worth it.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(super) fn send_file(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
+        self.send_block(file, offset, count)
+    }
+
+    /// Where the kernel cannot send a file by itself: a read and a write.
+    #[cfg(any(feature = "tls", not(any(target_os = "linux", target_os = "android"))))]
+    fn send_block(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;
         let mut block = vec![0; count.min(64 * 1024)];
         let read = file.read_at(&mut block, offset)?;
@@ -129,6 +172,10 @@ impl Transport {
     }
 
     pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let (Self::Tls(tls), Shutdown::Write | Shutdown::Both) = (self, how) {
+            tls.close_notify();
+        }
         self.socket().shutdown(how)
     }
 
@@ -141,6 +188,8 @@ impl Transport {
         let ready = match self {
             Self::Tcp(stream) => stream.ready(Interest::PRIORITY).await,
             Self::Unix(stream) => stream.ready(Interest::PRIORITY).await,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.tcp.ready(Interest::PRIORITY).await,
         };
         // An error means that the loop is gone: as good as closed.
         drop(ready);
@@ -154,6 +203,8 @@ impl Transport {
             let ready = match self {
                 Self::Tcp(stream) => stream.ready(Interest::READABLE).await,
                 Self::Unix(stream) => stream.ready(Interest::READABLE).await,
+                #[cfg(feature = "tls")]
+                Self::Tls(tls) => tls.tcp.ready(Interest::READABLE).await,
             };
             if ready.map_or(true, |ready| ready.is_read_closed()) {
                 return;
@@ -167,6 +218,8 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, operation),
             Self::Unix(stream) => stream.try_io(interest, operation),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.tcp.try_io(interest, operation),
         }
     }
 }
@@ -176,6 +229,8 @@ impl AsFd for Transport {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.tcp.as_fd(),
         }
     }
 }

@@ -4,6 +4,8 @@ mod accept;
 mod address;
 mod bind;
 mod context;
+#[cfg(feature = "hickory")]
+mod hickory;
 mod resolver;
 
 pub use accept::{Connection, add_accept_handler};
@@ -12,6 +14,8 @@ pub use bind::{
     BindError, BindOptions, DEFAULT_BACKLOG, Family, Listener, bind_sockets, bind_unix_socket, is_valid_ip,
 };
 
+#[cfg(feature = "hickory")]
+pub use hickory::HickoryResolver;
 pub use resolver::{
     BlockingResolver, CachingResolver, OverrideResolver, Resolver, Resolving, SystemResolver,
 };

@@ -196,7 +196,7 @@ impl<R: Resolver> Resolver for CachingResolver<R> {
 }
 
 /// An IP address needs no resolver; `Some(Err)` when it is of the wrong family.
-fn literal(host: &str, port: u16, family: Family) -> Option<io::Result<Vec<SocketAddr>>> {
+pub(super) fn literal(host: &str, port: u16, family: Family) -> Option<io::Result<Vec<SocketAddr>>> {
     let ip: IpAddr = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).parse().ok()?;
     let fits = match family {
         Family::Unspec => true,

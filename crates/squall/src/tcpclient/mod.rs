@@ -35,7 +35,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use self::connector::{Action, Connector};
-use crate::iostream::IoStream;
+use crate::iostream::{IoStream, StreamError};
 use crate::netutil::{Family, Resolver, SystemResolver};
 
 /// How long the first address family has before the other joins (RFC 6555 §5 asks for 150 to 250 ms; Tornado's value).
@@ -81,7 +81,8 @@ impl TcpClient {
         port: u16,
         options: &ConnectOptions,
     ) -> Result<IoStream, ConnectError> {
-        let deadline = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let timeout = options.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = options.deadline.or(timeout);
         let resolving = self.resolver.resolve(host, port, options.family);
         let resolved = match deadline {
             Some(deadline) => timeout_at(deadline, resolving)
@@ -122,6 +123,7 @@ pub struct ConnectOptions {
     source_port: Option<u16>,
     max_buffer_size: Option<usize>,
     timeout: Option<Duration>,
+    deadline: Option<Instant>,
 }
 
 impl ConnectOptions {
@@ -162,6 +164,13 @@ impl ConnectOptions {
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
+        self
+    }
+
+    /// The time limit as a moment, in place of a [`timeout`](Self::timeout).
+    #[must_use]
+    pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -326,7 +335,7 @@ impl<'a> Race<'a> {
                 let stream = self.options.stream(address);
                 let connecting = Box::pin(async move {
                     let stream = stream?;
-                    stream.connect(address).await?;
+                    stream.connect(address).await.map_err(system_error)?;
                     Ok(stream)
                 });
                 let is_primary = address.is_ipv4() == self.primary_is_v4;
@@ -371,6 +380,15 @@ impl<'a> Race<'a> {
         tried.sort_unstable();
         format!("Timeout while connecting to {}", tried.join(", "))
     }
+}
+
+/// What the system said, without the words of the stream about it.
+fn system_error(error: StreamError) -> io::Error {
+    let code = match &error {
+        StreamError::Closed(closed) => closed.io_error().and_then(io::Error::raw_os_error),
+        _ => None,
+    };
+    code.map_or_else(|| error.into(), io::Error::from_raw_os_error)
 }
 
 enum Event {

@@ -1,10 +1,10 @@
 //! Servers that lie, stall, garble and vanish: each gives its error, and no connection is used again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
 
-use crate::script::{Reset, Server, Stall, Step, Until, answer, send};
+use crate::script::{Forever, Reset, Server, Stall, Step, Until, answer, send};
 
 fn kind(error: &HttpClientError) -> &'static str {
     match error {
@@ -13,6 +13,7 @@ fn kind(error: &HttpClientError) -> &'static str {
         HttpClientError::Connect(_) => "connect",
         HttpClientError::Timeout(_) => "timeout",
         HttpClientError::Closed(_) => "closed",
+        HttpClientError::Redirect(_) => "redirect",
         HttpClientError::Protocol(_) => "protocol",
         HttpClientError::BodyTooLarge => "too large",
         HttpClientError::Decode => "decode",
@@ -20,7 +21,7 @@ fn kind(error: &HttpClientError) -> &'static str {
     }
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn each_lie_has_its_error() {
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x4b".as_slice();
     let truncated_gzip =
@@ -28,6 +29,11 @@ async fn each_lie_has_its_error() {
             .concat();
     let endless = [b"HTTP/1.1 200 OK\r\n".as_slice(), &b"A: b\r\n".repeat(20_000)].concat();
     let long_line = [b"HTTP/1.1 200 OK\r\nA: ".as_slice(), &vec![b'x'; 100_000]].concat();
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let many_headers = "A: b\r\nC: d\r\nE: f\r\n".repeat(100).leak();
+    let zeros = "0".repeat(8 * 1024).leak();
+    let long = "x".repeat(8 * 1024).leak();
+    let (soon, slowly) = (Duration::ZERO, Duration::from_millis(5));
     let cases: Vec<(&str, Vec<Step>, &str)> = vec![
         ("closes at once", vec![], "closed"),
         ("closes after the request", vec![Until("\r\n\r\n")], "closed"),
@@ -87,15 +93,58 @@ async fn each_lie_has_its_error() {
             answer("HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
             "status",
         ),
-        ("interim for ever", answer("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), "closed"),
+        ("interim for ever", answer("HTTP/1.1 100 Continue\r\n\r\n".repeat(1000)), "protocol"),
+        (
+            "interim without end",
+            vec![Until("\r\n\r\n"), Forever("HTTP/1.1 102 Wait\r\n\r\n", soon)],
+            "protocol",
+        ),
+        (
+            "headers without end",
+            [answer("HTTP/1.1 200 OK\r\n"), vec![Forever(many_headers, soon)]].concat(),
+            "protocol",
+        ),
+        ("a reason without end", [answer("HTTP/1.1 200 "), vec![Forever(long, soon)]].concat(), "protocol"),
+        ("a chunk size without end", [answer(chunked), vec![Forever(zeros, soon)]].concat(), "protocol"),
+        (
+            "a chunk extension without end",
+            [answer(format!("{chunked}1;")), vec![Forever(long, soon)]].concat(),
+            "protocol",
+        ),
+        (
+            "a trailer without end",
+            [answer(format!("{chunked}0\r\n")), vec![Forever(many_headers, soon)]].concat(),
+            "protocol",
+        ),
+        (
+            "a body without end",
+            [answer("HTTP/1.1 200 OK\r\n\r\n"), vec![Forever(long, soon)]].concat(),
+            "too large",
+        ),
+        ("chunks without end", [answer(chunked), vec![Forever("400\r\n", soon)]].concat(), "protocol"),
+        (
+            "a head byte by byte",
+            [answer("HTTP/1.1 200 OK\r\nA: "), vec![Forever("x", slowly)]].concat(),
+            "timeout",
+        ),
+        (
+            "a body byte by byte",
+            [answer("HTTP/1.1 200 OK\r\n\r\n"), vec![Forever("x", slowly)]].concat(),
+            "timeout",
+        ),
+        ("chunks byte by byte", [answer(chunked), vec![Forever("1\r\nx\r\n", slowly)]].concat(), "timeout"),
+        ("a body after 204", answer("HTTP/1.1 204 No\r\nContent-Length: 4\r\n\r\nevil"), "protocol"),
+        ("redirects to nowhere", answer("HTTP/1.1 302 Found\r\nLocation: gopher://x/\r\n\r\n"), "redirect"),
     ];
     for (what, script, expected) in cases {
         let server = Server::playing(script).await;
-        let client = AsyncHttpClient::new();
+        let client = AsyncHttpClient::builder().max_body_size(1 << 20).build();
         let limit = if expected == "timeout" { Duration::from_millis(100) } else { Duration::from_secs(30) };
+        let began = Instant::now();
         let error = client.fetch(HttpRequest::get(server.url("/")).request_timeout(limit)).await.unwrap_err();
         assert_eq!(kind(&error), expected, "{what}: {error:?}");
-        assert_eq!(client.idle_connections(), 0, "{what}");
+        assert!(began.elapsed() < limit + Duration::from_secs(10), "{what}: after {:?}", began.elapsed());
+        assert_eq!((client.idle_connections(), client.active_requests()), (0, 0), "{what}");
     }
 }
 
@@ -128,6 +177,33 @@ async fn a_response_cut_anywhere_is_an_error() {
                 Ok(response) => assert_eq!((end, response.text()), (whole.len(), "hello".to_owned())),
                 Err(error) => assert!(end < whole.len() && kind(&error) == "closed", "{end}: {error:?}"),
             }
+        }
+    }
+}
+
+/// The same, but the server stalls or resets: at whichever byte, it is the time limit or the reset that ends the fetch, and
+/// its connection goes to nobody else.
+#[squall::test(timeout = 60)]
+async fn a_response_that_stops_anywhere_ends_in_time() {
+    for whole in [
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nhello",
+    ] {
+        for (last, expected) in [(Stall, "timeout"), (Reset, "closed")] {
+            let client = AsyncHttpClient::builder().max_clients(100).build();
+            let fetches = (0..whole.len()).map(|end| {
+                let (client, last) = (client.clone(), last.clone());
+                async move {
+                    let server = Server::playing([answer(&whole[..end]), vec![last]].concat()).await;
+                    let limit = Duration::from_millis(if expected == "timeout" { 200 } else { 30_000 });
+                    let request = HttpRequest::get(server.url("/")).request_timeout(limit);
+                    let error = client.fetch(request).await.unwrap_err();
+                    assert_eq!(kind(&error), expected, "{:?}: {error:?}", &whole[..end]);
+                }
+            });
+            futures_util::future::join_all(fetches).await;
+            assert_eq!((client.idle_connections(), client.active_requests()), (0, 0));
         }
     }
 }

@@ -122,7 +122,6 @@ async fn requests_that_cannot_be_sent() {
         (HttpRequest::get("http://localhost/").header("A", "b\r\nC: d"), "A"),
         (HttpRequest::get("http://localhost/").header("A\r\nB", "c"), "A"),
         (HttpRequest::get("ftp://localhost/"), "Unsupported url scheme: ftp"),
-        (HttpRequest::get("https://localhost/"), "Unsupported url scheme: https"),
         (HttpRequest::get("/relative"), "relative"),
         (HttpRequest::get("http://"), "http"),
     ] {
@@ -132,6 +131,17 @@ async fn requests_that_cannot_be_sent() {
         assert!(error.to_string().contains(said), "{shown}: {error}");
         assert_eq!(error.code(), 599);
     }
+}
+
+#[cfg(not(feature = "tls"))]
+#[squall::test]
+async fn https_without_the_feature() {
+    let error = AsyncHttpClient::new().fetch("https://localhost/").await.unwrap_err();
+    assert!(matches!(error, HttpClientError::Request(_)), "{error:?}");
+    assert!(error.to_string().contains("feature `tls`"), "{error}");
+    let server = Server::playing(answer("HTTP/1.1 302 Found\r\nLocation: https://localhost/\r\n\r\n")).await;
+    let error = AsyncHttpClient::new().fetch(server.url("/")).await.unwrap_err();
+    assert!(matches!(error, HttpClientError::Redirect(_)), "{error:?}");
 }
 
 #[squall::test]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,11 +17,13 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// Send nothing more until the peer closes.
     Stall,
+    /// Send these bytes again and again, a little later each time, until the peer closes.
+    Forever(&'static str, Duration),
     /// Close with a reset.
     Reset,
 }
 
-pub(crate) use Step::{Reset, Stall, Until};
+pub(crate) use Step::{Forever, Reset, Stall, Until};
 
 pub(crate) fn send(bytes: impl AsRef<[u8]>) -> Step {
     Step::Send(bytes.as_ref().to_vec())
@@ -45,7 +48,12 @@ pub(crate) struct Server {
 impl Server {
     /// Plays the scripts on connections in the order in which they come; the last one also on those after it.
     pub(crate) async fn start(scripts: Vec<Vec<Step>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening("127.0.0.1:0", scripts).await
+    }
+
+    /// [`start`](Self::start), on another address.
+    pub(crate) async fn listening(address: &str, scripts: Vec<Vec<Step>>) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Rc<RefCell<Vec<Vec<u8>>>> = Rc::default();
         let log = Rc::clone(&seen);
@@ -99,13 +107,19 @@ async fn play(mut stream: TcpStream, script: Vec<Step>, log: Rc<RefCell<Vec<Vec<
                     return;
                 }
             }
+            Forever(bytes, pause) => {
+                while stream.write_all(bytes.as_bytes()).await.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
+                return;
+            }
             Stall => {
                 let mut piece = [0; 4096];
                 while matches!(stream.read(&mut piece).await, Ok(1..)) {}
                 return;
             }
             Reset => {
-                let _ = socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO));
+                let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
                 return;
             }
         }

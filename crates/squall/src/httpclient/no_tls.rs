@@ -1,0 +1,14 @@
+//! In place of `tls` without that feature: there are no such settings.
+
+use super::HttpClientError;
+use crate::iostream::IoStream;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum TlsConfig {}
+
+impl TlsConfig {
+    #[expect(clippy::unused_async, reason = "as its counterpart")]
+    pub(super) async fn connect(&self, _: &IoStream, _: &str) -> Result<IoStream, HttpClientError> {
+        match *self {}
+    }
+}

@@ -1,0 +1,218 @@
+//! Whom the client trusts over https, and who it says it is (feature `tls`).
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::HttpClientError;
+use crate::iostream::IoStream;
+
+/// Settings of https connections (what Tornado's `ca_certs`, `client_cert`, `client_key` and `ssl_options` say).
+///
+/// Cheap to clone. Connections are shared between requests with the same settings only: clones of one `TlsConfig`.
+#[doc(alias = "ssl_options")]
+#[derive(Clone)]
+pub struct TlsConfig(Arc<ClientConfig>);
+
+impl TlsConfig {
+    /// To put settings together.
+    pub fn builder() -> TlsConfigBuilder {
+        TlsConfigBuilder::default()
+    }
+
+    /// The authorities of the system; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others. Read once per process.
+    pub(super) fn system() -> Result<Self, HttpClientError> {
+        static SYSTEM: OnceLock<TlsConfig> = OnceLock::new();
+        if let Some(config) = SYSTEM.get() {
+            return Ok(config.clone());
+        }
+        let config = Self::builder().build()?;
+        Ok(SYSTEM.get_or_init(|| config).clone())
+    }
+
+    pub(super) fn unverified() -> Self {
+        static UNVERIFIED: OnceLock<TlsConfig> = OnceLock::new();
+        let config = || {
+            let verifier = NoVerification(Arc::new(ring::default_provider()));
+            let config = versions().dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+            Self::finish(config.with_no_client_auth())
+        };
+        UNVERIFIED.get_or_init(config).clone()
+    }
+
+    /// Makes `stream`, which is connected to `host`, one over TLS.
+    pub(super) async fn connect(&self, stream: &IoStream, host: &str) -> Result<IoStream, HttpClientError> {
+        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(name).map_err(|_| {
+            HttpClientError::Request(format!("{host} is no name that a certificate can have"))
+        })?;
+        stream.start_tls(Arc::clone(&self.0), name).await.map_err(HttpClientError::Tls)
+    }
+
+    fn finish(mut config: ClientConfig) -> Self {
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self(Arc::new(config))
+    }
+}
+
+/// TLS 1.2 and 1.3, which is what rustls has.
+fn versions() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the ciphers of both versions")
+}
+
+/// For whatever else rustls can do. `alpn_protocols` should be `http/1.1` or empty.
+impl From<Arc<ClientConfig>> for TlsConfig {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self(config)
+    }
+}
+
+impl PartialEq for TlsConfig {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for TlsConfig {}
+
+impl Hash for TlsConfig {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfig").finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`TlsConfig`].
+#[derive(Debug, Default)]
+#[must_use]
+pub struct TlsConfigBuilder {
+    authorities: Option<RootCertStore>,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl TlsConfigBuilder {
+    /// Trusts servers whose certificates are signed by these authorities, in PEM, and no others. Default: the system's.
+    ///
+    /// # Errors
+    /// [`HttpClientError::Request`] when there is no certificate in it, or a broken one.
+    pub fn ca_certs(mut self, pem: impl AsRef<[u8]>) -> Result<Self, HttpClientError> {
+        let mut store = RootCertStore::empty();
+        for certificate in certificates(pem.as_ref())? {
+            store.add(certificate).map_err(|error| mistake("a CA certificate", error))?;
+        }
+        self.authorities = Some(store);
+        Ok(self)
+    }
+
+    /// Says who the client is, with a certificate (and those between it and its authority) and its key, in PEM.
+    ///
+    /// # Errors
+    /// [`HttpClientError::Request`] when one of them is missing or broken.
+    #[doc(alias = "client_key")]
+    pub fn client_cert(
+        mut self,
+        cert_pem: impl AsRef<[u8]>,
+        key_pem: impl AsRef<[u8]>,
+    ) -> Result<Self, HttpClientError> {
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_ref())
+            .map_err(|error| mistake("the client's key", error))?;
+        self.identity = Some((certificates(cert_pem.as_ref())?, key));
+        Ok(self)
+    }
+
+    /// The settings.
+    ///
+    /// # Errors
+    /// [`HttpClientError::Request`] when the system's authorities cannot be read, or certificate and key do not belong
+    /// together.
+    pub fn build(self) -> Result<TlsConfig, HttpClientError> {
+        let authorities = match self.authorities {
+            Some(authorities) => authorities,
+            None => system_authorities()?,
+        };
+        let config = versions().with_root_certificates(authorities);
+        Ok(TlsConfig::finish(match self.identity {
+            None => config.with_no_client_auth(),
+            Some((chain, key)) => config
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| mistake("the client's certificate", error))?,
+        }))
+    }
+}
+
+fn system_authorities() -> Result<RootCertStore, HttpClientError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut store = RootCertStore::empty();
+    // Systems have odd certificates among theirs; the others are good.
+    let (good, _) = store.add_parsable_certificates(found.certs);
+    match found.errors.into_iter().next() {
+        Some(error) if good == 0 => Err(mistake("the system's CA certificates", error)),
+        None if good == 0 => Err(mistake("the system's CA certificates", "there are none")),
+        _ => Ok(store),
+    }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, HttpClientError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(mistake("the certificates", "there are none")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(mistake("the certificates", error)),
+    }
+}
+
+fn mistake(what: &str, error: impl fmt::Display) -> HttpClientError {
+    HttpClientError::Request(format!("{what}: {error}"))
+}
+
+/// `validate_cert(false)`: any certificate will do, though the server must have its key.
+#[derive(Debug)]
+struct NoVerification(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

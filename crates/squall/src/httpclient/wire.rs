@@ -1,0 +1,204 @@
+//! What a request looks like on the wire, before its body. Pure.
+
+use http::Method;
+use url::{Position, Url};
+
+use super::request::Body;
+use crate::httputil::HttpHeaders;
+
+/// What the client calls itself.
+const USER_AGENT: &str = concat!("User-Agent: squall/", env!("CARGO_PKG_VERSION"), "\r\n");
+
+/// A request, but for the bytes of its body.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: &'a Method,
+    pub(super) url: &'a Url,
+    /// In place of the URL's path and query; and then no header is added that the server need not have.
+    pub(super) verbatim: Option<&'a str>,
+    /// The caller's headers.
+    pub(super) headers: &'a HttpHeaders,
+    /// Those that come from elsewhere: user agent, cookies, credentials. The caller's go before them.
+    pub(super) extra: &'a HttpHeaders,
+    pub(super) accept_encoding: Option<&'static str>,
+    pub(super) body: &'a Body,
+    /// The proxy wants the whole URL.
+    pub(super) absolute: bool,
+    pub(super) expect_continue: bool,
+}
+
+impl Outgoing<'_> {
+    /// Request line and headers. The fragment of a URL is not sent, nor its user.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(512);
+        self.request_line(&mut head);
+        head.extend_from_slice(b"Host: ");
+        match self.headers.get("Host") {
+            Some(host) => head.extend_from_slice(host.as_bytes()),
+            None => head.extend_from_slice(authority(self.url).as_bytes()),
+        }
+        head.extend_from_slice(b"\r\n");
+        let framing = self.framing();
+        let given = |name: &str| self.headers.contains(name);
+        if !self.headers.is_empty() {
+            self.headers.write_some(&mut head, |name| !self.is_replaced(name, framing));
+        }
+        if self.verbatim.is_none() && !given("User-Agent") && !self.extra.contains("User-Agent") {
+            head.extend_from_slice(USER_AGENT.as_bytes());
+        }
+        if !self.extra.is_empty() {
+            self.extra.write_some(&mut head, |name| !given(name));
+        }
+        if let Some(codings) = self.accept_encoding
+            && !given("Accept-Encoding")
+        {
+            line(&mut head, "Accept-Encoding", codings);
+        }
+        match framing {
+            Framing::None | Framing::Given => {}
+            Framing::Length(length) => {
+                if *self.method == Method::POST
+                    && matches!(self.body, Body::Bytes(_))
+                    && self.verbatim.is_none()
+                    && !given("Content-Type")
+                {
+                    line(&mut head, "Content-Type", "application/x-www-form-urlencoded");
+                }
+                line(&mut head, "Content-Length", itoa::Buffer::new().format(length));
+            }
+            Framing::Chunked => line(&mut head, "Transfer-Encoding", "chunked"),
+        }
+        if self.expect_continue {
+            line(&mut head, "Expect", "100-continue");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// How many bytes a producer has announced.
+    pub(super) fn announced_length(&self) -> Option<u64> {
+        self.headers.get("Content-Length").and_then(|length| length.parse().ok())
+    }
+
+    fn request_line(&self, head: &mut Vec<u8>) {
+        head.extend_from_slice(self.method.as_str().as_bytes());
+        head.push(b' ');
+        if self.absolute {
+            head.extend_from_slice(self.url.scheme().as_bytes());
+            head.extend_from_slice(b"://");
+            head.extend_from_slice(authority(self.url).as_bytes());
+        }
+        head.extend_from_slice(self.verbatim.unwrap_or_else(|| request_target(self.url)).as_bytes());
+        head.extend_from_slice(b" HTTP/1.1\r\n");
+    }
+
+    fn framing(&self) -> Framing {
+        match self.body {
+            Body::Bytes(body) => Framing::Length(body.len()),
+            Body::Producer(_) if self.headers.contains("Content-Length") => Framing::Given,
+            Body::Producer(_) => Framing::Chunked,
+            // A POST without a body still says so (RFC 9110 §8.6).
+            Body::None if matches!(*self.method, Method::POST | Method::PUT | Method::PATCH) => {
+                if self.headers.contains("Content-Length") { Framing::Given } else { Framing::Length(0) }
+            }
+            Body::None => Framing::None,
+        }
+    }
+
+    /// Whether a header of the caller's gives way to the client's.
+    fn is_replaced(&self, name: &str, framing: Framing) -> bool {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let framed = match framing {
+            Framing::None | Framing::Given => false,
+            Framing::Length(_) => is("Content-Length") || is("Transfer-Encoding"),
+            Framing::Chunked => is("Transfer-Encoding"),
+        };
+        framed || is("Host") || (self.expect_continue && is("Expect"))
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Framing {
+    None,
+    /// As the caller's headers say.
+    Given,
+    Length(usize),
+    Chunked,
+}
+
+fn line(head: &mut Vec<u8>, name: &str, value: &str) {
+    for part in [name, ": ", value, "\r\n"] {
+        head.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Host and port as `Host` has them: no port where it is the scheme's.
+pub(super) fn authority(url: &Url) -> &str {
+    &url[Position::BeforeHost..Position::AfterPort]
+}
+
+/// Path and query; of a URL with a host neither is ever empty.
+pub(super) fn request_target(url: &Url) -> &str {
+    &url[Position::BeforePath..Position::AfterQuery]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(method: &str, url: &str, body: &Body, headers: &[(&str, &str)], expect: bool) -> String {
+        let outgoing = Outgoing {
+            method: &Method::from_bytes(method.as_bytes()).unwrap(),
+            url: &url.parse().unwrap(),
+            verbatim: None,
+            headers: &headers.iter().copied().collect(),
+            extra: &[("Cookie", "a=b"), ("Authorization", "Basic x")].into_iter().collect(),
+            accept_encoding: Some("gzip"),
+            body,
+            absolute: false,
+            expect_continue: expect,
+        };
+        let head = String::from_utf8(outgoing.encode()).unwrap();
+        head.replace(USER_AGENT, "").replace("\r\n", "|")
+    }
+
+    #[test]
+    fn targets_and_hosts() {
+        for (url, target, host) in [
+            ("http://h", "/", "h"),
+            ("http://u:p@h:80/a%20b?c#d", "/a%20b?c", "h"),
+            ("http://h:81?x", "/?x", "h:81"),
+            ("http://[::1]:81/", "/", "[::1]:81"),
+            ("https://h:443/?", "/?", "h"),
+        ] {
+            let url: Url = url.parse().unwrap();
+            assert_eq!((request_target(&url), authority(&url)), (target, host), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_client_s_headers_and_the_caller_s() {
+        let bytes = Body::Bytes("xy".into());
+        let rest = "Cookie: a=b|Authorization: Basic x|Accept-Encoding: gzip|";
+        for (method, body, headers, expect, expected) in [
+            ("GET", &Body::None, vec![], false, format!("GET / HTTP/1.1|Host: h|{rest}|")),
+            (
+                "GET",
+                &Body::None,
+                vec![("host", "other"), ("Cookie", "own"), ("Accept-Encoding", "br"), ("X", "1"), ("X", "2")],
+                false,
+                "GET / HTTP/1.1|Host: other|Cookie: own|Accept-Encoding: br|X: 1|X: 2|Authorization: Basic x||".to_owned(),
+            ),
+            (
+                "POST",
+                &bytes,
+                vec![("Content-Length", "9"), ("Transfer-Encoding", "chunked"), ("Expect", "x")],
+                true,
+                format!("POST / HTTP/1.1|Host: h|{rest}Content-Type: application/x-www-form-urlencoded|Content-Length: 2|Expect: 100-continue||"),
+            ),
+            ("PUT", &bytes, vec![], false, format!("PUT / HTTP/1.1|Host: h|{rest}Content-Length: 2||")),
+            ("PUT", &Body::None, vec![], false, format!("PUT / HTTP/1.1|Host: h|{rest}Content-Length: 0||")),
+        ] {
+            assert_eq!(encoded(method, "http://h/", body, &headers, expect), expected);
+        }
+    }
+}
