@@ -381,9 +381,7 @@ async fn send(
             };
             request.verbatim(format!("{}{}", upstream.prefix, target.uri))
         };
-        request = request
-            .with_headers(target.headers.clone())
-            .connect_timeout(shared.connect_timeout);
+        request = request.with_headers(target.headers.clone()).connect_timeout(shared.connect_timeout);
         if let Some(bytes) = &whole {
             request = request.body(bytes.clone());
         } else if let Some(receiver) = &stream {
