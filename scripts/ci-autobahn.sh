@@ -5,6 +5,7 @@
 #
 #   scripts/ci-autobahn.sh
 #   AUTOBAHN_CASES='["12.*", "13.*"]' scripts/ci-autobahn.sh     other cases
+#   PROFILE=debug scripts/ci-autobahn.sh
 #
 # PYTHON2 is the Python 2.7 to use; without it PATH's `python2`, or pyenv's 2.7.18.
 set -euo pipefail
@@ -35,12 +36,16 @@ finish() {
 trap finish EXIT
 
 export PYTHONUSERBASE=$work/python
-"$python" -m pip install --quiet --user autobahntestsuite==25.10.1 >"$work/pip.log" 2>&1 ||
+timeout 120 "$python" -m pip install --quiet --retries 1 --user autobahntestsuite==25.10.1 >"$work/pip.log" 2>&1 ||
   { cat "$work/pip.log" >&2; skip "autobahntestsuite cannot be installed"; }
-wstest() { "$python" "$work/python/bin/wstest" "$@"; }
+# Longer than all cases take, and an end if one hangs.
+wstest() { timeout "${AUTOBAHN_TIMEOUT:-600}" "$python" "$work/python/bin/wstest" "$@"; }
 
-cargo build --quiet --release --example websocket_echo --example websocket_client
-bin=${CARGO_TARGET_DIR:-target}/release/examples
+profile=${PROFILE:-release}
+release=()
+[ "$profile" = debug ] || release=(--release)
+cargo build --quiet "${release[@]}" --example websocket_echo --example websocket_client
+bin=${CARGO_TARGET_DIR:-target}/$profile/examples
 port=$((20000 + RANDOM % 10000)) # below the range that the kernel gives to clients
 cases=${AUTOBAHN_CASES:-'["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.1.*", "12.3.*", "13.3.*"]'}
 
@@ -82,8 +87,8 @@ cat >"$work/server.json" <<JSON
 {"url": "ws://127.0.0.1:$((port + 1))", "outdir": "$work/client",
  "cases": $cases, "exclude-cases": [], "exclude-agent-cases": {}}
 JSON
-"$python" "$work/python/bin/wstest" -m fuzzingserver -s "$work/server.json" >"$work/wstest.log" 2>&1 &
+"$python" "$work/python/bin/wstest" -m fuzzingserver -s "$work/server.json" >"$work/wstest.log" 2>&1 & # killed at the end
 pids+=($!)
 wait_for $((port + 1))
-"$bin/websocket_client" --autobahn "ws://127.0.0.1:$((port + 1))"
+timeout "${AUTOBAHN_TIMEOUT:-600}" "$bin/websocket_client" --autobahn "ws://127.0.0.1:$((port + 1))"
 judge client "$work/client/index.json"

@@ -12,14 +12,17 @@ finish() {
 }
 trap finish EXIT
 
-if ! python3 -m venv "$work/venv" || ! "$work/venv/bin/pip" install --quiet tornado websockets; then
+if ! python3 -m venv "$work/venv" || ! timeout 120 "$work/venv/bin/pip" install --quiet --retries 1 tornado websockets; then
   echo "SKIPPED: no interoperation of WebSockets, tornado and websockets cannot be installed (see $0)"
   exit 0
 fi
 python=$work/venv/bin/python3
 
-cargo build --quiet --release --example websocket_echo --example websocket_client
-bin=${CARGO_TARGET_DIR:-target}/release/examples
+profile=${PROFILE:-release}
+release=()
+[ "$profile" = debug ] || release=(--release)
+cargo build --quiet "${release[@]}" --example websocket_echo --example websocket_client
+bin=${CARGO_TARGET_DIR:-target}/$profile/examples
 port=$((20000 + RANDOM % 10000)) # below the range that the kernel gives to clients
 "$bin/websocket_echo" --port "$port" >"$work/echo.log" 2>&1 &
 pids+=($!)

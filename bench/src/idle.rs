@@ -91,7 +91,7 @@ fn answered(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
 }
 
 /// The server's memory once two looks at it, half a second apart, see the same.
-fn settled_memory(pid: u32) -> Result<u64> {
+pub fn settled_memory(pid: u32) -> Result<u64> {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut last = private_memory(pid)?;
     loop {
@@ -105,7 +105,7 @@ fn settled_memory(pid: u32) -> Result<u64> {
 }
 
 /// Raises the limit of open files; servers inherit it.
-fn allow_descriptors(needed: u64) -> Result {
+pub fn allow_descriptors(needed: u64) -> Result {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());

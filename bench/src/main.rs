@@ -13,6 +13,7 @@ mod routes;
 mod static_files;
 mod sys;
 mod web;
+mod websocket;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,7 @@ commands
   client    keep-alive GETs: CPU per request of the client process, 64 at a time and one at a time
   idle      userland memory per idle keep-alive connection
   static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
+  websocket echo, one message to 10,000 sockets, memory per idle socket: CPU per message
   proxy     GET / through a reverse proxy beside nginx: CPU per proxied request
   routes    time to match one of 10, 100 and 1,000 routes
   fetch C   run client C (client starts it)
@@ -36,7 +38,7 @@ options (http, web; idle knows --peers, --rounds and --connections)
   --peers a,b        which servers, of: %PEERS%
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
   --rounds N         interleaved rounds                      (http 7, idle 3)
-  --case NAME        static: only the cases whose names contain this
+  --case NAME        static, websocket: only the cases whose names contain this
   --seconds S        measured window per server and round    (2)
   --connections N    open connections                        (http 64, idle 10000)
   --pipeline A,B     requests in flight per connection       (1,16)
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Some("fetch") => client::fetch_here(args),
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
         Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
+        Some("websocket") => options::parse(args).and_then(|options| websocket::run(&options)),
         Some("proxy") => options::parse(args).and_then(|options| proxy::run(&options)),
         Some("routes") => {
             routes::run();

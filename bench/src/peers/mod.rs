@@ -11,6 +11,7 @@ mod squall;
 mod tokio;
 mod tornado;
 mod web;
+mod websocket;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -66,6 +67,14 @@ const PEERS: &[Peer] = &[
     Peer { name: "squall-web", start: Start::Own(web::squall::serve) },
     Peer { name: "axum-web", start: Start::Own(web::axum::serve) },
     Peer { name: "actix-web-web", start: Start::Own(web::actix::serve) },
+    Peer { name: "squall-ws", start: Start::Own(websocket::squall::serve) },
+    Peer { name: "tokio-tungstenite", start: Start::Own(websocket::tungstenite::serve) },
+    Peer { name: "fastwebsockets", start: Start::Own(websocket::fast::serve) },
+    Peer { name: "actix-ws", start: Start::Own(websocket::actix::serve) },
+    Peer {
+        name: "tornado-ws",
+        start: Start::Program { command: tornado::websocket, serves: Serves::Itself },
+    },
     Peer { name: "tornado", start: Start::Program { command: tornado::command, serves: Serves::Itself } },
 ];
 

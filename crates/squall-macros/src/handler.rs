@@ -8,6 +8,7 @@ use crate::extra;
 use crate::options::HandlerOptions;
 use crate::suggest;
 use crate::verb::{self, PathArg};
+use crate::websocket;
 
 /// Tornado's verbs: methods of the trait whose definition alone makes the handler answer to them.
 pub(crate) const VERBS: &[&str] = &["get", "head", "post", "delete", "patch", "put", "options"];
@@ -17,8 +18,11 @@ const HOOKS: &[&str] =
     &["prepare", "other", "data_received", "write_error", "compute_etag", "on_finish", "on_connection_close"];
 
 pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
+    let mut block = match parse_block(item)? {
+        Block::Request(block) => block,
+        Block::WebSocket(block) => return websocket::expand(options, block),
+    };
     let options = HandlerOptions::parse(options)?;
-    let mut block = parse_block(item)?;
     let mut methods = Methods::default();
     let mut kept = Vec::new();
     for item in std::mem::take(&mut block.items) {
@@ -43,7 +47,13 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
     Ok(quote!(#block #inherent))
 }
 
-fn parse_block(item: TokenStream) -> Result<ItemImpl> {
+/// The block that the attribute is on, by its trait.
+enum Block {
+    Request(ItemImpl),
+    WebSocket(ItemImpl),
+}
+
+fn parse_block(item: TokenStream) -> Result<Block> {
     const EXPECTED: &str = "`#[handler]` goes on an `impl RequestHandler for YourType { .. }` block";
     let block = match syn::parse2::<Item>(item)? {
         Item::Impl(block) => block,
@@ -55,7 +65,8 @@ fn parse_block(item: TokenStream) -> Result<ItemImpl> {
         }
         Some((Some(not), ..)) => Err(Error::new_spanned(not, EXPECTED)),
         Some((None, path, _)) => match path.segments.last() {
-            Some(segment) if segment.ident == "RequestHandler" => Ok(block),
+            Some(segment) if segment.ident == "RequestHandler" => Ok(Block::Request(block)),
+            Some(segment) if segment.ident == "WebSocketHandler" => Ok(Block::WebSocket(block)),
             _ => Err(Error::new_spanned(path, format!("{EXPECTED}: this is another trait"))),
         },
     }

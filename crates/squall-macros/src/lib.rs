@@ -13,6 +13,7 @@ mod handler;
 mod options;
 mod suggest;
 mod verb;
+mod websocket;
 
 /// Fills in the parts of an `impl RequestHandler` that follow from its methods: `METHODS`, `PATH_ARGS` and typed path
 /// arguments.
@@ -51,6 +52,36 @@ mod verb;
 /// * `#[handler(stream_body)]` sets `STREAM_BODY` (Tornado's `@stream_request_body`).
 /// * `#[handler(add_slash)]` and `#[handler(remove_slash)]` set `TRAILING_SLASH` (Tornado's `@addslash`, `@removeslash`).
 /// * `#[handler(authenticated)]` sets `AUTHENTICATED` (Tornado's `@authenticated`).
+///
+/// # WebSockets
+///
+/// On an `impl WebSocketHandler` it is `prepare` that takes the path arguments, by the same rules. What the connection
+/// needs of them is kept in fields:
+///
+/// ```ignore
+/// #[handler]
+/// impl WebSocketHandler for Chat {
+///     async fn prepare(&mut self, ctx: &Context, room: u64) -> Result {
+///         self.room = room;
+///         Ok(())
+///     }
+///     // ..
+/// }
+/// ```
+///
+/// becomes
+///
+/// ```ignore
+/// impl WebSocketHandler for Chat {
+///     const PATH_ARGS: &'static [&'static str] = &["room"];
+///     async fn prepare(&mut self, ctx: &Context) -> Result {
+///         let room: u64 = ctx.path_arg("room")?;
+///         self.room = room;
+///         Ok(())
+///     }
+///     // ..
+/// }
+/// ```
 #[proc_macro_attribute]
 pub fn handler(options: TokenStream, item: TokenStream) -> TokenStream {
     finish(handler::expand(options.into(), item.into()))

@@ -115,7 +115,58 @@ mod handlers {
     }
 }
 
+mod sockets {
+    use squall::{Context, Result, WebSocketHandler, handler};
+
+    #[derive(Clone, Default)]
+    pub struct Chat {
+        pub room: Option<u32>,
+        pub heard: Vec<String>,
+    }
+
+    #[handler]
+    impl WebSocketHandler for Chat {
+        async fn prepare(&mut self, ctx: &Context, room: Option<u32>, name: &str) -> Result {
+            self.room = room;
+            ctx.write(name);
+            Ok(())
+        }
+
+        async fn on_message(&mut self, message: &str) -> Result {
+            self.heard.push(message.to_owned());
+            Ok(())
+        }
+    }
+
+    #[derive(Clone)]
+    pub struct Written;
+
+    #[handler]
+    impl WebSocketHandler for Written {
+        const PATH_ARGS: &'static [&'static str] = &["id"];
+
+        async fn on_message(&mut self, _message: &str) -> Result {
+            Ok(())
+        }
+    }
+}
+
 use handlers::{Bare, Dav, Story, Written};
+
+#[test]
+fn web_socket_handlers() {
+    assert_eq!(sockets::Chat::PATH_ARGS, ["room", "name"]);
+    assert_eq!(sockets::Written::PATH_ARGS, ["id"]);
+    let mut chat = sockets::Chat::default();
+    let ctx = context("GET", &[("room", "7"), ("name", "Ann")]);
+    block_on(chat.prepare(&ctx)).unwrap();
+    assert_eq!((chat.room, written(&ctx)), (Some(7), "Ann".to_owned()));
+    block_on(chat.open()).unwrap();
+    block_on(chat.on_message("hi")).unwrap();
+    assert_eq!(chat.heard, ["hi"]);
+    let ctx = context("GET", &[("room", "x"), ("name", "Ann")]);
+    assert!(block_on(chat.prepare(&ctx)).is_err());
+}
 
 fn context(method: &'static str, path_args: &[(&'static str, &'static str)]) -> Context {
     Context { method, path_args: path_args.to_vec(), ..Context::default() }

@@ -250,25 +250,54 @@
 //!
 //! # WebSockets
 //!
-//! A [`WebSocketHandler`] serves each connection with a clone; [`websocket::websocket`] takes a function with a loop.
-//! [`pubsub`] spreads messages, also between processes.
+//! A [`WebSocketHandler`] serves each connection with a clone. It has the whole of [`Context`] in `prepare`, before the
+//! upgrade; from then on there is a [`WebSocket`], a handle that any task of the loop may write to.
+//! [`websocket::websocket`] gives a function the messages as a stream instead. A [`Broadcaster`](websocket::Broadcaster)
+//! sends one message, framed once, to a room full of sockets; [`pubsub`] spreads messages between processes. Queues
+//! for slow peers are bounded ([`WebSocketOptions`](websocket::WebSocketOptions)), and `on_close` is called once,
+//! however a connection ends.
 //!
 //! ```
-//! use squall::{Application, Message, Result, WebSocket, WebSocketHandler, ws};
+//! use squall::websocket::{Broadcaster, Membership, websocket_connect};
+//! use squall::{Application, Context, Message, Result, WebSocket, WebSocketHandler, handler, ws};
 //!
-//! #[derive(Clone)]
-//! struct Echo;
+//! #[derive(Clone, Default)]
+//! struct Chat {
+//!     rooms: Broadcaster, // shared by all connections
+//!     room: String,
+//!     member: Option<std::rc::Rc<Membership>>,
+//! }
 //!
-//! impl WebSocketHandler for Echo {
-//!     async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
-//!         ws.write_message(message).await
+//! #[handler]
+//! impl WebSocketHandler for Chat {
+//!     async fn prepare(&mut self, _ctx: &Context, room: String) -> Result {
+//!         self.room = room;
+//!         Ok(())
+//!     }
+//!
+//!     async fn open(&mut self, ws: &WebSocket) -> Result {
+//!         self.member = Some(self.rooms.join(&self.room, ws).into());
+//!         Ok(())
+//!     }
+//!
+//!     async fn on_message(&mut self, _ws: &WebSocket, message: Message) -> Result {
+//!         self.rooms.broadcast(&self.room, message);
+//!         Ok(())
 //!     }
 //! }
 //!
 //! fn make_app() -> Application {
-//!     Application::new([ws("/ws", Echo)])
+//!     Application::new([ws("/chat/([a-z]+)", Chat::default())])
 //! }
-//! # make_app();
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # let url = format!("ws://127.0.0.1:{}/chat/lobby", app.port());
+//!
+//! // The client:
+//! let mut ann = websocket_connect(url).await.unwrap();
+//! ann.write_message("Hello").await.unwrap();
+//! assert_eq!(ann.read_message().await, Some(Message::from("Hello")));
+//! # }, None).unwrap();
 //! ```
 //!
 //! # Asking other servers

@@ -44,6 +44,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("httpserver", 4),
     ("websocket/broadcast", 4),
     ("websocket/client", 4),
+    ("websocket/connect", 4),
     ("websocket/connection", 4),
     ("websocket/pool", 4),
     ("websocket/queue", 4),

@@ -82,6 +82,19 @@ pub trait RequestHandler: Clone + 'static {
     fn on_finish(&mut self, ctx: &Context) {}
 }
 
+#[allow(async_fn_in_trait, unused_variables)]
+pub trait WebSocketHandler: Clone + 'static {
+    const PATH_ARGS: &'static [&'static str] = &[];
+
+    async fn prepare(&mut self, ctx: &Context) -> Result {
+        Ok(())
+    }
+    async fn open(&mut self) -> Result {
+        Ok(())
+    }
+    async fn on_message(&mut self, message: &str) -> Result;
+}
+
 pub mod __private {
     use std::process::ExitCode;
     use std::time::Duration;

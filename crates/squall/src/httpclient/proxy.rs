@@ -68,11 +68,11 @@ impl Proxy {
         self
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
@@ -88,7 +88,7 @@ impl Proxy {
     }
 
     /// On a new connection to the proxy: asks for one to the server.
-    pub(super) async fn establish(
+    pub(crate) async fn establish(
         &self,
         stream: &IoStream,
         host: &str,

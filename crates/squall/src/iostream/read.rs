@@ -11,7 +11,7 @@ use regex::bytes::Regex;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::error::{Side, is_connection_reset};
-use super::transport::Link;
+use super::transport::{Link, Transport};
 use super::{IoStream, ReadBuffer, StreamBufferFullError, StreamError, UnsatisfiableReadError};
 use crate::log;
 
@@ -312,8 +312,35 @@ impl IoStream {
         n
     }
 
+    /// Gives back what [`poll_receive_more`](Self::poll_receive_more) received too much.
+    pub(crate) fn put_back(&self, bytes: &[u8]) {
+        self.0.read.borrow_mut().put_back(bytes);
+    }
+
     /// One `recv` into `target`, past the (empty) buffer, once there is data; `Ok(0)` at the end.
     fn poll_receive(&self, cx: &mut Context<'_>, target: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_try_read(cx, |transport| transport.try_read(target))
+    }
+
+    /// [`poll_receive`](Self::poll_receive) to the end of `target`, in which room for `most` bytes is made once there is
+    /// data; a little more may come, if there is room already.
+    pub(crate) fn poll_receive_more(
+        &self,
+        cx: &mut Context<'_>,
+        target: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_try_read(cx, |transport| {
+            target.reserve_exact(most);
+            transport.try_read_more(target)
+        })
+    }
+
+    fn poll_try_read(
+        &self,
+        cx: &mut Context<'_>,
+        mut try_read: impl FnMut(&Transport) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             let link = self.0.link.borrow();
             let transport = match &*link {
@@ -330,7 +357,7 @@ impl IoStream {
                 self.park_reader(cx);
                 return Poll::Pending;
             }
-            match transport.try_read(target) {
+            match try_read(transport) {
                 Err(error) if would_block(&error) => {}
                 result => return Poll::Ready(result),
             }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use rustix::buffer::spare_capacity;
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
@@ -108,10 +109,30 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.try_read(buf);
         }
+        let room = buf.len();
+        self.try_read_with(room, || (&*self.socket()).read(buf))
+    }
+
+    /// [`try_read`](Self::try_read) into the room that is left in `buf`, behind what is in it.
+    pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            let start = buf.len();
+            buf.resize(buf.capacity(), 0);
+            let result = tls.try_read(&mut buf[start..]);
+            buf.truncate(start + result.as_ref().copied().unwrap_or(0));
+            return result;
+        }
+        let room = buf.capacity() - buf.len();
+        self.try_read_with(room, || Ok(rustix::io::read(self, spare_capacity(buf))?))
+    }
+
+    #[inline]
+    fn try_read_with(&self, room: usize, mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         let mut drained = None;
         let result = self.try_io(Interest::READABLE, || {
-            let n = (&*self.socket()).read(buf)?;
-            if n > 0 && n < buf.len() {
+            let n = read()?;
+            if n > 0 && n < room {
                 drained = Some(n);
                 return Err(io::ErrorKind::WouldBlock.into());
             }

@@ -61,6 +61,9 @@ fn decoded<'a>(
             }
         }
         buffer.drain(..at);
+        if let Err(failure) = decoder.pause() {
+            return (events, Some(failure));
+        }
     }
     (events, None)
 }

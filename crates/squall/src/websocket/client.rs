@@ -5,8 +5,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
-use url::{Host, Url};
+use url::Url;
 
+use super::connect::{CloseOnDrop, Target, parse_url, read_head, redirect};
 use super::extension::{Agreed, CompressionOptions};
 use super::handshake::{check_response, new_key};
 use super::message::Message;
@@ -15,19 +16,23 @@ use super::protocol::{Decoder, Role};
 use super::set::SocketSet;
 use super::socket::{Parts, WebSocket};
 use super::stream::WebSocketStream;
+use crate::httpclient::Proxy;
 use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
-use crate::netutil::spawn;
+use crate::netutil::{Resolver, spawn};
 use crate::tcpclient::{ConnectError, TcpClient};
 
 /// Connects to a WebSocket server: to a URL such as `ws://example.com/chat?room=7`, or with the options of a
 /// [`WebSocketRequest`].
 ///
-/// `wss://` is not supported yet: squall's streams have no TLS. Redirects are not followed (nor does Tornado). Dropping
-/// the future closes the connection that is being made.
+/// `wss://` is not supported yet, as squall's streams have no TLS ([`WebSocketConnectError::Tls`]). Redirects are errors
+/// unless [`WebSocketRequest::max_redirects`] lets them be followed.
+///
+/// Dropping the future closes the connection that is being made.
 ///
 /// # Errors
-/// [`WebSocketConnectError`].
+/// [`WebSocketConnectError`], which says whose fault it is: the caller's (`Url`, `Tls`, `Header`), the network's
+/// (`Connect`, `Proxy`, `Timeout`) or the server's (`Status`, `Handshake`).
 pub async fn websocket_connect(
     request: impl Into<WebSocketRequest>,
 ) -> Result<WebSocketClientConnection, WebSocketConnectError> {
@@ -42,6 +47,25 @@ pub async fn websocket_connect(
 }
 
 /// What to connect to, and how.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use squall::websocket::{CompressionOptions, WebSocketOptions, WebSocketRequest, websocket_connect};
+/// # async fn connect(token: &str) -> squall::Result {
+/// let request = WebSocketRequest::new("ws://example.com/chat")
+///     .header("Authorization", format!("Bearer {token}"))?
+///     .subprotocols(["chat.v2", "chat.v1"])
+///     .compression(CompressionOptions::new())
+///     .options(WebSocketOptions::new().ping_interval(Duration::from_secs(20)))
+///     .max_redirects(3);
+/// let mut connection = websocket_connect(request).await?;
+/// while let Some(message) = connection.read_message().await {
+///     println!("{message:?}");
+/// }
+/// println!("closed: {:?} {:?}", connection.close_code(), connection.close_reason());
+/// # Ok(())
+/// # }
+/// ```
 pub struct WebSocketRequest {
     url: String,
     headers: HttpHeaders,
@@ -49,6 +73,9 @@ pub struct WebSocketRequest {
     compression: Option<CompressionOptions>,
     options: WebSocketOptions,
     connect_timeout: Option<Duration>,
+    max_redirects: u32,
+    proxy: Option<Proxy>,
+    tcp: TcpClient,
     on_message: Option<MessageCallback>,
 }
 
@@ -67,17 +94,25 @@ impl WebSocketRequest {
             compression: None,
             options: WebSocketOptions::new(),
             connect_timeout: Some(CONNECT_TIMEOUT),
+            max_redirects: 0,
+            proxy: None,
+            tcp: TcpClient::new(),
             on_message: None,
         }
     }
 
-    /// Adds a header, such as `Authorization`, `Cookie` or `Origin`.
+    /// Adds a header, such as `Authorization`, `Cookie` or `Origin`. Those of the handshake itself are not to be given.
     ///
     /// # Errors
     /// When name or value must not be sent.
     pub fn header(mut self, name: &str, value: impl HeaderValue) -> Result<Self, InvalidHeader> {
         self.headers.add(name, value)?;
         Ok(self)
+    }
+
+    /// The headers added so far.
+    pub fn headers_mut(&mut self) -> &mut HttpHeaders {
+        &mut self.headers
     }
 
     /// Subprotocols to offer, the favourite first. Default: none.
@@ -102,7 +137,32 @@ impl WebSocketRequest {
         self
     }
 
-    /// How long it may take until the connection is open; `None` for as long as it likes. Default: 20 s.
+    /// Follow up to so many redirects; after that, and by default, one is a [`WebSocketConnectError::Status`].
+    /// `Authorization`, `Cookie` and `Host` do not go along to another origin. (Tornado follows none.) Default: 0.
+    #[must_use]
+    #[doc(alias = "follow_redirects")]
+    pub fn max_redirects(mut self, count: u32) -> Self {
+        self.max_redirects = count;
+        self
+    }
+
+    /// Connect through a proxy: an HTTP one is asked for a tunnel (CONNECT, RFC 6455 §4.1), whatever
+    /// [`Proxy::tunnel`] says. Default: none. The environment is not looked at.
+    #[must_use]
+    #[doc(alias = "proxy_host")]
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = proxy.into().map(|proxy| proxy.tunnel(true));
+        self
+    }
+
+    /// Who is asked for the addresses of hosts. Default: the system.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver + 'static) -> Self {
+        self.tcp = TcpClient::with_resolver(resolver);
+        self
+    }
+
+    /// How long it may take until the connection is open, redirects included; `None` for as long as it likes. Default: 20 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = timeout.into();
@@ -118,14 +178,40 @@ impl WebSocketRequest {
         self
     }
 
-    async fn connect(self) -> Result<WebSocketClientConnection, WebSocketConnectError> {
-        let target = Target::parse(&self.url)?;
+    async fn connect(mut self) -> Result<WebSocketClientConnection, WebSocketConnectError> {
+        let first = parse_url(&self.url)?;
+        let mut url = first.clone();
+        loop {
+            let refused = match self.handshake(&url).await {
+                Ok(opened) => return Ok(self.start(opened)),
+                Err(error) => error,
+            };
+            let WebSocketConnectError::Status { status, headers } = &refused else { return Err(refused) };
+            if self.max_redirects == 0 {
+                return Err(refused);
+            }
+            let Some((next, other_origin)) = redirect(*status, headers, &url, &first)? else {
+                return Err(refused);
+            };
+            self.max_redirects -= 1;
+            if other_origin {
+                for name in ["Authorization", "Cookie", "Host"] {
+                    self.headers.remove(name);
+                }
+            }
+            url = next;
+        }
+    }
+
+    /// Asks one server.
+    async fn handshake(&self, url: &Url) -> Result<Opened, WebSocketConnectError> {
+        let target = Target::of(url)?;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| WebSocketConnectError::Connect(error.into()))?;
         let key = new_key(random);
         let head = self.head(&target, &key)?;
-        let stream = TcpClient::new().connect(&target.host, target.port).await?;
-        let closing = CloseOnDrop(Some(stream.clone()));
+        let stream = self.reach(&target).await?;
+        let closing = CloseOnDrop::new(&stream);
         stream.write(head).await?;
         let (status, headers) = read_head(&stream).await?;
         let refused = |what| Err(WebSocketConnectError::Handshake(what));
@@ -147,16 +233,22 @@ impl WebSocketRequest {
             }
         };
         closing.disarm();
-        Ok(self.start(stream, agreed, subprotocol, headers))
+        Ok(Opened { stream, agreed, subprotocol, headers })
     }
 
-    fn start(
-        self,
-        stream: IoStream,
-        agreed: Option<Agreed>,
-        subprotocol: Option<String>,
-        headers: HttpHeaders,
-    ) -> WebSocketClientConnection {
+    /// A connection to the server, perhaps through a proxy.
+    async fn reach(&self, target: &Target) -> Result<IoStream, WebSocketConnectError> {
+        let Some(proxy) = &self.proxy else { return Ok(self.tcp.connect(&target.host, target.port).await?) };
+        let stream = self.tcp.connect(proxy.host(), proxy.port()).await?;
+        let closing = CloseOnDrop::new(&stream);
+        let asked = proxy.establish(&stream, &target.host, target.port).await;
+        asked.map_err(|error| WebSocketConnectError::Proxy(error.into()))?;
+        closing.disarm();
+        Ok(stream)
+    }
+
+    fn start(self, opened: Opened) -> WebSocketClientConnection {
+        let Opened { stream, agreed, subprotocol, headers } = opened;
         let (deflater, inflater) = agreed.map(|agreed| agreed.codecs(Role::Client)).unzip();
         let set = SocketSet::of_clients();
         let parts = Parts { stream, role: Role::Client, options: self.options, deflater, subprotocol };
@@ -205,6 +297,14 @@ impl WebSocketRequest {
         head.extend_from_slice(b"\r\n");
         Ok(head)
     }
+}
+
+/// What a successful handshake gives.
+struct Opened {
+    stream: IoStream,
+    agreed: Option<Agreed>,
+    subprotocol: Option<String>,
+    headers: HttpHeaders,
 }
 
 impl From<&str> for WebSocketRequest {
@@ -276,12 +376,16 @@ impl fmt::Debug for WebSocketClientConnection {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WebSocketConnectError {
-    /// The URL is not one of a WebSocket, or not one that is supported; the text says what is wrong.
+    /// The URL, or that of a redirect, is not one of a WebSocket; the text says what is wrong.
     Url(String),
+    /// The URL, or that of a redirect, is `wss://`, and squall has no TLS yet.
+    Tls,
     /// A header cannot be sent.
     Header(InvalidHeader),
     /// The server could not be reached, or the connection broke.
     Connect(Box<dyn Error + Send + Sync>),
+    /// The proxy could be reached, but made no connection to the server.
+    Proxy(Box<dyn Error>),
     /// It took longer than [`WebSocketRequest::connect_timeout`].
     Timeout,
     /// The server answered with another status than 101.
@@ -299,8 +403,10 @@ impl fmt::Display for WebSocketConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(problem) => f.write_str(problem),
+            Self::Tls => f.write_str("wss:// needs TLS, which squall does not have yet"),
             Self::Header(error) => error.fmt(f),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
+            Self::Proxy(error) => error.fmt(f),
             Self::Timeout => f.write_str("connecting took too long"),
             Self::Status { status, .. } => {
                 write!(f, "the server answered {status} {}", crate::httputil::reason_phrase(*status))
@@ -314,6 +420,7 @@ impl Error for WebSocketConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Connect(error) => Some(&**error),
+            Self::Proxy(error) => Some(&**error),
             Self::Header(error) => Some(error),
             _ => None,
         }
@@ -335,102 +442,5 @@ impl From<StreamError> for WebSocketConnectError {
 impl From<InvalidHeader> for WebSocketConnectError {
     fn from(error: InvalidHeader) -> Self {
         Self::Header(error)
-    }
-}
-
-/// Where a URL leads.
-struct Target {
-    /// A name, or an address without brackets.
-    host: String,
-    port: u16,
-    /// For `Host`: without the port when it is the usual one.
-    authority: String,
-    /// With the query.
-    path: String,
-    /// From the URL's user information.
-    authorization: Option<String>,
-}
-
-impl Target {
-    fn parse(text: &str) -> Result<Self, WebSocketConnectError> {
-        let wrong = |problem: String| WebSocketConnectError::Url(problem);
-        let url = Url::parse(text).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
-        match url.scheme() {
-            "ws" | "http" => {}
-            "wss" | "https" => return Err(wrong("wss:// is not supported yet".to_owned())),
-            other => return Err(wrong(format!("{other}:// is no scheme of a WebSocket"))),
-        }
-        let Some(host) = url.host() else { return Err(wrong(format!("{text:?} names no host"))) };
-        let authority = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_string(),
-        };
-        let host = match host {
-            Host::Domain(name) => name.to_owned(),
-            Host::Ipv4(address) => address.to_string(),
-            Host::Ipv6(address) => address.to_string(),
-        };
-        let path = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let authorization = (!url.username().is_empty()).then(|| {
-            use base64::Engine as _;
-            let decoded = |part: &str| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
-            let credentials =
-                [decoded(url.username()), vec![b':'], decoded(url.password().unwrap_or_default())].concat();
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
-        });
-        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80), authority, path, authorization })
-    }
-}
-
-/// Most bytes of a server's answer.
-const MAX_HEAD: usize = 64 * 1024;
-const MAX_HEADERS: usize = 256;
-
-/// Reads a response's head; interim responses other than 101 are passed over.
-async fn read_head(stream: &IoStream) -> Result<(u16, HttpHeaders), WebSocketConnectError> {
-    let malformed = || WebSocketConnectError::Handshake("the server's answer is malformed");
-    // More interim responses than this are no way to answer.
-    for _ in 0..10 {
-        let head = stream.read_until(b"\r\n\r\n", Some(MAX_HEAD)).await?;
-        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut lines);
-        if !response.parse(&head).is_ok_and(|status| status.is_complete()) {
-            return Err(malformed());
-        }
-        let status = response.code.ok_or_else(malformed)?;
-        if (100..200).contains(&status) && status != 101 {
-            continue;
-        }
-        let mut headers = HttpHeaders::new();
-        for line in response.headers.iter() {
-            let value: String = match std::str::from_utf8(line.value) {
-                Ok(text) => text.to_owned(),
-                Err(_) => line.value.iter().map(|&byte| char::from(byte)).collect(),
-            };
-            // A value that we could not send is none that matters here.
-            let _ = headers.add(line.name, value);
-        }
-        return Ok((status, headers));
-    }
-    Err(malformed())
-}
-
-/// Closes a connection that is given up before it is open.
-struct CloseOnDrop(Option<IoStream>);
-
-impl CloseOnDrop {
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CloseOnDrop {
-    fn drop(&mut self) {
-        if let Some(stream) = &self.0 {
-            stream.close();
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
@@ -142,18 +142,24 @@ impl Future for Next<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Incoming> {
         loop {
-            match self.decode() {
+            let decoded = match self.decode() {
+                Ok((0, None)) => {
+                    self.socket.cork(false);
+                    match self.poll_more(cx) {
+                        Poll::Ready(Ok(decoded)) => decoded,
+                        Poll::Ready(Err(Ended)) => return Poll::Ready(Incoming::End { clean: false }),
+                        Poll::Pending => match self.decoder.pause() {
+                            Ok(()) => return Poll::Pending,
+                            Err(failure) => Err(failure),
+                        },
+                    }
+                }
+                decoded => decoded,
+            };
+            match decoded {
                 Ok((_, Some(event))) => {
                     if let Some(incoming) = self.deal_with(event) {
                         return Poll::Ready(incoming);
-                    }
-                }
-                Ok((0, None)) => {
-                    self.socket.cork(false);
-                    match self.socket.poll_fill(cx) {
-                        Poll::Pending => return Poll::Pending,
-                        Poll::Ready(Ok(1..)) => {}
-                        Poll::Ready(_) => return Poll::Ready(Incoming::End { clean: false }),
                     }
                 }
                 Ok(_) => {}
@@ -167,8 +173,39 @@ impl Future for Next<'_> {
     }
 }
 
+/// What [`Decoder::next`] gives.
+type Decoded = Result<(usize, Option<Event>), Failure>;
+
+/// There is nothing more to receive.
+struct Ended;
+
+/// The most of a large frame that is received at a time.
+const BULK: u64 = 128 * 1024;
+/// Room beyond a frame, so that the read that drains the socket shows it (see `Transport::try_read`).
+const BEYOND: usize = 16;
+
 impl Next<'_> {
-    fn decode(&mut self) -> Result<(usize, Option<Event>), Failure> {
+    /// Receives once.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Ended>> {
+        let stream = &self.socket.0.stream;
+        let room = if stream.read_buffer().is_empty() { self.decoder.room() } else { None };
+        let Some((data, left)) = room else {
+            return match ready!(stream.poll_fill(cx)) {
+                Ok(received @ 1..) => Poll::Ready(Ok(Ok((received, None)))),
+                _ => Poll::Ready(Err(Ended)),
+            };
+        };
+        let start = data.len();
+        let most = left.min(BULK) as usize + BEYOND;
+        let Ok(received @ 1..) = ready!(stream.poll_receive_more(cx, data, most)) else {
+            return Poll::Ready(Err(Ended));
+        };
+        let (beyond, event) = self.decoder.received(start);
+        stream.put_back(&beyond);
+        Poll::Ready(Ok(event.map(|event| (received, event))))
+    }
+
+    fn decode(&mut self) -> Decoded {
         let mut buffer = self.socket.0.stream.read_buffer();
         let (used, event) = self.decoder.next(buffer.as_slice())?;
         buffer.consume(used);

@@ -8,6 +8,11 @@ use super::protocol::Role;
 /// With context takeover, the default, a message may refer to earlier ones, which makes small similar messages much
 /// smaller; it costs each connection that compresses some 300 KB while it lasts. Without it an idle connection owns nothing
 /// for compression.
+///
+/// Of Tornado's options `compression_level` is [`level`](Self::level). `mem_level` has no counterpart: the library
+/// beneath takes none and uses zlib's default, 8, which is Tornado's. What a message inflates to is limited by
+/// [`WebSocketOptions::max_message_size`](super::WebSocketOptions::max_message_size).
+#[doc(alias = "mem_level")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompressionOptions {
     level: u8,

@@ -26,7 +26,32 @@ use crate::web::{Context, Error, RequestHandler, Result, UrlSpec, get, url};
 /// this returns; at last `on_close`, exactly once, however the connection ends.
 ///
 /// What of the request is needed later (path arguments, the user) is kept in fields by `prepare`: the request is
-/// dropped after the upgrade, so that an idle connection stays small.
+/// dropped after the upgrade, so that an idle connection stays small. [`#[handler]`](crate::handler) parses the path
+/// arguments to the types of `prepare`'s parameters; one that does not parse is a 404.
+///
+/// ```
+/// # use squall::websocket::{Message, WebSocket, WebSocketHandler, ws};
+/// # use squall::{Application, Context, Result, handler};
+/// #[derive(Clone, Default)]
+/// struct Room {
+///     number: u32,
+/// }
+///
+/// #[handler]
+/// impl WebSocketHandler for Room {
+///     async fn prepare(&mut self, _ctx: &Context, number: u32) -> Result {
+///         self.number = number;
+///         Ok(())
+///     }
+///
+///     async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
+///         ws.write_message(format!("room {}: {} bytes", self.number, message.len())).await
+///     }
+/// }
+/// # fn make_app() -> Application {
+/// Application::new([ws("/rooms/([0-9]+)", Room::default())])
+/// # }
+/// ```
 ///
 /// An error or a panic in `open`, `on_message`, `on_ping` or `on_pong` is logged and closes the connection with 1011; that
 /// the peer has left ([`WebSocketClosedError`]) is not worth a line.
@@ -152,6 +177,25 @@ where
 /// Only pages of this host are let in.
 ///
 /// The connection goes on when the handler returns: give the stream to a task. The limits are those of the application.
+///
+/// ```
+/// # use squall::websocket::upgrade;
+/// # use squall::{Application, Context, Result, get};
+/// # fn make_app() -> Application {
+/// let echo = get("/echo", async |ctx: &Context| {
+///     let Some(mut ws) = upgrade(ctx, None)? else { return Ok(()) };
+///     tokio::task::spawn_local(async move {
+///         while let Some(message) = ws.recv().await {
+///             if ws.write_message(message).await.is_err() {
+///                 break;
+///             }
+///         }
+///     });
+///     Ok(())
+/// });
+/// Application::new([echo])
+/// # }
+/// ```
 ///
 /// # Errors
 /// When the response is finished already, or the connection cannot be taken over (HTTP/2).

@@ -43,6 +43,7 @@ mod protocol;
 // What drives them over a stream.
 mod broadcast;
 mod client;
+mod connect;
 mod connection;
 mod pool;
 mod queue;

@@ -56,7 +56,11 @@ impl WebSocketOptions {
         self
     }
 
-    /// How long a pong may take before the connection is closed; zero for as long as it likes. Default: as the interval.
+    /// How long a pong may take before the connection is closed with 1000, "ping timed out"; zero for as long as it
+    /// likes. Default: as the interval. Without an interval it has no effect.
+    ///
+    /// Pings go out at the interval whatever the timeout is, and any pong answers for all pings before it. So a timeout
+    /// above the interval gives a peer several pings' time. (Tornado cuts it down to the interval.)
     #[must_use]
     pub fn ping_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.ping_timeout = timeout.into();

@@ -59,6 +59,8 @@ struct UnderWay {
     checked: usize,
 }
 
+/// A frame of which so much has not come is received without a copy.
+const LARGE: u64 = 16 * 1024;
 /// Compressed payload is unmasked in pieces of this size.
 const PIECE: usize = 4096;
 
@@ -92,6 +94,34 @@ impl Decoder {
         self.start_frame(head, &input[size..])?;
         let (used, event) = self.take_payload(&input[size..])?;
         Ok((size + used, event))
+    }
+
+    /// Nothing more is there for now: a text that cannot become UTF-8 fails before its end. While the bytes of a frame keep
+    /// coming they are not looked at one piece after the other.
+    pub(super) fn pause(&mut self) -> Result<(), Failure> {
+        self.under_way.as_mut().map_or(Ok(()), UnderWay::check_text)
+    }
+
+    /// Where the rest of a large frame may be received to without a copy: behind what is there, and how much of it there
+    /// is. Follow with [`received`](Self::received).
+    pub(super) fn room(&mut self) -> Option<(&mut Vec<u8>, u64)> {
+        let (frame, message) = (self.frame.as_ref()?, self.under_way.as_mut()?);
+        (frame.left >= LARGE && !message.compressed).then_some((&mut message.data, frame.left))
+    }
+
+    /// Takes what has come to [`room`](Self::room), from `start` on. What is not of the frame is given back.
+    pub(super) fn received(&mut self, start: usize) -> (Vec<u8>, Result<Option<Event>, Failure>) {
+        let (Some(frame), Some(message)) = (&mut self.frame, &mut self.under_way) else {
+            return (Vec::new(), Ok(None));
+        };
+        let end = usize::try_from(frame.left).map_or(usize::MAX, |left| start.saturating_add(left));
+        let beyond = if message.data.len() > end { message.data.split_off(end) } else { Vec::new() };
+        frame.apply(&mut message.data[start..]);
+        // Room for bytes that do not come is given back.
+        if message.data.capacity() > 4 * message.data.len() {
+            message.data.shrink_to_fit();
+        }
+        (beyond, self.take_payload(&[]).map(|(_, event)| event))
     }
 
     /// How many bytes the message under way has room for.
@@ -162,8 +192,8 @@ impl Decoder {
             Some(message) => message.received = total,
             None => {
                 let is_text = head.opcode == OpCode::Text;
-                // What is there already; the rest as it comes.
-                let room = if head.rsv1 { 0 } else { available.len().min(head.length as usize) };
+                // A small multiple of what is there already; the rest as it comes.
+                let room = if head.rsv1 { 0 } else { (available.len() * 4).min(head.length as usize) };
                 let data = Vec::with_capacity(room);
                 self.under_way =
                     Some(UnderWay { is_text, compressed: head.rsv1, data, received: total, checked: 0 });
@@ -188,7 +218,10 @@ impl Decoder {
             self.frame = None;
         }
         if !complete {
-            message.check_text()?;
+            // Inside a frame that is not compressed nothing else can be wrong, so that may wait for `pause`.
+            if self.frame.is_none() || message.compressed {
+                message.check_text()?;
+            }
             return Ok((piece.len(), None));
         }
         if message.compressed

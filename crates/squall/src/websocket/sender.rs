@@ -13,6 +13,27 @@ use crate::netutil::spawn;
 impl WebSocket {
     /// A handle for other threads, which holds up to `capacity` messages (at least one) on their way to the loop. There
     /// they go through [`write_message`](Self::write_message), one after the other.
+    ///
+    /// ```
+    /// # use squall::websocket::{Message, WebSocket, WebSocketHandler};
+    /// # use squall::Result;
+    /// # #[derive(Clone)]
+    /// # struct Report;
+    /// # impl WebSocketHandler for Report {
+    /// async fn on_message(&mut self, ws: &WebSocket, _message: Message) -> Result {
+    ///     let sender = ws.sender(4);
+    ///     std::thread::spawn(move || {
+    ///         for percent in [50, 100] {
+    ///             // A long computation; then:
+    ///             if sender.blocking_write_message(format!("{percent} %")).is_err() {
+    ///                 break; // the peer has left
+    ///             }
+    ///         }
+    ///     });
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn sender(&self, capacity: usize) -> WebSocketSender {
         let (sender, mut receiver) = mpsc::channel(capacity.max(1));
         let socket = self.clone();

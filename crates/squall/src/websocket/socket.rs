@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -349,10 +349,6 @@ impl WebSocket {
 
     pub(super) fn is_server(&self) -> bool {
         self.0.role == Role::Server
-    }
-
-    pub(super) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        self.0.stream.poll_fill(cx)
     }
 
     pub(super) fn is_due(&self, now: Millis) -> bool {

@@ -47,6 +47,9 @@ fn feed<'a>(
                 Err(failure) => return (events, Some(failure)),
             }
         }
+        if let Err(failure) = decoder.pause() {
+            return (events, Some(failure));
+        }
     }
     (events, None)
 }
@@ -417,5 +420,33 @@ proptest! {
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), role: bool, deflate: bool) {
         let role = if role { Role::Server } else { Role::Client };
         feed(Decoder::new(role, 500, deflate.then(|| Inflater::new(15, true))), bytes.chunks(7));
+    }
+}
+
+#[test]
+fn a_large_frame_may_be_received_in_place() {
+    let payload: Vec<u8> = (0..100_003u32).map(|n| (n % 251) as u8).collect();
+    let bytes = [frame(0x82, &payload), frame(0x81, b"next")].concat();
+    for step in [20_000, 33_333, 200_000] {
+        let mut decoder = Decoder::new(Role::Server, 1 << 20, None);
+        let (mut at, event) = decoder.next(&bytes[..1000]).unwrap();
+        assert_eq!((at, event), (1000, None));
+        let mut events = Vec::new();
+        while let Some((data, left)) = decoder.room() {
+            assert!(left >= 16 * 1024);
+            let start = data.len();
+            let end = bytes.len().min(at + step);
+            data.extend_from_slice(&bytes[at..end]);
+            let (beyond, event) = decoder.received(start);
+            at = end - beyond.len();
+            events.extend(event.unwrap());
+        }
+        // The end of the frame, if it is small, and what follows.
+        while at < bytes.len() {
+            let (used, event) = decoder.next(&bytes[at..]).unwrap();
+            at += used;
+            events.extend(event);
+        }
+        assert_eq!(events, [binary(&payload), text("next")], "by {step}");
     }
 }

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use squall::httpclient::Proxy;
 use squall::websocket::{
     CompressionOptions, Message, WebSocket, WebSocketConnectError, WebSocketHandler, WebSocketOptions,
     WebSocketRequest, accept_key, websocket_connect, ws,
 };
-use squall::{Application, Context, Result};
+use squall::{Application, Context, Result, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -118,9 +119,12 @@ async fn what_cannot_be_connected_to() {
         websocket_connect(foreign).await,
         Err(WebSocketConnectError::Status { status: 403, .. })
     ));
-    for bad in ["wss://localhost/", "ftp://localhost/", "no url"] {
+    for bad in ["ftp://localhost/", "no url"] {
         assert!(matches!(websocket_connect(bad).await, Err(WebSocketConnectError::Url(_))), "{bad}");
     }
+    let tls = websocket_connect("wss://localhost/").await.unwrap_err();
+    assert!(matches!(tls, WebSocketConnectError::Tls));
+    assert_eq!(tls.to_string(), "wss:// needs TLS, which squall does not have yet");
     let (listener, port) = squall::testing::bind_unused_port();
     drop(listener);
     let refused = websocket_connect(format!("ws://127.0.0.1:{port}/")).await;
@@ -236,4 +240,170 @@ async fn a_client_pings_too() {
     assert_eq!(within("the ping to time out", connection.read_message()).await, None);
     let sent = within("the client to close", serving).await.unwrap();
     assert_eq!((sent[0], sent[1]), (0x89, 0x80), "a masked ping");
+}
+
+/// Redirects to `to`, and notes who came.
+fn redirecting(to: String) -> (squall::testing::TestServer, Rc<RefCell<Vec<String>>>) {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&seen);
+    let away = get("/away", async move |ctx: &Context| {
+        let headers = ctx.request().headers();
+        log.borrow_mut().push(headers.get("Authorization").unwrap_or("nobody").to_owned());
+        ctx.set_status(302);
+        Ok(ctx.set_header("Location", &to)?)
+    });
+    let near = get("/near", async |ctx: &Context| ctx.redirect("/away"));
+    (squall::testing::serve(Application::new([away, near, ws("/ws", Echo)])), seen)
+}
+
+#[squall::test]
+async fn redirects_are_refused_or_followed() {
+    let (goal, _url) = serve();
+    let last = get("/last", async |ctx: &Context| {
+        ctx.write(ctx.request().headers().get("Authorization").unwrap_or("nobody"));
+        ctx.set_status(403);
+        Ok(())
+    });
+    let other = squall::testing::serve(Application::new([last]));
+    for (to, end) in [(format!("ws://127.0.0.1:{}/ws", goal.port()), 101), (other.url("/last"), 403)] {
+        let (server, seen) = redirecting(to);
+        let request = || {
+            WebSocketRequest::new(format!("ws://127.0.0.1:{}/near", server.port()))
+                .header("Authorization", "secret")
+                .unwrap()
+        };
+        for few in [0, 1] {
+            match websocket_connect(request().max_redirects(few)).await {
+                Err(WebSocketConnectError::Status { status: 302, headers }) => {
+                    let location = headers.get("Location").unwrap();
+                    assert_eq!(location == "/away", few == 0, "{location}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        seen.borrow_mut().clear();
+        match (end, websocket_connect(request().max_redirects(2)).await) {
+            (101, Ok(mut connection)) => {
+                connection.write_message("through").await.unwrap();
+                assert_eq!(connection.read_message().await, Some("through".into()));
+            }
+            (403, Err(WebSocketConnectError::Status { status: 403, .. })) => {}
+            (_, other) => panic!("{other:?}"),
+        }
+        assert_eq!(*seen.borrow(), ["secret"], "the same origin is told");
+    }
+    // Where it cannot go.
+    let (server, _) = redirecting("wss://localhost/".to_owned());
+    let request = WebSocketRequest::new(format!("ws://127.0.0.1:{}/away", server.port())).max_redirects(5);
+    assert!(matches!(websocket_connect(request).await, Err(WebSocketConnectError::Tls)));
+    // Round and round.
+    let (server, seen) = redirecting("/away".to_owned());
+    let request = WebSocketRequest::new(format!("ws://127.0.0.1:{}/away", server.port())).max_redirects(5);
+    assert!(matches!(
+        websocket_connect(request).await,
+        Err(WebSocketConnectError::Status { status: 302, .. })
+    ));
+    assert_eq!(seen.borrow().len(), 6);
+}
+
+#[squall::test]
+async fn credentials_stay_with_their_origin() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&seen);
+    let last = get("/last", async move |ctx: &Context| {
+        for name in ["Authorization", "Cookie", "Host", "X-Sent"] {
+            log.borrow_mut().push(ctx.request().headers().get(name).map(str::to_owned));
+        }
+        Ok(())
+    });
+    let other = squall::testing::serve(Application::new([last]));
+    let (server, _) = redirecting(other.url("/last"));
+    let request = WebSocketRequest::new(format!("ws://user:pw@127.0.0.1:{}/away", server.port()))
+        .header("Cookie", "a=b")
+        .unwrap()
+        .header("X-Sent", "yes")
+        .unwrap()
+        .max_redirects(1);
+    // A page is no WebSocket.
+    assert!(matches!(websocket_connect(request).await, Err(WebSocketConnectError::Handshake(_))));
+    let host = format!("127.0.0.1:{}", other.port());
+    assert_eq!(*seen.borrow(), [None, None, Some(host), Some("yes".to_owned())]);
+}
+
+/// A proxy for one connection: gives what it was asked, answers, and with a 200 passes bytes on to `port`.
+async fn proxy(answer: &'static str, port: u16) -> (Proxy, tokio::task::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::new(&format!("http://us:pw@{}", listener.local_addr().unwrap())).unwrap();
+    let serving = tokio::task::spawn_local(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        if answer.starts_with("HTTP/1.1 200 ") {
+            let mut server = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+        }
+        String::from_utf8(head).unwrap()
+    });
+    (proxy, serving)
+}
+
+#[squall::test]
+async fn through_a_proxy() {
+    let (server, _) = serve();
+    let (proxy, serving) = proxy("HTTP/1.1 200 Connection established\r\n\r\n", server.port()).await;
+    // Only the proxy knows the name.
+    let request = WebSocketRequest::new("ws://chat.invalid:7000/ws").proxy(proxy);
+    let mut connection = within("the handshake", websocket_connect(request)).await.unwrap();
+    connection.write_message("through").await.unwrap();
+    assert_eq!(connection.read_message().await, Some("through".into()));
+    connection.close(1000, "");
+    within("the end", connection.closed()).await;
+    let asked = within("the proxy", serving).await.unwrap();
+    assert!(
+        asked.starts_with("CONNECT chat.invalid:7000 HTTP/1.1\r\nHost: chat.invalid:7000\r\n"),
+        "{asked}"
+    );
+    assert!(asked.contains("\r\nProxy-Authorization: Basic dXM6cHc=\r\n"), "{asked}");
+}
+
+#[squall::test]
+async fn a_proxy_that_refuses() {
+    let (proxy, _serving) = proxy("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 0).await;
+    let request = WebSocketRequest::new("ws://chat.invalid/").proxy(proxy);
+    let refused = within("the answer", websocket_connect(request)).await;
+    let Err(WebSocketConnectError::Proxy(error)) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("403"), "{error}");
+}
+
+#[squall::test]
+async fn answers_without_an_end_are_given_up() {
+    for (row, piece) in [
+        ("a head", "X-Header: value\r\n"),
+        ("a line", "xxxxxxxxxxxxxxxx"),
+        ("interim responses", "HTTP/1.1 102 Processing\r\n\r\n"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/", listener.local_addr().unwrap());
+        let serving = tokio::task::spawn_local(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if !piece.starts_with("HTTP/") {
+                stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n").await.unwrap();
+            }
+            let mut sent = 0;
+            while stream.write_all(piece.repeat(100).as_bytes()).await.is_ok() {
+                sent += 100 * piece.len();
+            }
+            sent
+        });
+        let refused = within("a verdict", websocket_connect(WebSocketRequest::new(url))).await;
+        assert!(
+            matches!(refused, Err(WebSocketConnectError::Handshake(_) | WebSocketConnectError::Connect(_))),
+            "{row}: {refused:?}"
+        );
+        let sent = within("the client to leave", serving).await.unwrap();
+        println!("{row}: {sent} bytes were sent");
+    }
 }

@@ -6,7 +6,7 @@ use squall::websocket::{
 };
 use squall::{Application, Context, Result};
 
-use crate::support::{Client, raw_frame, server_close, text};
+use crate::support::{Client, close, raw_frame, server_close, text};
 
 #[derive(Clone)]
 struct Echo {
@@ -51,7 +51,7 @@ impl Peer {
     }
 
     fn compress(&mut self, data: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(data.len() + 100);
+        let mut out = Vec::with_capacity(data.len() + data.len() / 100 + 100);
         self.deflate.compress_vec(data, &mut out, FlushCompress::Sync).unwrap();
         out.truncate(out.len() - 4);
         out
@@ -129,6 +129,127 @@ async fn offers_that_cannot_be_taken_are_declined() {
         assert!(!head.contains("Extensions"), "{head}");
         client.send(raw_frame(0xc1, b"x")).await;
         client.expect(server_close(1002, "reserved bits are set")).await;
+    }
+}
+
+/// Sizes of messages, and of the fragments they are sent in, of Autobahn's groups 12 and 13.
+const SIZES: [(usize, usize); 18] = [
+    (16, 0),
+    (64, 0),
+    (256, 0),
+    (1024, 0),
+    (4096, 0),
+    (8192, 0),
+    (16_384, 0),
+    (32_768, 0),
+    (65_536, 0),
+    (131_072, 0),
+    (8192, 256),
+    (16_384, 256),
+    (32_768, 256),
+    (65_536, 256),
+    (131_072, 256),
+    (131_072, 1024),
+    (131_072, 4096),
+    (131_072, 32_768),
+];
+
+/// What a message is made of: text that repeats itself, text that hardly does, and noise.
+fn content(kind: u8) -> Vec<u8> {
+    let length = 132_072;
+    let mut state = 2_654_435_761_u32;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    };
+    let mut out = Vec::with_capacity(length + 32);
+    while out.len() < length {
+        match kind {
+            0 => out.extend(format!("{{\"id\": {}, \"name\": \"squall\"}}, ", next() % 100).bytes()),
+            1 => out.push(b' ' + (next() % 90) as u8),
+            _ => out.push(next() as u8),
+        }
+    }
+    out.truncate(length);
+    out
+}
+
+/// Sends some messages of a size as one that keeps to the agreement, and expects them back.
+async fn echoes(
+    client: &mut Client,
+    peer: &mut Peer,
+    keeps: bool,
+    is_text: bool,
+    content: &[u8],
+    (size, fragment): (usize, usize),
+) {
+    for start in [0, 1000] {
+        let message = &content[start..start + size];
+        if !keeps {
+            peer.deflate.reset();
+        }
+        let data = peer.compress(message);
+        let opcode = if is_text { 0x41 } else { 0x42 };
+        let pieces: Vec<&[u8]> = data.chunks(if fragment == 0 { data.len() } else { fragment }).collect();
+        let mut bytes = Vec::new();
+        for (at, piece) in pieces.iter().enumerate() {
+            let first = if at == 0 { opcode } else { 0x00 };
+            bytes.extend(raw_frame(first | if at + 1 == pieces.len() { 0x80 } else { 0x00 }, piece));
+        }
+        client.send(bytes).await;
+        let (first, payload) = client.frame().await;
+        let answer = if first & 0x40 == 0 { payload } else { peer.decompress(&payload) };
+        assert_eq!(first & 0x8f, opcode & 0x0f | 0x80);
+        assert_eq!(first & 0x40 != 0, size >= 64, "small ones go out as they are");
+        assert!(answer == message, "{size} bytes in fragments of {fragment}");
+    }
+}
+
+/// Groups 12 and 13: each of 13's offers (12's is the first of them), each of the sizes.
+#[squall::test(timeout = 120)]
+async fn groups_12_and_13() {
+    let app = app(CompressionOptions::new()).websocket_max_message_size(200_000);
+    let server = squall::testing::serve(app);
+    let offer = |server: &str| {
+        format!("permessage-deflate; client_no_context_takeover; client_max_window_bits{server}")
+    };
+    let contents = [content(0), content(1), content(2)];
+    let (alone, nine, fifteen) =
+        ("; server_no_context_takeover", "; server_max_window_bits=9", "; server_max_window_bits=15");
+    for (number, offers, agreed) in [
+        ("12, 13.1", offer(""), String::new()),
+        ("13.2", offer(alone), alone.to_owned()),
+        ("13.3", offer(nine), nine.to_owned()),
+        ("13.4", offer(fifteen), String::new()),
+        ("13.5", offer(&[alone, nine].concat()), [alone, nine].concat()),
+        ("13.6", offer(&[alone, fifteen].concat()), alone.to_owned()),
+        (
+            "13.7",
+            [offer(&[alone, nine].concat()), offer(alone), offer("")].join(", "),
+            [alone, nine].concat(),
+        ),
+        ("12 with contexts", "permessage-deflate".to_owned(), String::new()),
+    ] {
+        let lines = format!("Sec-WebSocket-Extensions: {offers}\r\n");
+        let (mut client, head) = Client::open_with(&server, "/ws", &lines).await;
+        // A server that takes an offer to forget contexts says so.
+        let keeps = number == "12 with contexts";
+        let forgets = if keeps { "" } else { "; client_no_context_takeover" };
+        let answer = format!("\r\nSec-Websocket-Extensions: permessage-deflate{agreed}{forgets}\r\n");
+        assert!(head.contains(&answer), "{number}: {head}");
+        let mut peer = Peer::new();
+        for (at, row) in SIZES.into_iter().enumerate() {
+            // Large ones with one kind of content each, or this takes a minute.
+            for kind in if row.0 > 20_000 { at % 3..at % 3 + 1 } else { 0..3 } {
+                println!("case {number}: content {kind}, {row:?}");
+                echoes(&mut client, &mut peer, keeps, kind < 2, &contents[kind], row).await;
+            }
+        }
+        client.send(close(1000, "")).await;
+        client.expect(server_close(1000, "")).await;
+        client.closed().await;
     }
 }
 

@@ -7,7 +7,7 @@ use squall::websocket::{
     Broadcaster, Membership, Message, PreparedMessage, WebSocket, WebSocketHandler, WebSocketStream, upgrade,
     websocket, ws,
 };
-use squall::{Application, Context, OrStatus, Result, get};
+use squall::{Application, Context, OrStatus, Result, get, handler};
 
 use crate::support::{Client, close, handshake, server_close, server_frame, text, within};
 
@@ -17,12 +17,10 @@ struct Greeter {
     number: u32,
 }
 
+#[handler]
 impl WebSocketHandler for Greeter {
-    const PATH_ARGS: &'static [&'static str] = &["name", "number"];
-
-    async fn prepare(&mut self, ctx: &Context) -> Result {
-        self.name = ctx.path_arg("name")?;
-        self.number = ctx.path_arg("number")?;
+    async fn prepare(&mut self, ctx: &Context, name: String, number: u32) -> Result {
+        (self.name, self.number) = (name, number);
         (self.name != "nobody").then_some(()).or_status(401)?;
         ctx.set_header("X-Name", &self.name)?;
         ctx.set_cookie("name", &self.name)?;

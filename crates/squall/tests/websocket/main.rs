@@ -1,10 +1,12 @@
 //! WebSockets over real sockets: bytes in, bytes out.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cases;
 mod client;
 mod closing;
 mod compression;
 mod handler;
 mod handshake;
+mod hostile;
 mod queue;
 mod support;

@@ -1,0 +1,216 @@
+//! What a client does before a connection is open: where a URL and a redirect lead, and the head of the answer.
+
+use url::{Host, Url};
+
+use super::client::WebSocketConnectError;
+use crate::httputil::HttpHeaders;
+use crate::iostream::IoStream;
+
+/// A URL of a WebSocket as one of `http`, which is how it is compared with those of redirects.
+pub(super) fn parse_url(text: &str) -> Result<Url, WebSocketConnectError> {
+    let wrong = WebSocketConnectError::Url;
+    let url = Url::parse(&as_http(text)).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
+    check_scheme(&url)?;
+    Ok(url)
+}
+
+fn check_scheme(url: &Url) -> Result<(), WebSocketConnectError> {
+    match url.scheme() {
+        "http" => Ok(()),
+        "https" => Err(WebSocketConnectError::Tls),
+        other => Err(WebSocketConnectError::Url(format!("{other}:// is no scheme of a WebSocket"))),
+    }
+}
+
+/// `ws:` is `http:` to a URL, and `wss:` is `https:`.
+fn as_http(text: &str) -> String {
+    match text.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("ws") => format!("http:{rest}"),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("wss") => format!("https:{rest}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Where an answer redirects to (RFC 9110 §15.4), and whether that is another origin than the first URL's, where the
+/// credentials must not go. `None` for an answer that is no redirect.
+///
+/// # Errors
+/// When it leads where no WebSocket can be.
+pub(super) fn redirect(
+    status: u16,
+    headers: &HttpHeaders,
+    current: &Url,
+    first: &Url,
+) -> Result<Option<(Url, bool)>, WebSocketConnectError> {
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        return Ok(None);
+    }
+    let Some(location) = headers.get("Location") else { return Ok(None) };
+    let mut url = current.join(&as_http(location)).map_err(|error| {
+        WebSocketConnectError::Url(format!("the redirect to {location:?} is no URL: {error}"))
+    })?;
+    check_scheme(&url)?;
+    let other_origin = url.origin() != first.origin();
+    if other_origin {
+        // Neither can fail for a URL with a host.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+    }
+    Ok(Some((url, other_origin)))
+}
+
+/// Where a URL leads.
+pub(super) struct Target {
+    /// A name, or an address without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// For `Host`: without the port when it is the usual one.
+    pub(super) authority: String,
+    /// With the query.
+    pub(super) path: String,
+    /// From the URL's user information.
+    pub(super) authorization: Option<String>,
+}
+
+impl Target {
+    pub(super) fn of(url: &Url) -> Result<Self, WebSocketConnectError> {
+        let Some(host) = url.host() else {
+            return Err(WebSocketConnectError::Url(format!("{url} names no host")));
+        };
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let host = match host {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        };
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let authorization = (!url.username().is_empty()).then(|| {
+            use base64::Engine as _;
+            let decoded = |part: &str| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
+            let credentials =
+                [decoded(url.username()), vec![b':'], decoded(url.password().unwrap_or_default())].concat();
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+        });
+        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80), authority, path, authorization })
+    }
+}
+
+/// Most bytes of a server's answer.
+const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEADERS: usize = 256;
+
+/// Reads a response's head; interim responses other than 101 are passed over.
+pub(super) async fn read_head(stream: &IoStream) -> Result<(u16, HttpHeaders), WebSocketConnectError> {
+    let malformed = || WebSocketConnectError::Handshake("the server's answer is malformed");
+    // More interim responses than this are no way to answer.
+    for _ in 0..10 {
+        let head = stream.read_until(b"\r\n\r\n", Some(MAX_HEAD)).await?;
+        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut lines);
+        if !response.parse(&head).is_ok_and(|status| status.is_complete()) {
+            return Err(malformed());
+        }
+        let status = response.code.ok_or_else(malformed)?;
+        if (100..200).contains(&status) && status != 101 {
+            continue;
+        }
+        let mut headers = HttpHeaders::new();
+        for line in response.headers.iter() {
+            let value: String = match std::str::from_utf8(line.value) {
+                Ok(text) => text.to_owned(),
+                Err(_) => line.value.iter().map(|&byte| char::from(byte)).collect(),
+            };
+            // A value that we could not send is none that matters here.
+            let _ = headers.add(line.name, value);
+        }
+        return Ok((status, headers));
+    }
+    Err(malformed())
+}
+
+/// Closes a connection that is given up before it is open.
+pub(super) struct CloseOnDrop(Option<IoStream>);
+
+impl CloseOnDrop {
+    pub(super) fn new(stream: &IoStream) -> Self {
+        Self(Some(stream.clone()))
+    }
+
+    pub(super) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            stream.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (text, host, port, authority, path) in [
+            ("ws://a", "a", 80, "a", "/"),
+            ("WS://A:80/x?y#z", "a", 80, "a", "/x?y"),
+            ("http://a:81/", "a", 81, "a:81", "/"),
+            ("ws://[::1]:9/\u{e9}", "::1", 9, "[::1]:9", "/%C3%A9"),
+        ] {
+            let target = Target::of(&parse_url(text).unwrap()).unwrap();
+            assert_eq!(
+                (target.host.as_str(), target.port, target.authority.as_str(), target.path.as_str()),
+                (host, port, authority, path),
+                "{text}"
+            );
+        }
+        let target = Target::of(&parse_url("ws://us%20er:pw@a/").unwrap()).unwrap();
+        assert_eq!(target.authorization.as_deref(), Some("Basic dXMgZXI6cHc="));
+        for bad in ["ftp://a/", "a", "ws://", "data:x", "ws://[bad"] {
+            assert!(matches!(parse_url(bad), Err(WebSocketConnectError::Url(_))), "{bad}");
+        }
+        for tls in ["wss://a/", "WSS://a/", "https://a/"] {
+            assert!(matches!(parse_url(tls), Err(WebSocketConnectError::Tls)), "{tls}");
+        }
+    }
+
+    #[test]
+    fn redirects() {
+        let follow = |status, location: &str| {
+            let url = parse_url("ws://user:pw@a/x/y?q").unwrap();
+            let headers: HttpHeaders = [("Location", location)].into_iter().collect();
+            redirect(status, &headers, &url, &url)
+        };
+        for (location, to, other_origin) in [
+            ("z", "http://user:pw@a/x/z", false),
+            ("/z?w", "http://user:pw@a/z?w", false),
+            ("ws://a:80/", "http://a/", false),
+            ("//b/", "http://b/", true),
+            ("ws://a:81/", "http://a:81/", true),
+            ("http://eve:pw@b/", "http://b/", true),
+        ] {
+            for status in [301, 302, 303, 307, 308] {
+                let (url, other) = follow(status, location).unwrap().unwrap();
+                assert_eq!((url.as_str(), other), (to, other_origin), "{location}");
+            }
+        }
+        for status in [200, 300, 304, 305, 401] {
+            assert!(follow(status, "/z").unwrap().is_none(), "{status}");
+        }
+        let url = parse_url("ws://a/").unwrap();
+        assert!(redirect(302, &HttpHeaders::new(), &url, &url).unwrap().is_none());
+        assert!(matches!(follow(302, "wss://a/"), Err(WebSocketConnectError::Tls)));
+        assert!(matches!(follow(302, "ftp://a/"), Err(WebSocketConnectError::Url(_))));
+        assert!(matches!(follow(302, "http://[bad"), Err(WebSocketConnectError::Url(_))));
+    }
+}
