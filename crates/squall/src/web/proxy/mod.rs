@@ -371,15 +371,17 @@ async fn send(
         let Some(index) = next else {
             return Err(HttpClientError::Proxy("there is no upstream server to ask".to_owned()));
         };
-        let (base, onward) = {
+        let mut request = {
             let upstreams = shared.upstreams.borrow();
             let upstream = upstreams.get(index);
-            (upstream.base.clone(), format!("{}{}", upstream.prefix, target.uri))
+            let method = target.method.as_str();
+            let request = match &upstream.url {
+                Some(url) => HttpRequest::new(method, url),
+                None => HttpRequest::new(method, &upstream.base),
+            };
+            request.verbatim(format!("{}{}", upstream.prefix, target.uri))
         };
-        let mut request = HttpRequest::new(target.method.as_str(), base.as_str())
-            .verbatim(onward)
-            .with_headers(target.headers.clone())
-            .connect_timeout(shared.connect_timeout);
+        request = request.with_headers(target.headers.clone()).connect_timeout(shared.connect_timeout);
         if let Some(bytes) = &whole {
             request = request.body(bytes.clone());
         } else if let Some(receiver) = &stream {
@@ -393,7 +395,7 @@ async fn send(
             }
             // Nothing has been sent yet, so another may be asked.
             Err(error) if error.is_connect() => {
-                tracing::warn!(target: log::GENERAL, "upstream {base}: {error}");
+                tracing::warn!(target: log::GENERAL, "upstream: {error}");
                 shared.upstreams.borrow_mut().failed(index, Instant::now());
                 tried.push(index);
                 let others = shared.upstreams.borrow_mut().next(Instant::now(), &tried).is_some();

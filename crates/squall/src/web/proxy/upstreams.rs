@@ -12,6 +12,8 @@ const PENALTY: Duration = Duration::from_secs(10);
 pub(super) struct Upstream {
     /// Scheme, host and port, and what stands before every path; without a slash at its end.
     pub(super) base: String,
+    /// `base`, if it is a URL.
+    pub(super) url: Option<Url>,
     /// The path of `base`, without a slash at its end.
     pub(super) prefix: String,
     weight: i64,
@@ -30,9 +32,11 @@ pub(super) struct Upstreams {
 impl Upstreams {
     pub(super) fn add(&mut self, base: &str, weight: u32) {
         // What is no URL shows at the first request.
-        let prefix = Url::parse(base).map(|url| url.path().trim_end_matches('/').to_owned());
+        let url = Url::parse(base).ok();
+        let prefix = url.as_ref().map(|url| url.path().trim_end_matches('/').to_owned());
         self.list.push(Upstream {
             base: base.trim_end_matches('/').to_owned(),
+            url,
             prefix: prefix.unwrap_or_default(),
             weight: i64::from(weight),
             current: 0,
