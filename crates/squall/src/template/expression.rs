@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use super::expression_tokens::{KEYWORDS, Token, TokenKind, number, tokenize};
+use super::format_string::{Piece, format_pieces};
+
 /// Names that live in the template's scope object, because a loop assigns to them.
 pub(super) type Scoped = HashSet<String>;
 
@@ -13,7 +16,7 @@ pub(super) struct ExpressionError {
     pub(super) offset: usize,
 }
 
-type Rewritten<T = String> = Result<T, ExpressionError>;
+pub(super) type Rewritten<T = String> = Result<T, ExpressionError>;
 
 /// Nested deeper than this is refused: minijinja's own limit is 150, and each level of ours is up to two of its.
 const MAX_DEPTH: usize = 40;
@@ -132,24 +135,6 @@ fn binary(operator: &str, left: &str, right: &str) -> String {
         "%" => format!("_tt_mod({left}, {right})"),
         _ => format!("({left} {operator} {right})"),
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenKind {
-    Name,
-    Number,
-    /// The text is the string's value.
-    String,
-    /// The text is what stands between the quotes.
-    Format,
-    Operator,
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    kind: TokenKind,
-    text: String,
-    offset: usize,
 }
 
 struct Parser<'s> {
@@ -590,243 +575,7 @@ impl<'s> Parser<'s> {
     }
 }
 
-const KEYWORDS: &[&str] = &[
-    "and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "yield", "async", "import",
-    "from", "as", "with", "def", "class", "return", "del", "pass", "assert", "raise", "global", "nonlocal",
-    "while", "try", "except", "finally", "elif", "break", "continue",
-];
-
 /// `a, b`, and `a,` for one.
 fn with_comma(items: &[String]) -> String {
     if items.len() == 1 { format!("{},", items[0]) } else { items.join(", ") }
-}
-
-fn number(token: &Token) -> Rewritten {
-    let text = token.text.replace('_', "").to_ascii_lowercase();
-    let refused = |message: &str| {
-        Err(ExpressionError { message: format!("{message}: {}", token.text), offset: token.offset })
-    };
-    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
-        if let Some(digits) = text.strip_prefix(prefix) {
-            return match i128::from_str_radix(digits, radix) {
-                Ok(value) => Ok(value.to_string()),
-                Err(_) => refused("no number"),
-            };
-        }
-    }
-    if text.ends_with('j') {
-        return refused("complex numbers have no counterpart");
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return match text.parse::<i128>() {
-            Ok(value) => Ok(value.to_string()),
-            Err(_) => refused("number too large"),
-        };
-    }
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(format!("{value:?}")),
-        _ => refused("no number"),
-    }
-}
-
-enum Piece {
-    Text(String),
-    Value(String),
-}
-
-/// The parts of an f-string.
-fn format_pieces(token: &Token, scoped: &Scoped) -> Rewritten<Vec<Piece>> {
-    let fail = |message: &str| ExpressionError { message: message.to_owned(), offset: token.offset };
-    let (mut pieces, mut rest) = (Vec::new(), token.text.as_str());
-    while let Some(at) = rest.find(['{', '}']) {
-        let (before, from) = rest.split_at(at);
-        pieces.push(Piece::Text(unescape(before, token.offset)?));
-        if from.starts_with("{{") || from.starts_with("}}") {
-            pieces.push(Piece::Text(from[..1].to_owned()));
-            rest = &from[2..];
-            continue;
-        }
-        if from.starts_with('}') {
-            return Err(fail("f-string: single '}' is not allowed"));
-        }
-        let end = expression_end(&from[1..]).ok_or_else(|| fail("f-string: expected '}'"))? + 1;
-        let value = expression(from[1..end].trim(), scoped)
-            .map_err(|error| ExpressionError { offset: token.offset, ..error })?;
-        let mut tail = &from[end..];
-        let mut conversion = "";
-        if let Some(after) = tail.strip_prefix('!') {
-            (conversion, tail) = after.split_at(after.chars().next().map_or(0, char::len_utf8));
-        }
-        let value = match conversion {
-            "" => value,
-            "r" | "a" => format!("repr({value})"),
-            "s" => format!("str({value})"),
-            _ => return Err(fail("f-string: invalid conversion character")),
-        };
-        let close = tail.find('}').ok_or_else(|| fail("f-string: expected '}'"))?;
-        let spec = tail[..close].strip_prefix(':').unwrap_or_default();
-        if spec.contains('{') || (spec.is_empty() && close > 1) {
-            return Err(fail("f-string: this form of a format has no counterpart"));
-        }
-        pieces.push(Piece::Value(format!("_tt_format({value}, {})", quote(spec))));
-        rest = &tail[close + 1..];
-    }
-    pieces.push(Piece::Text(unescape(rest, token.offset)?));
-    Ok(pieces)
-}
-
-/// Where an expression in an f-string ends: before `!r`, `:` or `}`.
-fn expression_end(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted) = (0_usize, None);
-    for (at, c) in text.char_indices() {
-        match (quoted, c) {
-            (Some(quote), c) if c == quote => quoted = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quoted = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']') => depth = depth.saturating_sub(1),
-            (None, '}') if depth > 0 => depth -= 1,
-            (None, '}' | ':') if depth == 0 => return Some(at),
-            (None, '!') if depth == 0 && !text[at + 1..].starts_with('=') => return Some(at),
-            _ => {}
-        }
-    }
-    None
-}
-
-fn tokenize(source: &str) -> Rewritten<Vec<Token>> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(c) = source[at..].chars().next() {
-        let rest = &source[at..];
-        if c.is_whitespace() || rest.starts_with("\\\n") {
-            at += c.len_utf8();
-            continue;
-        }
-        if c == '#' {
-            at += rest.find('\n').unwrap_or(rest.len());
-            continue;
-        }
-        if let Some((kind, text, length)) = string(rest, at)? {
-            tokens.push(Token { kind, text, offset: at });
-            at += length;
-            continue;
-        }
-        let (kind, length) = if c.is_alphabetic() || c == '_' {
-            (TokenKind::Name, rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()))
-        } else if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
-            (TokenKind::Number, number_length(rest))
-        } else {
-            (TokenKind::Operator, operator_length(rest, at)?)
-        };
-        tokens.push(Token { kind, text: rest[..length].to_owned(), offset: at });
-        at += length;
-    }
-    Ok(tokens)
-}
-
-fn number_length(rest: &str) -> usize {
-    let mut previous = ' ';
-    let hex = rest.starts_with("0x") || rest.starts_with("0X");
-    for (at, c) in rest.char_indices() {
-        let in_exponent = matches!(c, '+' | '-') && matches!(previous, 'e' | 'E') && !hex;
-        if !(c.is_ascii_alphanumeric() || c == '_' || c == '.' || in_exponent) {
-            return at;
-        }
-        previous = c;
-    }
-    rest.len()
-}
-
-fn operator_length(rest: &str, offset: usize) -> Rewritten<usize> {
-    const OPERATORS: &[&str] = &[
-        "//=", "**=", ">>=", "<<=", "...", "**", "//", "<=", ">=", "==", "!=", "->", "+=", "-=", "*=", "/=",
-        "%=", ":=", "<<", ">>", "&=", "|=", "^=", "(", ")", "[", "]", "{", "}", ",", ":", ".", "+", "-", "*",
-        "/", "%", "<", ">", "=", "&", "|", "^", "~", "@", ";",
-    ];
-    match OPERATORS.iter().find(|operator| rest.starts_with(**operator)) {
-        Some(operator) => Ok(operator.len()),
-        None => {
-            let c = rest.chars().next().unwrap_or_default();
-            Err(ExpressionError { message: format!("unexpected character {c:?}"), offset })
-        }
-    }
-}
-
-/// A string at the start of `rest`: its kind, value and length.
-fn string(rest: &str, offset: usize) -> Rewritten<Option<(TokenKind, String, usize)>> {
-    let prefix = rest.len() - rest.trim_start_matches(|c: char| "rRbBfFuU".contains(c)).len();
-    let from = &rest[prefix..];
-    if prefix > 2 || !from.starts_with(['"', '\'']) {
-        return Ok(None);
-    }
-    let flags = rest[..prefix].to_ascii_lowercase();
-    let quote = if from.starts_with("\"\"\"") || from.starts_with("'''") { &from[..3] } else { &from[..1] };
-    let content = &from[quote.len()..];
-    let (mut at, mut end) = (0, None);
-    while at < content.len() {
-        if content[at..].starts_with(quote) {
-            end = Some(at);
-            break;
-        }
-        let c = content[at..].chars().next().unwrap_or_default();
-        at += c.len_utf8();
-        if c == '\\' {
-            at += content[at..].chars().next().map_or(0, char::len_utf8);
-        }
-    }
-    let Some(end) = end else {
-        return Err(ExpressionError { message: "unterminated string".to_owned(), offset });
-    };
-    let text = &content[..end];
-    let length = prefix + quote.len() * 2 + end;
-    if flags.contains('f') {
-        return Ok(Some((TokenKind::Format, text.to_owned(), length)));
-    }
-    let value = if flags.contains('r') { text.to_owned() } else { unescape(text, offset)? };
-    Ok(Some((TokenKind::String, value, length)))
-}
-
-/// Python's escapes in a string.
-fn unescape(text: &str, offset: usize) -> Rewritten {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let Some(escape) = chars.next() else { break };
-        let digits = match escape {
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            _ => 0,
-        };
-        match escape {
-            '\n' => {}
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            '0' => out.push('\0'),
-            'a' => out.push('\x07'),
-            'b' => out.push('\x08'),
-            'f' => out.push('\x0c'),
-            'v' => out.push('\x0b'),
-            '\\' | '"' | '\'' => out.push(escape),
-            'x' | 'u' | 'U' => {
-                let code: String = chars.by_ref().take(digits).collect();
-                let c = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
-                match c.filter(|_| code.len() == digits) {
-                    Some(c) => out.push(c),
-                    None => {
-                        let message = format!("invalid escape \\{escape}{code}");
-                        return Err(ExpressionError { message, offset });
-                    }
-                }
-            }
-            other => out.extend(['\\', other]),
-        }
-    }
-    Ok(out)
 }

@@ -6,7 +6,9 @@
 
 mod error;
 mod expression;
+mod expression_tokens;
 mod flatten;
+mod format_string;
 mod functions;
 mod lexer;
 mod loader;
