@@ -163,31 +163,15 @@ impl<'a> Parser<'a> {
         };
         Ok(Some(match name {
             "comment" => return Ok(None),
-            "autoescape" => {
-                self.autoescape = match argument {
-                    "" => return Err(self.error(offset, "autoescape missing function name or None")),
-                    "None" => None,
-                    function => Some(function.to_owned()),
-                };
-                return Ok(None);
-            }
-            "whitespace" => {
-                self.whitespace = Whitespace::from_name(argument)
-                    .ok_or_else(|| self.error(offset, format!("invalid whitespace mode {argument}")))?;
+            "autoescape" | "whitespace" => {
+                self.mode(name, argument, offset)?;
                 return Ok(None);
             }
             "raw" => Node::Expression { code: needs("expression")?, raw: true },
             "module" => Node::Module(needs("expression")?),
             "set" => Node::Set(needs("statement")?),
-            "extends" | "include" => {
-                let path = needs("file path")?;
-                let text = path.text.trim_matches('"').trim_matches('\'').to_owned();
-                if text.is_empty() {
-                    return Err(self.error(offset, format!("{name} missing file path")));
-                }
-                let path = Code { text, ..path };
-                if name == "extends" { Node::Extends(path) } else { Node::Include(path) }
-            }
+            "extends" => Node::Extends(self.path(name, argument, offset)?),
+            "include" => Node::Include(self.path(name, argument, offset)?),
             "break" | "continue" if !in_loop => {
                 return Err(self.error(offset, format!("{name} outside for or while block")));
             }
@@ -207,17 +191,48 @@ impl<'a> Parser<'a> {
                 let condition = needs("condition")?;
                 self.conditional(condition, offset, in_loop)?
             }
-            "for" | "while" => {
-                let header = needs(if name == "for" { "target and list" } else { "condition" })?;
-                let (body, ended) = self.body(Some((name, offset)), true)?;
-                let otherwise = match ended {
-                    Ended::Else => self.body(Some((&format!("else of {name}"), offset)), in_loop)?.0,
-                    _ => Vec::new(),
-                };
-                Node::Loop { header, is_while: name == "while", body, otherwise }
+            "for" => {
+                let header = needs("target and list")?;
+                self.repeat(name, header, offset, in_loop)?
+            }
+            "while" => {
+                let header = needs("condition")?;
+                self.repeat(name, header, offset, in_loop)?
             }
             _ => return Err(self.error(offset, refusal(name))),
         }))
+    }
+
+    /// `{% autoescape %}` and `{% whitespace %}`, which leave nothing in the tree.
+    fn mode(&mut self, name: &str, argument: &str, offset: usize) -> Parsed<()> {
+        if name == "whitespace" {
+            self.whitespace = Whitespace::from_name(argument)
+                .ok_or_else(|| self.error(offset, format!("invalid whitespace mode {argument}")))?;
+            return Ok(());
+        }
+        self.autoescape = match argument {
+            "" => return Err(self.error(offset, "autoescape missing function name or None")),
+            "None" => None,
+            function => Some(function.to_owned()),
+        };
+        Ok(())
+    }
+
+    fn path(&self, name: &str, argument: &'a str, offset: usize) -> Parsed<Code> {
+        let text = argument.trim_matches('"').trim_matches('\'');
+        if text.is_empty() {
+            return Err(self.error(offset, format!("{name} missing file path")));
+        }
+        Ok(Code { text: text.to_owned(), ..self.code(argument) })
+    }
+
+    fn repeat(&mut self, name: &str, header: Code, offset: usize, in_loop: bool) -> Parsed<Node> {
+        let (body, ended) = self.body(Some((name, offset)), true)?;
+        let otherwise = match ended {
+            Ended::Else => self.body(Some((&format!("else of {name}"), offset)), in_loop)?.0,
+            _ => Vec::new(),
+        };
+        Ok(Node::Loop { header, is_while: name == "while", body, otherwise })
     }
 
     fn conditional(&mut self, condition: Code, offset: usize, in_loop: bool) -> Parsed<Node> {
