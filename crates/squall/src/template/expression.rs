@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::expression_tokens::{KEYWORDS, Token, TokenKind, number, tokenize};
-use super::format_string::{Piece, format_pieces};
 
 /// Names that live in the template's scope object, because a loop assigns to them.
 pub(super) type Scoped = HashSet<String>;
@@ -26,16 +25,16 @@ pub(super) const SCOPE: &str = "_tt_scope";
 
 /// # Errors
 /// Python that has no counterpart here.
-pub(super) fn expression(source: &str, scoped: &Scoped) -> Rewritten {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn expression(source: &str, scope: &mut Scope<'_>) -> Rewritten {
+    let mut parser = Parser::new(source, scope)?;
     let out = parser.tuple_or_test()?;
     parser.expect_end()?;
     Ok(out)
 }
 
 /// `target in list` of a `for`: the names assigned to, as they stand, and the list.
-pub(super) fn for_header(source: &str, scoped: &Scoped) -> Rewritten<(Vec<String>, String, String)> {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn for_header(source: &str, scope: &mut Scope<'_>) -> Rewritten<(Vec<String>, String, String)> {
+    let mut parser = Parser::new(source, scope)?;
     let mut names = Vec::new();
     let target = parser.target(&mut names)?;
     parser.expect("in")?;
@@ -58,8 +57,8 @@ pub(super) struct Assignment {
 ///
 /// # Errors
 /// Any other statement.
-pub(super) fn assignment(source: &str, scoped: &Scoped) -> Rewritten<Assignment> {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn assignment(source: &str, scope: &mut Scope<'_>) -> Rewritten<Assignment> {
+    let mut parser = Parser::new(source, scope)?;
     let mut names = Vec::new();
     let target = parser.target(&mut names).map_err(|error| ExpressionError {
         message: format!("set takes name = expression ({})", error.message),
@@ -76,7 +75,7 @@ pub(super) fn assignment(source: &str, scoped: &Scoped) -> Rewritten<Assignment>
         }
         Some(op @ ("+=" | "-=" | "*=" | "/=" | "//=" | "%=")) if names.len() == 1 => {
             let right = parser.tuple_or_test()?;
-            binary(op.trim_end_matches('='), &name(&names[0], scoped), &right)
+            binary(op.trim_end_matches('='), &name(&names[0], parser.scope), &right)
         }
         _ => {
             let offset = operator.map_or(source.len(), |(_, offset)| offset);
@@ -89,8 +88,8 @@ pub(super) fn assignment(source: &str, scoped: &Scoped) -> Rewritten<Assignment>
 }
 
 /// A `{% module %}`'s call, on the object that has the modules.
-pub(super) fn module(source: &str, scoped: &Scoped) -> Rewritten {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn module(source: &str, scope: &mut Scope<'_>) -> Rewritten {
+    let mut parser = Parser::new(source, scope)?;
     let Some(Token { kind: TokenKind::Name, text, .. }) = parser.take() else {
         return Err(ExpressionError { message: "module takes a call, such as Entry(1)".into(), offset: 0 });
     };
@@ -120,12 +119,14 @@ pub(super) fn quote(text: &str) -> String {
     out
 }
 
-fn name(text: &str, scoped: &Scoped) -> String {
+fn name(text: &str, scope: &Scope<'_>) -> String {
+    let is_scoped =
+        |name: &str| scope.scoped.contains(name) && !scope.locals.iter().any(|local| local == name);
     match text {
         "True" => "true".to_owned(),
         "False" => "false".to_owned(),
         "None" => "none".to_owned(),
-        _ if scoped.contains(text) => format!("{SCOPE}.{text}"),
+        _ if is_scoped(text) => format!("{SCOPE}.{text}"),
         _ => text.to_owned(),
     }
 }
@@ -137,64 +138,99 @@ fn binary(operator: &str, left: &str, right: &str) -> String {
     }
 }
 
-struct Parser<'s> {
-    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
+/// Where an expression stands: what its names mean, and what has to be said before it.
+pub(super) struct Scope<'s> {
     scoped: &'s Scoped,
-    end: usize,
+    /// Names that a comprehension or a lambda around binds.
+    pub(super) locals: Vec<String>,
+    /// Tags that have to stand before the one that holds the expression: macros for its comprehensions and lambdas.
+    pub(super) before: Vec<String>,
+    /// How many macros the template has.
+    pub(super) macros: &'s mut usize,
     depth: usize,
 }
 
-impl<'s> Parser<'s> {
-    fn new(source: &str, scoped: &'s Scoped) -> Rewritten<Self> {
-        let tokens = tokenize(source)?.into_iter().peekable();
-        Ok(Self { tokens, scoped, end: source.len(), depth: 0 })
+impl<'s> Scope<'s> {
+    pub(super) fn new(scoped: &'s Scoped, macros: &'s mut usize) -> Self {
+        Self { scoped, locals: Vec::new(), before: Vec::new(), macros, depth: 0 }
+    }
+}
+
+pub(super) struct Parser<'p, 's> {
+    tokens: Vec<Token>,
+    pub(super) at: usize,
+    pub(super) scope: &'p mut Scope<'s>,
+    end: usize,
+}
+
+impl<'p, 's> Parser<'p, 's> {
+    fn new(source: &str, scope: &'p mut Scope<'s>) -> Rewritten<Self> {
+        Ok(Self { tokens: tokenize(source)?, at: 0, scope, end: source.len() })
     }
 
-    fn take(&mut self) -> Option<Token> {
-        self.tokens.next()
+    pub(super) fn take(&mut self) -> Option<Token> {
+        let token = self.tokens.get(self.at).cloned();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    pub(super) fn next(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    /// The tokens that are still to be read.
+    pub(super) fn rest(&self) -> &[Token] {
+        self.tokens.get(self.at..).unwrap_or_default()
     }
 
     /// Whether the next token is this operator or keyword.
-    fn peek(&mut self, text: &str) -> bool {
-        self.tokens.peek().is_some_and(|token| {
-            matches!(token.kind, TokenKind::Operator | TokenKind::Name) && token.text == text
-        })
+    pub(super) fn peek(&self, text: &str) -> bool {
+        self.next().is_some_and(|token| token.is(text))
     }
 
-    fn accept(&mut self, text: &str) -> bool {
+    pub(super) fn accept(&mut self, text: &str) -> bool {
         let found = self.peek(text);
         if found {
-            self.tokens.next();
+            self.at += 1;
         }
         found
     }
 
-    fn expect(&mut self, text: &str) -> Rewritten<()> {
+    pub(super) fn expect(&mut self, text: &str) -> Rewritten<()> {
         if self.accept(text) {
             return Ok(());
         }
-        let found = self.tokens.peek().map_or("the end".to_owned(), |token| format!("{:?}", token.text));
+        let found = self.next().map_or("the end".to_owned(), |token| format!("{:?}", token.text));
         self.refuse(format!("expected {text:?}, found {found}"))
     }
 
-    fn expect_end(&mut self) -> Rewritten<()> {
-        let Some(Token { text, .. }) = self.tokens.peek() else { return Ok(()) };
+    pub(super) fn expect_end(&mut self) -> Rewritten<()> {
+        let Some(Token { text, .. }) = self.next() else { return Ok(()) };
         let message = match text.as_str() {
-            "for" | "async" => {
-                "comprehensions have no counterpart: prepare the list in the handler".to_owned()
-            }
+            "for" => "a comprehension must stand in brackets of its own".to_owned(),
+            "async" => "async for has no counterpart: await in the handler".to_owned(),
             ":=" => ":= has no counterpart: use set".to_owned(),
             text => format!("unexpected {text:?}"),
         };
         self.refuse(message)
     }
 
-    fn refuse<T>(&mut self, message: impl Into<String>) -> Rewritten<T> {
-        let offset = self.tokens.peek().map_or(self.end, |token| token.offset);
+    /// One level deeper.
+    fn enter(&mut self) -> Rewritten<()> {
+        self.scope.depth += 1;
+        if self.scope.depth > MAX_DEPTH {
+            return self.refuse("nested too deep");
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse<T>(&mut self, message: impl Into<String>) -> Rewritten<T> {
+        let offset = self.next().map_or(self.end, |token| token.offset);
         Err(ExpressionError { message: message.into(), offset })
     }
 
-    fn target(&mut self, names: &mut Vec<String>) -> Rewritten {
+    pub(super) fn target(&mut self, names: &mut Vec<String>) -> Rewritten {
+        self.enter()?;
         let mut parts = Vec::new();
         let mut is_tuple = false;
         loop {
@@ -204,7 +240,7 @@ impl<'s> Parser<'s> {
                     return self.refuse("expected \")\"");
                 }
             } else {
-                match self.tokens.peek().map(|token| (token.kind, token.text.clone())) {
+                match self.next().map(|token| (token.kind, token.text.clone())) {
                     Some((TokenKind::Name, text)) if !KEYWORDS.contains(&text.as_str()) => {
                         self.take();
                         parts.push(text.clone());
@@ -221,17 +257,18 @@ impl<'s> Parser<'s> {
                 break;
             }
         }
+        self.scope.depth -= 1;
         Ok(if is_tuple { format!("({})", with_comma(&parts)) } else { parts.concat() })
     }
 
-    fn tuple_or_test(&mut self) -> Rewritten {
+    pub(super) fn tuple_or_test(&mut self) -> Rewritten {
         let first = self.test()?;
         if !self.peek(",") {
             return Ok(first);
         }
         let mut items = vec![first];
         while self.accept(",") {
-            if self.tokens.peek().is_none() || self.peek(")") || self.peek("]") || self.peek("=") {
+            if self.next().is_none() || self.peek(")") || self.peek("]") || self.peek("=") {
                 break;
             }
             items.push(self.test()?);
@@ -239,13 +276,9 @@ impl<'s> Parser<'s> {
         Ok(format!("({})", with_comma(&items)))
     }
 
-    fn test(&mut self) -> Rewritten {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.refuse("nested too deep");
-        }
+    pub(super) fn test(&mut self) -> Rewritten {
+        self.enter()?;
         for (keyword, message) in [
-            ("lambda", "lambda has no counterpart: use Application::ui_method"),
             ("await", "await has no counterpart: await in the handler"),
             ("yield", "yield has no counterpart"),
             ("*", "* has no counterpart here"),
@@ -253,6 +286,11 @@ impl<'s> Parser<'s> {
             if self.peek(keyword) {
                 return self.refuse(message);
             }
+        }
+        if self.accept("lambda") {
+            let out = self.lambda()?;
+            self.scope.depth -= 1;
+            return Ok(out);
         }
         let value = self.or()?;
         let out = if self.accept("if") {
@@ -263,11 +301,11 @@ impl<'s> Parser<'s> {
         } else {
             value
         };
-        self.depth -= 1;
+        self.scope.depth -= 1;
         Ok(out)
     }
 
-    fn or(&mut self) -> Rewritten {
+    pub(super) fn or(&mut self) -> Rewritten {
         self.logical("or", Self::and)
     }
 
@@ -291,12 +329,9 @@ impl<'s> Parser<'s> {
         if !self.accept("not") {
             return self.comparison();
         }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.refuse("nested too deep");
-        }
+        self.enter()?;
         let out = format!("(not {})", self.not()?);
-        self.depth -= 1;
+        self.scope.depth -= 1;
         Ok(out)
     }
 
@@ -304,7 +339,7 @@ impl<'s> Parser<'s> {
         let mut left = self.sum()?;
         let mut parts = Vec::new();
         loop {
-            let operator = match self.tokens.peek() {
+            let operator = match self.next() {
                 Some(Token { kind: TokenKind::Operator, text, .. })
                     if ["<", ">", "<=", ">=", "==", "!="].contains(&text.as_str()) =>
                 {
@@ -322,13 +357,13 @@ impl<'s> Parser<'s> {
             }
             if operator == "is" {
                 let not = if self.accept("not") { "not " } else { "" };
-                let constant = self.tokens.peek().map(|token| token.text.clone()).unwrap_or_default();
+                let constant = self.next().map(|token| token.text.clone()).unwrap_or_default();
                 if !["None", "True", "False"].contains(&constant.as_str()) {
                     return self.refuse("is compares with None, True and False only: use ==");
                 }
                 self.take();
-                parts.push(format!("({left} is {not}{})", name(&constant, self.scoped)));
-                left = name(&constant, self.scoped);
+                parts.push(format!("({left} is {not}{})", name(&constant, self.scope)));
+                left = name(&constant, self.scope);
                 continue;
             }
             let right = self.sum()?;
@@ -386,12 +421,9 @@ impl<'s> Parser<'s> {
         if !minus && !self.accept("+") {
             return self.power();
         }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.refuse("nested too deep");
-        }
+        self.enter()?;
         let operand = self.unary()?;
-        self.depth -= 1;
+        self.scope.depth -= 1;
         Ok(if minus { format!("(-{operand})") } else { operand })
     }
 
@@ -405,14 +437,14 @@ impl<'s> Parser<'s> {
     }
 
     fn primary(&mut self) -> Rewritten {
-        let Some(token) = self.tokens.peek().cloned() else { return self.refuse("expected an expression") };
+        let Some(token) = self.next().cloned() else { return self.refuse("expected an expression") };
         let out = match token.kind {
             TokenKind::Name if KEYWORDS.contains(&token.text.as_str()) => {
                 return self.refuse(format!("unexpected {:?}", token.text));
             }
             TokenKind::Name => {
                 self.take();
-                name(&token.text, self.scoped)
+                name(&token.text, self.scope)
             }
             TokenKind::Number => {
                 self.take();
@@ -424,6 +456,8 @@ impl<'s> Parser<'s> {
                     self.take();
                     if self.accept(")") {
                         "()".to_owned()
+                    } else if self.at_comprehension() {
+                        self.comprehension(")")?
                     } else {
                         let inner = self.tuple_or_test()?;
                         self.close(")")?;
@@ -432,146 +466,20 @@ impl<'s> Parser<'s> {
                 }
                 "[" => {
                     self.take();
-                    format!("[{}]", self.items("]")?.join(", "))
+                    if self.at_comprehension() {
+                        self.comprehension("]")?
+                    } else {
+                        format!("[{}]", self.items("]")?.join(", "))
+                    }
                 }
                 "{" => {
                     self.take();
-                    self.dict()?
+                    if self.at_comprehension() { self.comprehension("}")? } else { self.dict()? }
                 }
                 _ => return self.refuse(format!("unexpected {:?}", token.text)),
             },
         };
         self.postfix(out)
-    }
-
-    /// Adjacent strings, which are one.
-    fn strings(&mut self) -> Rewritten {
-        let mut parts = Vec::new();
-        let mut plain = String::new();
-        let mut formats = false;
-        while let Some(token) =
-            self.tokens.next_if(|token| matches!(token.kind, TokenKind::String | TokenKind::Format))
-        {
-            if token.kind == TokenKind::String {
-                plain.push_str(&token.text);
-                continue;
-            }
-            formats = true;
-            for piece in format_pieces(&token, self.scoped)? {
-                match piece {
-                    Piece::Text(text) => plain.push_str(&text),
-                    Piece::Value(value) => {
-                        parts.extend((!plain.is_empty()).then(|| quote(&std::mem::take(&mut plain))));
-                        parts.push(value);
-                    }
-                }
-            }
-        }
-        if !formats {
-            return Ok(quote(&plain));
-        }
-        parts.extend((!plain.is_empty()).then(|| quote(&plain)));
-        Ok(format!("_tt_concat({})", parts.join(", ")))
-    }
-
-    fn items(&mut self, close: &str) -> Rewritten<Vec<String>> {
-        let mut items = Vec::new();
-        while !self.accept(close) {
-            items.push(self.test()?);
-            if !self.accept(",") {
-                self.close(close)?;
-                break;
-            }
-        }
-        Ok(items)
-    }
-
-    fn dict(&mut self) -> Rewritten {
-        let mut items = Vec::new();
-        let mut is_set = false;
-        while !self.accept("}") {
-            if self.peek("**") {
-                return self.refuse("** has no counterpart here");
-            }
-            let key = self.test()?;
-            if self.accept(":") {
-                let value = self.test()?;
-                items.push(format!("{key}: {value}"));
-            } else {
-                is_set = true;
-                items.push(key);
-            }
-            if !self.accept(",") {
-                self.close("}")?;
-                break;
-            }
-        }
-        Ok(if is_set { format!("set([{}])", items.join(", ")) } else { format!("{{{}}}", items.join(", ")) })
-    }
-
-    fn close(&mut self, text: &str) -> Rewritten<()> {
-        if self.peek("for") || self.peek("async") || self.peek(":=") {
-            return self.expect_end();
-        }
-        self.expect(text)
-    }
-
-    fn postfix(&mut self, mut out: String) -> Rewritten {
-        loop {
-            if self.accept(".") {
-                match self.take() {
-                    Some(Token { kind: TokenKind::Name, text, .. }) => {
-                        let _ = write!(out, ".{text}");
-                    }
-                    _ => return self.refuse("expected a name after \".\""),
-                }
-            } else if self.accept("(") {
-                let arguments = self.arguments()?;
-                let _ = write!(out, "({arguments})");
-            } else if self.accept("[") {
-                let index = self.index()?;
-                let _ = write!(out, "[{index}]");
-            } else {
-                return Ok(out);
-            }
-        }
-    }
-
-    fn arguments(&mut self) -> Rewritten {
-        let mut arguments = Vec::new();
-        while !self.accept(")") {
-            let star = ["**", "*"].into_iter().find(|star| self.accept(star)).unwrap_or_default();
-            let first = self.tokens.peek().cloned();
-            let value = self.test()?;
-            arguments.push(match first {
-                Some(Token { kind: TokenKind::Name, text, .. }) if star.is_empty() && self.accept("=") => {
-                    format!("{text}={}", self.test()?)
-                }
-                _ => format!("{star}{value}"),
-            });
-            if !self.accept(",") {
-                self.close(")")?;
-                break;
-            }
-        }
-        Ok(arguments.join(", "))
-    }
-
-    fn index(&mut self) -> Rewritten {
-        let mut out = String::new();
-        loop {
-            if self.accept("]") {
-                return Ok(out);
-            }
-            if self.accept(":") {
-                out.push(':');
-                continue;
-            }
-            out.push_str(&self.tuple_or_test()?);
-            if !self.peek("]") && !self.peek(":") {
-                self.close("]")?;
-            }
-        }
     }
 }
 

@@ -20,6 +20,13 @@ pub(super) struct Token {
     pub(super) offset: usize,
 }
 
+impl Token {
+    /// Whether it is this operator or keyword.
+    pub(super) fn is(&self, text: &str) -> bool {
+        matches!(self.kind, TokenKind::Operator | TokenKind::Name) && self.text == text
+    }
+}
+
 pub(super) const KEYWORDS: &[&str] = &[
     "and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "yield", "async", "import",
     "from", "as", "with", "def", "class", "return", "del", "pass", "assert", "raise", "global", "nonlocal",

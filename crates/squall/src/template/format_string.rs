@@ -1,6 +1,6 @@
 //! The parts of an f-string.
 
-use super::expression::{ExpressionError, Rewritten, Scoped, expression, quote};
+use super::expression::{ExpressionError, Rewritten, Scope, expression, quote};
 use super::expression_tokens::{Token, unescape};
 
 pub(super) enum Piece {
@@ -9,7 +9,7 @@ pub(super) enum Piece {
 }
 
 /// The parts of an f-string.
-pub(super) fn format_pieces(token: &Token, scoped: &Scoped) -> Rewritten<Vec<Piece>> {
+pub(super) fn format_pieces(token: &Token, scope: &mut Scope<'_>) -> Rewritten<Vec<Piece>> {
     let fail = |message: &str| ExpressionError { message: message.to_owned(), offset: token.offset };
     let (mut pieces, mut rest) = (Vec::new(), token.text.as_str());
     while let Some(at) = rest.find(['{', '}']) {
@@ -24,7 +24,7 @@ pub(super) fn format_pieces(token: &Token, scoped: &Scoped) -> Rewritten<Vec<Pie
             return Err(fail("f-string: single '}' is not allowed"));
         }
         let end = expression_end(&from[1..]).ok_or_else(|| fail("f-string: expected '}'"))? + 1;
-        let value = expression(from[1..end].trim(), scoped)
+        let value = expression(from[1..end].trim(), scope)
             .map_err(|error| ExpressionError { offset: token.offset, ..error })?;
         let mut tail = &from[end..];
         let mut conversion = "";

@@ -4,8 +4,10 @@
 //! minijinja's spelling; errors name the user's file, line and column. Values print as in Python (`None`, `True`) and go
 //! through `xhtml_escape`. What needs Python, `import` and `try` above all, is an error when the template is loaded.
 
+mod control;
 mod error;
 mod expression;
+mod expression_displays;
 mod expression_tokens;
 mod flatten;
 mod format_string;

@@ -56,6 +56,34 @@ pub(super) enum Node {
         body: Vec<Node>,
         otherwise: Vec<Node>,
     },
+    Try(Try),
+}
+
+/// `{% try %}` and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Try {
+    pub(super) offset: usize,
+    pub(super) body: Vec<Node>,
+    pub(super) handlers: Vec<Handler>,
+    pub(super) otherwise: Vec<Node>,
+    pub(super) finally: Vec<Node>,
+}
+
+/// `{% except .. as name %}`.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub(super) offset: usize,
+    pub(super) catch: Catch,
+    pub(super) name: Option<String>,
+    pub(super) body: Vec<Node>,
+}
+
+/// Which errors an `{% except %}` is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Catch {
+    All,
+    /// Names, attributes and items that are not there.
+    Missing,
 }
 
 /// # Errors
@@ -83,11 +111,13 @@ struct Parser<'a> {
     autoescape: Option<String>,
 }
 
-/// What ended a body: `{% end %}`, `{% else %}` or `{% elif condition %}`.
+/// What ended a body: `{% end %}`, `{% else %}`, `{% elif condition %}`, `{% except .. %}` or `{% finally %}`.
 enum Ended {
     End,
     Else,
     Elif(Code),
+    Except { offset: usize, catch: Catch, name: Option<String> },
+    Finally,
 }
 
 type Parsed<T> = Result<T, TemplateError>;
@@ -111,9 +141,8 @@ impl<'a> Parser<'a> {
             match name {
                 "end" if inside.is_none() => return Err(self.error(token.offset, "Extra {% end %} block")),
                 "end" => return Ok((nodes, Ended::End)),
-                "else" | "elif" => return self.branch(name, argument, token.offset, inside, nodes),
-                "except" | "finally" => {
-                    return Err(self.error(token.offset, format!("{name} outside of a try block")));
+                "else" | "elif" | "except" | "finally" => {
+                    return Ok((nodes, self.branch(name, argument, token.offset, inside)?));
                 }
                 _ => {
                     let node = self.directive(name, argument, token.offset, in_loop)?;
@@ -133,19 +162,31 @@ impl<'a> Parser<'a> {
         argument: &'a str,
         offset: usize,
         inside: Option<(&str, usize)>,
-        nodes: Vec<Node>,
-    ) -> Parsed<(Vec<Node>, Ended)> {
-        let parents: &[&str] = if name == "elif" { &["if"] } else { &["if", "for", "while"] };
-        let message = match inside {
+    ) -> Parsed<Ended> {
+        let parents: &[&str] = match name {
+            "elif" => &["if"],
+            "else" => &["if", "for", "while", "try"],
+            _ => &["try"],
+        };
+        let message = match inside.map(|(parent, _)| parent.split_once(" of ").unwrap_or(("", parent))) {
             None => format!("{name} outside {} block", parents.join(" or ")),
-            Some((parent, _)) if !parents.contains(&parent.trim_start_matches("else of ")) => {
+            Some((_, parent)) if !parents.contains(&parent) => {
                 format!("{name} block cannot be attached to {parent} block")
             }
-            Some((parent, _)) if parent.starts_with("else of ") => format!("{name} after else"),
+            Some(("finally", _)) => format!("{name} after finally"),
+            Some(("else", _)) if name != "finally" => format!("{name} after else"),
+            Some(("", "try")) if name == "else" => "else before except".to_owned(),
             Some(_) if name == "elif" && argument.is_empty() => "elif missing condition".to_owned(),
-            Some(_) if name == "elif" => return Ok((nodes, Ended::Elif(self.code(argument)))),
-            Some(_) if !argument.is_empty() => "else takes no condition: write elif".to_owned(),
-            Some(_) => return Ok((nodes, Ended::Else)),
+            Some(_) if name == "elif" => return Ok(Ended::Elif(self.code(argument))),
+            Some(_) if name == "except" => {
+                let (catch, name) = catch(argument).map_err(|message| self.error(offset, message))?;
+                return Ok(Ended::Except { offset, catch, name });
+            }
+            Some(_) if name == "else" && !argument.is_empty() => {
+                "else takes no condition: write elif".to_owned()
+            }
+            Some(_) if name == "else" => return Ok(Ended::Else),
+            Some(_) => return Ok(Ended::Finally),
         };
         Err(self.error(offset, message))
     }
@@ -199,6 +240,7 @@ impl<'a> Parser<'a> {
                 let header = needs("condition")?;
                 self.repeat(name, header, offset, in_loop)?
             }
+            "try" => Node::Try(self.attempt(offset, in_loop)?),
             _ => return Err(self.error(offset, refusal(name))),
         }))
     }
@@ -247,9 +289,43 @@ impl<'a> Parser<'a> {
                     condition = next;
                     continue;
                 }
+                // `branch` attaches these to a try only.
+                Ended::Except { .. } | Ended::Finally => Vec::new(),
             };
             return Ok(Node::If { branches, otherwise });
         }
+    }
+
+    fn attempt(&mut self, offset: usize, in_loop: bool) -> Parsed<Try> {
+        // What the body assigns and writes is kept, but no jump leads out of it.
+        let (body, mut ended) = self.body(Some(("try", offset)), false)?;
+        let mut attempt =
+            Try { offset, body, handlers: Vec::new(), otherwise: Vec::new(), finally: Vec::new() };
+        let mut has_finally = false;
+        loop {
+            ended = match ended {
+                Ended::Except { offset: at, catch, name } => {
+                    let (body, next) = self.body(Some(("except of try", offset)), in_loop)?;
+                    attempt.handlers.push(Handler { offset: at, catch, name, body });
+                    next
+                }
+                Ended::Else => {
+                    let (body, next) = self.body(Some(("else of try", offset)), in_loop)?;
+                    attempt.otherwise = body;
+                    next
+                }
+                Ended::Finally => {
+                    let (body, next) = self.body(Some(("finally of try", offset)), in_loop)?;
+                    (attempt.finally, has_finally) = (body, true);
+                    next
+                }
+                Ended::End | Ended::Elif(_) => break,
+            };
+        }
+        if attempt.handlers.is_empty() && !has_finally {
+            return Err(self.error(offset, "try without except or finally"));
+        }
+        Ok(attempt)
     }
 
     fn code(&self, text: &'a str) -> Code {
@@ -267,8 +343,31 @@ fn refusal(name: &str) -> String {
             "{name} has no counterpart in Rust: give the template what it needs with Site::template_namespace, \
              Application::ui_method or the context of render"
         ),
-        "try" => "try has no counterpart in Rust: test for what may be missing with if, or prepare it in the handler"
-            .to_owned(),
         _ => format!("unknown operator: {name:?}"),
+    }
+}
+
+/// What stands after `except`: the errors of Rust have no classes, but what is missing can be told from the rest.
+fn catch(argument: &str) -> Result<(Catch, Option<String>), String> {
+    const MISSING: &[&str] = &["NameError", "AttributeError", "KeyError", "IndexError", "LookupError"];
+    let (classes, name) = match argument.split_once(" as ") {
+        Some((classes, name)) => (classes.trim(), Some(name.trim().to_owned())),
+        None => (argument, None),
+    };
+    let is_name = |name: &String| {
+        name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric())
+    };
+    if name.as_ref().is_some_and(|name| name.is_empty() || !is_name(name)) {
+        return Err("except .. as takes a name".to_owned());
+    }
+    if matches!(classes, "" | "Exception" | "BaseException") {
+        return Ok((Catch::All, name));
+    }
+    let classes = classes.trim_start_matches('(').trim_end_matches(')');
+    match classes.split(',').map(str::trim).find(|class| !MISSING.contains(class)) {
+        None => Ok((Catch::Missing, name)),
+        Some(class) => Err(format!(
+            "except {class} has no counterpart: use except, except Exception, or for what is missing except KeyError"
+        )),
     }
 }

@@ -7,6 +7,8 @@ use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, Tuple, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 
+use super::control;
+
 /// A loop of a `while` that goes on for longer is stopped.
 const MAX_ROUNDS: usize = 10_000_000;
 
@@ -121,6 +123,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_function("_tt_mod", modulo);
     env.add_function("_tt_format", format_value);
     env.add_function("_tt_concat", |parts: Rest<Value>| parts.iter().map(to_str).collect::<String>());
+    control::add_to(env);
     env.add_function("str", |value: Option<&Value>| value.map(to_str).unwrap_or_default());
     env.add_function("repr", |value: &Value| repr(value));
     env.add_function("bool", |value: Option<&Value>| value.is_some_and(Value::is_true));
@@ -143,6 +146,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         }
         Ok::<_, Error>(Value::from(seen))
     });
+    env.add_function("dict", dict);
     env.add_function("enumerate", |value: &Value, start: Option<i64>, kwargs: Kwargs| {
         let start = start.or(kwargs.get("start")?).unwrap_or(0);
         kwargs.assert_all_used()?;
@@ -187,7 +191,7 @@ fn raw(value: &Value) -> Result<Value, Error> {
     Ok(if value.is_safe() { value.clone() } else { Value::from_safe_string(to_str(value)) })
 }
 
-fn wrong(message: impl Into<String>) -> Error {
+pub(super) fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
@@ -195,11 +199,29 @@ fn tuple(items: impl IntoIterator<Item = Value>) -> Value {
     Value::from(Tuple::from(items.into_iter().collect::<Vec<_>>()))
 }
 
-fn items(value: Option<&Value>) -> Result<Vec<Value>, Error> {
+pub(super) fn items(value: Option<&Value>) -> Result<Vec<Value>, Error> {
     match value {
         Some(value) => Ok(value.try_iter()?.collect()),
         None => Ok(Vec::new()),
     }
+}
+
+/// `dict(mapping or pairs, **more)`.
+fn dict(first: Option<&Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let mut entries: Vec<(Value, Value)> = Vec::new();
+    for item in items(first)? {
+        entries.push(match first {
+            Some(map) if map.kind() == ValueKind::Map => (item.clone(), map.get_item(&item)?),
+            _ => match items(Some(&item))?.as_slice() {
+                [key, value] => (key.clone(), value.clone()),
+                _ => return Err(wrong("dict() takes pairs")),
+            },
+        });
+    }
+    for key in kwargs.args() {
+        entries.push((key.into(), kwargs.get(key)?));
+    }
+    Ok(Value::from_pairs(entries))
 }
 
 fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
