@@ -14,7 +14,21 @@ pub struct TemplateError {
     line: usize,
     column: usize,
     excerpt: String,
+    via: Vec<String>,
+    raised: Option<Raised>,
 }
+
+/// Stands in an error of the engine for one that the engine cannot carry, since it is not `Send`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Raised(pub(crate) u64);
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an error of the application")
+    }
+}
+
+impl StdError for Raised {}
 
 impl TemplateError {
     /// An error at a place of a source, in bytes from its start.
@@ -27,13 +41,38 @@ impl TemplateError {
             line: 1 + before.matches('\n').count(),
             column: 1 + before[start..].chars().count(),
             excerpt: source[start..].lines().next().unwrap_or_default().trim().chars().take(120).collect(),
+            via: Vec::new(),
+            raised: None,
         }
     }
 
     /// An error of a file as a whole, such as one that cannot be read.
     pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
         let (message, file) = (message.into(), file.to_owned());
-        Self { message, file, line: 0, column: 0, excerpt: String::new() }
+        Self { message, file, line: 0, column: 0, excerpt: String::new(), via: Vec::new(), raised: None }
+    }
+
+    /// The error that [`Raised`] stands for among the causes of this one.
+    pub(super) fn with_cause(mut self, cause: &(dyn StdError + 'static)) -> Self {
+        let mut next = Some(cause);
+        while let Some(cause) = next {
+            if let Some(raised) = cause.downcast_ref() {
+                self.raised = Some(*raised);
+                break;
+            }
+            next = cause.source();
+        }
+        self
+    }
+
+    /// The same error in a file that was come to by way of other places.
+    pub(super) fn with_via(mut self, via: Vec<String>) -> Self {
+        self.via = via;
+        self
+    }
+
+    pub(crate) fn raised(&self) -> Option<Raised> {
+        self.raised
     }
 
     /// The cause.
@@ -62,15 +101,21 @@ impl TemplateError {
     pub fn excerpt(&self) -> &str {
         &self.excerpt
     }
+
+    /// Where the file was included, or the block that it fills stands, innermost first, as `base.html:3`.
+    pub fn via(&self) -> &[String] {
+        &self.via
+    }
 }
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, file, line, column, excerpt } = self;
+        let Self { message, file, line, column, excerpt, via, .. } = self;
         match line {
-            0 => write!(f, "{file}: {message}"),
-            _ => write!(f, "{file}:{line}:{column}: {message}: {excerpt:?}"),
+            0 => write!(f, "{file}: {message}")?,
+            _ => write!(f, "{file}:{line}:{column}: {message}: {excerpt:?}")?,
         }
+        if via.is_empty() { Ok(()) } else { write!(f, " (via {})", via.join(", ")) }
     }
 }
 

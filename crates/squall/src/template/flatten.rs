@@ -26,6 +26,15 @@ struct Place {
     line: usize,
     file: Rc<File>,
     offset: usize,
+    via: Option<Rc<Via>>,
+}
+
+/// Where a file is included, or the block that it fills stands.
+#[derive(Debug)]
+struct Via {
+    file: Rc<File>,
+    offset: usize,
+    outer: Option<Rc<Via>>,
 }
 
 impl Flat {
@@ -33,7 +42,11 @@ impl Flat {
     pub(super) fn error_at(&self, line: usize, message: impl Into<String>) -> TemplateError {
         let index = self.places.partition_point(|place| place.line <= line);
         match self.places.get(index.saturating_sub(1)) {
-            Some(place) => TemplateError::at(&place.file.name, &place.file.source, place.offset, message),
+            Some(Place { file, offset, via, .. }) => {
+                let via = std::iter::successors(via.as_deref(), |via| via.outer.as_deref());
+                let at = |via: &Via| format!("{}:{}", via.file.name, via.file.line(via.offset));
+                error(file, *offset, message).with_via(via.map(at).collect())
+            }
             None => TemplateError::of_file("<template>", message),
         }
     }
@@ -148,6 +161,7 @@ struct Flattener<'a> {
     blocks: &'a Blocks,
     scoped: &'a Scoped,
     file: Rc<File>,
+    via: Option<Rc<Via>>,
     out: String,
     line: usize,
     places: Vec<Place>,
@@ -169,6 +183,7 @@ impl<'a> Flattener<'a> {
             blocks,
             scoped,
             file: Rc::clone(root),
+            via: None,
             out: String::new(),
             line: 1,
             places: Vec::new(),
@@ -222,11 +237,11 @@ impl<'a> Flattener<'a> {
             Node::Include(path) => {
                 let file = load(self.files, path, &self.file)?;
                 let body = Rc::clone(&file);
-                self.within(file, &body.body)?;
+                self.within(file, &body.body, path.offset)?;
             }
-            Node::Block { name, .. } => {
+            Node::Block { name, offset, .. } => {
                 if let Some((file, body)) = self.blocks.get(name) {
-                    self.within(Rc::clone(file), body)?;
+                    self.within(Rc::clone(file), body, *offset)?;
                 }
             }
             Node::Apply { function, body } => {
@@ -244,10 +259,16 @@ impl<'a> Flattener<'a> {
         Ok(())
     }
 
-    /// The nodes of another file.
-    fn within(&mut self, file: Rc<File>, nodes: &[Node]) -> Done {
+    /// The nodes of what may be another file, for the tag at `offset`.
+    fn within(&mut self, file: Rc<File>, nodes: &[Node], offset: usize) -> Done {
+        if Rc::ptr_eq(&file, &self.file) {
+            return self.nodes(nodes);
+        }
         let outer = std::mem::replace(&mut self.file, file);
+        let via = self.via.take();
+        self.via = Some(Rc::new(Via { file: Rc::clone(&outer), offset, outer: via.clone() }));
         self.nodes(nodes)?;
+        self.via = via;
         self.file = outer;
         Ok(())
     }
@@ -423,7 +444,8 @@ impl<'a> Flattener<'a> {
 
     fn place(&mut self, offset: usize) {
         self.line += 1;
-        self.places.push(Place { line: self.line, file: Rc::clone(&self.file), offset });
+        let (file, via) = (Rc::clone(&self.file), self.via.clone());
+        self.places.push(Place { line: self.line, file, offset, via });
     }
 }
 

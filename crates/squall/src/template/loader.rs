@@ -243,7 +243,7 @@ fn locate(flat: &Flat, error: &Error) -> TemplateError {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    flat.error_at(error.line().unwrap_or(0), message)
+    flat.error_at(error.line().unwrap_or(0), message).with_cause(error)
 }
 
 fn environment() -> Environment<'static> {

@@ -26,5 +26,6 @@ pub use minijinja::context;
 pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
 pub use whitespace::Whitespace;
 
+pub(crate) use error::Raised;
 pub(crate) use functions::linkify;
 pub(crate) use python::{Layered, to_str};

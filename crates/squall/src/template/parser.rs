@@ -16,6 +16,13 @@ pub(super) struct File {
     pub(super) autoescape: Option<String>,
 }
 
+impl File {
+    /// The line of a place in the source, from 1.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        1 + self.source.get(..offset).unwrap_or_default().matches('\n').count()
+    }
+}
+
 /// A text of the source and its place, in bytes.
 #[derive(Debug, Clone)]
 pub(super) struct Code {

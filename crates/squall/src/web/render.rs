@@ -13,12 +13,12 @@ use minijinja::value::{Enumerator, Object, ObjectRepr, from_args};
 use minijinja::{Error as EngineError, ErrorKind, State, Value};
 
 use super::application::Application;
-use super::context::{Context, misuse};
+use super::context::{Context, is_misuse, misuse};
 use super::error::{Error, Result};
 use super::ui_module::{Resources, UiModule, built_in};
 use crate::locale::Locale;
 use crate::sys::Scoped;
-use crate::template::{Layered, Loader, Whitespace, to_str};
+use crate::template::{Layered, Loader, Raised, Whitespace, to_str};
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
@@ -123,9 +123,7 @@ impl Context {
     /// # Panics
     /// As [`write`](Self::write).
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result {
-        let outer = PAGE.take();
-        let html = self.render_text(name, values.into());
-        let page = PAGE.replace(outer);
+        let (html, page) = on_new_page(|| self.render_text(name, values.into()));
         self.write(page.resources.insert(self, html?)?);
         Ok(())
     }
@@ -136,13 +134,11 @@ impl Context {
     /// # Errors
     /// What went wrong, with the template's file and line.
     pub fn render_string(&self, name: &str, values: impl Into<Value>) -> Result<String> {
-        let outermost = CONTEXT.with(|current| current.with(|ctx| ctx.is_none()));
-        let text = self.render_text(name, values.into());
-        if outermost {
-            // There is no page into which the modules' resources could go.
-            drop(PAGE.take());
+        if is_rendering() {
+            return self.render_text(name, values.into());
         }
-        text
+        // There is no page into which the modules' resources could go.
+        on_new_page(|| self.render_text(name, values.into())).0
     }
 
     fn render_text(&self, name: &str, values: Value) -> Result<String> {
@@ -150,7 +146,7 @@ impl Context {
         let Some(loader) = &settings.loader else {
             return Err(misuse("You must give the application a template_path to render".to_owned()));
         };
-        if self.core().settings().debug.is_on() && CONTEXT.with(|current| current.with(|ctx| ctx.is_none())) {
+        if self.core().settings().debug.is_on() && !is_rendering() {
             loader.reset();
         }
         let template = loader.load(name)?;
@@ -160,7 +156,12 @@ impl Context {
         };
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
         let all = Value::from_object(Layered { values, rest });
-        Ok(CONTEXT.with(|current| current.set(self, || template.generate(all)))?)
+        CONTEXT.with(|current| current.set(self, || template.generate(all))).map_err(|error| {
+            match error.raised().and_then(take_raised) {
+                Some(original) => original,
+                None => error.into(),
+            }
+        })
     }
 }
 
@@ -168,6 +169,12 @@ thread_local! {
     /// The context of the page that is being rendered.
     static CONTEXT: Scoped<Context> = const { Scoped::new() };
     static PAGE: RefCell<Page> = RefCell::default();
+    /// The last error that a module or function of the application returned, and which one it is.
+    static RAISED: RefCell<(u64, Option<Error>)> = const { RefCell::new((0, None)) };
+}
+
+fn is_rendering() -> bool {
+    CONTEXT.with(|current| current.with(|ctx| ctx.is_some()))
 }
 
 /// What the page that is being rendered has used.
@@ -177,6 +184,39 @@ struct Page {
     resources: Resources,
 }
 
+/// What `f` returns, and what the page that it rendered has used.
+fn on_new_page<R>(f: impl FnOnce() -> R) -> (R, Page) {
+    /// A module may panic; the page around it goes on, and the next page knows nothing of it.
+    struct Restore(Page);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            drop(PAGE.replace(std::mem::take(&mut self.0)));
+            drop(RAISED.with_borrow_mut(|(_, error)| error.take()));
+        }
+    }
+    let _restore = Restore(PAGE.take());
+    let result = f();
+    (result, PAGE.take())
+}
+
+/// The application's own error, which keeps its status and type; what the framework says gets the template's place.
+fn raise(error: Error) -> EngineError {
+    let raised = EngineError::new(ErrorKind::InvalidOperation, error.to_string());
+    if is_misuse(&error) {
+        return raised;
+    }
+    let (number, last) = RAISED.with_borrow_mut(|(number, last)| {
+        *number += 1;
+        (*number, last.replace(error))
+    });
+    drop(last);
+    raised.with_source(Raised(number))
+}
+
+fn take_raised(raised: Raised) -> Option<Error> {
+    RAISED.with_borrow_mut(|(number, error)| if *number == raised.0 { error.take() } else { None })
+}
+
 fn with_context<R>(f: impl FnOnce(&Context) -> Result<R>) -> Result<R, EngineError> {
     let result = CONTEXT.with(|current| {
         current.with(|ctx| match ctx {
@@ -184,7 +224,7 @@ fn with_context<R>(f: impl FnOnce(&Context) -> Result<R>) -> Result<R, EngineErr
             None => Err(misuse("this is known in pages that an application renders only".to_owned())),
         })
     });
-    result.map_err(|error: Error| EngineError::new(ErrorKind::InvalidOperation, error.to_string()))
+    result.map_err(raise)
 }
 
 /// `_tt_modules.Name(..)`
