@@ -8,7 +8,10 @@ use std::fmt;
 /// Shown as `page.html:3:8: Empty expression: "<p>{{ }}</p>"`.
 #[derive(Debug, Clone)]
 #[doc(alias = "ParseError")]
-pub struct TemplateError {
+pub struct TemplateError(Box<Repr>);
+
+#[derive(Debug, Clone)]
+struct Repr {
     message: String,
     file: String,
     line: usize,
@@ -35,7 +38,7 @@ impl TemplateError {
     pub(super) fn at(file: &str, source: &str, offset: usize, message: impl Into<String>) -> Self {
         let before = source.get(..offset).unwrap_or(source);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
-        Self {
+        Self(Box::new(Repr {
             message: message.into(),
             file: file.to_owned(),
             line: 1 + before.matches('\n').count(),
@@ -43,13 +46,14 @@ impl TemplateError {
             excerpt: source[start..].lines().next().unwrap_or_default().trim().chars().take(120).collect(),
             via: Vec::new(),
             raised: None,
-        }
+        }))
     }
 
     /// An error of a file as a whole, such as one that cannot be read.
     pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
         let (message, file) = (message.into(), file.to_owned());
-        Self { message, file, line: 0, column: 0, excerpt: String::new(), via: Vec::new(), raised: None }
+        let (excerpt, via) = (String::new(), Vec::new());
+        Self(Box::new(Repr { message, file, line: 0, column: 0, excerpt, via, raised: None }))
     }
 
     /// The error that [`Raised`] stands for among the causes of this one.
@@ -57,7 +61,7 @@ impl TemplateError {
         let mut next = Some(cause);
         while let Some(cause) = next {
             if let Some(raised) = cause.downcast_ref() {
-                self.raised = Some(*raised);
+                self.0.raised = Some(*raised);
                 break;
             }
             next = cause.source();
@@ -67,50 +71,50 @@ impl TemplateError {
 
     /// The same error in a file that was come to by way of other places.
     pub(super) fn with_via(mut self, via: Vec<String>) -> Self {
-        self.via = via;
+        self.0.via = via;
         self
     }
 
     pub(crate) fn raised(&self) -> Option<Raised> {
-        self.raised
+        self.0.raised
     }
 
     /// The cause.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The template's name.
     #[doc(alias = "filename")]
     pub fn file(&self) -> &str {
-        &self.file
+        &self.0.file
     }
 
     /// The line, from 1; 0 for an error of the file as a whole.
     #[doc(alias = "lineno")]
     pub fn line(&self) -> usize {
-        self.line
+        self.0.line
     }
 
     /// The column in characters, from 1; 0 for an error of the file as a whole.
     pub fn column(&self) -> usize {
-        self.column
+        self.0.column
     }
 
     /// The source's line, trimmed and at most 120 characters.
     pub fn excerpt(&self) -> &str {
-        &self.excerpt
+        &self.0.excerpt
     }
 
     /// Where the file was included, or the block that it fills stands, innermost first, as `base.html:3`.
     pub fn via(&self) -> &[String] {
-        &self.via
+        &self.0.via
     }
 }
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, file, line, column, excerpt, via, .. } = self;
+        let Repr { message, file, line, column, excerpt, via, .. } = &*self.0;
         match line {
             0 => write!(f, "{file}: {message}")?,
             _ => write!(f, "{file}:{line}:{column}: {message}: {excerpt:?}")?,

@@ -5,6 +5,7 @@
 //! through `xhtml_escape`. What needs Python, `import` and `try` above all, is an error when the template is loaded.
 
 mod control;
+mod datetime;
 mod error;
 mod expression;
 mod expression_displays;
@@ -18,6 +19,7 @@ mod parser;
 mod python;
 mod whitespace;
 
+pub use datetime::datetime;
 pub use error::TemplateError;
 pub use loader::{Loader, Template};
 /// Values for a template by name: `context! { title => "A", items => [1, 2] }`.
@@ -26,6 +28,7 @@ pub use minijinja::context;
 pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
 pub use whitespace::Whitespace;
 
+pub(crate) use datetime::system_time;
 pub(crate) use error::Raised;
 pub(crate) use functions::linkify;
 pub(crate) use python::{Layered, to_str};

@@ -2,23 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, from_args};
+use minijinja::value::Object;
 use minijinja::{Error as EngineError, ErrorKind, State, Value};
 
 use super::application::Application;
 use super::context::{Context, is_misuse, misuse};
 use super::error::{Error, Result};
+use super::template_namespace::{FUNCTIONS, Function, Namespace};
 use super::ui_module::{Resources, UiModule, built_in};
-use crate::locale::Locale;
 use crate::sys::Scoped;
-use crate::template::{Layered, Loader, Raised, Whitespace, to_str};
+use crate::template::{Layered, Loader, Raised, Whitespace};
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
@@ -30,10 +26,16 @@ pub(super) struct TemplateSettings {
     autoescape: Option<Option<String>>,
     whitespace: Option<Whitespace>,
     modules: HashMap<String, Box<dyn UiModule>>,
-    methods: HashMap<String, Method>,
+    pub(super) methods: HashMap<String, Method>,
+    /// `handler.settings`
+    values: Vec<(String, Value)>,
 }
 
 impl TemplateSettings {
+    pub(super) fn settings(&self) -> Value {
+        Value::from_pairs(self.values.iter().cloned())
+    }
+
     /// Makes the loader and compiles all templates.
     pub(super) fn finish(&mut self, problems: &mut Vec<String>) {
         if self.loader.is_none()
@@ -89,6 +91,13 @@ impl Application {
     #[must_use]
     pub fn template_whitespace(mut self, mode: Whitespace) -> Self {
         self.settings.templates.whitespace = Some(mode);
+        self
+    }
+
+    /// A value that templates read as `handler.settings["name"]`, such as the name of the site.
+    #[must_use]
+    pub fn template_setting(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.settings.templates.values.push((name.into(), value.into()));
         self
     }
 
@@ -217,7 +226,7 @@ fn take_raised(raised: Raised) -> Option<Error> {
     RAISED.with_borrow_mut(|(number, error)| if *number == raised.0 { error.take() } else { None })
 }
 
-fn with_context<R>(f: impl FnOnce(&Context) -> Result<R>) -> Result<R, EngineError> {
+pub(super) fn with_context<R>(f: impl FnOnce(&Context) -> Result<R>) -> Result<R, EngineError> {
     let result = CONTEXT.with(|current| {
         current.with(|ctx| match ctx {
             Some(ctx) => f(ctx),
@@ -256,202 +265,5 @@ impl Object for Modules {
             }
             Ok(Value::from_safe_string(html))
         })
-    }
-}
-
-const FUNCTIONS: &[&str] = &["_", "pgettext", "ngettext", "static_url", "xsrf_form_html", "reverse_url"];
-
-/// A function of the namespace, or a `ui_method`, by its name.
-#[derive(Debug)]
-struct Function(String);
-
-impl Object for Function {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
-        with_context(|ctx| match ctx.core().settings().templates.methods.get(&self.0) {
-            Some(method) => method(ctx, args),
-            None => call(ctx, &self.0, args),
-        })
-    }
-}
-
-fn call(ctx: &Context, name: &str, args: &[Value]) -> Result<Value> {
-    Ok(match name {
-        "_" | "pgettext" | "ngettext" => return translate(&ctx.locale_now()?, name, args),
-        "static_url" => {
-            let (path,): (&str,) = from_args(args)?;
-            ctx.static_url(path)?.into()
-        }
-        "xsrf_form_html" => ctx.xsrf_form_html()?.into(),
-        "reverse_url" => {
-            let (name, arguments) =
-                args.split_first().ok_or_else(|| misuse("reverse_url takes a name".into()))?;
-            let texts: Vec<String> = arguments.iter().map(to_str).collect();
-            let arguments: Vec<&dyn fmt::Display> =
-                texts.iter().map(|text| text as &dyn fmt::Display).collect();
-            ctx.reverse_url(&to_str(name), &arguments)?.into()
-        }
-        _ => return Err(misuse(format!("there is no function {name}"))),
-    })
-}
-
-fn translate(locale: &Locale, name: &str, args: &[Value]) -> Result<Value> {
-    Ok(match name {
-        "pgettext" => {
-            let (context, message, plural, count): (&str, &str, Option<&str>, Option<i64>) = from_args(args)?;
-            match (plural, count) {
-                (Some(plural), Some(count)) => locale.npgettext(context, message, plural, count).into(),
-                _ => locale.pgettext(context, message).into(),
-            }
-        }
-        _ => {
-            let (message, plural, count): (&str, Option<&str>, Option<i64>) = from_args(args)?;
-            match (plural, count) {
-                (Some(plural), Some(count)) => locale.translate_plural(message, plural, count).into(),
-                _ => locale.translate(message).into(),
-            }
-        }
-    })
-}
-
-/// The values that are found out when a template asks for them.
-#[derive(Debug)]
-struct Namespace;
-
-impl Object for Namespace {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let value = match key.as_str()? {
-            "handler" => Ok(Value::from_object(Handler)),
-            "request" => with_context(|ctx| Ok(request(ctx))),
-            "locale" => with_context(|ctx| Ok(Value::from_object(LocaleObject(ctx.locale_now()?)))),
-            "current_user" => with_context(current_user),
-            _ => return None,
-        };
-        Some(value.unwrap_or_else(Value::from))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-}
-
-fn request(ctx: &Context) -> Value {
-    let request = ctx.request();
-    let headers = request.headers().iter().map(|(name, value)| (name.to_string(), Value::from(value)));
-    minijinja::context! {
-        method => request.method().as_str(),
-        uri => request.uri(),
-        path => request.path(),
-        query => request.query(),
-        remote_ip => request.remote_ip().to_string(),
-        protocol => request.protocol().to_string(),
-        host => request.host(),
-        headers => Value::from_pairs(headers),
-    }
-}
-
-fn current_user(ctx: &Context) -> Result<Value> {
-    let user = match pin!(ctx.has_user()).poll(&mut std::task::Context::from_waker(Waker::noop())) {
-        Poll::Ready(user) => user?,
-        Poll::Pending => {
-            return Err(misuse("Site::current_user waits here: await Context::user beforehand".to_owned()));
-        }
-    };
-    if !user {
-        return Ok(Value::from(()));
-    }
-    let known = ctx.user.borrow().clone().flatten();
-    Ok(match (ctx.core().site(), known) {
-        (Some(site), Some(user)) => site.user_value(&*user),
-        _ => Value::from(true),
-    })
-}
-
-/// `handler`
-#[derive(Debug)]
-struct Handler;
-
-impl Object for Handler {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str()? {
-            "handler" => None,
-            name => Arc::new(Namespace).get_value(&Value::from(name)),
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        name: &str,
-        args: &[Value],
-    ) -> Result<Value, EngineError> {
-        with_context(|ctx| {
-            Ok(match name {
-                "get_argument" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    match default {
-                        Some(default) => ctx.argument_opt(name)?.map_or(default, Value::from),
-                        None => ctx.argument(name)?.into(),
-                    }
-                }
-                "get_arguments" => {
-                    let (name,): (&str,) = from_args(args)?;
-                    ctx.arguments(name)?.into_iter().map(Value::from).collect()
-                }
-                "get_cookie" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    ctx.cookie(name).map(Value::from).or(default).unwrap_or_else(|| Value::from(()))
-                }
-                "get_status" => ctx.status().into(),
-                _ => return call(ctx, name, args),
-            })
-        })
-    }
-}
-
-/// `locale`
-#[derive(Debug)]
-struct LocaleObject(Locale);
-
-impl Object for LocaleObject {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str()? {
-            "code" => Some(self.0.code().into()),
-            "name" => Some(self.0.name().into()),
-            "rtl" => Some(self.0.rtl().into()),
-            _ => None,
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Str(&["code", "name", "rtl"])
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        name: &str,
-        args: &[Value],
-    ) -> Result<Value, EngineError> {
-        match name {
-            "translate" | "pgettext" => translate(&self.0, name, args)
-                .map_err(|error| EngineError::new(ErrorKind::InvalidOperation, error.to_string())),
-            "list" => {
-                let (parts,): (Vec<String>,) = from_args(args)?;
-                Ok(self.0.list(&parts).into())
-            }
-            "friendly_number" => {
-                let (number,): (i64,) = from_args(args)?;
-                Ok(self.0.friendly_number(number).into())
-            }
-            _ => Err(EngineError::from(ErrorKind::UnknownMethod)),
-        }
     }
 }
