@@ -267,9 +267,12 @@ fn print(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
     }
     match value.as_str() {
         Some(text) if value.is_safe() => out.write_str(text)?,
-        Some(text) => out.write_str(&escape::xhtml_escape(text))?,
-        None if value.is_integer() => write!(out, "{value}")?,
-        None => out.write_str(&escape::xhtml_escape(&python::repr(value)))?,
+        Some(text) => escape::xhtml_escape_to(text, out)?,
+        None if value.is_integer() => match value.as_usize() {
+            Some(number) => out.write_str(itoa::Buffer::new().format(number))?,
+            None => write!(out, "{value}")?,
+        },
+        None => escape::xhtml_escape_to(&python::repr(value), out)?,
     }
     Ok(())
 }
