@@ -12,7 +12,7 @@ use super::application::Application;
 use super::context::{Context, is_misuse, misuse};
 use super::error::{Error, Result};
 use super::template_namespace::{FUNCTIONS, Function, Namespace};
-use super::ui_module::{Resources, UiModule, built_in};
+use super::ui_module::{Page, Resources, UiModule, built_in};
 use crate::sys::Scoped;
 use crate::template::{Layered, Loader, Raised, Whitespace};
 
@@ -133,7 +133,7 @@ impl Context {
     /// As [`write`](Self::write).
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result {
         let (html, page) = on_new_page(|| self.render_text(name, values.into()));
-        self.write(page.resources.insert(self, html?)?);
+        self.write(page.resources().insert(self, html?)?);
         Ok(())
     }
 
@@ -186,11 +186,9 @@ fn is_rendering() -> bool {
     CONTEXT.with(|current| current.with(|ctx| ctx.is_some()))
 }
 
-/// What the page that is being rendered has used.
-#[derive(Default)]
-struct Page {
-    modules: Vec<String>,
-    resources: Resources,
+/// Not for calls into the application: a module may render.
+pub(super) fn with_page<R>(f: impl FnOnce(&mut Page) -> R) -> R {
+    PAGE.with_borrow_mut(f)
 }
 
 /// What `f` returns, and what the page that it rendered has used.
@@ -252,16 +250,11 @@ impl Object for Modules {
             let module = own
                 .or_else(|| built_in(name))
                 .ok_or_else(|| misuse(format!("there is no UI module {name}")))?;
+            let place = with_page(|page| page.add(name));
             let html = module.render(ctx, args)?;
-            let is_new = PAGE.with_borrow(|page| !page.modules.iter().any(|known| known == name));
-            if is_new {
-                // Not while the page is borrowed: the module may render.
-                let mut resources = PAGE.with_borrow_mut(|page| {
-                    page.modules.push(name.to_owned());
-                    std::mem::take(&mut page.resources)
-                });
-                resources.add(ctx, module);
-                PAGE.with_borrow_mut(|page| page.resources = resources);
+            if let Some(place) = place {
+                let resources = Resources::of(ctx, module);
+                with_page(|page| page.set(place, resources));
             }
             Ok(Value::from_safe_string(html))
         })

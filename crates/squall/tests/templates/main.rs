@@ -3,7 +3,9 @@
 
 use squall::template::{Loader, Template, TemplateError, Value, context};
 
-const CORPUS: &str = include_str!("corpus/templates.json");
+mod pages;
+
+const CORPUS: &str = include_str!("../corpus/templates.json");
 
 #[test]
 fn templates_come_out_as_in_tornado() {
