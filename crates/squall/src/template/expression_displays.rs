@@ -6,6 +6,10 @@ use super::expression::{Parser, Rewritten, quote};
 use super::expression_tokens::{KEYWORDS, Token, TokenKind};
 use super::format_string::{Piece, format_pieces};
 
+/// What only Python can do. `type` and `open` are not here, since an application may well have functions of that name.
+const NO_COUNTERPART: &[&str] =
+    &["isinstance", "issubclass", "eval", "exec", "globals", "locals", "callable", "__import__"];
+
 impl Parser<'_, '_> {
     /// Adjacent strings, which are one.
     pub(super) fn strings(&mut self) -> Rewritten {
@@ -89,7 +93,12 @@ impl Parser<'_, '_> {
                     }
                     _ => return self.refuse("expected a name after \".\""),
                 }
-            } else if self.accept("(") {
+            } else if self.peek("(") {
+                if let Some(name) = NO_COUNTERPART.iter().find(|name| out == **name) {
+                    self.at -= 1;
+                    return self.refuse(format!("{name}() has no counterpart: use Application::ui_method"));
+                }
+                self.at += 1;
                 let arguments = self.arguments()?;
                 let _ = write!(out, "({arguments})");
             } else if self.accept("[") {

@@ -17,6 +17,7 @@ mod lexer;
 mod loader;
 mod parser;
 mod python;
+mod python_methods;
 mod whitespace;
 
 pub use datetime::datetime;

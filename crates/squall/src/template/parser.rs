@@ -304,8 +304,7 @@ impl<'a> Parser<'a> {
     }
 
     fn attempt(&mut self, offset: usize, in_loop: bool) -> Parsed<Try> {
-        // What the body assigns and writes is kept, but no jump leads out of it.
-        let (body, mut ended) = self.body(Some(("try", offset)), false)?;
+        let (body, mut ended) = self.body(Some(("try", offset)), in_loop)?;
         let mut attempt =
             Try { offset, body, handlers: Vec::new(), otherwise: Vec::new(), finally: Vec::new() };
         let mut has_finally = false;
@@ -332,6 +331,15 @@ impl<'a> Parser<'a> {
         if attempt.handlers.is_empty() && !has_finally {
             return Err(self.error(offset, "try without except or finally"));
         }
+        // The body is run as a block of its own, and a jump would leave the finally behind.
+        let handlers = attempt.handlers.iter().map(|handler| &handler.body);
+        let left = handlers.chain([&attempt.otherwise]).filter(|_| has_finally);
+        if let Some(offset) = left.chain([&attempt.body]).find_map(|body| jump(body)) {
+            return Err(self.error(
+                offset,
+                "a jump out of try has no counterpart: remember it with set and jump behind the end of try",
+            ));
+        }
         Ok(attempt)
     }
 
@@ -342,6 +350,23 @@ impl<'a> Parser<'a> {
     fn error(&self, offset: usize, message: impl Into<String>) -> TemplateError {
         TemplateError::at(self.name, self.source, offset, message)
     }
+}
+
+/// The first `break` or `continue` that leads out of these nodes.
+fn jump(nodes: &[Node]) -> Option<usize> {
+    nodes.iter().find_map(|node| match node {
+        Node::Break(offset) | Node::Continue(offset) => Some(*offset),
+        Node::If { branches, otherwise } => {
+            branches.iter().map(|(_, body)| body).chain([otherwise]).find_map(|body| jump(body))
+        }
+        Node::Loop { otherwise, .. } => jump(otherwise),
+        Node::Block { body, .. } => jump(body),
+        Node::Try(attempt) => {
+            let handlers = attempt.handlers.iter().map(|handler| &handler.body);
+            handlers.chain([&attempt.otherwise, &attempt.finally]).find_map(|body| jump(body))
+        }
+        _ => None,
+    })
 }
 
 fn refusal(name: &str) -> String {

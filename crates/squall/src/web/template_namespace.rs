@@ -207,6 +207,10 @@ impl Object for Handler {
             "handler" => None,
             "settings" => with_context(|ctx| Ok(ctx.core().settings().templates.settings()))
                 .map_or_else(|error| Some(Value::from(error)), Some),
+            "xsrf_token" => {
+                let token = with_context(|ctx| Ok(Value::from(ctx.xsrf_token()?)));
+                Some(token.unwrap_or_else(Value::from))
+            }
             "application" => Some(Value::from_object(Self)),
             name => Arc::new(Namespace).get_value(&Value::from(name)),
         }

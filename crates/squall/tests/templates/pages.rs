@@ -5,9 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use minijinja::value::{Kwargs, Rest, from_args};
+use minijinja::value::{Kwargs, ValueKind, from_args};
 use serde::Deserialize;
-use serde_json::Value as Json;
 use squall::template::{Loader, Value, Whitespace, context, datetime};
 use squall::testing::serve;
 use squall::web::{SignedVersion, UiModule};
@@ -24,8 +23,8 @@ struct Case {
     #[serde(default)]
     main: String,
     #[serde(default)]
-    values: Json,
-    user: Option<Json>,
+    values: Value,
+    user: Option<Value>,
     #[serde(default, deserialize_with = "some")]
     autoescape: Option<Option<String>>,
     whitespace: Option<String>,
@@ -153,13 +152,9 @@ fn functions(loader: Loader) -> Loader {
         true => format!("\"{text}\""),
         false => format!("'{text}'"),
     };
-    let kw = |args: Rest<Value>| {
-        let (args, kwargs): (&[Value], Kwargs) = from_args(&args)?;
-        let at = |index: usize, name| match args.get(index) {
-            Some(value) => i64::try_from(value.clone()),
-            None => Ok(kwargs.get::<Option<i64>>(name)?.unwrap_or(0)),
-        };
-        Ok::<_, minijinja::Error>(at(0, "a")? + at(1, "b")? * 10)
+    let kw = |a: Option<i64>, b: Option<i64>, kwargs: Kwargs| {
+        let (a, b) = (a.or(kwargs.get("a")?), b.or(kwargs.get("b")?));
+        Ok::<_, minijinja::Error>(a.unwrap_or(0) + b.unwrap_or(0) * 10)
     };
     loader
         .global("inc", Value::from_function(|x: i64| x + 1))
@@ -168,19 +163,25 @@ fn functions(loader: Loader) -> Loader {
         .global("kw", Value::from_function(kw))
 }
 
-/// Dicts of JSON are what rows of a database are there; `{"$datetime": ..}` is a date.
-fn value(json: &Json) -> Value {
-    match json {
-        Json::Array(items) => items.iter().map(value).collect(),
-        Json::Object(map) => match map.get("$datetime").and_then(Json::as_str) {
+/// `{"$datetime": ..}` is a date.
+fn value(json: &Value) -> Value {
+    match json.kind() {
+        ValueKind::Seq => json.try_iter().unwrap().map(|item| value(&item)).collect(),
+        ValueKind::Map => match json.get_attr("$datetime").unwrap().as_str() {
             Some(date) => {
                 let date: chrono::NaiveDateTime = date.parse().unwrap();
                 let micros = date.and_utc().timestamp_micros().try_into().unwrap();
                 datetime(UNIX_EPOCH + Duration::from_micros(micros))
             }
-            None => Value::from_pairs(map.iter().map(|(key, item)| (key.clone(), value(item)))),
+            None => {
+                let pair = |key: Value| {
+                    let item = value(&json.get_item(&key).unwrap());
+                    (key, item)
+                };
+                Value::from_pairs(json.try_iter().unwrap().map(pair))
+            }
         },
-        other => Value::from(squall::template::Serde(other)),
+        _ => json.clone(),
     }
 }
 
