@@ -42,7 +42,8 @@ fn call(ctx: &Context, name: &str, args: &[Value]) -> Result<Value> {
         "_" | "pgettext" | "ngettext" => return translate(&ctx.locale_now()?, name, args),
         "static_url" => {
             let (path,): (&str,) = from_args(args)?;
-            ctx.static_url(path)?.into()
+            // A path that no file can have is the page's mistake: a 404 would be told of the page.
+            ctx.static_url(path).map_err(|error| misuse(format!("static_url({path:?}): {error}")))?.into()
         }
         "xsrf_form_html" => ctx.xsrf_form_html()?.into(),
         "reverse_url" => {
