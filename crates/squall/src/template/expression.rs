@@ -215,8 +215,12 @@ impl<'p, 's> Parser<'p, 's> {
         self.refuse(message)
     }
 
+    pub(super) fn leave(&mut self) {
+        self.scope.depth -= 1;
+    }
+
     /// One level deeper.
-    fn enter(&mut self) -> Rewritten<()> {
+    pub(super) fn enter(&mut self) -> Rewritten<()> {
         self.scope.depth += 1;
         if self.scope.depth > MAX_DEPTH {
             return self.refuse("nested too deep");
@@ -257,7 +261,7 @@ impl<'p, 's> Parser<'p, 's> {
                 break;
             }
         }
-        self.scope.depth -= 1;
+        self.leave();
         Ok(if is_tuple { format!("({})", with_comma(&parts)) } else { parts.concat() })
     }
 
@@ -289,7 +293,7 @@ impl<'p, 's> Parser<'p, 's> {
         }
         if self.accept("lambda") {
             let out = self.lambda()?;
-            self.scope.depth -= 1;
+            self.leave();
             return Ok(out);
         }
         let value = self.or()?;
@@ -301,7 +305,7 @@ impl<'p, 's> Parser<'p, 's> {
         } else {
             value
         };
-        self.scope.depth -= 1;
+        self.leave();
         Ok(out)
     }
 
@@ -331,7 +335,7 @@ impl<'p, 's> Parser<'p, 's> {
         }
         self.enter()?;
         let out = format!("(not {})", self.not()?);
-        self.scope.depth -= 1;
+        self.leave();
         Ok(out)
     }
 
@@ -423,14 +427,16 @@ impl<'p, 's> Parser<'p, 's> {
         }
         self.enter()?;
         let operand = self.unary()?;
-        self.scope.depth -= 1;
+        self.leave();
         Ok(if minus { format!("(-{operand})") } else { operand })
     }
 
     fn power(&mut self) -> Rewritten {
         let base = self.primary()?;
         if self.accept("**") {
+            self.enter()?;
             let exponent = self.unary()?;
+            self.leave();
             return Ok(format!("({base} ** {exponent})"));
         }
         Ok(base)

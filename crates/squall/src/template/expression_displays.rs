@@ -168,6 +168,7 @@ impl Parser<'_, '_> {
     /// A comprehension up to its closing bracket: a macro, which runs where the comprehension stands and is told whereto
     /// put the items, since macros return nothing but text.
     pub(super) fn comprehension(&mut self, close: &str) -> Rewritten {
+        self.enter()?;
         let element = self.at;
         let outer = (std::mem::take(&mut self.scope.before), self.scope.locals.len());
         let mut body = Vec::new();
@@ -204,6 +205,7 @@ impl Parser<'_, '_> {
         body.push(format!("do _tt_push(_tt_out, {item})"));
         body.extend(ends.into_iter().rev().map(str::to_owned));
         let name = self.add_macro(outer, "_tt_out", body);
+        self.leave();
         Ok(match close {
             "}" if is_dict => format!("dict(_tt_collect({name}))"),
             "}" => format!("set(_tt_collect({name}))"),

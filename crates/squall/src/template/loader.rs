@@ -97,6 +97,13 @@ impl Loader {
         self
     }
 
+    /// Ends rendering after so many instructions, for templates that nobody wrote.
+    #[must_use]
+    pub(super) fn fuel(self, instructions: u64) -> Self {
+        self.env.borrow_mut().set_fuel(Some(instructions));
+        self
+    }
+
     pub(crate) fn add_global(&self, name: String, value: Value) {
         self.env.borrow_mut().add_global(name, value);
         self.templates.borrow_mut().clear();

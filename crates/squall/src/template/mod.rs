@@ -20,6 +20,9 @@ mod python;
 mod python_methods;
 mod whitespace;
 
+#[doc(hidden)]
+pub mod __fuzz;
+
 pub use datetime::datetime;
 pub use error::TemplateError;
 pub use loader::{Loader, Template};

@@ -6,6 +6,9 @@ use super::error::TemplateError;
 use super::lexer::{self, Kind, Token};
 use super::whitespace::Whitespace;
 
+/// Tags nested deeper than this are refused; Python stops at 100 levels.
+const MAX_DEPTH: usize = 50;
+
 /// One parsed file.
 #[derive(Debug)]
 pub(super) struct File {
@@ -105,7 +108,7 @@ pub(super) fn parse(
         .map_err(|error| TemplateError::at(name, source, error.offset, error.message))?;
     let whitespace = whitespace.unwrap_or_else(|| Whitespace::of_file(name));
     let autoescape = autoescape.map(str::to_owned);
-    let mut parser = Parser { name, source, tokens: tokens.into_iter(), whitespace, autoescape };
+    let mut parser = Parser { name, source, tokens: tokens.into_iter(), whitespace, autoescape, depth: 0 };
     let (body, _) = parser.body(None, false)?;
     Ok(File { name: name.to_owned(), source: source.to_owned(), body, autoescape: parser.autoescape })
 }
@@ -116,6 +119,7 @@ struct Parser<'a> {
     tokens: std::vec::IntoIter<Token<'a>>,
     whitespace: Whitespace,
     autoescape: Option<String>,
+    depth: usize,
 }
 
 /// What ended a body: `{% end %}`, `{% else %}`, `{% elif condition %}`, `{% except .. %}` or `{% finally %}`.
@@ -152,8 +156,12 @@ impl<'a> Parser<'a> {
                     return Ok((nodes, self.branch(name, argument, token.offset, inside)?));
                 }
                 _ => {
-                    let node = self.directive(name, argument, token.offset, in_loop)?;
-                    nodes.extend(node);
+                    self.depth += 1;
+                    if self.depth > MAX_DEPTH {
+                        return Err(self.error(token.offset, "nested too deep"));
+                    }
+                    nodes.extend(self.directive(name, argument, token.offset, in_loop)?);
+                    self.depth -= 1;
                 }
             }
         }
