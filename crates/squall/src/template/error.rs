@@ -75,6 +75,13 @@ impl TemplateError {
         self
     }
 
+    /// The same error in a template that a module rendered, for the page in which the module stands.
+    pub(crate) fn reached_from(mut self, page: &Self) -> Self {
+        self.0.via.push(format!("{}:{}", page.0.file, page.0.line));
+        self.0.via.extend_from_slice(&page.0.via);
+        self
+    }
+
     pub(crate) fn raised(&self) -> Option<Raised> {
         self.0.raised
     }
@@ -106,7 +113,7 @@ impl TemplateError {
         &self.0.excerpt
     }
 
-    /// Where the file was included, or the block that it fills stands, innermost first, as `base.html:3`.
+    /// Where the file was included, its block or its module stands, innermost first, as `base.html:3`.
     pub fn via(&self) -> &[String] {
         &self.0.via
     }

@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::template_namespace::{FUNCTIONS, Function, Namespace};
 use super::ui_module::{Page, Resources, UiModule, built_in};
 use crate::sys::Scoped;
-use crate::template::{Layered, Loader, Raised, Whitespace};
+use crate::template::{Layered, Loader, Raised, TemplateError, Whitespace};
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
@@ -166,9 +166,11 @@ impl Context {
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
         let all = Value::from_object(Layered { values, rest });
         CONTEXT.with(|current| current.set(self, || template.generate(all))).map_err(|error| {
-            match error.raised().and_then(take_raised) {
-                Some(original) => original,
-                None => error.into(),
+            let Some(original) = error.raised().and_then(take_raised) else { return error.into() };
+            match original.downcast_ref::<TemplateError>() {
+                // A module's own template: both places are told.
+                Some(inner) => inner.clone().reached_from(&error).into(),
+                None => original,
             }
         })
     }

@@ -180,7 +180,7 @@ async fn hostile_values_stay_where_they_were_put() {
     let mut problems = Vec::new();
     for (place, (text, check)) in PLACES.iter().enumerate() {
         for (index, value) in HOSTILE.iter().enumerate() {
-            let header: String = value.chars().filter(|c| c.is_ascii_graphic()).collect();
+            let header: String = value.chars().filter(char::is_ascii_graphic).collect();
             let found = app
                 .get(&format!("/{place}/{index}"))
                 .query(&[("q", value)])

@@ -4,6 +4,7 @@
 use squall::template::{Loader, Template, TemplateError, Value, context};
 
 mod broken;
+mod errors;
 mod hostile;
 mod pages;
 
