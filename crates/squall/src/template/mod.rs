@@ -4,8 +4,10 @@
 //! minijinja's spelling; errors name the user's file, line and column. Values print as in Python (`None`, `True`) and go
 //! through `xhtml_escape`. What needs Python, `import` and `try` above all, is an error when the template is loaded.
 
+mod context;
 mod control;
 mod datetime;
+mod engine;
 mod error;
 mod expression;
 mod expression_displays;
@@ -23,11 +25,11 @@ mod whitespace;
 #[doc(hidden)]
 pub mod __fuzz;
 
+pub use context::{__context, context};
 pub use datetime::datetime;
+pub use engine::Template;
 pub use error::TemplateError;
-pub use loader::{Loader, Template};
-/// Values for a template by name: `context! { title => "A", items => [1, 2] }`.
-pub use minijinja::context;
+pub use loader::Loader;
 /// Values that templates work with; minijinja's.
 pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
 pub use whitespace::Whitespace;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use super::error::{Error, Result};
 use super::template_namespace::{FUNCTIONS, Function, Namespace};
 use super::ui_module::{Page, Resources, UiModule, built_in};
 use crate::sys::Scoped;
-use crate::template::{Layered, Loader, Raised, TemplateError, Whitespace};
+use crate::template::{Layered, Loader, Raised, Template, TemplateError, Whitespace};
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
@@ -27,6 +28,7 @@ pub(super) struct TemplateSettings {
     whitespace: Option<Whitespace>,
     modules: HashMap<String, Box<dyn UiModule>>,
     pub(super) methods: HashMap<String, Method>,
+    compiled_cache: Option<bool>,
     /// `handler.settings`
     values: Vec<(String, Value)>,
 }
@@ -51,7 +53,10 @@ impl TemplateSettings {
             self.loader = Some(loader);
         }
         let Some(loader) = &self.loader else { return };
-        loader.add_global("_tt_modules".to_owned(), Value::from_object(Modules));
+        // Tornado knows them by both names; the second is for Jinja's `{{ modules.Entry(1) }}`.
+        for name in ["_tt_modules", "modules"] {
+            loader.add_global(name.to_owned(), Value::from_object(Modules));
+        }
         for name in FUNCTIONS {
             loader.add_global((*name).to_owned(), Value::from_object(Function((*name).to_owned())));
         }
@@ -91,6 +96,14 @@ impl Application {
     #[must_use]
     pub fn template_whitespace(mut self, mode: Whitespace) -> Self {
         self.settings.templates.whitespace = Some(mode);
+        self
+    }
+
+    /// Whether compiled templates are kept; else they are read anew for each page. Default: yes, unless
+    /// [`debug`](Self::debug) is on.
+    #[must_use]
+    pub fn compiled_template_cache(mut self, on: bool) -> Self {
+        self.settings.templates.compiled_cache = Some(on);
         self
     }
 
@@ -137,6 +150,28 @@ impl Context {
         Ok(())
     }
 
+    /// As [`render`](Self::render) for long pages: the client gets the page while it is made, in pieces of 16 KiB.
+    ///
+    /// The template runs in one go, since the engine cannot wait: meanwhile the loop serves nobody else, and what the
+    /// client's connection does not take at once is held in memory, until at the end this waits for the kernel to have
+    /// it. What modules need in the page's head and at its end is left out.
+    ///
+    /// # Errors
+    /// What went wrong, with the template's file and line; once the head is sent, that cuts the connection.
+    /// [`Disconnected`](super::Disconnected) when the client has left.
+    pub async fn render_stream(&self, name: &str, values: impl Into<Value>) -> Result {
+        let mut pieces = Pieces { ctx: self, buffer: Vec::with_capacity(PIECE), error: None };
+        let rendered = on_new_page(|| {
+            self.with_template(name, values.into(), |template, all| template.generate_to(all, &mut pieces))
+        });
+        if let Some(error) = pieces.error.take() {
+            return Err(error);
+        }
+        rendered.0?;
+        self.write(pieces.buffer);
+        self.flush().await
+    }
+
     /// The text that a template makes of these values: [`context!`](crate::template::context), and what all templates
     /// have (`handler`, `request`, `current_user`, `locale`, `_`, `static_url` and so on).
     ///
@@ -151,11 +186,21 @@ impl Context {
     }
 
     fn render_text(&self, name: &str, values: Value) -> Result<String> {
+        self.with_template(name, values, Template::generate)
+    }
+
+    /// Calls `generate` with the template and all that it knows.
+    fn with_template<R>(
+        &self,
+        name: &str,
+        values: Value,
+        generate: impl FnOnce(&Template, Value) -> Result<R, TemplateError>,
+    ) -> Result<R> {
         let settings = &self.core().settings().templates;
         let Some(loader) = &settings.loader else {
             return Err(misuse("You must give the application a template_path to render".to_owned()));
         };
-        if self.core().settings().debug.is_on() && !is_rendering() {
+        if !settings.compiled_cache.unwrap_or(!self.core().settings().debug.is_on()) && !is_rendering() {
             loader.reset();
         }
         let template = loader.load(name)?;
@@ -165,7 +210,7 @@ impl Context {
         };
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
         let all = Value::from_object(Layered { values, rest });
-        CONTEXT.with(|current| current.set(self, || template.generate(all))).map_err(|error| {
+        CONTEXT.with(|current| current.set(self, || generate(&template, all))).map_err(|error| {
             let Some(original) = error.raised().and_then(take_raised) else { return error.into() };
             match original.downcast_ref::<TemplateError>() {
                 // A module's own template: both places are told.
@@ -173,6 +218,35 @@ impl Context {
                 None => original,
             }
         })
+    }
+}
+
+/// What a streamed page is sent in.
+const PIECE: usize = 16 * 1024;
+
+/// Sends what is written, a piece at a time.
+struct Pieces<'a> {
+    ctx: &'a Context,
+    buffer: Vec<u8>,
+    error: Option<Error>,
+}
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE {
+            self.ctx.write(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
+            if let Err(error) = self.ctx.send_part() {
+                let told = io::Error::other(error.to_string());
+                self.error = Some(error);
+                return Err(told);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
