@@ -135,11 +135,36 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_function("_tt_format", format_value);
     env.add_function("_tt_concat", |parts: Rest<Value>| parts.iter().map(to_str).collect::<String>());
     control::add_to(env);
+    add_conversions(env);
+    add_lists(env);
+    add_choices(env);
+}
+
+fn add_conversions(env: &mut Environment<'static>) {
     env.add_function("str", |value: Option<&Value>| value.map(to_str).unwrap_or_default());
     env.add_function("repr", |value: &Value| repr(value));
     env.add_function("bool", |value: Option<&Value>| value.is_some_and(Value::is_true));
     env.add_function("int", int);
     env.add_function("float", float);
+    env.add_function("hasattr", |value: &Value, name: &str| {
+        value.get_attr(name).is_ok_and(|found| !found.is_undefined())
+    });
+    env.add_function("getattr", |value: &Value, name: &str, default: Option<Value>| {
+        let found = value.get_attr(name).ok().filter(|found| !found.is_undefined());
+        found.or(default).ok_or_else(|| Error::from(ErrorKind::UndefinedError))
+    });
+    env.add_function("abs", |value: &Value| match i64::try_from(value.clone()) {
+        Ok(int) => Ok(Value::from(int.abs())),
+        Err(_) => f64::try_from(value.clone()).map(|float| Value::from(float.abs())),
+    });
+    env.add_function("round", round);
+    env.add_function("ord", |text: char| text as u32);
+    env.add_function("chr", |code: u32| {
+        char::from_u32(code).map(String::from).ok_or_else(|| wrong("chr() arg not in range"))
+    });
+}
+
+fn add_lists(env: &mut Environment<'static>) {
     env.add_function("len", |value: &Value| {
         value.len().ok_or_else(|| wrong(format!("{} has no len()", value.kind())))
     });
@@ -170,6 +195,12 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         let row = |index: usize| tuple(lists.iter().map(|list| list[index].clone()));
         Ok::<_, Error>((0..length).map(row).collect::<Vec<_>>())
     });
+}
+
+/// What goes over a list to order, choose or add up.
+fn add_choices(env: &mut Environment<'static>) {
+    env.add_function("any", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().any(Value::is_true)));
+    env.add_function("all", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().all(Value::is_true)));
     env.add_function("sorted", sorted);
     env.add_function("reversed", |value: &Value| {
         let mut items = items(Some(value))?;
@@ -201,24 +232,6 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
             kept.extend(test.is_true().then_some(item));
         }
         Ok::<_, Error>(kept)
-    });
-    env.add_function("hasattr", |value: &Value, name: &str| {
-        value.get_attr(name).is_ok_and(|found| !found.is_undefined())
-    });
-    env.add_function("getattr", |value: &Value, name: &str, default: Option<Value>| {
-        let found = value.get_attr(name).ok().filter(|found| !found.is_undefined());
-        found.or(default).ok_or_else(|| Error::from(ErrorKind::UndefinedError))
-    });
-    env.add_function("abs", |value: &Value| match i64::try_from(value.clone()) {
-        Ok(int) => Ok(Value::from(int.abs())),
-        Err(_) => f64::try_from(value.clone()).map(|float| Value::from(float.abs())),
-    });
-    env.add_function("round", round);
-    env.add_function("any", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().any(Value::is_true)));
-    env.add_function("all", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().all(Value::is_true)));
-    env.add_function("ord", |text: char| text as u32);
-    env.add_function("chr", |code: u32| {
-        char::from_u32(code).map(String::from).ok_or_else(|| wrong("chr() arg not in range"))
     });
 }
 

@@ -60,11 +60,6 @@ fn text_method(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, E
         // Where Python puts the odd one depends on the width.
         "center" => pad(|missing, width| missing / 2 + (missing & width & 1)),
         "casefold" => Ok(text.to_lowercase().into()),
-        "index" | "rindex" => from_args(args).and_then(|(part,): (&str,)| {
-            let found = if name == "index" { text.find(part) } else { text.rfind(part) };
-            let at = found.ok_or_else(|| wrong("substring not found"))?;
-            Ok(text[..at].chars().count().into())
-        }),
         "zfill" => from_args(args).map(|(width,): (usize,)| {
             let (sign, digits) = match text.strip_prefix(['-', '+']) {
                 Some(digits) => text.split_at(text.len() - digits.len()),
@@ -72,6 +67,34 @@ fn text_method(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, E
             };
             let width = width.min(1_000_000).saturating_sub(sign.len() + digits.chars().count());
             format!("{sign}{}{digits}", "0".repeat(width)).into()
+        }),
+        "swapcase" => {
+            let swap = |c: char| {
+                if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() }
+            };
+            Ok(text.chars().map(swap).collect::<String>().into())
+        }
+        "removeprefix" => from_args(args).map(|(by,): (&str,)| text.strip_prefix(by).unwrap_or(text).into()),
+        "removesuffix" => from_args(args).map(|(by,): (&str,)| text.strip_suffix(by).unwrap_or(text).into()),
+        "index" | "rindex" | "join" | "partition" | "rpartition" | "rsplit" => {
+            return parts(text, name, args);
+        }
+        "encode" | "decode" => Ok(Value::from(text)),
+        "format" if args.iter().all(|arg| !arg.is_kwargs()) => {
+            format(FormatStyle::StrFormat, text, &args.iter().map(printable).collect::<Vec<_>>())
+                .map(Value::from)
+        }
+        _ => return None,
+    })
+}
+
+/// Methods about the parts of a text.
+fn parts(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
+    Some(match name {
+        "index" | "rindex" => from_args(args).and_then(|(part,): (&str,)| {
+            let found = if name == "index" { text.find(part) } else { text.rfind(part) };
+            let at = found.ok_or_else(|| wrong("substring not found"))?;
+            Ok(text[..at].chars().count().into())
         }),
         "join" => from_args(args).and_then(|(list,): (Value,)| {
             let parts: Vec<String> = list.try_iter()?.map(|item| to_str(&item)).collect();
@@ -93,19 +116,6 @@ fn text_method(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, E
             let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
             Ok(rsplit(text, by, most).into_iter().map(Value::from).collect())
         }),
-        "swapcase" => {
-            let swap = |c: char| {
-                if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() }
-            };
-            Ok(text.chars().map(swap).collect::<String>().into())
-        }
-        "removeprefix" => from_args(args).map(|(by,): (&str,)| text.strip_prefix(by).unwrap_or(text).into()),
-        "removesuffix" => from_args(args).map(|(by,): (&str,)| text.strip_suffix(by).unwrap_or(text).into()),
-        "encode" | "decode" => Ok(Value::from(text)),
-        "format" if args.iter().all(|arg| !arg.is_kwargs()) => {
-            format(FormatStyle::StrFormat, text, &args.iter().map(printable).collect::<Vec<_>>())
-                .map(Value::from)
-        }
         _ => return None,
     })
 }
