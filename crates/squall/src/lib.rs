@@ -244,7 +244,7 @@
 //!     (
 //!         "stories.html",
 //!         r#"{% extends "base.html" %}
-//!            {% block body %}{% for s in stories %}<p>{{ s.title.upper() }}</p>{% else %}None{% end %}{% end %}"#,
+//!            {% block body %}{% for s in stories %}<p>{{ s.title.upper() }}</p>{% end %}{% end %}"#,
 //!     ),
 //! ];
 //!

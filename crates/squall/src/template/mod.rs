@@ -2,7 +2,13 @@
 //!
 //! A template and all it extends and includes is rewritten to one [minijinja] template, with Python's expressions in
 //! minijinja's spelling; errors name the user's file, line and column. Values print as in Python (`None`, `True`) and go
-//! through `xhtml_escape`. What needs Python, `import` and `try` above all, is an error when the template is loaded.
+//! through `xhtml_escape`. What needs Python, `import` above all, is an error when the template is loaded, which says what
+//! to do instead. Files whose names end in `.jinja` or `.j2` are Jinja templates.
+//!
+//! A template knows the values that it is given, Python's common functions and methods, the functions of
+//! [`escape`](crate::escape), and `datetime`; in an application also `handler`, `request`, `current_user`, `locale`, `_`,
+//! `pgettext`, `ngettext`, `static_url`, `xsrf_form_html` and `reverse_url`. Values cannot be changed, only set anew:
+//! there is no `append`.
 
 mod context;
 mod control;

@@ -159,6 +159,9 @@ impl Context {
     /// # Errors
     /// What went wrong, with the template's file and line; once the head is sent, that cuts the connection.
     /// [`Disconnected`](super::Disconnected) when the client has left.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
     pub async fn render_stream(&self, name: &str, values: impl Into<Value>) -> Result {
         let mut pieces = Pieces { ctx: self, buffer: Vec::with_capacity(PIECE), error: None };
         let rendered = on_new_page(|| {
