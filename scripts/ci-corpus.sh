@@ -1,12 +1,28 @@
 #!/usr/bin/env bash
-# The expected values of crates/squall/tests/corpus are what Tornado computes. Needs a Python that has Tornado 6.6 or
-# later (`SQUALL_TORNADO_PYTHON`, default python3); without it says so and skips.
+# The expected values of crates/squall/tests/corpus and the pages of crates/squall/tests/templates are what Tornado
+# computes, and the templates of its demos come out alike. Gets Tornado from pip; without it says so and skips.
+#
+# The demos are not ours: they come from the last source release that has them, into a folder that is thrown away.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/tornado-venv.sh
 
-python=${SQUALL_TORNADO_PYTHON:-python3}
-if ! "$python" -c 'import sys, tornado; sys.exit(tornado.version_info < (6, 6))' 2>/dev/null; then
-  echo "SKIPPED: no Tornado 6.6 in $python; set SQUALL_TORNADO_PYTHON=PYTHON" >&2
+python=$SQUALL_TORNADO_PYTHON
+if ! "$python" -c 'import sys, tornado; sys.exit(tornado.version_info < (6, 6))'; then
+  echo "SKIPPED: no Tornado 6.6 in $python" >&2
   exit 0
 fi
 "$python" -B crates/squall/tests/corpus/escape_locale.py
+"$python" -B crates/squall/tests/corpus/templates.py
+"$python" -B crates/squall/tests/templates/render.py
+
+demos=$(mktemp -d)
+trap 'rm -rf "$demos"' EXIT
+if ! "$python" -m pip download -q 'tornado==5.1.1' --no-binary :all: --no-deps -d "$demos"; then
+  echo "SKIPPED: the demos of Tornado cannot be downloaded" >&2
+  exit 0
+fi
+tar -xzf "$demos"/tornado-*.tar.gz -C "$demos"
+export SQUALL_DEMOS=$demos/tornado-5.1.1/demos SQUALL_DEMO_PAGES=$demos/pages.json
+"$python" -B crates/squall/tests/templates/render.py --demos "$SQUALL_DEMOS" >"$SQUALL_DEMO_PAGES"
+cargo test --quiet -p squall --test templates -- --ignored demos

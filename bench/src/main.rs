@@ -12,6 +12,7 @@ mod proxy;
 mod routes;
 mod static_files;
 mod sys;
+mod template;
 mod web;
 mod websocket;
 
@@ -30,14 +31,15 @@ commands
   static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
   websocket echo, one message to 10,000 sockets, memory per idle socket: CPU per message
   proxy     GET / through a reverse proxy beside nginx: CPU per proxied request
+  template  CPU per page: inheritance, 100 rows, three modules, beside other template engines
   routes    time to match one of 10, 100 and 1,000 routes
   fetch C   run client C (client starts it)
   serve P   run peer P on a port of its own and print the port (the other commands start these themselves)
 
-options (http, web; idle knows --peers, --rounds and --connections)
+options (http, web; template knows --rounds; idle knows --peers, --rounds and --connections)
   --peers a,b        which servers, of: %PEERS%
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
-  --rounds N         interleaved rounds                      (http 7, idle 3)
+  --rounds N         interleaved rounds                      (http 7, template 9, idle 3)
   --case NAME        static, websocket: only the cases whose names contain this
   --seconds S        measured window per server and round    (2)
   --connections N    open connections                        (http 64, idle 10000)
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
         Some("websocket") => options::parse(args).and_then(|options| websocket::run(&options)),
         Some("proxy") => options::parse(args).and_then(|options| proxy::run(&options)),
+        Some("template") => options::parse(args).and_then(|options| template::run(&options)),
         Some("routes") => {
             routes::run();
             Ok(())

@@ -222,6 +222,46 @@
 //! # }, None).unwrap();
 //! ```
 //!
+//! # Templates
+//!
+//! [`Application::template_path`] is a folder of templates in Tornado's syntax ([`template`]), which are compiled when the
+//! application starts: a broken one stops it, with file, line and column. [`Context::render`] answers with a page;
+//! values are escaped. [`Application::ui_module`] adds modules, [`Application::ui_method`] functions, and
+//! [`Site::template_namespace`] what all pages know.
+//!
+//! ```
+//! use serde::Serialize;
+//! use squall::template::Loader;
+//! use squall::{Application, Context, context, get};
+//!
+//! #[derive(Serialize)]
+//! struct Story {
+//!     title: &'static str,
+//! }
+//!
+//! const TEMPLATES: [(&str, &str); 2] = [
+//!     ("base.html", "<title>{% block title %}Stories{% end %}</title>{% block body %}{% end %}"),
+//!     (
+//!         "stories.html",
+//!         r#"{% extends "base.html" %}
+//!            {% block body %}{% for s in stories %}<p>{{ s.title.upper() }}</p>{% end %}{% end %}"#,
+//!     ),
+//! ];
+//!
+//! fn make_app() -> Application {
+//!     let stories = get("/stories", async |ctx: &Context| {
+//!         let stories = [Story { title: "Rain" }, Story { title: "<Sun>" }];
+//!         ctx.render("stories.html", context! { stories })
+//!     });
+//!     Application::new([stories]).template_loader(Loader::from_texts(TEMPLATES)) // or .template_path("templates")
+//! }
+//! # squall::IoLoop::current().run_sync(async {
+//! # let app = squall::testing::serve(make_app());
+//! # let page = "<title>Stories</title><p>RAIN</p><p>&lt;SUN&gt;</p>";
+//! # app.get("/stories").await.assert_status(200).assert_text(page);
+//! # }, None).unwrap();
+//! ```
+//!
 //! # Files, compression, events
 //!
 //! [`Application::static_path`] serves a folder under `/static/`, and [`Context::static_url`] makes URLs that change with

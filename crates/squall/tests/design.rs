@@ -1,12 +1,14 @@
-//! The example of DESIGN.md, templates, cookies and WebSocket aside: the code that users should be able to write.
+//! The example of DESIGN.md, cookies and WebSocket aside: the code that users should be able to write.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
+use squall::template::Loader;
 use squall::{
-    Application, Context, Error, HttpError, HttpServer, OrStatus, RequestHandler, Result, Site, handler, url,
+    Application, Context, Error, HttpError, HttpServer, OrStatus, RequestHandler, Result, Site, context,
+    handler, url,
 };
 
 struct Db {
@@ -70,8 +72,7 @@ struct Story {
 impl RequestHandler for Story {
     async fn get(&mut self, ctx: &Context, id: u64) -> Result {
         let story = self.db.story(id).await?.or_404()?;
-        ctx.write(format!("<h1>{}</h1>", story.title));
-        Ok(())
+        ctx.render("story.html", context! { story })
     }
 }
 
@@ -104,6 +105,12 @@ impl RequestHandler for Mine {
     }
 }
 
+/// The folder `templates/` of DESIGN.md.
+const TEMPLATES: [(&str, &str); 2] = [
+    ("story.html", "<h1>{{ story.title }}</h1><p>{{ story.author }}, {{ story.id }}</p>"),
+    ("error.html", "oops: {{ status }} {{ reason }}"),
+];
+
 struct Blog;
 
 impl Site for Blog {
@@ -114,8 +121,7 @@ impl Site for Blog {
     }
 
     async fn write_error(&self, ctx: &Context, err: &Error) -> Result {
-        ctx.write(format!("oops: {} {}", err.status(), err.reason()));
-        Ok(())
+        ctx.render("error.html", context! { status => err.status(), reason => err.reason() })
     }
 }
 
@@ -130,6 +136,7 @@ fn make_app(db: Rc<Db>) -> Application {
         }),
     ])
     .site(Blog)
+    .template_loader(Loader::from_texts(TEMPLATES))
     .login_url("/login")
     .map_error(|_: &DbError| Some(HttpError::new(503).with_header("Retry-After", "5")))
 }
@@ -137,7 +144,7 @@ fn make_app(db: Rc<Db>) -> Application {
 #[squall::test]
 async fn story_page() {
     let app = squall::testing::serve(make_app(Rc::new(Db::fixture())));
-    app.get("/stories/7").await.assert_status(200).assert_text_contains("Rain");
+    app.get("/stories/7").await.assert_status(200).assert_text("<h1>Rain</h1><p>ann, 7</p>");
     app.get("/stories/8").await.assert_status(404).assert_text("oops: 404 Not Found");
     app.get("/stories/x").await.assert_status(404);
     app.get("/stories/99999999999999999999999").await.assert_status(404);

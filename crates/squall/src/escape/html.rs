@@ -1,6 +1,7 @@
 //! HTML: escaping, and character references back to text.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::LazyLock;
 
 /// Makes text safe in HTML, as content and inside quoted attributes: `&`, `<`, `>`, `"` and `'` become entities.
@@ -14,16 +15,25 @@ use std::sync::LazyLock;
 pub fn xhtml_escape(text: &str) -> Cow<'_, str> {
     let Some(first) = text.bytes().position(|b| entity_for(b).is_some()) else { return Cow::Borrowed(text) };
     let mut escaped = String::with_capacity(text.len() + 16);
+    escaped.push_str(&text[..first]);
+    // A `String` takes everything.
+    let _ = xhtml_escape_to(&text[first..], &mut escaped);
+    Cow::Owned(escaped)
+}
+
+/// [`xhtml_escape`] without a text in between.
+pub(crate) fn xhtml_escape_to(text: &str, out: &mut impl fmt::Write) -> fmt::Result {
     let mut copied = 0;
-    for (at, byte) in text.bytes().enumerate().skip(first) {
+    for (at, byte) in text.bytes().enumerate() {
         if let Some(entity) = entity_for(byte) {
-            escaped.push_str(&text[copied..at]);
-            escaped.push_str(entity);
+            if copied < at {
+                out.write_str(&text[copied..at])?;
+            }
+            out.write_str(entity)?;
             copied = at + 1;
         }
     }
-    escaped.push_str(&text[copied..]);
-    Cow::Owned(escaped)
+    if copied < text.len() { out.write_str(&text[copied..]) } else { Ok(()) }
 }
 
 /// Turns character references into the characters: all of HTML's names (`&eacute;`), decimal (`&#233;`) and hexadecimal

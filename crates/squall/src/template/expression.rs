@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
+use super::expression_tokens::{KEYWORDS, Token, TokenKind, number, tokenize};
+
 /// Names that live in the template's scope object, because a loop assigns to them.
 pub(super) type Scoped = HashSet<String>;
 
@@ -13,7 +15,7 @@ pub(super) struct ExpressionError {
     pub(super) offset: usize,
 }
 
-type Rewritten<T = String> = Result<T, ExpressionError>;
+pub(super) type Rewritten<T = String> = Result<T, ExpressionError>;
 
 /// Nested deeper than this is refused: minijinja's own limit is 150, and each level of ours is up to two of its.
 const MAX_DEPTH: usize = 40;
@@ -23,16 +25,16 @@ pub(super) const SCOPE: &str = "_tt_scope";
 
 /// # Errors
 /// Python that has no counterpart here.
-pub(super) fn expression(source: &str, scoped: &Scoped) -> Rewritten {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn expression(source: &str, scope: &mut Scope<'_>) -> Rewritten {
+    let mut parser = Parser::new(source, scope)?;
     let out = parser.tuple_or_test()?;
     parser.expect_end()?;
     Ok(out)
 }
 
 /// `target in list` of a `for`: the names assigned to, as they stand, and the list.
-pub(super) fn for_header(source: &str, scoped: &Scoped) -> Rewritten<(Vec<String>, String, String)> {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn for_header(source: &str, scope: &mut Scope<'_>) -> Rewritten<(Vec<String>, String, String)> {
+    let mut parser = Parser::new(source, scope)?;
     let mut names = Vec::new();
     let target = parser.target(&mut names)?;
     parser.expect("in")?;
@@ -55,8 +57,8 @@ pub(super) struct Assignment {
 ///
 /// # Errors
 /// Any other statement.
-pub(super) fn assignment(source: &str, scoped: &Scoped) -> Rewritten<Assignment> {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn assignment(source: &str, scope: &mut Scope<'_>) -> Rewritten<Assignment> {
+    let mut parser = Parser::new(source, scope)?;
     let mut names = Vec::new();
     let target = parser.target(&mut names).map_err(|error| ExpressionError {
         message: format!("set takes name = expression ({})", error.message),
@@ -73,7 +75,7 @@ pub(super) fn assignment(source: &str, scoped: &Scoped) -> Rewritten<Assignment>
         }
         Some(op @ ("+=" | "-=" | "*=" | "/=" | "//=" | "%=")) if names.len() == 1 => {
             let right = parser.tuple_or_test()?;
-            binary(op.trim_end_matches('='), &name(&names[0], scoped), &right)
+            binary(op.trim_end_matches('='), &name(&names[0], parser.scope), &right)
         }
         _ => {
             let offset = operator.map_or(source.len(), |(_, offset)| offset);
@@ -86,8 +88,8 @@ pub(super) fn assignment(source: &str, scoped: &Scoped) -> Rewritten<Assignment>
 }
 
 /// A `{% module %}`'s call, on the object that has the modules.
-pub(super) fn module(source: &str, scoped: &Scoped) -> Rewritten {
-    let mut parser = Parser::new(source, scoped)?;
+pub(super) fn module(source: &str, scope: &mut Scope<'_>) -> Rewritten {
+    let mut parser = Parser::new(source, scope)?;
     let Some(Token { kind: TokenKind::Name, text, .. }) = parser.take() else {
         return Err(ExpressionError { message: "module takes a call, such as Entry(1)".into(), offset: 0 });
     };
@@ -117,12 +119,14 @@ pub(super) fn quote(text: &str) -> String {
     out
 }
 
-fn name(text: &str, scoped: &Scoped) -> String {
+fn name(text: &str, scope: &Scope<'_>) -> String {
+    let is_scoped =
+        |name: &str| scope.scoped.contains(name) && !scope.locals.iter().any(|local| local == name);
     match text {
         "True" => "true".to_owned(),
         "False" => "false".to_owned(),
         "None" => "none".to_owned(),
-        _ if scoped.contains(text) => format!("{SCOPE}.{text}"),
+        _ if is_scoped(text) => format!("{SCOPE}.{text}"),
         _ => text.to_owned(),
     }
 }
@@ -134,82 +138,103 @@ fn binary(operator: &str, left: &str, right: &str) -> String {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenKind {
-    Name,
-    Number,
-    /// The text is the string's value.
-    String,
-    /// The text is what stands between the quotes.
-    Format,
-    Operator,
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    kind: TokenKind,
-    text: String,
-    offset: usize,
-}
-
-struct Parser<'s> {
-    tokens: std::iter::Peekable<std::vec::IntoIter<Token>>,
+/// Where an expression stands: what its names mean, and what has to be said before it.
+pub(super) struct Scope<'s> {
     scoped: &'s Scoped,
-    end: usize,
+    /// Names that a comprehension or a lambda around binds.
+    pub(super) locals: Vec<String>,
+    /// Tags that have to stand before the one that holds the expression: macros for its comprehensions and lambdas.
+    pub(super) before: Vec<String>,
+    /// How many macros the template has.
+    pub(super) macros: &'s mut usize,
     depth: usize,
 }
 
-impl<'s> Parser<'s> {
-    fn new(source: &str, scoped: &'s Scoped) -> Rewritten<Self> {
-        let tokens = tokenize(source)?.into_iter().peekable();
-        Ok(Self { tokens, scoped, end: source.len(), depth: 0 })
+impl<'s> Scope<'s> {
+    pub(super) fn new(scoped: &'s Scoped, macros: &'s mut usize) -> Self {
+        Self { scoped, locals: Vec::new(), before: Vec::new(), macros, depth: 0 }
+    }
+}
+
+pub(super) struct Parser<'p, 's> {
+    tokens: Vec<Token>,
+    pub(super) at: usize,
+    pub(super) scope: &'p mut Scope<'s>,
+    end: usize,
+}
+
+impl<'p, 's> Parser<'p, 's> {
+    fn new(source: &str, scope: &'p mut Scope<'s>) -> Rewritten<Self> {
+        Ok(Self { tokens: tokenize(source)?, at: 0, scope, end: source.len() })
     }
 
-    fn take(&mut self) -> Option<Token> {
-        self.tokens.next()
+    pub(super) fn take(&mut self) -> Option<Token> {
+        let token = self.tokens.get(self.at).cloned();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    pub(super) fn next(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    /// The tokens that are still to be read.
+    pub(super) fn rest(&self) -> &[Token] {
+        self.tokens.get(self.at..).unwrap_or_default()
     }
 
     /// Whether the next token is this operator or keyword.
-    fn peek(&mut self, text: &str) -> bool {
-        self.tokens.peek().is_some_and(|token| {
-            matches!(token.kind, TokenKind::Operator | TokenKind::Name) && token.text == text
-        })
+    pub(super) fn peek(&self, text: &str) -> bool {
+        self.next().is_some_and(|token| token.is(text))
     }
 
-    fn accept(&mut self, text: &str) -> bool {
+    pub(super) fn accept(&mut self, text: &str) -> bool {
         let found = self.peek(text);
         if found {
-            self.tokens.next();
+            self.at += 1;
         }
         found
     }
 
-    fn expect(&mut self, text: &str) -> Rewritten<()> {
+    pub(super) fn expect(&mut self, text: &str) -> Rewritten<()> {
         if self.accept(text) {
             return Ok(());
         }
-        let found = self.tokens.peek().map_or("the end".to_owned(), |token| format!("{:?}", token.text));
+        let found = self.next().map_or("the end".to_owned(), |token| format!("{:?}", token.text));
         self.refuse(format!("expected {text:?}, found {found}"))
     }
 
-    fn expect_end(&mut self) -> Rewritten<()> {
-        let Some(Token { text, .. }) = self.tokens.peek() else { return Ok(()) };
+    pub(super) fn expect_end(&mut self) -> Rewritten<()> {
+        let Some(Token { text, .. }) = self.next() else { return Ok(()) };
         let message = match text.as_str() {
-            "for" | "async" => {
-                "comprehensions have no counterpart: prepare the list in the handler".to_owned()
-            }
+            "for" => "a comprehension must stand in brackets of its own".to_owned(),
+            "async" => "async for has no counterpart: await in the handler".to_owned(),
             ":=" => ":= has no counterpart: use set".to_owned(),
             text => format!("unexpected {text:?}"),
         };
         self.refuse(message)
     }
 
-    fn refuse<T>(&mut self, message: impl Into<String>) -> Rewritten<T> {
-        let offset = self.tokens.peek().map_or(self.end, |token| token.offset);
+    pub(super) fn leave(&mut self) {
+        self.scope.depth -= 1;
+    }
+
+    /// One level deeper.
+    pub(super) fn enter(&mut self) -> Rewritten<()> {
+        self.scope.depth += 1;
+        if self.scope.depth > MAX_DEPTH {
+            return self.refuse("nested too deep");
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse<T>(&mut self, message: impl Into<String>) -> Rewritten<T> {
+        let offset = self.next().map_or(self.end, |token| token.offset);
         Err(ExpressionError { message: message.into(), offset })
     }
 
-    fn target(&mut self, names: &mut Vec<String>) -> Rewritten {
+    pub(super) fn target(&mut self, names: &mut Vec<String>) -> Rewritten {
+        self.enter()?;
         let mut parts = Vec::new();
         let mut is_tuple = false;
         loop {
@@ -219,7 +244,7 @@ impl<'s> Parser<'s> {
                     return self.refuse("expected \")\"");
                 }
             } else {
-                match self.tokens.peek().map(|token| (token.kind, token.text.clone())) {
+                match self.next().map(|token| (token.kind, token.text.clone())) {
                     Some((TokenKind::Name, text)) if !KEYWORDS.contains(&text.as_str()) => {
                         self.take();
                         parts.push(text.clone());
@@ -236,17 +261,18 @@ impl<'s> Parser<'s> {
                 break;
             }
         }
+        self.leave();
         Ok(if is_tuple { format!("({})", with_comma(&parts)) } else { parts.concat() })
     }
 
-    fn tuple_or_test(&mut self) -> Rewritten {
+    pub(super) fn tuple_or_test(&mut self) -> Rewritten {
         let first = self.test()?;
         if !self.peek(",") {
             return Ok(first);
         }
         let mut items = vec![first];
         while self.accept(",") {
-            if self.tokens.peek().is_none() || self.peek(")") || self.peek("]") || self.peek("=") {
+            if self.next().is_none() || self.peek(")") || self.peek("]") || self.peek("=") {
                 break;
             }
             items.push(self.test()?);
@@ -254,13 +280,9 @@ impl<'s> Parser<'s> {
         Ok(format!("({})", with_comma(&items)))
     }
 
-    fn test(&mut self) -> Rewritten {
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.refuse("nested too deep");
-        }
+    pub(super) fn test(&mut self) -> Rewritten {
+        self.enter()?;
         for (keyword, message) in [
-            ("lambda", "lambda has no counterpart: use Application::ui_method"),
             ("await", "await has no counterpart: await in the handler"),
             ("yield", "yield has no counterpart"),
             ("*", "* has no counterpart here"),
@@ -268,6 +290,11 @@ impl<'s> Parser<'s> {
             if self.peek(keyword) {
                 return self.refuse(message);
             }
+        }
+        if self.accept("lambda") {
+            let out = self.lambda()?;
+            self.leave();
+            return Ok(out);
         }
         let value = self.or()?;
         let out = if self.accept("if") {
@@ -278,11 +305,11 @@ impl<'s> Parser<'s> {
         } else {
             value
         };
-        self.depth -= 1;
+        self.leave();
         Ok(out)
     }
 
-    fn or(&mut self) -> Rewritten {
+    pub(super) fn or(&mut self) -> Rewritten {
         self.logical("or", Self::and)
     }
 
@@ -306,12 +333,9 @@ impl<'s> Parser<'s> {
         if !self.accept("not") {
             return self.comparison();
         }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.refuse("nested too deep");
-        }
+        self.enter()?;
         let out = format!("(not {})", self.not()?);
-        self.depth -= 1;
+        self.leave();
         Ok(out)
     }
 
@@ -319,7 +343,7 @@ impl<'s> Parser<'s> {
         let mut left = self.sum()?;
         let mut parts = Vec::new();
         loop {
-            let operator = match self.tokens.peek() {
+            let operator = match self.next() {
                 Some(Token { kind: TokenKind::Operator, text, .. })
                     if ["<", ">", "<=", ">=", "==", "!="].contains(&text.as_str()) =>
                 {
@@ -337,13 +361,13 @@ impl<'s> Parser<'s> {
             }
             if operator == "is" {
                 let not = if self.accept("not") { "not " } else { "" };
-                let constant = self.tokens.peek().map(|token| token.text.clone()).unwrap_or_default();
+                let constant = self.next().map(|token| token.text.clone()).unwrap_or_default();
                 if !["None", "True", "False"].contains(&constant.as_str()) {
                     return self.refuse("is compares with None, True and False only: use ==");
                 }
                 self.take();
-                parts.push(format!("({left} is {not}{})", name(&constant, self.scoped)));
-                left = name(&constant, self.scoped);
+                parts.push(format!("({left} is {not}{})", name(&constant, self.scope)));
+                left = name(&constant, self.scope);
                 continue;
             }
             let right = self.sum()?;
@@ -401,33 +425,32 @@ impl<'s> Parser<'s> {
         if !minus && !self.accept("+") {
             return self.power();
         }
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return self.refuse("nested too deep");
-        }
+        self.enter()?;
         let operand = self.unary()?;
-        self.depth -= 1;
+        self.leave();
         Ok(if minus { format!("(-{operand})") } else { operand })
     }
 
     fn power(&mut self) -> Rewritten {
         let base = self.primary()?;
         if self.accept("**") {
+            self.enter()?;
             let exponent = self.unary()?;
+            self.leave();
             return Ok(format!("({base} ** {exponent})"));
         }
         Ok(base)
     }
 
     fn primary(&mut self) -> Rewritten {
-        let Some(token) = self.tokens.peek().cloned() else { return self.refuse("expected an expression") };
+        let Some(token) = self.next().cloned() else { return self.refuse("expected an expression") };
         let out = match token.kind {
             TokenKind::Name if KEYWORDS.contains(&token.text.as_str()) => {
                 return self.refuse(format!("unexpected {:?}", token.text));
             }
             TokenKind::Name => {
                 self.take();
-                name(&token.text, self.scoped)
+                name(&token.text, self.scope)
             }
             TokenKind::Number => {
                 self.take();
@@ -439,6 +462,8 @@ impl<'s> Parser<'s> {
                     self.take();
                     if self.accept(")") {
                         "()".to_owned()
+                    } else if self.at_comprehension() {
+                        self.comprehension(")")?
                     } else {
                         let inner = self.tuple_or_test()?;
                         self.close(")")?;
@@ -447,386 +472,24 @@ impl<'s> Parser<'s> {
                 }
                 "[" => {
                     self.take();
-                    format!("[{}]", self.items("]")?.join(", "))
+                    if self.at_comprehension() {
+                        self.comprehension("]")?
+                    } else {
+                        format!("[{}]", self.items("]")?.join(", "))
+                    }
                 }
                 "{" => {
                     self.take();
-                    self.dict()?
+                    if self.at_comprehension() { self.comprehension("}")? } else { self.dict()? }
                 }
                 _ => return self.refuse(format!("unexpected {:?}", token.text)),
             },
         };
         self.postfix(out)
     }
-
-    /// Adjacent strings, which are one.
-    fn strings(&mut self) -> Rewritten {
-        let mut parts = Vec::new();
-        let mut plain = String::new();
-        let mut formats = false;
-        while let Some(token) =
-            self.tokens.next_if(|token| matches!(token.kind, TokenKind::String | TokenKind::Format))
-        {
-            if token.kind == TokenKind::String {
-                plain.push_str(&token.text);
-                continue;
-            }
-            formats = true;
-            for piece in format_pieces(&token, self.scoped)? {
-                match piece {
-                    Piece::Text(text) => plain.push_str(&text),
-                    Piece::Value(value) => {
-                        parts.extend((!plain.is_empty()).then(|| quote(&std::mem::take(&mut plain))));
-                        parts.push(value);
-                    }
-                }
-            }
-        }
-        if !formats {
-            return Ok(quote(&plain));
-        }
-        parts.extend((!plain.is_empty()).then(|| quote(&plain)));
-        Ok(format!("_tt_concat({})", parts.join(", ")))
-    }
-
-    fn items(&mut self, close: &str) -> Rewritten<Vec<String>> {
-        let mut items = Vec::new();
-        while !self.accept(close) {
-            items.push(self.test()?);
-            if !self.accept(",") {
-                self.close(close)?;
-                break;
-            }
-        }
-        Ok(items)
-    }
-
-    fn dict(&mut self) -> Rewritten {
-        let mut items = Vec::new();
-        let mut is_set = false;
-        while !self.accept("}") {
-            if self.peek("**") {
-                return self.refuse("** has no counterpart here");
-            }
-            let key = self.test()?;
-            if self.accept(":") {
-                let value = self.test()?;
-                items.push(format!("{key}: {value}"));
-            } else {
-                is_set = true;
-                items.push(key);
-            }
-            if !self.accept(",") {
-                self.close("}")?;
-                break;
-            }
-        }
-        Ok(if is_set { format!("set([{}])", items.join(", ")) } else { format!("{{{}}}", items.join(", ")) })
-    }
-
-    fn close(&mut self, text: &str) -> Rewritten<()> {
-        if self.peek("for") || self.peek("async") || self.peek(":=") {
-            return self.expect_end();
-        }
-        self.expect(text)
-    }
-
-    fn postfix(&mut self, mut out: String) -> Rewritten {
-        loop {
-            if self.accept(".") {
-                match self.take() {
-                    Some(Token { kind: TokenKind::Name, text, .. }) => {
-                        let _ = write!(out, ".{text}");
-                    }
-                    _ => return self.refuse("expected a name after \".\""),
-                }
-            } else if self.accept("(") {
-                let arguments = self.arguments()?;
-                let _ = write!(out, "({arguments})");
-            } else if self.accept("[") {
-                let index = self.index()?;
-                let _ = write!(out, "[{index}]");
-            } else {
-                return Ok(out);
-            }
-        }
-    }
-
-    fn arguments(&mut self) -> Rewritten {
-        let mut arguments = Vec::new();
-        while !self.accept(")") {
-            let star = ["**", "*"].into_iter().find(|star| self.accept(star)).unwrap_or_default();
-            let first = self.tokens.peek().cloned();
-            let value = self.test()?;
-            arguments.push(match first {
-                Some(Token { kind: TokenKind::Name, text, .. }) if star.is_empty() && self.accept("=") => {
-                    format!("{text}={}", self.test()?)
-                }
-                _ => format!("{star}{value}"),
-            });
-            if !self.accept(",") {
-                self.close(")")?;
-                break;
-            }
-        }
-        Ok(arguments.join(", "))
-    }
-
-    fn index(&mut self) -> Rewritten {
-        let mut out = String::new();
-        loop {
-            if self.accept("]") {
-                return Ok(out);
-            }
-            if self.accept(":") {
-                out.push(':');
-                continue;
-            }
-            out.push_str(&self.tuple_or_test()?);
-            if !self.peek("]") && !self.peek(":") {
-                self.close("]")?;
-            }
-        }
-    }
 }
-
-const KEYWORDS: &[&str] = &[
-    "and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "yield", "async", "import",
-    "from", "as", "with", "def", "class", "return", "del", "pass", "assert", "raise", "global", "nonlocal",
-    "while", "try", "except", "finally", "elif", "break", "continue",
-];
 
 /// `a, b`, and `a,` for one.
 fn with_comma(items: &[String]) -> String {
     if items.len() == 1 { format!("{},", items[0]) } else { items.join(", ") }
-}
-
-fn number(token: &Token) -> Rewritten {
-    let text = token.text.replace('_', "").to_ascii_lowercase();
-    let refused = |message: &str| {
-        Err(ExpressionError { message: format!("{message}: {}", token.text), offset: token.offset })
-    };
-    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
-        if let Some(digits) = text.strip_prefix(prefix) {
-            return match i128::from_str_radix(digits, radix) {
-                Ok(value) => Ok(value.to_string()),
-                Err(_) => refused("no number"),
-            };
-        }
-    }
-    if text.ends_with('j') {
-        return refused("complex numbers have no counterpart");
-    }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return match text.parse::<i128>() {
-            Ok(value) => Ok(value.to_string()),
-            Err(_) => refused("number too large"),
-        };
-    }
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok(format!("{value:?}")),
-        _ => refused("no number"),
-    }
-}
-
-enum Piece {
-    Text(String),
-    Value(String),
-}
-
-/// The parts of an f-string.
-fn format_pieces(token: &Token, scoped: &Scoped) -> Rewritten<Vec<Piece>> {
-    let fail = |message: &str| ExpressionError { message: message.to_owned(), offset: token.offset };
-    let (mut pieces, mut rest) = (Vec::new(), token.text.as_str());
-    while let Some(at) = rest.find(['{', '}']) {
-        let (before, from) = rest.split_at(at);
-        pieces.push(Piece::Text(unescape(before, token.offset)?));
-        if from.starts_with("{{") || from.starts_with("}}") {
-            pieces.push(Piece::Text(from[..1].to_owned()));
-            rest = &from[2..];
-            continue;
-        }
-        if from.starts_with('}') {
-            return Err(fail("f-string: single '}' is not allowed"));
-        }
-        let end = expression_end(&from[1..]).ok_or_else(|| fail("f-string: expected '}'"))? + 1;
-        let value = expression(from[1..end].trim(), scoped)
-            .map_err(|error| ExpressionError { offset: token.offset, ..error })?;
-        let mut tail = &from[end..];
-        let mut conversion = "";
-        if let Some(after) = tail.strip_prefix('!') {
-            (conversion, tail) = after.split_at(after.chars().next().map_or(0, char::len_utf8));
-        }
-        let value = match conversion {
-            "" => value,
-            "r" | "a" => format!("repr({value})"),
-            "s" => format!("str({value})"),
-            _ => return Err(fail("f-string: invalid conversion character")),
-        };
-        let close = tail.find('}').ok_or_else(|| fail("f-string: expected '}'"))?;
-        let spec = tail[..close].strip_prefix(':').unwrap_or_default();
-        if spec.contains('{') || (spec.is_empty() && close > 1) {
-            return Err(fail("f-string: this form of a format has no counterpart"));
-        }
-        pieces.push(Piece::Value(format!("_tt_format({value}, {})", quote(spec))));
-        rest = &tail[close + 1..];
-    }
-    pieces.push(Piece::Text(unescape(rest, token.offset)?));
-    Ok(pieces)
-}
-
-/// Where an expression in an f-string ends: before `!r`, `:` or `}`.
-fn expression_end(text: &str) -> Option<usize> {
-    let (mut depth, mut quoted) = (0_usize, None);
-    for (at, c) in text.char_indices() {
-        match (quoted, c) {
-            (Some(quote), c) if c == quote => quoted = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quoted = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']') => depth = depth.saturating_sub(1),
-            (None, '}') if depth > 0 => depth -= 1,
-            (None, '}' | ':') if depth == 0 => return Some(at),
-            (None, '!') if depth == 0 && !text[at + 1..].starts_with('=') => return Some(at),
-            _ => {}
-        }
-    }
-    None
-}
-
-fn tokenize(source: &str) -> Rewritten<Vec<Token>> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(c) = source[at..].chars().next() {
-        let rest = &source[at..];
-        if c.is_whitespace() || rest.starts_with("\\\n") {
-            at += c.len_utf8();
-            continue;
-        }
-        if c == '#' {
-            at += rest.find('\n').unwrap_or(rest.len());
-            continue;
-        }
-        if let Some((kind, text, length)) = string(rest, at)? {
-            tokens.push(Token { kind, text, offset: at });
-            at += length;
-            continue;
-        }
-        let (kind, length) = if c.is_alphabetic() || c == '_' {
-            (TokenKind::Name, rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()))
-        } else if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
-            (TokenKind::Number, number_length(rest))
-        } else {
-            (TokenKind::Operator, operator_length(rest, at)?)
-        };
-        tokens.push(Token { kind, text: rest[..length].to_owned(), offset: at });
-        at += length;
-    }
-    Ok(tokens)
-}
-
-fn number_length(rest: &str) -> usize {
-    let mut previous = ' ';
-    let hex = rest.starts_with("0x") || rest.starts_with("0X");
-    for (at, c) in rest.char_indices() {
-        let in_exponent = matches!(c, '+' | '-') && matches!(previous, 'e' | 'E') && !hex;
-        if !(c.is_ascii_alphanumeric() || c == '_' || c == '.' || in_exponent) {
-            return at;
-        }
-        previous = c;
-    }
-    rest.len()
-}
-
-fn operator_length(rest: &str, offset: usize) -> Rewritten<usize> {
-    const OPERATORS: &[&str] = &[
-        "//=", "**=", ">>=", "<<=", "...", "**", "//", "<=", ">=", "==", "!=", "->", "+=", "-=", "*=", "/=",
-        "%=", ":=", "<<", ">>", "&=", "|=", "^=", "(", ")", "[", "]", "{", "}", ",", ":", ".", "+", "-", "*",
-        "/", "%", "<", ">", "=", "&", "|", "^", "~", "@", ";",
-    ];
-    match OPERATORS.iter().find(|operator| rest.starts_with(**operator)) {
-        Some(operator) => Ok(operator.len()),
-        None => {
-            let c = rest.chars().next().unwrap_or_default();
-            Err(ExpressionError { message: format!("unexpected character {c:?}"), offset })
-        }
-    }
-}
-
-/// A string at the start of `rest`: its kind, value and length.
-fn string(rest: &str, offset: usize) -> Rewritten<Option<(TokenKind, String, usize)>> {
-    let prefix = rest.len() - rest.trim_start_matches(|c: char| "rRbBfFuU".contains(c)).len();
-    let from = &rest[prefix..];
-    if prefix > 2 || !from.starts_with(['"', '\'']) {
-        return Ok(None);
-    }
-    let flags = rest[..prefix].to_ascii_lowercase();
-    let quote = if from.starts_with("\"\"\"") || from.starts_with("'''") { &from[..3] } else { &from[..1] };
-    let content = &from[quote.len()..];
-    let (mut at, mut end) = (0, None);
-    while at < content.len() {
-        if content[at..].starts_with(quote) {
-            end = Some(at);
-            break;
-        }
-        let c = content[at..].chars().next().unwrap_or_default();
-        at += c.len_utf8();
-        if c == '\\' {
-            at += content[at..].chars().next().map_or(0, char::len_utf8);
-        }
-    }
-    let Some(end) = end else {
-        return Err(ExpressionError { message: "unterminated string".to_owned(), offset });
-    };
-    let text = &content[..end];
-    let length = prefix + quote.len() * 2 + end;
-    if flags.contains('f') {
-        return Ok(Some((TokenKind::Format, text.to_owned(), length)));
-    }
-    let value = if flags.contains('r') { text.to_owned() } else { unescape(text, offset)? };
-    Ok(Some((TokenKind::String, value, length)))
-}
-
-/// Python's escapes in a string.
-fn unescape(text: &str, offset: usize) -> Rewritten {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        let Some(escape) = chars.next() else { break };
-        let digits = match escape {
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            _ => 0,
-        };
-        match escape {
-            '\n' => {}
-            'n' => out.push('\n'),
-            'r' => out.push('\r'),
-            't' => out.push('\t'),
-            '0' => out.push('\0'),
-            'a' => out.push('\x07'),
-            'b' => out.push('\x08'),
-            'f' => out.push('\x0c'),
-            'v' => out.push('\x0b'),
-            '\\' | '"' | '\'' => out.push(escape),
-            'x' | 'u' | 'U' => {
-                let code: String = chars.by_ref().take(digits).collect();
-                let c = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
-                match c.filter(|_| code.len() == digits) {
-                    Some(c) => out.push(c),
-                    None => {
-                        let message = format!("invalid escape \\{escape}{code}");
-                        return Err(ExpressionError { message, offset });
-                    }
-                }
-            }
-            other => out.extend(['\\', other]),
-        }
-    }
-    Ok(out)
 }

@@ -4,11 +4,12 @@
 //! on a line of its own in the output, which [`Flat::place`] leads back to the user's file.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::rc::Rc;
 
 use super::error::TemplateError;
-use super::expression::{self, ExpressionError, SCOPE, Scoped};
-use super::parser::{Code, File, Node};
+use super::expression::{self, ExpressionError, SCOPE, Scope, Scoped};
+use super::parser::{Catch, Code, File, Node, Try};
 
 /// Includes and blocks nested deeper than this go round in circles.
 const MAX_DEPTH: usize = 50;
@@ -25,6 +26,15 @@ struct Place {
     line: usize,
     file: Rc<File>,
     offset: usize,
+    via: Option<Rc<Via>>,
+}
+
+/// Where a file is included, or the block that it fills stands.
+#[derive(Debug)]
+struct Via {
+    file: Rc<File>,
+    offset: usize,
+    outer: Option<Rc<Via>>,
 }
 
 impl Flat {
@@ -32,7 +42,11 @@ impl Flat {
     pub(super) fn error_at(&self, line: usize, message: impl Into<String>) -> TemplateError {
         let index = self.places.partition_point(|place| place.line <= line);
         match self.places.get(index.saturating_sub(1)) {
-            Some(place) => TemplateError::at(&place.file.name, &place.file.source, place.offset, message),
+            Some(Place { file, offset, via, .. }) => {
+                let via = std::iter::successors(via.as_deref(), |via| via.outer.as_deref());
+                let at = |via: &Via| format!("{}:{}", via.file.name, via.file.line(via.offset));
+                error(file, *offset, message).with_via(via.map(at).collect())
+            }
             None => TemplateError::of_file("<template>", message),
         }
     }
@@ -118,6 +132,13 @@ fn add_blocks(
                 add_blocks(file, body, files, blocks, depth)?;
                 add_blocks(file, otherwise, files, blocks, depth)?;
             }
+            Node::Try(attempt) => {
+                let handlers = attempt.handlers.iter().map(|handler| &handler.body);
+                for body in [&attempt.body, &attempt.otherwise, &attempt.finally].into_iter().chain(handlers)
+                {
+                    add_blocks(file, body, files, blocks, depth)?;
+                }
+            }
             _ => {}
         }
     }
@@ -140,6 +161,7 @@ struct Flattener<'a> {
     blocks: &'a Blocks,
     scoped: &'a Scoped,
     file: Rc<File>,
+    via: Option<Rc<Via>>,
     out: String,
     line: usize,
     places: Vec<Place>,
@@ -148,6 +170,7 @@ struct Flattener<'a> {
     /// For each loop around, the flag that its `break` sets, if it has an `else`.
     loops: Vec<Option<String>>,
     names: usize,
+    macros: usize,
     depth: usize,
 }
 
@@ -160,12 +183,14 @@ impl<'a> Flattener<'a> {
             blocks,
             scoped,
             file: Rc::clone(root),
+            via: None,
             out: String::new(),
             line: 1,
             places: Vec::new(),
             assigned: Scoped::new(),
             loops: Vec::new(),
             names: 0,
+            macros: 0,
             depth: 0,
         }
     }
@@ -212,11 +237,11 @@ impl<'a> Flattener<'a> {
             Node::Include(path) => {
                 let file = load(self.files, path, &self.file)?;
                 let body = Rc::clone(&file);
-                self.within(file, &body.body)?;
+                self.within(file, &body.body, path.offset)?;
             }
-            Node::Block { name, .. } => {
+            Node::Block { name, offset, .. } => {
                 if let Some((file, body)) = self.blocks.get(name) {
-                    self.within(Rc::clone(file), body)?;
+                    self.within(Rc::clone(file), body, *offset)?;
                 }
             }
             Node::Apply { function, body } => {
@@ -229,14 +254,21 @@ impl<'a> Flattener<'a> {
             Node::Loop { header, is_while, body, otherwise } => {
                 self.repeat(header, *is_while, body, otherwise)?;
             }
+            Node::Try(attempt) => self.attempt(attempt)?,
         }
         Ok(())
     }
 
-    /// The nodes of another file.
-    fn within(&mut self, file: Rc<File>, nodes: &[Node]) -> Done {
+    /// The nodes of what may be another file, for the tag at `offset`.
+    fn within(&mut self, file: Rc<File>, nodes: &[Node], offset: usize) -> Done {
+        if Rc::ptr_eq(&file, &self.file) {
+            return self.nodes(nodes);
+        }
         let outer = std::mem::replace(&mut self.file, file);
+        let via = self.via.take();
+        self.via = Some(Rc::new(Via { file: Rc::clone(&outer), offset, outer: via.clone() }));
         self.nodes(nodes)?;
+        self.via = via;
         self.file = outer;
         Ok(())
     }
@@ -284,8 +316,10 @@ impl<'a> Flattener<'a> {
     fn conditional(&mut self, branches: &[(Code, Vec<Node>)], otherwise: &[Node]) -> Done {
         let mut keyword = "if";
         let mut last = 0;
-        for (condition, body) in branches {
-            let value = self.rewrite(condition, expression::expression)?;
+        // All before the first tag, where the macros of all go.
+        let values = branches.iter().map(|(condition, _)| self.rewrite(condition, expression::expression));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        for ((condition, body), value) in branches.iter().zip(values) {
             self.tag(condition.offset, &format!("{keyword} {value}"));
             self.nodes(body)?;
             (keyword, last) = ("elif", condition.offset);
@@ -332,13 +366,60 @@ impl<'a> Flattener<'a> {
         Ok(())
     }
 
+    /// The body is a minijinja block, which a function can run without failing when it fails; what it wrote stays.
+    fn attempt(&mut self, attempt: &Try) -> Done {
+        let Try { offset, body, handlers, otherwise, finally } = attempt;
+        let at = *offset;
+        self.names += 1;
+        let (block, caught) = (format!("_tt_try{}", self.names), format!("_tt_caught{}", self.names));
+        self.tag(at, "if false");
+        self.tag(at, &format!("block {block}"));
+        // A block has variables of its own: what it assigns to has to be in the scope object, as in a loop.
+        self.loops.push(None);
+        self.nodes(body)?;
+        self.loops.pop();
+        self.tag(at, "endblock");
+        self.tag(at, "endif");
+        self.tag(at, &format!("set {caught} = _tt_try(\"{block}\")"));
+        self.print(at, &format!("{caught}.output"));
+        self.tag(at, &format!("if {caught}.error is none"));
+        self.nodes(otherwise)?;
+        let mut unhandled = format!("{caught}.error is not none");
+        for handler in handlers {
+            let condition = match handler.catch {
+                Catch::All => "true".to_owned(),
+                Catch::Missing => format!("{caught}.missing"),
+            };
+            let _ = write!(unhandled, " and not {condition}");
+            self.tag(handler.offset, &format!("elif {condition}"));
+            if let Some(name) = &handler.name {
+                let scope = if self.scoped.contains(name) { format!("{SCOPE}.") } else { String::new() };
+                self.tag(handler.offset, &format!("set {scope}{name} = {caught}.error"));
+                self.assigned.extend((!self.loops.is_empty()).then(|| name.clone()));
+            }
+            self.nodes(&handler.body)?;
+        }
+        self.tag(at, "endif");
+        self.nodes(finally)?;
+        self.tag(at, &format!("if {unhandled}"));
+        self.tag(at, &format!("do _tt_raise({caught})"));
+        self.tag(at, "endif");
+        Ok(())
+    }
+
+    /// The code in minijinja's spelling, after the macros that it needs.
     fn rewrite<T>(
-        &self,
+        &mut self,
         code: &Code,
-        rewriter: fn(&str, &Scoped) -> Result<T, ExpressionError>,
+        rewriter: fn(&str, &mut Scope<'_>) -> Result<T, ExpressionError>,
     ) -> Result<T, TemplateError> {
-        rewriter(&code.text, self.scoped)
-            .map_err(|cause| error(&self.file, code.offset + cause.offset, cause.message))
+        let mut scope = Scope::new(self.scoped, &mut self.macros);
+        let rewritten = rewriter(&code.text, &mut scope)
+            .map_err(|cause| error(&self.file, code.offset + cause.offset, cause.message))?;
+        for tag in scope.before {
+            self.tag(code.offset, &tag);
+        }
+        Ok(rewritten)
     }
 
     fn text(&mut self, text: &str) {
@@ -363,7 +444,8 @@ impl<'a> Flattener<'a> {
 
     fn place(&mut self, offset: usize) {
         self.line += 1;
-        self.places.push(Place { line: self.line, file: Rc::clone(&self.file), offset });
+        let (file, via) = (Rc::clone(&self.file), self.via.clone());
+        self.places.push(Place { line: self.line, file, offset, via });
     }
 }
 
@@ -375,5 +457,6 @@ fn offset_of(node: &Node) -> usize {
         Node::Break(offset) | Node::Continue(offset) | Node::Block { offset, .. } => *offset,
         Node::If { branches, .. } => branches.first().map_or(0, |(condition, _)| condition.offset),
         Node::Loop { header, .. } => header.offset,
+        Node::Try(attempt) => attempt.offset,
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     });
     env.add_function("url_unescape", |value: &Value| escape::url_unescape(&to_str(value)).into_owned());
     env.add_function("squeeze", |value: &Value| escape::squeeze(&to_str(value)).into_owned());
+    env.add_global("datetime", super::datetime::module());
     env.add_function("json_encode", json_encode);
     env.add_function("linkify", linkify);
 }

@@ -6,20 +6,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{Environment, Value};
 
+use super::engine::{Template, environment};
 use super::error::TemplateError;
-use super::flatten::{Files, Flat, flatten};
+use super::flatten::{Files, flatten};
 use super::parser::{self, File};
 use super::whitespace::Whitespace;
-use super::{functions, python};
-use crate::escape;
 
 /// Loads templates by name and keeps them (Tornado's `Loader` and `DictLoader`).
 ///
 /// Names are relative to the including or extending file, and to the root when they start with `/`; a name that leaves
 /// the root is an error.
+///
+/// Files whose names end in `.jinja` or `.j2` are Jinja templates, as [minijinja] has them: with its tags, filters and
+/// rules of white space, with the functions and escaping of the others, and with what does not exist printed as
+/// nothing. The two kinds can neither extend nor include each other.
 ///
 /// ```
 /// use squall::template::{Loader, context};
@@ -33,7 +37,7 @@ use crate::escape;
 /// # Ok::<(), squall::template::TemplateError>(())
 /// ```
 pub struct Loader {
-    source: Source,
+    source: Arc<Source>,
     whitespace: Option<Whitespace>,
     autoescape: Option<Cow<'static, str>>,
     env: RefCell<Environment<'static>>,
@@ -41,7 +45,7 @@ pub struct Loader {
     templates: RefCell<HashMap<String, Template>>,
 }
 
-enum Source {
+pub(super) enum Source {
     Directory(PathBuf),
     Texts(BTreeMap<Cow<'static, str>, Cow<'static, str>>),
 }
@@ -65,7 +69,7 @@ impl Loader {
 
     fn with_source(source: Source) -> Self {
         Self {
-            source,
+            source: Arc::new(source),
             whitespace: None,
             autoescape: Some(Cow::Borrowed("xhtml_escape")),
             env: RefCell::new(environment()),
@@ -97,6 +101,13 @@ impl Loader {
         self
     }
 
+    /// Ends rendering after so many instructions, for templates that nobody wrote.
+    #[must_use]
+    pub(super) fn fuel(self, instructions: u64) -> Self {
+        self.env.borrow_mut().set_fuel(Some(instructions));
+        self
+    }
+
     pub(crate) fn add_global(&self, name: String, value: Value) {
         self.env.borrow_mut().add_global(name, value);
         self.templates.borrow_mut().clear();
@@ -110,8 +121,13 @@ impl Loader {
         if let Some(template) = self.templates.borrow().get(name) {
             return Ok(template.clone());
         }
-        let flat = flatten(&self.file(name, None)?, self)?;
-        let template = Template::compile(flat, &self.env.borrow())?;
+        let template = if is_jinja(name) {
+            let name = resolve(name, None).ok_or_else(|| outside(name))?;
+            Template::jinja(name, Arc::clone(&self.source), &self.env.borrow())?
+        } else {
+            let flat = flatten(&self.file(name, None)?, self)?;
+            Template::tornado(flat, &self.env.borrow())?
+        };
         self.templates.borrow_mut().insert(name.to_owned(), template.clone());
         Ok(template)
     }
@@ -127,7 +143,7 @@ impl Loader {
     /// # Errors
     /// When a directory cannot be read.
     pub fn names(&self) -> Result<Vec<String>, TemplateError> {
-        match &self.source {
+        match &*self.source {
             Source::Texts(texts) => Ok(texts.keys().map(|name| name.clone().into_owned()).collect()),
             Source::Directory(root) => {
                 let mut names = Vec::new();
@@ -153,14 +169,16 @@ impl Loader {
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
+}
 
-    fn read(&self, name: &str) -> Result<String, TemplateError> {
-        match &self.source {
-            Source::Texts(texts) => match texts.get(name) {
+impl Source {
+    pub(super) fn read(&self, name: &str) -> Result<String, TemplateError> {
+        match self {
+            Self::Texts(texts) => match texts.get(name) {
                 Some(text) => Ok(text.clone().into_owned()),
                 None => Err(TemplateError::of_file(name, "there is no such template")),
             },
-            Source::Directory(root) => std::fs::read_to_string(root.join(name))
+            Self::Directory(root) => std::fs::read_to_string(root.join(name))
                 .map_err(|error| TemplateError::of_file(name, error.to_string())),
         }
     }
@@ -168,12 +186,11 @@ impl Loader {
 
 impl Files for Loader {
     fn file(&self, name: &str, parent: Option<&str>) -> Result<Rc<File>, TemplateError> {
-        let name = resolve(name, parent)
-            .ok_or_else(|| TemplateError::of_file(name, "the name leaves the templates' root"))?;
+        let name = resolve(name, parent).ok_or_else(|| outside(name))?;
         if let Some(file) = self.files.borrow().get(&name) {
             return Ok(Rc::clone(file));
         }
-        let text = self.read(&name)?;
+        let text = self.source.read(&name)?;
         let file = Rc::new(parser::parse(&name, &text, self.whitespace, self.autoescape.as_deref())?);
         self.files.borrow_mut().insert(name, Rc::clone(&file));
         Ok(file)
@@ -183,7 +200,7 @@ impl Files for Loader {
 impl fmt::Debug for Loader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Loader");
-        match &self.source {
+        match &*self.source {
             Source::Directory(root) => out.field("root", root),
             Source::Texts(texts) => out.field("names", &texts.keys().collect::<Vec<_>>()),
         };
@@ -191,91 +208,17 @@ impl fmt::Debug for Loader {
     }
 }
 
-/// A template ready to be rendered. Cheap to clone.
-#[derive(Clone)]
-pub struct Template(Rc<Compiled>);
-
-struct Compiled {
-    env: Environment<'static>,
-    flat: Flat,
+/// Whether a file is a plain Jinja template.
+fn is_jinja(name: &str) -> bool {
+    name.ends_with(".jinja") || name.ends_with(".j2")
 }
 
-/// The one template of an environment.
-const NAME: &str = "template";
-
-impl Template {
-    /// A template of its own, which extends and includes nothing. Its white space stays as it is.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn new(text: &str) -> Result<Self, TemplateError> {
-        Loader::from_texts([("<string>", text.to_owned())]).load("<string>")
-    }
-
-    /// The text with these values: [`context!`](super::context), or [`Serde`](super::Serde) around anything that is
-    /// `Serialize`.
-    ///
-    /// # Errors
-    /// What went wrong, with the line of the template.
-    pub fn generate(&self, values: impl Into<Value>) -> Result<String, TemplateError> {
-        let Compiled { env, flat } = &*self.0;
-        let rendered = env.get_template(NAME).and_then(|template| template.render(values.into()));
-        rendered.map_err(|error| locate(flat, &error))
-    }
-
-    fn compile(flat: Flat, env: &Environment<'static>) -> Result<Self, TemplateError> {
-        let mut env = env.clone();
-        match env.add_template_owned(NAME, flat.source.clone()) {
-            Ok(()) => Ok(Self(Rc::new(Compiled { env, flat }))),
-            Err(error) => Err(locate(&flat, &error)),
-        }
-    }
-}
-
-impl fmt::Debug for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Template").finish_non_exhaustive()
-    }
-}
-
-fn locate(flat: &Flat, error: &Error) -> TemplateError {
-    let message = match error.detail() {
-        Some(detail) => format!("{}: {detail}", error.kind()),
-        None => error.kind().to_string(),
-    };
-    flat.error_at(error.line().unwrap_or(0), message)
-}
-
-fn environment() -> Environment<'static> {
-    let mut env = Environment::new();
-    env.set_auto_escape_callback(|_| AutoEscape::None);
-    env.set_undefined_behavior(UndefinedBehavior::Strict);
-    env.set_debug(false);
-    if let Ok(syntax) = env.syntax().to_builder().keep_trailing_newline(true).build() {
-        env.set_syntax(syntax);
-    }
-    env.set_formatter(print);
-    python::add_to(&mut env);
-    functions::add_to(&mut env);
-    env
-}
-
-/// Prints as Python does, escaped; what must not be escaped comes as a safe string.
-fn print(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
-    if value.is_undefined() {
-        return Err(Error::from(ErrorKind::UndefinedError));
-    }
-    match value.as_str() {
-        Some(text) if value.is_safe() => out.write_str(text)?,
-        Some(text) => out.write_str(&escape::xhtml_escape(text))?,
-        None if value.is_integer() => write!(out, "{value}")?,
-        None => out.write_str(&escape::xhtml_escape(&python::repr(value)))?,
-    }
-    Ok(())
+fn outside(name: &str) -> TemplateError {
+    TemplateError::of_file(name, "the name leaves the templates' root")
 }
 
 /// The name from the root; `None` when it leaves it.
-fn resolve(name: &str, parent: Option<&str>) -> Option<String> {
+pub(super) fn resolve(name: &str, parent: Option<&str>) -> Option<String> {
     let folder = match parent {
         Some(parent) if !name.starts_with('/') && !parent.starts_with('<') => {
             parent.rsplit_once('/').map_or("", |(folder, _)| folder)

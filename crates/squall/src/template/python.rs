@@ -1,11 +1,14 @@
 //! Python's ways with values: how they print, and the functions and methods that templates use.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use minijinja::formatting::{FormatStyle, format};
-use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, Tuple, ValueKind, from_args};
+use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, Tuple, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
+
+use super::{control, python_methods};
 
 /// A loop of a `while` that goes on for longer is stopped.
 const MAX_ROUNDS: usize = 10_000_000;
@@ -42,7 +45,17 @@ fn write_repr(value: &Value, out: &mut String, depth: usize) {
             out.push_str(&String::from_utf8_lossy(value.as_bytes().unwrap_or_default()));
         }
         ValueKind::Seq | ValueKind::Iterable => {
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
+            let (open, close) = if value.is_tuple() {
+                ('(', ')')
+            } else if value.downcast_object_ref::<Set>().is_some() {
+                if value.len() == Some(0) {
+                    out.push_str("set()");
+                    return;
+                }
+                ('{', '}')
+            } else {
+                ('[', ']')
+            };
             out.push(open);
             let mut count = 0;
             for item in value.try_iter().into_iter().flatten() {
@@ -112,7 +125,7 @@ fn write_quoted(text: &str, out: &mut String) {
 
 /// Python's functions and methods.
 pub(super) fn add_to(env: &mut Environment<'static>) {
-    env.set_unknown_method_callback(method);
+    env.set_unknown_method_callback(python_methods::method);
     env.add_filter("_tt_raw", |value: &Value| raw(value));
     env.add_filter("_tt_apply", |state: &mut State, body: &Value, function: &Value| {
         raw(&function.call(state, &[Value::from(to_str(body))])?)
@@ -121,11 +134,37 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
     env.add_function("_tt_mod", modulo);
     env.add_function("_tt_format", format_value);
     env.add_function("_tt_concat", |parts: Rest<Value>| parts.iter().map(to_str).collect::<String>());
+    control::add_to(env);
+    add_conversions(env);
+    add_lists(env);
+    add_choices(env);
+}
+
+fn add_conversions(env: &mut Environment<'static>) {
     env.add_function("str", |value: Option<&Value>| value.map(to_str).unwrap_or_default());
     env.add_function("repr", |value: &Value| repr(value));
     env.add_function("bool", |value: Option<&Value>| value.is_some_and(Value::is_true));
     env.add_function("int", int);
     env.add_function("float", float);
+    env.add_function("hasattr", |value: &Value, name: &str| {
+        value.get_attr(name).is_ok_and(|found| !found.is_undefined())
+    });
+    env.add_function("getattr", |value: &Value, name: &str, default: Option<Value>| {
+        let found = value.get_attr(name).ok().filter(|found| !found.is_undefined());
+        found.or(default).ok_or_else(|| Error::from(ErrorKind::UndefinedError))
+    });
+    env.add_function("abs", |value: &Value| match i64::try_from(value.clone()) {
+        Ok(int) => Ok(Value::from(int.abs())),
+        Err(_) => f64::try_from(value.clone()).map(|float| Value::from(float.abs())),
+    });
+    env.add_function("round", round);
+    env.add_function("ord", |text: char| text as u32);
+    env.add_function("chr", |code: u32| {
+        char::from_u32(code).map(String::from).ok_or_else(|| wrong("chr() arg not in range"))
+    });
+}
+
+fn add_lists(env: &mut Environment<'static>) {
     env.add_function("len", |value: &Value| {
         value.len().ok_or_else(|| wrong(format!("{} has no len()", value.kind())))
     });
@@ -141,8 +180,9 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
                 seen.push(item);
             }
         }
-        Ok::<_, Error>(Value::from(seen))
+        Ok::<_, Error>(Value::from_object(Set(seen)))
     });
+    env.add_function("dict", dict);
     env.add_function("enumerate", |value: &Value, start: Option<i64>, kwargs: Kwargs| {
         let start = start.or(kwargs.get("start")?).unwrap_or(0);
         kwargs.assert_all_used()?;
@@ -155,6 +195,12 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         let row = |index: usize| tuple(lists.iter().map(|list| list[index].clone()));
         Ok::<_, Error>((0..length).map(row).collect::<Vec<_>>())
     });
+}
+
+/// What goes over a list to order, choose or add up.
+fn add_choices(env: &mut Environment<'static>) {
+    env.add_function("any", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().any(Value::is_true)));
+    env.add_function("all", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().all(Value::is_true)));
     env.add_function("sorted", sorted);
     env.add_function("reversed", |value: &Value| {
         let mut items = items(Some(value))?;
@@ -165,18 +211,27 @@ pub(super) fn add_to(env: &mut Environment<'static>) {
         let _ = state;
         sum(value, start)
     });
-    env.add_function("min", |values: Rest<Value>| extreme(&values, "min"));
-    env.add_function("max", |values: Rest<Value>| extreme(&values, "max"));
-    env.add_function("abs", |value: &Value| match i64::try_from(value.clone()) {
-        Ok(int) => Ok(Value::from(int.abs())),
-        Err(_) => f64::try_from(value.clone()).map(|float| Value::from(float.abs())),
+    env.add_function("min", |state: &mut State, args: Rest<Value>, kwargs: Kwargs| {
+        extreme(state, &args, kwargs, "min")
     });
-    env.add_function("round", round);
-    env.add_function("any", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().any(Value::is_true)));
-    env.add_function("all", |value: &Value| Ok::<_, Error>(items(Some(value))?.iter().all(Value::is_true)));
-    env.add_function("ord", |text: char| text as u32);
-    env.add_function("chr", |code: u32| {
-        char::from_u32(code).map(String::from).ok_or_else(|| wrong("chr() arg not in range"))
+    env.add_function("max", |state: &mut State, args: Rest<Value>, kwargs: Kwargs| {
+        extreme(state, &args, kwargs, "max")
+    });
+    env.add_function("map", |state: &mut State, function: &Value, list: &Value| {
+        let call = |item| function.call(state, &[item]);
+        items(Some(list))?.into_iter().map(call).collect::<Result<Vec<_>, Error>>()
+    });
+    env.add_function("filter", |state: &mut State, function: &Value, list: &Value| {
+        let mut kept = Vec::new();
+        for item in items(Some(list))? {
+            let test = if function.is_none() {
+                item.clone()
+            } else {
+                function.call(state, std::slice::from_ref(&item))?
+            };
+            kept.extend(test.is_true().then_some(item));
+        }
+        Ok::<_, Error>(kept)
     });
 }
 
@@ -187,26 +242,76 @@ fn raw(value: &Value) -> Result<Value, Error> {
     Ok(if value.is_safe() { value.clone() } else { Value::from_safe_string(to_str(value)) })
 }
 
-fn wrong(message: impl Into<String>) -> Error {
+pub(super) fn wrong(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-fn tuple(items: impl IntoIterator<Item = Value>) -> Value {
+pub(super) fn tuple(items: impl IntoIterator<Item = Value>) -> Value {
     Value::from(Tuple::from(items.into_iter().collect::<Vec<_>>()))
 }
 
-fn items(value: Option<&Value>) -> Result<Vec<Value>, Error> {
+pub(super) fn items(value: Option<&Value>) -> Result<Vec<Value>, Error> {
     match value {
         Some(value) => Ok(value.try_iter()?.collect()),
         None => Ok(Vec::new()),
     }
 }
 
+/// `dict(mapping or pairs, **more)`.
+fn dict(first: Option<&Value>, kwargs: Kwargs) -> Result<Value, Error> {
+    let mut entries: Vec<(Value, Value)> = Vec::new();
+    for item in items(first)? {
+        entries.push(match first {
+            Some(map) if map.kind() == ValueKind::Map => (item.clone(), map.get_item(&item)?),
+            _ => match items(Some(&item))?.as_slice() {
+                [key, value] => (key.clone(), value.clone()),
+                _ => return Err(wrong("dict() takes pairs")),
+            },
+        });
+    }
+    for key in kwargs.args() {
+        entries.push((key.into(), kwargs.get(key)?));
+    }
+    Ok(Value::from_pairs(entries))
+}
+
 fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
     let Some(pattern) = left.as_str() else { return remainder(left, right) };
     let arguments = if right.is_tuple() { items(Some(right))? } else { vec![right.clone()] };
-    let shown: Vec<Value> = arguments.iter().map(printable).collect();
-    format(FormatStyle::Printf, pattern, &shown).map(Value::from)
+    let mut shown: Vec<Value> = arguments.iter().map(printable).collect();
+    let pattern = take_reprs(pattern, &arguments, &mut shown);
+    format(FormatStyle::Printf, &pattern, &shown).map(Value::from)
+}
+
+/// Turns each `%r` into `%s` of what `repr` gives, for arguments that are told by their place.
+fn take_reprs<'p>(pattern: &'p str, arguments: &[Value], shown: &mut [Value]) -> Cow<'p, str> {
+    if !pattern.contains('r') {
+        return Cow::Borrowed(pattern);
+    }
+    let mut out = String::with_capacity(pattern.len());
+    let (mut in_conversion, mut index) = (false, 0);
+    for c in pattern.chars() {
+        match (in_conversion, c) {
+            (true, 'r') => {
+                if let (Some(argument), Some(shown)) = (arguments.get(index), shown.get_mut(index)) {
+                    *shown = Value::from(repr(argument));
+                }
+                out.push('s');
+                index += 1;
+                in_conversion = false;
+                continue;
+            }
+            (true, '%' | '(') => in_conversion = false,
+            (true, c) if c.is_ascii_alphabetic() && !"hlL".contains(c) => {
+                index += 1;
+                in_conversion = false;
+            }
+            (false, '%') => in_conversion = true,
+            _ => {}
+        }
+        out.push(c);
+    }
+    Cow::Owned(out)
 }
 
 /// Python's remainder has the divisor's sign.
@@ -224,7 +329,7 @@ fn remainder(left: &Value, right: &Value) -> Result<Value, Error> {
 }
 
 /// What a format makes text of, as Python's `str` would; numbers and mappings stay what they are.
-fn printable(value: &Value) -> Value {
+pub(super) fn printable(value: &Value) -> Value {
     match value.kind() {
         ValueKind::None | ValueKind::Bool | ValueKind::Seq | ValueKind::Iterable => {
             Value::from(to_str(value))
@@ -324,17 +429,27 @@ fn sum(value: &Value, start: Option<&Value>) -> Result<Value, Error> {
     Ok(Value::from(floats.into_iter().sum::<f64>()))
 }
 
-fn extreme(values: &[Value], name: &str) -> Result<Value, Error> {
+/// `min(list, key=.., default=..)` or `min(a, b, ..)`, and `max`. Of equals, the first.
+fn extreme(state: &mut State, values: &[Value], kwargs: Kwargs, name: &str) -> Result<Value, Error> {
+    let key: Option<Value> = kwargs.get("key")?;
+    let default: Option<Value> = kwargs.get("default")?;
+    kwargs.assert_all_used()?;
     let values = match values {
         [one] => items(Some(one))?,
         several => several.to_vec(),
     };
-    let found = if name == "min" {
-        values.into_iter().min()
-    } else {
-        values.into_iter().reduce(|a, b| if b > a { b } else { a })
-    };
-    found.ok_or_else(|| wrong(format!("{name}() arg is empty")))
+    let mut best: Option<(Value, Value)> = None;
+    for item in values {
+        let by = match key.as_ref().filter(|key| !key.is_none()) {
+            Some(key) => key.call(state, std::slice::from_ref(&item))?,
+            None => item.clone(),
+        };
+        let is_better = |best: &Value| if name == "min" { by < *best } else { by > *best };
+        if best.as_ref().is_none_or(|(best, _)| is_better(best)) {
+            best = Some((by, item));
+        }
+    }
+    best.map(|(_, item)| item).or(default).ok_or_else(|| wrong(format!("{name}() arg is empty")))
 }
 
 fn round(value: &Value, digits: Option<i32>) -> Result<Value, Error> {
@@ -356,93 +471,22 @@ fn round(value: &Value, digits: Option<i32>) -> Result<Value, Error> {
     }
 }
 
-/// Methods that minijinja's own imitation of Python lacks or does otherwise.
-fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    if let Some(text) = value.as_str()
-        && let Some(result) = text_method(text, name, args)
-    {
-        return result;
-    }
-    match (value.kind(), name) {
-        (ValueKind::Map, "items") => {
-            from_args::<()>(args)?;
-            let pair = |key: Value| {
-                let item = value.get_item(&key).unwrap_or_default();
-                tuple([key, item])
-            };
-            Ok(Value::from(value.try_iter()?.map(pair).collect::<Vec<_>>()))
-        }
-        (ValueKind::Map, "has_key" | "__contains__") => {
-            let (key,): (Value,) = from_args(args)?;
-            Ok(Value::from(!value.get_item(&key)?.is_undefined()))
-        }
-        (ValueKind::Map, "copy") | (ValueKind::Seq, "copy") => Ok(value.clone()),
-        (ValueKind::Seq | ValueKind::Iterable, "index") => {
-            let (wanted,): (Value,) = from_args(args)?;
-            let found = value.try_iter()?.position(|item| item == wanted);
-            found.map(Value::from).ok_or_else(|| wrong(format!("{} is not in list", repr(&wanted))))
-        }
-        (
-            ValueKind::Seq | ValueKind::Map,
-            "append" | "extend" | "insert" | "pop" | "remove" | "sort" | "update" | "clear",
-        ) => Err(wrong(format!(
-            "{name} would change the value, which a template cannot: make a new one with set"
-        ))),
-        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args),
-    }
-}
+/// A set, whose items stand in the order in which they came.
+#[derive(Debug)]
+struct Set(Vec<Value>);
 
-fn text_method(text: &str, name: &str, args: &[Value]) -> Option<Result<Value, Error>> {
-    let pad = |left: fn(usize) -> usize| {
-        let (width, fill): (usize, Option<char>) = from_args(args)?;
-        let missing = width.saturating_sub(text.chars().count());
-        if missing > 1_000_000 {
-            return Err(wrong("the text is too wide"));
-        }
-        let fill = fill.unwrap_or(' ');
-        let before = left(missing);
-        let spaces = |count: usize| std::iter::repeat_n(fill, count);
-        Ok(spaces(before).chain(text.chars()).chain(spaces(missing - before)).collect::<String>().into())
-    };
-    Some(match name {
-        "ljust" => pad(|_| 0),
-        "rjust" => pad(|missing| missing),
-        "zfill" => from_args(args).map(|(width,): (usize,)| {
-            let (sign, digits) = match text.strip_prefix(['-', '+']) {
-                Some(digits) => text.split_at(text.len() - digits.len()),
-                None => ("", text),
-            };
-            let width = width.min(1_000_000).saturating_sub(sign.len() + digits.chars().count());
-            format!("{sign}{}{digits}", "0".repeat(width)).into()
-        }),
-        "join" => from_args(args).and_then(|(list,): (Value,)| {
-            let parts: Vec<String> = list.try_iter()?.map(|item| to_str(&item)).collect();
-            Ok(parts.join(text).into())
-        }),
-        "partition" | "rpartition" => from_args(args).map(|(by,): (&str,)| {
-            let found = if name == "partition" { text.split_once(by) } else { text.rsplit_once(by) };
-            let parts = match found {
-                Some((before, after)) => [before, by, after],
-                None if name == "partition" => [text, "", ""],
-                None => ["", "", text],
-            };
-            tuple(parts.map(Value::from))
-        }),
-        "swapcase" => {
-            let swap = |c: char| {
-                if c.is_uppercase() { c.to_lowercase().to_string() } else { c.to_uppercase().to_string() }
-            };
-            Ok(text.chars().map(swap).collect::<String>().into())
-        }
-        "removeprefix" => from_args(args).map(|(by,): (&str,)| text.strip_prefix(by).unwrap_or(text).into()),
-        "removesuffix" => from_args(args).map(|(by,): (&str,)| text.strip_suffix(by).unwrap_or(text).into()),
-        "encode" | "decode" => Ok(Value::from(text)),
-        "format" if args.iter().all(|arg| !arg.is_kwargs()) => {
-            format(FormatStyle::StrFormat, text, &args.iter().map(printable).collect::<Vec<_>>())
-                .map(Value::from)
-        }
-        _ => return None,
-    })
+impl Object for Set {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.get(key.as_usize()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.0.len())
+    }
 }
 
 /// A map whose values are found when they are asked for, then `rest`'s.

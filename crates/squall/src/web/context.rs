@@ -470,6 +470,16 @@ fn not_found(message: String) -> Error {
     HttpError::new(404).with_log_message(message).into()
 }
 
+/// Whether this may be a [`misuse`], about which a client is told nothing.
+pub(super) fn is_misuse(error: &Error) -> bool {
+    error.as_http().is_some_and(|http| {
+        http.status() == 500
+            && http.own_reason().is_none()
+            && http.message().is_none()
+            && http.headers().is_empty()
+    })
+}
+
 /// The application's mistake.
 pub(super) fn misuse(message: String) -> Error {
     HttpError::new(500).with_log_message(message).into()

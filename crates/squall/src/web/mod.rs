@@ -29,6 +29,7 @@ mod site;
 mod slash;
 mod sse;
 mod static_files;
+mod template_namespace;
 #[cfg(feature = "tower")]
 mod tower;
 mod transforms;

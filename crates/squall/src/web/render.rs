@@ -2,23 +2,20 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
-use std::future::Future;
+use std::io;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
-use minijinja::value::{Enumerator, Object, ObjectRepr, from_args};
+use minijinja::value::Object;
 use minijinja::{Error as EngineError, ErrorKind, State, Value};
 
 use super::application::Application;
-use super::context::{Context, misuse};
+use super::context::{Context, is_misuse, misuse};
 use super::error::{Error, Result};
-use super::ui_module::{Resources, UiModule, built_in};
-use crate::locale::Locale;
+use super::template_namespace::{FUNCTIONS, Function, Namespace};
+use super::ui_module::{Page, Resources, UiModule, built_in};
 use crate::sys::Scoped;
-use crate::template::{Layered, Loader, Whitespace, to_str};
+use crate::template::{Layered, Loader, Raised, Template, TemplateError, Whitespace};
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
@@ -30,10 +27,17 @@ pub(super) struct TemplateSettings {
     autoescape: Option<Option<String>>,
     whitespace: Option<Whitespace>,
     modules: HashMap<String, Box<dyn UiModule>>,
-    methods: HashMap<String, Method>,
+    pub(super) methods: HashMap<String, Method>,
+    compiled_cache: Option<bool>,
+    /// `handler.settings`
+    values: Vec<(String, Value)>,
 }
 
 impl TemplateSettings {
+    pub(super) fn settings(&self) -> Value {
+        Value::from_pairs(self.values.iter().cloned())
+    }
+
     /// Makes the loader and compiles all templates.
     pub(super) fn finish(&mut self, problems: &mut Vec<String>) {
         if self.loader.is_none()
@@ -49,7 +53,10 @@ impl TemplateSettings {
             self.loader = Some(loader);
         }
         let Some(loader) = &self.loader else { return };
-        loader.add_global("_tt_modules".to_owned(), Value::from_object(Modules));
+        // Tornado knows them by both names; the second is for Jinja's `{{ modules.Entry(1) }}`.
+        for name in ["_tt_modules", "modules"] {
+            loader.add_global(name.to_owned(), Value::from_object(Modules));
+        }
         for name in FUNCTIONS {
             loader.add_global((*name).to_owned(), Value::from_object(Function((*name).to_owned())));
         }
@@ -92,6 +99,21 @@ impl Application {
         self
     }
 
+    /// Whether compiled templates are kept; else they are read anew for each page. Default: yes, unless
+    /// [`debug`](Self::debug) is on.
+    #[must_use]
+    pub fn compiled_template_cache(mut self, on: bool) -> Self {
+        self.settings.templates.compiled_cache = Some(on);
+        self
+    }
+
+    /// A value that templates read as `handler.settings["name"]`, such as the name of the site.
+    #[must_use]
+    pub fn template_setting(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.settings.templates.values.push((name.into(), value.into()));
+        self
+    }
+
     /// A module that templates use with `{% module Name(..) %}`.
     #[must_use]
     #[doc(alias = "ui_modules")]
@@ -123,11 +145,34 @@ impl Context {
     /// # Panics
     /// As [`write`](Self::write).
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result {
-        let outer = PAGE.take();
-        let html = self.render_text(name, values.into());
-        let page = PAGE.replace(outer);
-        self.write(page.resources.insert(self, html?)?);
+        let (html, page) = on_new_page(|| self.render_text(name, values.into()));
+        self.write(page.resources().insert(self, html?)?);
         Ok(())
+    }
+
+    /// As [`render`](Self::render) for long pages: the client gets the page while it is made, in pieces of 16 KiB.
+    ///
+    /// The template runs in one go, since the engine cannot wait: meanwhile the loop serves nobody else, and what the
+    /// client's connection does not take at once is held in memory, until at the end this waits for the kernel to have
+    /// it. What modules need in the page's head and at its end is left out.
+    ///
+    /// # Errors
+    /// What went wrong, with the template's file and line; once the head is sent, that cuts the connection.
+    /// [`Disconnected`](super::Disconnected) when the client has left.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    pub async fn render_stream(&self, name: &str, values: impl Into<Value>) -> Result {
+        let mut pieces = Pieces { ctx: self, buffer: Vec::with_capacity(PIECE), error: None };
+        let rendered = on_new_page(|| {
+            self.with_template(name, values.into(), |template, all| template.generate_to(all, &mut pieces))
+        });
+        if let Some(error) = pieces.error.take() {
+            return Err(error);
+        }
+        rendered.0?;
+        self.write(pieces.buffer);
+        self.flush().await
     }
 
     /// The text that a template makes of these values: [`context!`](crate::template::context), and what all templates
@@ -136,21 +181,29 @@ impl Context {
     /// # Errors
     /// What went wrong, with the template's file and line.
     pub fn render_string(&self, name: &str, values: impl Into<Value>) -> Result<String> {
-        let outermost = CONTEXT.with(|current| current.with(|ctx| ctx.is_none()));
-        let text = self.render_text(name, values.into());
-        if outermost {
-            // There is no page into which the modules' resources could go.
-            drop(PAGE.take());
+        if is_rendering() {
+            return self.render_text(name, values.into());
         }
-        text
+        // There is no page into which the modules' resources could go.
+        on_new_page(|| self.render_text(name, values.into())).0
     }
 
     fn render_text(&self, name: &str, values: Value) -> Result<String> {
+        self.with_template(name, values, Template::generate)
+    }
+
+    /// Calls `generate` with the template and all that it knows.
+    fn with_template<R>(
+        &self,
+        name: &str,
+        values: Value,
+        generate: impl FnOnce(&Template, Value) -> Result<R, TemplateError>,
+    ) -> Result<R> {
         let settings = &self.core().settings().templates;
         let Some(loader) = &settings.loader else {
             return Err(misuse("You must give the application a template_path to render".to_owned()));
         };
-        if self.core().settings().debug.is_on() && CONTEXT.with(|current| current.with(|ctx| ctx.is_none())) {
+        if !settings.compiled_cache.unwrap_or(!self.core().settings().debug.is_on()) && !is_rendering() {
             loader.reset();
         }
         let template = loader.load(name)?;
@@ -160,7 +213,43 @@ impl Context {
         };
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
         let all = Value::from_object(Layered { values, rest });
-        Ok(CONTEXT.with(|current| current.set(self, || template.generate(all)))?)
+        CONTEXT.with(|current| current.set(self, || generate(&template, all))).map_err(|error| {
+            let Some(original) = error.raised().and_then(take_raised) else { return error.into() };
+            match original.downcast_ref::<TemplateError>() {
+                // A module's own template: both places are told.
+                Some(inner) => inner.clone().reached_from(&error).into(),
+                None => original,
+            }
+        })
+    }
+}
+
+/// What a streamed page is sent in.
+const PIECE: usize = 16 * 1024;
+
+/// Sends what is written, a piece at a time.
+struct Pieces<'a> {
+    ctx: &'a Context,
+    buffer: Vec<u8>,
+    error: Option<Error>,
+}
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= PIECE {
+            self.ctx.write(std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE)));
+            if let Err(error) = self.ctx.send_part() {
+                let told = io::Error::other(error.to_string());
+                self.error = Some(error);
+                return Err(told);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -168,23 +257,60 @@ thread_local! {
     /// The context of the page that is being rendered.
     static CONTEXT: Scoped<Context> = const { Scoped::new() };
     static PAGE: RefCell<Page> = RefCell::default();
+    /// The last error that a module or function of the application returned, and which one it is.
+    static RAISED: RefCell<(u64, Option<Error>)> = const { RefCell::new((0, None)) };
 }
 
-/// What the page that is being rendered has used.
-#[derive(Default)]
-struct Page {
-    modules: Vec<String>,
-    resources: Resources,
+fn is_rendering() -> bool {
+    CONTEXT.with(|current| current.with(|ctx| ctx.is_some()))
 }
 
-fn with_context<R>(f: impl FnOnce(&Context) -> Result<R>) -> Result<R, EngineError> {
+/// Not for calls into the application: a module may render.
+pub(super) fn with_page<R>(f: impl FnOnce(&mut Page) -> R) -> R {
+    PAGE.with_borrow_mut(f)
+}
+
+/// What `f` returns, and what the page that it rendered has used.
+fn on_new_page<R>(f: impl FnOnce() -> R) -> (R, Page) {
+    /// A module may panic; the page around it goes on, and the next page knows nothing of it.
+    struct Restore(Page);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            drop(PAGE.replace(std::mem::take(&mut self.0)));
+            drop(RAISED.with_borrow_mut(|(_, error)| error.take()));
+        }
+    }
+    let _restore = Restore(PAGE.take());
+    let result = f();
+    (result, PAGE.take())
+}
+
+/// The application's own error, which keeps its status and type; what the framework says gets the template's place.
+fn raise(error: Error) -> EngineError {
+    let raised = EngineError::new(ErrorKind::InvalidOperation, error.to_string());
+    if is_misuse(&error) {
+        return raised;
+    }
+    let (number, last) = RAISED.with_borrow_mut(|(number, last)| {
+        *number += 1;
+        (*number, last.replace(error))
+    });
+    drop(last);
+    raised.with_source(Raised(number))
+}
+
+fn take_raised(raised: Raised) -> Option<Error> {
+    RAISED.with_borrow_mut(|(number, error)| if *number == raised.0 { error.take() } else { None })
+}
+
+pub(super) fn with_context<R>(f: impl FnOnce(&Context) -> Result<R>) -> Result<R, EngineError> {
     let result = CONTEXT.with(|current| {
         current.with(|ctx| match ctx {
             Some(ctx) => f(ctx),
             None => Err(misuse("this is known in pages that an application renders only".to_owned())),
         })
     });
-    result.map_err(|error: Error| EngineError::new(ErrorKind::InvalidOperation, error.to_string()))
+    result.map_err(raise)
 }
 
 /// `_tt_modules.Name(..)`
@@ -203,215 +329,13 @@ impl Object for Modules {
             let module = own
                 .or_else(|| built_in(name))
                 .ok_or_else(|| misuse(format!("there is no UI module {name}")))?;
+            let place = with_page(|page| page.add(name));
             let html = module.render(ctx, args)?;
-            let is_new = PAGE.with_borrow(|page| !page.modules.iter().any(|known| known == name));
-            if is_new {
-                // Not while the page is borrowed: the module may render.
-                let mut resources = PAGE.with_borrow_mut(|page| {
-                    page.modules.push(name.to_owned());
-                    std::mem::take(&mut page.resources)
-                });
-                resources.add(ctx, module);
-                PAGE.with_borrow_mut(|page| page.resources = resources);
+            if let Some(place) = place {
+                let resources = Resources::of(ctx, module);
+                with_page(|page| page.set(place, resources));
             }
             Ok(Value::from_safe_string(html))
         })
-    }
-}
-
-const FUNCTIONS: &[&str] = &["_", "pgettext", "ngettext", "static_url", "xsrf_form_html", "reverse_url"];
-
-/// A function of the namespace, or a `ui_method`, by its name.
-#[derive(Debug)]
-struct Function(String);
-
-impl Object for Function {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
-        with_context(|ctx| match ctx.core().settings().templates.methods.get(&self.0) {
-            Some(method) => method(ctx, args),
-            None => call(ctx, &self.0, args),
-        })
-    }
-}
-
-fn call(ctx: &Context, name: &str, args: &[Value]) -> Result<Value> {
-    Ok(match name {
-        "_" | "pgettext" | "ngettext" => return translate(&ctx.locale_now()?, name, args),
-        "static_url" => {
-            let (path,): (&str,) = from_args(args)?;
-            ctx.static_url(path)?.into()
-        }
-        "xsrf_form_html" => ctx.xsrf_form_html()?.into(),
-        "reverse_url" => {
-            let (name, arguments) =
-                args.split_first().ok_or_else(|| misuse("reverse_url takes a name".into()))?;
-            let texts: Vec<String> = arguments.iter().map(to_str).collect();
-            let arguments: Vec<&dyn fmt::Display> =
-                texts.iter().map(|text| text as &dyn fmt::Display).collect();
-            ctx.reverse_url(&to_str(name), &arguments)?.into()
-        }
-        _ => return Err(misuse(format!("there is no function {name}"))),
-    })
-}
-
-fn translate(locale: &Locale, name: &str, args: &[Value]) -> Result<Value> {
-    Ok(match name {
-        "pgettext" => {
-            let (context, message, plural, count): (&str, &str, Option<&str>, Option<i64>) = from_args(args)?;
-            match (plural, count) {
-                (Some(plural), Some(count)) => locale.npgettext(context, message, plural, count).into(),
-                _ => locale.pgettext(context, message).into(),
-            }
-        }
-        _ => {
-            let (message, plural, count): (&str, Option<&str>, Option<i64>) = from_args(args)?;
-            match (plural, count) {
-                (Some(plural), Some(count)) => locale.translate_plural(message, plural, count).into(),
-                _ => locale.translate(message).into(),
-            }
-        }
-    })
-}
-
-/// The values that are found out when a template asks for them.
-#[derive(Debug)]
-struct Namespace;
-
-impl Object for Namespace {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let value = match key.as_str()? {
-            "handler" => Ok(Value::from_object(Handler)),
-            "request" => with_context(|ctx| Ok(request(ctx))),
-            "locale" => with_context(|ctx| Ok(Value::from_object(LocaleObject(ctx.locale_now()?)))),
-            "current_user" => with_context(current_user),
-            _ => return None,
-        };
-        Some(value.unwrap_or_else(Value::from))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-}
-
-fn request(ctx: &Context) -> Value {
-    let request = ctx.request();
-    let headers = request.headers().iter().map(|(name, value)| (name.to_string(), Value::from(value)));
-    minijinja::context! {
-        method => request.method().as_str(),
-        uri => request.uri(),
-        path => request.path(),
-        query => request.query(),
-        remote_ip => request.remote_ip().to_string(),
-        protocol => request.protocol().to_string(),
-        host => request.host(),
-        headers => Value::from_pairs(headers),
-    }
-}
-
-fn current_user(ctx: &Context) -> Result<Value> {
-    let user = match pin!(ctx.has_user()).poll(&mut std::task::Context::from_waker(Waker::noop())) {
-        Poll::Ready(user) => user?,
-        Poll::Pending => {
-            return Err(misuse("Site::current_user waits here: await Context::user beforehand".to_owned()));
-        }
-    };
-    if !user {
-        return Ok(Value::from(()));
-    }
-    let known = ctx.user.borrow().clone().flatten();
-    Ok(match (ctx.core().site(), known) {
-        (Some(site), Some(user)) => site.user_value(&*user),
-        _ => Value::from(true),
-    })
-}
-
-/// `handler`
-#[derive(Debug)]
-struct Handler;
-
-impl Object for Handler {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str()? {
-            "handler" => None,
-            name => Arc::new(Namespace).get_value(&Value::from(name)),
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        name: &str,
-        args: &[Value],
-    ) -> Result<Value, EngineError> {
-        with_context(|ctx| {
-            Ok(match name {
-                "get_argument" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    match default {
-                        Some(default) => ctx.argument_opt(name)?.map_or(default, Value::from),
-                        None => ctx.argument(name)?.into(),
-                    }
-                }
-                "get_arguments" => {
-                    let (name,): (&str,) = from_args(args)?;
-                    ctx.arguments(name)?.into_iter().map(Value::from).collect()
-                }
-                "get_cookie" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    ctx.cookie(name).map(Value::from).or(default).unwrap_or_else(|| Value::from(()))
-                }
-                "get_status" => ctx.status().into(),
-                _ => return call(ctx, name, args),
-            })
-        })
-    }
-}
-
-/// `locale`
-#[derive(Debug)]
-struct LocaleObject(Locale);
-
-impl Object for LocaleObject {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str()? {
-            "code" => Some(self.0.code().into()),
-            "name" => Some(self.0.name().into()),
-            "rtl" => Some(self.0.rtl().into()),
-            _ => None,
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Str(&["code", "name", "rtl"])
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        name: &str,
-        args: &[Value],
-    ) -> Result<Value, EngineError> {
-        match name {
-            "translate" | "pgettext" => translate(&self.0, name, args)
-                .map_err(|error| EngineError::new(ErrorKind::InvalidOperation, error.to_string())),
-            "list" => {
-                let (parts,): (Vec<String>,) = from_args(args)?;
-                Ok(self.0.list(&parts).into())
-            }
-            "friendly_number" => {
-                let (number,): (i64,) = from_args(args)?;
-                Ok(self.0.friendly_number(number).into())
-            }
-            _ => Err(EngineError::from(ErrorKind::UnknownMethod)),
-        }
     }
 }

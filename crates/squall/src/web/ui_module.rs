@@ -1,11 +1,14 @@
 //! Parts of pages with what they need in the head and at the end (Tornado's `UIModule`).
 
-use minijinja::Value;
-use minijinja::value::{Kwargs, from_args};
+use std::sync::Arc;
+
+use minijinja::value::{Kwargs, Object, ObjectRepr, from_args};
+use minijinja::{Error as EngineError, State, Value};
 
 use super::context::{Context, misuse};
 use super::error::Result;
-use crate::template;
+use super::render::{with_context, with_page};
+use crate::template::{self, to_str};
 
 /// A part of a page: `{% module Entry(entry, show=1) %}` puts in what [`render`](Self::render) returns, unescaped.
 ///
@@ -51,8 +54,8 @@ pub trait UiModule: 'static {
     }
 }
 
-/// What the modules of one page need.
-#[derive(Default)]
+/// What modules of a page need.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Resources {
     javascript: Vec<String>,
     javascript_files: Vec<String>,
@@ -63,14 +66,52 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    pub(super) fn add(&mut self, ctx: &Context, module: &dyn UiModule) {
-        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        self.javascript.extend(some(module.embedded_javascript(ctx)));
-        self.javascript_files.extend(module.javascript_files(ctx));
-        self.css.extend(some(module.embedded_css(ctx)));
-        self.css_files.extend(module.css_files(ctx));
-        self.heads.extend(some(module.html_head(ctx)));
-        self.bodies.extend(some(module.html_body(ctx)));
+    pub(super) fn of(ctx: &Context, module: &dyn UiModule) -> Self {
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty()).into_iter().collect();
+        Self {
+            javascript: some(module.embedded_javascript(ctx)),
+            javascript_files: module.javascript_files(ctx),
+            css: some(module.embedded_css(ctx)),
+            css_files: module.css_files(ctx),
+            heads: some(module.html_head(ctx)),
+            bodies: some(module.html_body(ctx)),
+        }
+    }
+
+    /// The arguments of `set_resources`. Files are one name or a list.
+    fn from_arguments(args: &[Value]) -> Result<Self> {
+        let (kwargs,): (Kwargs,) = from_args(args)?;
+        let text = |name: &str| -> Result<Vec<String>> {
+            let text: Option<String> = kwargs.get(name)?;
+            Ok(text.into_iter().filter(|text| !text.is_empty()).collect())
+        };
+        let files = |name: &str| -> Result<Vec<String>> {
+            let files: Option<Value> = kwargs.get(name)?;
+            Ok(match files {
+                Some(file) if file.as_str().is_some() => vec![to_str(&file)],
+                Some(files) => files.try_iter()?.map(|file| to_str(&file)).collect(),
+                None => Vec::new(),
+            })
+        };
+        let resources = Self {
+            javascript: text("embedded_javascript")?,
+            javascript_files: files("javascript_files")?,
+            css: text("embedded_css")?,
+            css_files: files("css_files")?,
+            heads: text("html_head")?,
+            bodies: text("html_body")?,
+        };
+        kwargs.assert_all_used()?;
+        Ok(resources)
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.javascript.append(&mut other.javascript);
+        self.javascript_files.append(&mut other.javascript_files);
+        self.css.append(&mut other.css);
+        self.css_files.append(&mut other.css_files);
+        self.heads.append(&mut other.heads);
+        self.bodies.append(&mut other.bodies);
     }
 
     /// Puts it all into the page, in Tornado's order.
@@ -121,12 +162,82 @@ fn put(html: &mut String, place: impl Fn(&str) -> Option<usize>, text: &str) -> 
     Ok(())
 }
 
+/// What the page that is being rendered has used, in the order of first use.
+#[derive(Default)]
+pub(super) struct Page {
+    modules: Vec<(String, Resources)>,
+    /// What the templates of `{% module Template(..) %}` have set, by path.
+    templates: Vec<(String, Resources)>,
+}
+
+impl Page {
+    /// The place of a module that is used for the first time: before those that it uses itself.
+    pub(super) fn add(&mut self, module: &str) -> Option<usize> {
+        if self.modules.iter().any(|(known, _)| known == module) {
+            return None;
+        }
+        self.modules.push((module.to_owned(), Resources::default()));
+        Some(self.modules.len() - 1)
+    }
+
+    pub(super) fn set(&mut self, place: usize, resources: Resources) {
+        if let Some((_, known)) = self.modules.get_mut(place) {
+            *known = resources;
+        }
+    }
+
+    fn set_resources(&mut self, path: &str, resources: Resources) -> Result {
+        match self.templates.iter().find(|(known, _)| known == path) {
+            Some((_, known)) if *known == resources => Ok(()),
+            Some(_) => Err(misuse(format!("set_resources called with different resources for {path}"))),
+            None => {
+                self.templates.push((path.to_owned(), resources));
+                Ok(())
+            }
+        }
+    }
+
+    /// All that has to go into the page.
+    pub(super) fn resources(self) -> Resources {
+        let mut all = Resources::default();
+        let mut templates = Some(self.templates);
+        for (name, resources) in self.modules {
+            all.append(resources);
+            let of_templates = if name == TEMPLATE { templates.take() } else { None };
+            for (_, resources) in of_templates.into_iter().flatten() {
+                all.append(resources);
+            }
+        }
+        all
+    }
+}
+
+/// `set_resources(embedded_css=.., javascript_files=[..], ..)` in the template of a `Template` module.
+#[derive(Debug)]
+struct SetResources(String);
+
+impl Object for SetResources {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
+        with_context(|_| {
+            let resources = Resources::from_arguments(args)?;
+            with_page(|page| page.set_resources(&self.0, resources))?;
+            Ok(Value::from(""))
+        })
+    }
+}
+
+const TEMPLATE: &str = "Template";
+
 /// The modules that Tornado always has.
 pub(super) fn built_in(name: &str) -> Option<&'static dyn UiModule> {
     match name {
         "linkify" => Some(&Linkify),
         "xsrf_form_html" => Some(&XsrfFormHtml),
-        "Template" => Some(&TemplateModule),
+        TEMPLATE => Some(&TemplateModule),
         _ => None,
     }
 }
@@ -148,16 +259,17 @@ impl UiModule for XsrfFormHtml {
     }
 }
 
-/// `{% module Template("part.html", name=value) %}`.
+/// `{% module Template("part.html", name=value) %}`. The template may call [`SetResources`].
 struct TemplateModule;
 
 impl UiModule for TemplateModule {
     fn render(&self, ctx: &Context, arguments: &[Value]) -> Result<String> {
         let (name, values): (&str, Kwargs) = from_args(arguments)?;
-        let values: Vec<(String, Value)> = values
+        let mut values: Vec<(String, Value)> = values
             .args()
             .map(|key| Ok((key.to_owned(), values.get(key)?)))
             .collect::<Result<_, minijinja::Error>>()?;
+        values.push(("set_resources".to_owned(), Value::from_object(SetResources(name.to_owned()))));
         ctx.render_string(name, Value::from_pairs(values))
     }
 }

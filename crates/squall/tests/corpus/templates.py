@@ -42,6 +42,16 @@ P = [  # one template, t.html or t.txt
     "{% block a %}A{% block b %}B{% end %}{% end %}", "line\n{{ n }}\n", "\n\n{% if n %}\n  yes\n{% end %}\n", "{{ \n n \n }}", "a\r\n{{ n }}\r\n",
     "{{ items == ['one', 't&wo', 3] }} {{ 'b' > 'a' }} {{ n != 3 }}", "{% for i in range(3) %}{% for j in range(2) %}{{ i * j }}{% end %},{% end %}",
     "{{ {'a': 1}['a'] }} {{ {'a': [1, None]} }} {{ \"it's\" }} {{ [\"it's\", 'q\"'] }}", "{{ 1 if False else 2 if False else 3 }}", "{{ 'a' in user['tags'] }} {{ 'name' in user }}",
+    "{{ [i * 2 for i in range(4) if i % 2] }} {{ ', '.join(t.upper() for t in user['tags']) }} {{ {k: v for k, v in pairs} }}",
+    "{{ [[i * j for j in range(3)] for i in range(3)] }} {{ [i + j for i in range(2) for j in range(2)] }} {{ sorted({i % 2 for i in range(5)}) }}",
+    "{% set i = 7 %}{% for j in range(2) %}{% set i = i + j %}{{ [i for i in range(j + 1)] }}{{ [i + k for k in range(2)] }}{% end %}{{ i }}",
+    "{% if empty and [z.q for z in nothing] %}x{% elif any(i == 3 for i in items) %}three{% end %}{% for a, b in [(i, i * i) for i in range(3)] %}{{ a }}{{ b }} {% end %}",
+    "{{ sorted(pairs, key=lambda p: -p[1]) }} {% set add = lambda a, b: a + b %}{{ add(1, n) }} {{ [(lambda q: q + i)(1) for i in range(2)] }}",
+    "{% set k = 0 %}{% while sum([k for _ in range(2)]) < 6 %}{{ k }}{% set k += 1 %}{% end %}{{ f'{[q for q in range(2)]}' }}",
+    "{% try %}a{{ user['zip'] }}b{% except %}none{% end %}", "{% try %}a{% set y = 1 %}{% except %}x{% else %}-{{ y }}{% finally %}!{% end %}{{ y }}",
+    "{% for i in items %}{% try %}{{ i.upper() }}{% except AttributeError %}{{ i }}{% continue %}{% end %},{% end %}",
+    "{% try %}{% try %}{{ user['q'] }}{% finally %}f{% end %}{% except KeyError as e %}outer{% end %}{% try %}{{ 1 / 0 }}{% except Exception %}zero{% end %}",
+    "{% try %}{% for i in range(3) %}{{ i }}{% if i == 1 %}{{ missing }}{% end %}{% end %}{% except (NameError, KeyError) %}!{% end %}",
 ]
 M = [  # several files; the first is rendered
     {"p.html": "{% extends \"b.html\" %}dropped{% block t %}T{{ x }}{% end %}", "b.html": "<{% block t %}def{% end %}|{% block u %}U{% end %}>"},

@@ -1,0 +1,2 @@
+{% autoescape py_escape %}var a = {{ a }};
+{% raw b %} {% raw json_encode(c) %}

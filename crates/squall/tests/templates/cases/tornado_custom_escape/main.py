@@ -1,0 +1,3 @@
+{% autoescape py_escape %}a = {{ a }}
+b = {{ b }}
+c = {{ c }}
