@@ -7,6 +7,7 @@ mod fd;
 mod fork;
 mod scoped;
 mod signals;
+pub(crate) mod utf8;
 
 pub(crate) use fd::{close, poll, watch};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::frame::Failure;
 use super::message::Message;
-use super::protocol::{Decoder, Event};
+use super::protocol::{BEYOND, Decoder, Event};
 use super::set::Registered;
 use super::socket::{Phase, WebSocket};
 use crate::ioloop::log_panic;
@@ -181,8 +181,6 @@ struct Ended;
 
 /// The most of a large frame that is received at a time.
 const BULK: u64 = 128 * 1024;
-/// Room beyond a frame, so that the read that drains the socket shows it (see `Transport::try_read`).
-const BEYOND: usize = 16;
 
 impl Next<'_> {
     /// Receives once.

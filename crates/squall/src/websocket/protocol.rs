@@ -6,6 +6,7 @@ use super::deflate::Inflater;
 use super::frame::{Failure, FrameHead, OpCode};
 use super::mask;
 use super::message::{CloseFrame, Message, is_valid_code};
+use crate::sys::utf8;
 
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,8 @@ struct UnderWay {
     checked: usize,
 }
 
+/// Room beyond a frame, so that the read that drains the socket shows it (see `Transport::try_read`).
+pub(super) const BEYOND: usize = 16;
 /// A frame of which so much has not come is received without a copy.
 const LARGE: u64 = 16 * 1024;
 /// Compressed payload is unmasked in pieces of this size.
@@ -192,8 +195,13 @@ impl Decoder {
             Some(message) => message.received = total,
             None => {
                 let is_text = head.opcode == OpCode::Text;
+                let length = usize::try_from(head.length).unwrap_or(usize::MAX);
                 // A small multiple of what is there already; the rest as it comes.
-                let room = if head.rsv1 { 0 } else { (available.len() * 4).min(head.length as usize) };
+                let room = match available.len() {
+                    _ if head.rsv1 => 0,
+                    here if here >= length => length,
+                    here => (here * 5).min(length.saturating_add(BEYOND)),
+                };
                 let data = Vec::with_capacity(room);
                 self.under_way =
                     Some(UnderWay { is_text, compressed: head.rsv1, data, received: total, checked: 0 });
@@ -287,7 +295,7 @@ impl UnderWay {
         if !self.is_text {
             return Ok(Message::Binary(self.data.into()));
         }
-        String::from_utf8(self.data).map(Message::Text).map_err(|_| BAD_TEXT)
+        utf8::string(self.data).map(Message::Text).ok_or(BAD_TEXT)
     }
 }
 
