@@ -62,6 +62,9 @@ pub use multipart::MultipartForm;
 pub use proxy::Proxy;
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
+#[cfg(not(feature = "tls"))]
+pub(crate) use tls::TlsConfig;
+pub(crate) use tls::secured;
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsConfigBuilder};
 pub use url::Url;

@@ -4,11 +4,19 @@ use super::HttpClientError;
 use crate::iostream::IoStream;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum TlsConfig {}
+pub(crate) enum TlsConfig {}
 
 impl TlsConfig {
     #[expect(clippy::unused_async, reason = "as its counterpart")]
     pub(super) async fn connect(&self, _: &IoStream, _: &str) -> Result<IoStream, HttpClientError> {
         match *self {}
     }
+}
+
+pub(crate) async fn secured(
+    _: Option<&TlsConfig>,
+    _: &IoStream,
+    _: &str,
+) -> Result<IoStream, HttpClientError> {
+    Err(HttpClientError::Request("TLS is spoken with squall's feature `tls` only".to_owned()))
 }

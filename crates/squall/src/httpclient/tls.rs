@@ -36,7 +36,7 @@ impl TlsConfig {
         Ok(SYSTEM.get_or_init(|| config).clone())
     }
 
-    pub(super) fn unverified() -> Self {
+    pub(crate) fn unverified() -> Self {
         static UNVERIFIED: OnceLock<TlsConfig> = OnceLock::new();
         let config = || {
             let verifier = NoVerification(Arc::new(ring::default_provider()));
@@ -58,6 +58,18 @@ impl TlsConfig {
     fn finish(mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self(Arc::new(config))
+    }
+}
+
+/// Makes `stream`, which is connected to `host`, one over TLS, with the system's authorities unless there are settings.
+pub(crate) async fn secured(
+    config: Option<&TlsConfig>,
+    stream: &IoStream,
+    host: &str,
+) -> Result<IoStream, HttpClientError> {
+    match config {
+        Some(config) => config.connect(stream, host).await,
+        None => TlsConfig::system()?.connect(stream, host).await,
     }
 }
 

@@ -16,7 +16,7 @@ use super::protocol::{Decoder, Role};
 use super::set::SocketSet;
 use super::socket::{Parts, WebSocket};
 use super::stream::WebSocketStream;
-use crate::httpclient::Proxy;
+use crate::httpclient::{Proxy, TlsConfig, secured};
 use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
 use crate::netutil::{Resolver, spawn};
@@ -25,14 +25,13 @@ use crate::tcpclient::{ConnectError, TcpClient};
 /// Connects to a WebSocket server: to a URL such as `ws://example.com/chat?room=7`, or with the options of a
 /// [`WebSocketRequest`].
 ///
-/// `wss://` is not supported yet, as squall's streams have no TLS ([`WebSocketConnectError::Tls`]). Redirects are errors
-/// unless [`WebSocketRequest::max_redirects`] lets them be followed.
+/// `wss://` needs the feature `tls`. Redirects are errors unless [`WebSocketRequest::max_redirects`] lets them be followed.
 ///
 /// Dropping the future closes the connection that is being made.
 ///
 /// # Errors
-/// [`WebSocketConnectError`], which says whose fault it is: the caller's (`Url`, `Tls`, `Header`), the network's
-/// (`Connect`, `Proxy`, `Timeout`) or the server's (`Status`, `Handshake`).
+/// [`WebSocketConnectError`], which says whose fault it is: the caller's (`Url`, `Header`), the network's
+/// (`Connect`, `Proxy`, `Tls`, `Timeout`) or the server's (`Status`, `Handshake`).
 pub async fn websocket_connect(
     request: impl Into<WebSocketRequest>,
 ) -> Result<WebSocketClientConnection, WebSocketConnectError> {
@@ -75,6 +74,7 @@ pub struct WebSocketRequest {
     connect_timeout: Option<Duration>,
     max_redirects: u32,
     proxy: Option<Proxy>,
+    tls: Option<TlsConfig>,
     tcp: TcpClient,
     on_message: Option<MessageCallback>,
 }
@@ -96,6 +96,7 @@ impl WebSocketRequest {
             connect_timeout: Some(CONNECT_TIMEOUT),
             max_redirects: 0,
             proxy: None,
+            tls: None,
             tcp: TcpClient::new(),
             on_message: None,
         }
@@ -169,6 +170,25 @@ impl WebSocketRequest {
         self
     }
 
+    /// Settings of `wss://` (feature `tls`). Default: servers must have a certificate of an authority that the system
+    /// trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    #[doc(alias = "ssl_options")]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Whether the server's certificate is looked at (feature `tls`); if not, anybody on the way can read and change
+    /// everything. Replaces the settings of [`tls`](Self::tls). Default: yes.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn validate_cert(mut self, on: bool) -> Self {
+        self.tls = if on { None } else { Some(TlsConfig::unverified()) };
+        self
+    }
+
     /// Call this with each message, and at last with `None`, instead of
     /// [`read_message`](WebSocketClientConnection::read_message).
     #[must_use]
@@ -238,7 +258,18 @@ impl WebSocketRequest {
 
     /// A connection to the server, perhaps through a proxy.
     async fn reach(&self, target: &Target) -> Result<IoStream, WebSocketConnectError> {
-        let Some(proxy) = &self.proxy else { return Ok(self.tcp.connect(&target.host, target.port).await?) };
+        let stream = match &self.proxy {
+            None => self.tcp.connect(&target.host, target.port).await?,
+            Some(proxy) => self.reach_through(proxy, target).await?,
+        };
+        if !target.tls {
+            return Ok(stream);
+        }
+        let secured = secured(self.tls.as_ref(), &stream, &target.host).await;
+        secured.map_err(|error| WebSocketConnectError::Tls(error.into()))
+    }
+
+    async fn reach_through(&self, proxy: &Proxy, target: &Target) -> Result<IoStream, WebSocketConnectError> {
         let stream = self.tcp.connect(proxy.host(), proxy.port()).await?;
         let closing = CloseOnDrop::new(&stream);
         let asked = proxy.establish(&stream, &target.host, target.port).await;
@@ -378,8 +409,9 @@ impl fmt::Debug for WebSocketClientConnection {
 pub enum WebSocketConnectError {
     /// The URL, or that of a redirect, is not one of a WebSocket; the text says what is wrong.
     Url(String),
-    /// The URL, or that of a redirect, is `wss://`, and squall has no TLS yet.
-    Tls,
+    /// The server could be reached, but not trusted, or its TLS is none; or the URL, or that of a redirect, is `wss://`
+    /// without the feature `tls`.
+    Tls(Box<dyn Error>),
     /// A header cannot be sent.
     Header(InvalidHeader),
     /// The server could not be reached, or the connection broke.
@@ -403,7 +435,7 @@ impl fmt::Display for WebSocketConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(problem) => f.write_str(problem),
-            Self::Tls => f.write_str("wss:// needs TLS, which squall does not have yet"),
+            Self::Tls(error) => error.fmt(f),
             Self::Header(error) => error.fmt(f),
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
             Self::Proxy(error) => error.fmt(f),
@@ -420,7 +452,7 @@ impl Error for WebSocketConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Connect(error) => Some(&**error),
-            Self::Proxy(error) => Some(&**error),
+            Self::Proxy(error) | Self::Tls(error) => Some(&**error),
             Self::Header(error) => Some(error),
             _ => None,
         }

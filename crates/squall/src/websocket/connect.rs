@@ -17,7 +17,8 @@ pub(super) fn parse_url(text: &str) -> Result<Url, WebSocketConnectError> {
 fn check_scheme(url: &Url) -> Result<(), WebSocketConnectError> {
     match url.scheme() {
         "http" => Ok(()),
-        "https" => Err(WebSocketConnectError::Tls),
+        "https" if cfg!(feature = "tls") => Ok(()),
+        "https" => Err(WebSocketConnectError::Tls("wss is spoken with squall's feature `tls` only".into())),
         other => Err(WebSocketConnectError::Url(format!("{other}:// is no scheme of a WebSocket"))),
     }
 }
@@ -61,6 +62,8 @@ pub(super) fn redirect(
 
 /// Where a URL leads.
 pub(super) struct Target {
+    /// `wss:`.
+    pub(super) tls: bool,
     /// A name, or an address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -97,7 +100,8 @@ impl Target {
                 [decoded(url.username()), vec![b':'], decoded(url.password().unwrap_or_default())].concat();
             format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
         });
-        Ok(Self { host, port: url.port_or_known_default().unwrap_or(80), authority, path, authorization })
+        let (tls, port) = (url.scheme() == "https", url.port_or_known_default().unwrap_or(80));
+        Ok(Self { tls, host, port, authority, path, authorization })
     }
 }
 
@@ -180,7 +184,14 @@ mod tests {
             assert!(matches!(parse_url(bad), Err(WebSocketConnectError::Url(_))), "{bad}");
         }
         for tls in ["wss://a/", "WSS://a/", "https://a/"] {
-            assert!(matches!(parse_url(tls), Err(WebSocketConnectError::Tls)), "{tls}");
+            match parse_url(tls) {
+                Ok(url) => assert!(
+                    cfg!(feature = "tls") && Target::of(&url).is_ok_and(|to| to.tls && to.port == 443)
+                ),
+                Err(error) => {
+                    assert!(cfg!(not(feature = "tls")) && matches!(error, WebSocketConnectError::Tls(_)));
+                }
+            }
         }
     }
 
@@ -209,7 +220,10 @@ mod tests {
         }
         let url = parse_url("ws://a/").unwrap();
         assert!(redirect(302, &HttpHeaders::new(), &url, &url).unwrap().is_none());
-        assert!(matches!(follow(302, "wss://a/"), Err(WebSocketConnectError::Tls)));
+        assert_eq!(
+            follow(302, "wss://a/").is_ok_and(|to| to.is_some_and(|(_, other)| other)),
+            cfg!(feature = "tls")
+        );
         assert!(matches!(follow(302, "ftp://a/"), Err(WebSocketConnectError::Url(_))));
         assert!(matches!(follow(302, "http://[bad"), Err(WebSocketConnectError::Url(_))));
     }

@@ -5,16 +5,19 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use sha1::Digest;
 use squall::httpclient::{
     AsyncHttpClient, BodyWriter, HttpClientBuilder, HttpClientError, HttpRequest, Proxy, TlsConfig,
 };
 use squall::iostream::StreamError;
 use squall::netutil::{OverrideResolver, SystemResolver};
+use squall::websocket::{WebSocketConnectError, WebSocketRequest, websocket_connect};
 
 use crate::script::{self, Stall, Until};
 
@@ -364,4 +367,62 @@ async fn redirects_between_schemes() {
     );
     let request = HttpRequest::get(secure.url("127.0.0.1")).basic_auth("user", "pw");
     assert_eq!(client(&authority).fetch(request).await.unwrap().text(), "credentials");
+}
+
+/// Shakes hands, then sends each message back.
+fn echo_frames(stream: &mut Stream) -> std::io::Result<()> {
+    let head = read_head(stream)?;
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, key) = fields.find(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Key")).unwrap();
+    let digest = sha1::Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+    let accept = base64::engine::general_purpose::STANDARD.encode(digest);
+    write!(
+        stream,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )?;
+    loop {
+        let mut start = [0; 2];
+        stream.read_exact(&mut start)?;
+        let mut head = start.to_vec();
+        head[1] &= 0x7f;
+        head.resize(2 + [0, 2, 8][usize::from(head[1] > 125) + usize::from(head[1] == 127)], 0);
+        stream.read_exact(&mut head[2..])?;
+        let length = match head.len() {
+            2 => u64::from(head[1]),
+            _ => head[2..].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        };
+        let mut mask = [0; 4];
+        stream.read_exact(&mut mask)?;
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut payload)?;
+        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        stream.write_all(&head)?;
+        stream.write_all(&payload)?;
+        stream.flush()?;
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn websockets() {
+    let authority = Authority::new();
+    let server = Server::start(config(&authority, "localhost"), echo_frames);
+    let request = || WebSocketRequest::new(server.url("localhost").replace("https", "wss"));
+    let mut connection = websocket_connect(request().tls(authority.trusted())).await.unwrap();
+    for size in [0, 1, 125, 126, 16_000, 65_536, 1_000_000] {
+        let text = "squall ".repeat(size / 7 + 1)[..size].to_owned();
+        connection.write_message(text.as_str()).await.unwrap();
+        assert_eq!(connection.read_message().await, Some(text.into()), "{size} bytes");
+    }
+    let stranger = websocket_connect(request().tls(Authority::new().trusted())).await.unwrap_err();
+    let WebSocketConnectError::Tls(error) = stranger else { panic!("{stranger:?}") };
+    assert!(certificate_error(error.downcast_ref().unwrap()), "{error:?}");
+    let mut unseen =
+        websocket_connect(request().tls(Authority::new().trusted()).validate_cert(false)).await.unwrap();
+    unseen.write_message("trusting").await.unwrap();
+    assert_eq!(unseen.read_message().await, Some("trusting".into()));
+    // A server that speaks no TLS.
+    let plain = squall::testing::serve(squall::Application::new([]));
+    let request = WebSocketRequest::new(format!("wss://localhost:{}/", plain.port()));
+    assert!(matches!(websocket_connect(request).await, Err(WebSocketConnectError::Tls(_))));
 }
