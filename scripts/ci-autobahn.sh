@@ -87,7 +87,7 @@ cat >"$work/server.json" <<JSON
 {"url": "ws://127.0.0.1:$((port + 1))", "outdir": "$work/client",
  "cases": $cases, "exclude-cases": [], "exclude-agent-cases": {}}
 JSON
-"$python" "$work/python/bin/wstest" -m fuzzingserver -s "$work/server.json" >"$work/wstest.log" 2>&1 & # killed at the end
+"$python" "$work/python/bin/wstest" -m fuzzingserver --webport 0 -s "$work/server.json" >"$work/wstest.log" 2>&1 & # killed at the end
 pids+=($!)
 wait_for $((port + 1))
 timeout "${AUTOBAHN_TIMEOUT:-600}" "$bin/websocket_client" --autobahn "ws://127.0.0.1:$((port + 1))"
