@@ -322,16 +322,19 @@ impl IoStream {
         self.poll_try_read(cx, |transport| transport.try_read(target))
     }
 
-    /// [`poll_receive`](Self::poll_receive) to the end of `target`, in which room for `most` bytes is made once there is
-    /// data; a little more may come, if there is room already.
+    /// [`poll_receive`](Self::poll_receive) to the end of `target`, as far as there is room. If that is less than `least`,
+    /// room for `most` is made once there is data.
     pub(crate) fn poll_receive_more(
         &self,
         cx: &mut Context<'_>,
         target: &mut Vec<u8>,
+        least: usize,
         most: usize,
     ) -> Poll<io::Result<usize>> {
         self.poll_try_read(cx, |transport| {
-            target.reserve_exact(most);
+            if target.capacity() - target.len() < least {
+                target.reserve_exact(most);
+            }
             transport.try_read_more(target)
         })
     }

@@ -179,8 +179,8 @@ type Decoded = Result<(usize, Option<Event>), Failure>;
 /// There is nothing more to receive.
 struct Ended;
 
-/// The most of a large frame that is received at a time.
-const BULK: u64 = 128 * 1024;
+/// With less room than this for a large frame more is made.
+const LEAST: usize = 4 * 1024;
 
 impl Next<'_> {
     /// Receives once.
@@ -194,8 +194,10 @@ impl Next<'_> {
             };
         };
         let start = data.len();
-        let most = left.min(BULK) as usize + BEYOND;
-        let Ok(received @ 1..) = ready!(stream.poll_receive_more(cx, data, most)) else {
+        // Five times what has come at the most: a length that was announced is no reason to hold memory, and room that
+        // grows by a fixed step would be moved too often.
+        let (least, most) = (left.min(LEAST) + BEYOND, left.min(4 * start) + BEYOND);
+        let Ok(received @ 1..) = ready!(stream.poll_receive_more(cx, data, least, most)) else {
             return Poll::Ready(Err(Ended));
         };
         let (beyond, event) = self.decoder.received(start);

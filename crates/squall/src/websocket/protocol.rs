@@ -64,6 +64,8 @@ struct UnderWay {
 pub(super) const BEYOND: usize = 16;
 /// A frame of which so much has not come is received without a copy.
 const LARGE: u64 = 16 * 1024;
+/// ... if so much of the message has, so that room is not made for what was only announced.
+const SEEN: usize = 4 * 1024;
 /// Compressed payload is unmasked in pieces of this size.
 const PIECE: usize = 4096;
 
@@ -107,9 +109,10 @@ impl Decoder {
 
     /// Where the rest of a large frame may be received to without a copy: behind what is there, and how much of it there
     /// is. Follow with [`received`](Self::received).
-    pub(super) fn room(&mut self) -> Option<(&mut Vec<u8>, u64)> {
+    pub(super) fn room(&mut self) -> Option<(&mut Vec<u8>, usize)> {
         let (frame, message) = (self.frame.as_ref()?, self.under_way.as_mut()?);
-        (frame.left >= LARGE && !message.compressed).then_some((&mut message.data, frame.left))
+        let large = frame.left >= LARGE && message.data.len() >= SEEN && !message.compressed;
+        large.then_some((&mut message.data, usize::try_from(frame.left).unwrap_or(usize::MAX)))
     }
 
     /// Takes what has come to [`room`](Self::room), from `start` on. What is not of the frame is given back.
@@ -120,10 +123,6 @@ impl Decoder {
         let end = usize::try_from(frame.left).map_or(usize::MAX, |left| start.saturating_add(left));
         let beyond = if message.data.len() > end { message.data.split_off(end) } else { Vec::new() };
         frame.apply(&mut message.data[start..]);
-        // Room for bytes that do not come is given back.
-        if message.data.capacity() > 4 * message.data.len() {
-            message.data.shrink_to_fit();
-        }
         (beyond, self.take_payload(&[]).map(|(_, event)| event))
     }
 

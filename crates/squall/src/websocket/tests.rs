@@ -431,9 +431,11 @@ fn a_large_frame_may_be_received_in_place() {
         let mut decoder = Decoder::new(Role::Server, 1 << 20, None);
         let (mut at, event) = decoder.next(&bytes[..1000]).unwrap();
         assert_eq!((at, event), (1000, None));
+        assert!(decoder.room().is_none(), "too little has come");
+        at += decoder.next(&bytes[at..at + 5000]).unwrap().0;
         let mut events = Vec::new();
         while let Some((data, left)) = decoder.room() {
-            assert!(left >= 16 * 1024);
+            assert!(left >= 16 * 1024 && data.capacity() <= 5 * data.len() + 16, "{left}");
             let start = data.len();
             let end = bytes.len().min(at + step);
             data.extend_from_slice(&bytes[at..end]);
