@@ -35,7 +35,8 @@ pub struct Peer {
 }
 
 enum Start {
-    /// Served by this executable, started again as `bench serve <peer>`.
+    /// Served by this executable, started again as `bench serve <peer>`; or by that of the setting `exe`, such as one
+    /// built before a change that is to be judged.
     Own(fn(TcpListener, &Settings) -> Result),
     /// A program that may not be installed: `Ok(None)` then. It serves on the given port.
     Program { command: fn(u16, &Settings) -> Result<Option<Command>>, serves: Serves },
@@ -127,7 +128,8 @@ impl Server {
         let (peer, settings) = find(spec)?;
         let (mut command, port, end_with) = match peer.start {
             Start::Own(_) => {
-                let mut command = Command::new(std::env::current_exe()?);
+                let own = || std::env::current_exe();
+                let mut command = Command::new(settings.get("exe").map_or_else(own, |exe| Ok(exe.into()))?);
                 command.args(["serve", spec]).stdout(Stdio::piped());
                 (command, None, Signal::KILL)
             }

@@ -207,6 +207,9 @@ impl Next<'_> {
 
     fn decode(&mut self) -> Decoded {
         let mut buffer = self.socket.0.stream.read_buffer();
+        if buffer.is_empty() {
+            return Ok((0, None));
+        }
         let (used, event) = self.decoder.next(buffer.as_slice())?;
         buffer.consume(used);
         Ok((used, event))

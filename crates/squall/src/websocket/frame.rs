@@ -89,25 +89,22 @@ impl FrameHead {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let flags = if self.fin { 0x80 } else { 0 } | if self.rsv1 { 0x40 } else { 0 };
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
-        let mut head = [flags | self.opcode as u8, masked, 0, 0, 0, 0, 0, 0, 0, 0];
-        let size = match self.length {
-            short @ 0..=125 => {
-                head[1] |= short as u8;
-                2
+        let first = flags | self.opcode as u8;
+        // Appended with lengths that are known to the compiler: a copy of an unknown length is a call.
+        match self.length {
+            short @ 0..=125 => out.extend_from_slice(&[first, masked | short as u8]),
+            medium @ 126..=0xffff => {
+                let [a, b] = (medium as u16).to_be_bytes();
+                out.extend_from_slice(&[first, masked | 126, a, b]);
             }
-            126..=0xffff => {
-                head[1] |= 126;
-                head[2..4].copy_from_slice(&(self.length as u16).to_be_bytes());
-                4
+            long => {
+                out.extend_from_slice(&[first, masked | 127]);
+                out.extend_from_slice(&long.to_be_bytes());
             }
-            _ => {
-                head[1] |= 127;
-                head[2..].copy_from_slice(&self.length.to_be_bytes());
-                10
-            }
-        };
-        out.extend_from_slice(&head[..size]);
-        out.extend_from_slice(self.mask.as_ref().map_or(&[], |mask| mask.as_slice()));
+        }
+        if let Some(mask) = &self.mask {
+            out.extend_from_slice(mask);
+        }
     }
 }
 

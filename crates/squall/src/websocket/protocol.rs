@@ -96,9 +96,31 @@ impl Decoder {
         if head.opcode.is_control() {
             return self.take_control(head, size, &input[size..]);
         }
-        self.start_frame(head, &input[size..])?;
-        let (used, event) = self.take_payload(&input[size..])?;
+        let rest = &input[size..];
+        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
+        if head.fin
+            && !head.rsv1
+            && self.under_way.is_none()
+            && let Some(payload) = rest.get(..length)
+        {
+            return Ok((size + length, Some(self.take_whole(head, payload)?)));
+        }
+        self.start_frame(head, rest)?;
+        let (used, event) = self.take_payload(rest)?;
         Ok((size + used, event))
+    }
+
+    /// A message that has come in one piece, as most do: it needs nothing of what puts pieces together.
+    #[inline]
+    fn take_whole(&self, head: FrameHead, payload: &[u8]) -> Result<Event, Failure> {
+        if payload.len() > self.max_message_size {
+            return Err(TOO_BIG);
+        }
+        let mut data = payload.to_vec();
+        if let Some(key) = head.mask {
+            mask::apply(&mut data, key, 0);
+        }
+        whole_message(head.opcode == OpCode::Text, data).map(Event::Message)
     }
 
     /// Nothing more is there for now: a text that cannot become UTF-8 fails before its end. While the bytes of a frame keep
@@ -291,11 +313,16 @@ impl UnderWay {
     }
 
     fn finish(self) -> Result<Message, Failure> {
-        if !self.is_text {
-            return Ok(Message::Binary(self.data.into()));
-        }
-        utf8::string(self.data).map(Message::Text).ok_or(BAD_TEXT)
+        whole_message(self.is_text, self.data)
     }
+}
+
+#[inline]
+fn whole_message(is_text: bool, data: Vec<u8>) -> Result<Message, Failure> {
+    if !is_text {
+        return Ok(Message::Binary(data.into()));
+    }
+    utf8::string(data).map(Message::Text).ok_or(BAD_TEXT)
 }
 
 /// The body of a close frame (RFC 6455 §5.5.1).

@@ -303,15 +303,16 @@ impl WebSocket {
 
     /// Hands gathered output to the stream.
     pub(super) fn push_out(&self) {
-        let mut out = std::mem::take(&mut *self.0.out.borrow_mut());
-        if !out.is_empty() {
-            // An error closes the stream, which its reader notices.
-            let sent = self.0.stream.try_write(&out).unwrap_or(out.len());
-            if sent < out.len() {
-                drop(self.0.stream.write(&out[sent..]));
-            }
-            out.clear();
+        if self.0.out.borrow().is_empty() {
+            return;
         }
+        let mut out = std::mem::take(&mut *self.0.out.borrow_mut());
+        // An error closes the stream, which its reader notices.
+        let sent = self.0.stream.try_write(&out).unwrap_or(out.len());
+        if sent < out.len() {
+            drop(self.0.stream.write(&out[sent..]));
+        }
+        out.clear();
         pool::put(out);
     }
 
