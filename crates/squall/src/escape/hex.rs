@@ -1,10 +1,20 @@
 //! Bytes as lower-case hexadecimal digits, and back.
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits =
-        |&byte: &u8| [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]));
-    bytes.iter().flat_map(digits).collect()
+    bytes.iter().flat_map(|&byte| DIGITS[usize::from(byte)].map(char::from)).collect()
 }
+
+/// The two digits of each byte.
+pub(crate) const DIGITS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut all = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    all
+};
 
 /// `None` for what is not pairs of digits.
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {

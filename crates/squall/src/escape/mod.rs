@@ -6,7 +6,7 @@
 //! apart, which the types `str` and `[u8]` do here: [`str::as_bytes`] and [`str::from_utf8`] convert. Its
 //! `parse_qs_bytes` is [`httputil::parse_qs`](crate::httputil::parse_qs).
 
-mod hex;
+pub(crate) mod hex;
 mod html;
 mod json;
 mod linkify;

@@ -122,12 +122,12 @@ struct Framing<'a> {
 impl<'a> Framing<'a> {
     fn of(headers: &'a HttpHeaders) -> Self {
         let mut framing = Self::default();
-        for (name, value) in headers.bytes() {
-            // Names are in Title-Case; most differ in length already.
-            match name.len() {
-                14 if name == b"Content-Length" => framing.length = Some(value),
-                17 if name == b"Transfer-Encoding" => framing.encoded = true,
-                10 if name == b"Connection" => {
+        // Names are in Title-Case; most differ in length already.
+        for (name, value) in headers.with_lengths(|length| matches!(length, 10 | 14 | 17)) {
+            match name {
+                b"Content-Length" => framing.length = Some(value),
+                b"Transfer-Encoding" => framing.encoded = true,
+                b"Connection" => {
                     framing.close |= value
                         .split(|&b| b == b',')
                         .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));

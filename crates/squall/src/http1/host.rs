@@ -4,8 +4,7 @@
 /// has no authority.
 pub(crate) fn is_valid(value: &[u8]) -> bool {
     // Nearly every Host is a plain name, or one with a port.
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
-    let name = value.iter().take_while(|b| plain(b)).count();
+    let name = value.iter().position(|&b| !PLAIN[usize::from(b)]).unwrap_or(value.len());
     match &value[name..] {
         [] => return true,
         [b':', port @ ..] if port.iter().all(u8::is_ascii_digit) => return true,
@@ -15,6 +14,17 @@ pub(crate) fn is_valid(value: &[u8]) -> bool {
     let (host, port) = split_port(value);
     port.bytes().all(|b| b.is_ascii_digit()) && is_host(host)
 }
+
+/// What names of hosts are made of.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut b = 0_u8;
+    while b < 128 {
+        plain[b as usize] = b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+        b += 1;
+    }
+    plain
+};
 
 fn is_host(host: &str) -> bool {
     if let Some(literal) = host.strip_prefix('[') {

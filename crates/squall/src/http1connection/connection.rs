@@ -171,11 +171,7 @@ impl Http1Connection {
     }
 
     /// Starts the exchange of a request whose head is complete.
-    pub(super) fn begin(
-        self: &Rc<Self>,
-        request: &mut HttpServerRequest,
-        facts: RequestFacts,
-    ) -> Option<GzipReader> {
+    pub(super) fn begin(self: &Rc<Self>, request: &mut HttpServerRequest, facts: RequestFacts) {
         self.waiting.set(Waiting::Not);
         self.set_deadline(None);
         let params = self.params();
@@ -197,11 +193,6 @@ impl Http1Connection {
             exchange.unread = facts.body != BodyLength::Empty;
             exchange.id
         };
-        let gzip = if params.decompress && facts.body != BodyLength::Empty {
-            GzipReader::for_request(request.head_mut(), params.max_body_size)
-        } else {
-            None
-        };
         let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
         let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
         request.arrived(
@@ -209,7 +200,16 @@ impl Http1Connection {
             HttpConnection::new(transport, id),
             self.server.set.instant(self.received.get()),
         );
-        gzip
+    }
+
+    /// What inflates the body, if that is to be done.
+    pub(super) fn inflater(&self, request: &mut HttpServerRequest) -> Option<GzipReader> {
+        let params = self.params();
+        if params.decompress {
+            GzipReader::for_request(request.head_mut(), params.max_body_size)
+        } else {
+            None
+        }
     }
 
     /// Ends the exchange: later writes with its id are refused.

@@ -169,8 +169,9 @@ impl Http1Connection {
         facts: RequestFacts,
         cx: &mut Context<'_>,
     ) -> Step {
-        let gzip = self.begin(&mut request, facts);
+        self.begin(&mut request, facts);
         if facts.body != BodyLength::Empty {
+            let gzip = self.inflater(&mut request);
             return self.exchange_later(request, facts, gzip);
         }
         let handler = match catch_unwind(AssertUnwindSafe(|| self.delegate().serve_bodiless(request))) {

@@ -5,32 +5,41 @@ use std::fmt;
 use smallvec::SmallVec;
 
 use super::headers::HeaderValue;
+use crate::escape::hex;
+use crate::sys::utf8;
 
 /// An entity tag: what changes when the body does.
 ///
 /// Made from the text of the header, quotes and all: `EntityTag::from("\"v7\"")`, `EntityTag::from("W/\"v7\"")`. Text
 /// that could not be sent is refused when it is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct EntityTag {
     /// Short ones, as those of a hash, are not allocated.
     text: SmallVec<[u8; 24]>,
+    /// Made here, so that it needs no checking.
+    of_hash: bool,
 }
 
 impl EntityTag {
     /// The text, quotes and all.
     pub fn as_str(&self) -> &str {
         // It is made from text only.
-        std::str::from_utf8(&self.text).unwrap_or_default()
+        utf8::text(&self.text).unwrap_or_default()
+    }
+
+    /// Whether [`of_hash`](Self::of_hash) made it.
+    pub(crate) fn is_of_hash(&self) -> bool {
+        self.of_hash
     }
 
     /// A strong tag of sixteen digits.
-    pub(crate) fn of_hash(mut hash: u64) -> Self {
+    pub(crate) fn of_hash(hash: u64) -> Self {
         let mut text = [b'"'; 18];
-        for digit in text[1..17].iter_mut().rev() {
-            *digit = b"0123456789abcdef"[(hash & 15) as usize];
-            hash >>= 4;
+        let (digits, _) = text[1..17].as_chunks_mut();
+        for (digits, byte) in digits.iter_mut().zip(hash.to_be_bytes()) {
+            *digits = hex::DIGITS[usize::from(byte)];
         }
-        Self { text: SmallVec::from_slice(&text) }
+        Self { text: SmallVec::from_slice(&text), of_hash: true }
     }
 
     /// Whether `tag` is in the list of an `If-None-Match`, by weak comparison (RFC 9110 §13.1.2). `*` is any.
@@ -40,15 +49,23 @@ impl EntityTag {
     }
 }
 
+impl PartialEq for EntityTag {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for EntityTag {}
+
 impl From<&str> for EntityTag {
     fn from(text: &str) -> Self {
-        Self { text: SmallVec::from_slice(text.as_bytes()) }
+        Self { text: SmallVec::from_slice(text.as_bytes()), of_hash: false }
     }
 }
 
 impl From<String> for EntityTag {
     fn from(text: String) -> Self {
-        Self { text: SmallVec::from_vec(text.into_bytes()) }
+        Self { text: SmallVec::from_vec(text.into_bytes()), of_hash: false }
     }
 }
 

@@ -344,11 +344,14 @@ fn split_target(target: &str) -> (Range<u32>, Range<u32>) {
         Some((_, rest)) => target.len() - rest.len(),
         None => 0,
     };
-    let end = memchr::memchr(b'#', target.as_bytes()).unwrap_or(target.len()).max(start);
-    match memchr::memchr(b'?', &target.as_bytes()[start..end]) {
-        Some(at) => (start as u32..(start + at) as u32, (start + at + 1) as u32..end as u32),
-        None => (start as u32..end as u32, end as u32..end as u32),
-    }
+    let rest = &target.as_bytes()[start..];
+    let path = memchr::memchr2(b'?', b'#', rest).unwrap_or(rest.len());
+    let query = match &rest[path..] {
+        [b'?', query @ ..] => path + 1..path + 1 + memchr::memchr(b'#', query).unwrap_or(query.len()),
+        _ => path..path,
+    };
+    let place = |range: Range<usize>| (start + range.start) as u32..(start + range.end) as u32;
+    (place(0..path), place(query))
 }
 
 fn range(r: &Range<u32>) -> Range<usize> {

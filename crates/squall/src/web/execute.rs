@@ -295,47 +295,50 @@ impl std::fmt::Display for ClientLeft {
 impl std::error::Error for ClientLeft {}
 
 /// Serves one request from `prepare` to `on_finish`.
-async fn execute<S: Serve>(mut handler: S, ctx: Context) {
-    let served = {
-        // Not `catch_panic`, which would make this future hold the handler's twice.
-        let mut serving = pin!(async {
-            if let Some(hooks) = ctx.route().hooks() {
-                Box::pin(hooks.run_before(&ctx)).await?;
-                if ctx.is_finished() {
-                    return Ok(());
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep its arguments twice")]
+fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
+    async move {
+        let served = {
+            // Not `catch_panic`, which would make this future hold the handler's twice.
+            let mut serving = pin!(async {
+                if let Some(hooks) = ctx.route().hooks() {
+                    Box::pin(hooks.run_before(&ctx)).await?;
+                    if ctx.is_finished() {
+                        return Ok(());
+                    }
                 }
+                handler.serve(&ctx).await
+            });
+            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => {
+                    ctx.heartbeat.poll(&ctx, cx);
+                    Poll::Pending
+                }
+                Ok(ready) => ready,
+                Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
+            })
+            .await
+        };
+        let served = served.and_then(|()| if ctx.is_finished() { Ok(()) } else { ctx.finish_now() });
+        match served {
+            Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
+                guard("on_connection_close", || handler.on_connection_close(&ctx));
+                ctx.abort();
+                if let Some(hooks) = ctx.route().hooks() {
+                    hooks.run_on_finish(&ctx);
+                }
+                return;
             }
-            handler.serve(&ctx).await
-        });
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => {
-                ctx.heartbeat.poll(&ctx, cx);
-                Poll::Pending
-            }
-            Ok(ready) => ready,
-            Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
-        })
-        .await
-    };
-    let served = served.and_then(|()| if ctx.is_finished() { Ok(()) } else { ctx.finish_now() });
-    match served {
-        Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
-            guard("on_connection_close", || handler.on_connection_close(&ctx));
-            ctx.abort();
-            if let Some(hooks) = ctx.route().hooks() {
-                hooks.run_on_finish(&ctx);
-            }
-            return;
+            // Boxed: errors are rare, and their way need not make every request's future larger.
+            Err(error) => Box::pin(recover(&mut handler, &ctx, error)).await,
+            Ok(()) => {}
         }
-        // Boxed: errors are rare, and their way need not make every request's future larger.
-        Err(error) => Box::pin(recover(&mut handler, &ctx, error)).await,
-        Ok(()) => {}
+        guard("on_finish", || handler.on_finish(&ctx));
+        if let Some(hooks) = ctx.route().hooks() {
+            hooks.run_on_finish(&ctx);
+        }
+        ctx.core().log_request(&ctx);
     }
-    guard("on_finish", || handler.on_finish(&ctx));
-    if let Some(hooks) = ctx.route().hooks() {
-        hooks.run_on_finish(&ctx);
-    }
-    ctx.core().log_request(&ctx);
 }
 
 /// Turns an error into a response.

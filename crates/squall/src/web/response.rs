@@ -39,13 +39,13 @@ thread_local! {
     #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     static POOL: RefCell<Vec<Box<RefCell<Response>>>> = const { RefCell::new(Vec::new()) };
     static DEFAULTS: RefCell<Defaults> =
-        const { RefCell::new(Defaults { looked: None, second: 0, headers: HttpHeaders::new() }) };
+        const { RefCell::new(Defaults { good_until: None, second: 0, headers: HttpHeaders::new() }) };
 }
 
 /// The headers that every response starts with.
 struct Defaults {
-    /// When the clock was last asked for the date.
-    looked: Option<Instant>,
+    /// When the clock is to be asked for the date again.
+    good_until: Option<Instant>,
     /// The second for which the date is right.
     second: u64,
     headers: HttpHeaders,
@@ -66,8 +66,8 @@ impl Response {
         self.reason = None;
         self.body.clear();
         DEFAULTS.with_borrow_mut(|defaults| {
-            if defaults.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= DATE_INTERVAL) {
-                defaults.looked = Some(now);
+            if defaults.good_until.is_none_or(|until| now >= until) {
+                defaults.good_until = Some(now + DATE_INTERVAL);
                 let second = date::unix_seconds();
                 if defaults.second != second {
                     defaults.second = second;

@@ -76,7 +76,12 @@ impl Context {
             response.headers.contains("Etag")
         };
         if !tagged && let Some(tag) = self.route().target().compute_etag(self) {
-            self.response.borrow_mut().headers.add("Etag", tag)?;
+            let headers = &mut self.response.borrow_mut().headers;
+            if tag.is_of_hash() {
+                headers.push_trusted("Etag", tag.as_str());
+            } else {
+                headers.add("Etag", tag)?;
+            }
         }
         let Some(wanted) = self.request().headers().get("If-None-Match") else { return Ok(()) };
         let mut response = self.response.borrow_mut();
