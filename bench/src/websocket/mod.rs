@@ -23,8 +23,14 @@ use client::{Expected, client_frame, open, open_slow, server_frame};
 const PEERS: [&str; 5] = ["squall-ws", "tokio-tungstenite", "fastwebsockets", "actix-ws", "tornado-ws"];
 const COMPRESSING: [&str; 2] = ["squall-ws:deflate=1", "tornado-ws:deflate=1"];
 const WARM_UP: Duration = Duration::from_millis(300);
-/// Of those that echo.
-const CONNECTIONS: usize = 64;
+/// The echoes: what they are called, bytes of a message, open sockets, and messages in flight on each.
+const ECHOES: [(&str, usize, usize, usize); 5] = [
+    ("echo of 16 B", 16, 64, 1),
+    ("echo of 1 KB", 1024, 64, 1),
+    ("echo of 64 KB", 65_536, 64, 1),
+    ("echo of 16 B over 5,000 sockets", 16, 5000, 1),
+    ("echo of 16 B, 16 in flight", 16, 64, 16),
+];
 /// Of those that are sent one message, or idle.
 const MANY: usize = 10_000;
 
@@ -34,10 +40,11 @@ pub fn run(options: &Options) -> Result {
     allow_descriptors(many as u64 + 200)?;
     let peers: Vec<String> = options.peers.clone().unwrap_or_else(|| PEERS.map(str::to_owned).to_vec());
     let wanted = |case: &str| options.case.as_ref().is_none_or(|part| case.contains(part.as_str()));
-    for (case, size) in [("echo of 16 B", 16), ("echo of 1 KB", 1024), ("echo of 64 KB", 65_536)] {
+    for (case, size, sockets, in_flight) in ECHOES {
         if wanted(case) {
             let text = text(size);
-            compare(case, "message", &peers, options, |server, window| echo(server, &text, window))?;
+            let echo = |server: &Server, window| echo(server, &text, sockets, in_flight, window);
+            compare(case, "message", &peers, options, echo)?;
         }
     }
     let message = text(1024);
@@ -208,11 +215,17 @@ fn watch(
     Ok(Window { messages, elapsed, cpu, others, latency })
 }
 
-/// One message in flight on each of some connections.
-fn echo(server: &Server, text: &[u8], window: Duration) -> Result<Window> {
-    let (question, answer) = (client_frame(text), server_frame(text));
+/// Some messages in flight on each of some connections: the next are sent, at once, when all of them are back.
+fn echo(
+    server: &Server,
+    text: &[u8],
+    connections: usize,
+    in_flight: usize,
+    window: Duration,
+) -> Result<Window> {
+    let (question, answer) = (client_frame(text).repeat(in_flight), server_frame(text).repeat(in_flight));
     let mut sockets = Sockets::new()?;
-    for _ in 0..CONNECTIONS {
+    for _ in 0..connections {
         let mut stream = open(server.address, "/", false)?;
         send(&mut stream, &question)?;
         sockets.add(stream, Expected::Frame { frame: &answer, at: 0 })?;
@@ -221,12 +234,13 @@ fn echo(server: &Server, text: &[u8], window: Duration) -> Result<Window> {
     watch(server, window, |latency| {
         let mut echoes = 0;
         sockets.turn(|stream| {
-            echoes += 1;
+            echoes += in_flight as u64;
             send(stream, &question)
         })?;
         // All are in flight at once: the time of a message is that of a turn of all.
         if echoes > 0 {
-            latency.record((since.elapsed().as_nanos() as u64) * CONNECTIONS as u64 / echoes)?;
+            latency
+                .record((since.elapsed().as_nanos() as u64) * (connections * in_flight) as u64 / echoes)?;
             since = Instant::now();
         }
         Ok(echoes)

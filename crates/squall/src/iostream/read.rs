@@ -37,7 +37,7 @@ impl IoStream {
     #[inline]
     pub fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
-            match &*self.0.link.borrow() {
+            let filled = match &*self.0.link.borrow() {
                 Link::Open(transport) => {
                     if let Poll::Ready(ready) = transport.poll_read_ready(cx) {
                         ready?;
@@ -45,14 +45,15 @@ impl IoStream {
                         self.park_reader(cx);
                         return Poll::Pending;
                     }
+                    self.fill_from(transport)
                 }
                 Link::Closed => return Poll::Ready(Ok(0)),
                 Link::Unconnected(_) | Link::Connecting(_) => {
                     self.park_reader(cx);
                     return Poll::Pending;
                 }
-            }
-            match self.try_fill() {
+            };
+            match filled.unwrap_or_else(|| self.overflow()) {
                 Err(error) if would_block(&error) => {}
                 result => return Poll::Ready(result),
             }
@@ -207,30 +208,34 @@ impl IoStream {
     }
 
     /// One `recv` without waiting.
-    #[inline]
     pub(super) fn try_fill(&self) -> io::Result<usize> {
-        let max = super::limit(self.0.limits.get().max_buffer_size);
-        let filled = {
-            let link = self.0.link.borrow();
-            let Some(transport) = link.open() else { return Ok(0) };
-            let mut buffer = self.0.read.borrow_mut();
-            // Only a full buffer is read into further, by one byte: that tells the end of the stream from an overflow.
-            let limit = if buffer.len() < max { max } else { max.saturating_add(1) };
-            match buffer.room(limit, self.0.limits.get().read_chunk_size as usize) {
-                Some(room) => {
-                    let result = transport.try_read(room);
-                    buffer.commit(*result.as_ref().unwrap_or(&0));
-                    if buffer.len() > max { None } else { Some(result) }
-                }
-                None => None,
-            }
+        let filled = match self.0.link.borrow().open() {
+            Some(transport) => self.fill_from(transport),
+            None => return Ok(0),
         };
-        filled.unwrap_or_else(|| {
-            tracing::error!(target: log::GENERAL, "Reached maximum read buffer size");
-            let full = StreamBufferFullError { side: Side::Read };
-            self.close_with(full);
-            Err(io::Error::new(io::ErrorKind::OutOfMemory, full))
-        })
+        filled.unwrap_or_else(|| self.overflow())
+    }
+
+    /// One `recv`; `None` when the buffer holds more than it may.
+    #[inline]
+    fn fill_from(&self, transport: &Transport) -> Option<io::Result<usize>> {
+        let limits = self.0.limits.get();
+        let max = super::limit(limits.max_buffer_size);
+        let mut buffer = self.0.read.borrow_mut();
+        // Only a full buffer is read into further, by one byte: that tells the end of the stream from an overflow.
+        let limit = if buffer.len() < max { max } else { max.saturating_add(1) };
+        let room = buffer.room(limit, limits.read_chunk_size as usize)?;
+        let result = transport.try_read(room);
+        buffer.commit(*result.as_ref().unwrap_or(&0));
+        if buffer.len() > max { None } else { Some(result) }
+    }
+
+    #[cold]
+    fn overflow(&self) -> io::Result<usize> {
+        tracing::error!(target: log::GENERAL, "Reached maximum read buffer size");
+        let full = StreamBufferFullError { side: Side::Read };
+        self.close_with(full);
+        Err(io::Error::new(io::ErrorKind::OutOfMemory, full))
     }
 
     /// Reads until `find` says how many bytes of the buffered data make up the result.

@@ -146,23 +146,24 @@ impl Future for Next<'_> {
                 Ok((0, None)) => {
                     self.socket.cork(false);
                     match self.poll_more(cx) {
-                        Poll::Ready(Ok(decoded)) => decoded,
-                        Poll::Ready(Err(Ended)) => return Poll::Ready(Incoming::End { clean: false }),
+                        Poll::Ready(Received::Bytes) => continue,
+                        Poll::Ready(Received::Directly(event)) => event,
+                        Poll::Ready(Received::End) => return Poll::Ready(Incoming::End { clean: false }),
                         Poll::Pending => match self.decoder.pause() {
                             Ok(()) => return Poll::Pending,
                             Err(failure) => Err(failure),
                         },
                     }
                 }
-                decoded => decoded,
+                decoded => decoded.map(|(_, event)| event),
             };
             match decoded {
-                Ok((_, Some(event))) => {
+                Ok(Some(event)) => {
                     if let Some(incoming) = self.deal_with(event) {
                         return Poll::Ready(incoming);
                     }
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(failure) => {
                     tracing::info!(target: log::GENERAL, "Malformed WebSocket message received: {failure}");
                     self.socket.fail(failure);
@@ -173,39 +174,44 @@ impl Future for Next<'_> {
     }
 }
 
-/// What [`Decoder::next`] gives.
-type Decoded = Result<(usize, Option<Event>), Failure>;
-
-/// There is nothing more to receive.
-struct Ended;
+/// What came of waiting.
+enum Received {
+    /// There is more in the stream's buffer.
+    Bytes,
+    /// A large frame was received where it stays.
+    Directly(Result<Option<Event>, Failure>),
+    /// There is nothing more to receive.
+    End,
+}
 
 /// With less room than this for a large frame more is made.
 const LEAST: usize = 4 * 1024;
 
 impl Next<'_> {
     /// Receives once.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<Decoded, Ended>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
         let stream = &self.socket.0.stream;
         let room = if stream.read_buffer().is_empty() { self.decoder.room() } else { None };
         let Some((data, left)) = room else {
-            return match ready!(stream.poll_fill(cx)) {
-                Ok(received @ 1..) => Poll::Ready(Ok(Ok((received, None)))),
-                _ => Poll::Ready(Err(Ended)),
-            };
+            return Poll::Ready(match ready!(stream.poll_fill(cx)) {
+                Ok(1..) => Received::Bytes,
+                _ => Received::End,
+            });
         };
         let start = data.len();
         // Five times what has come at the most: a length that was announced is no reason to hold memory, and room that
         // grows by a fixed step would be moved too often.
         let (least, most) = (left.min(LEAST) + BEYOND, left.min(4 * start) + BEYOND);
-        let Ok(received @ 1..) = ready!(stream.poll_receive_more(cx, data, least, most)) else {
-            return Poll::Ready(Err(Ended));
+        let Ok(1..) = ready!(stream.poll_receive_more(cx, data, least, most)) else {
+            return Poll::Ready(Received::End);
         };
         let (beyond, event) = self.decoder.received(start);
         stream.put_back(&beyond);
-        Poll::Ready(Ok(event.map(|event| (received, event))))
+        Poll::Ready(Received::Directly(event))
     }
 
-    fn decode(&mut self) -> Decoded {
+    /// What [`Decoder::next`] gives; nothing for nothing.
+    fn decode(&mut self) -> Result<(usize, Option<Event>), Failure> {
         let mut buffer = self.socket.0.stream.read_buffer();
         if buffer.is_empty() {
             return Ok((0, None));
