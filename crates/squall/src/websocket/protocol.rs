@@ -116,10 +116,7 @@ impl Decoder {
         if payload.len() > self.max_message_size {
             return Err(TOO_BIG);
         }
-        let mut data = payload.to_vec();
-        if let Some(key) = head.mask {
-            mask::apply(&mut data, key, 0);
-        }
+        let data = head.mask.map_or_else(|| payload.to_vec(), |key| mask::copy(payload, key));
         whole_message(head.opcode == OpCode::Text, data).map(Event::Message)
     }
 
