@@ -39,6 +39,7 @@ commands
 options (http, web; template knows --rounds; idle knows --peers, --rounds and --connections)
   --peers a,b        which servers, of: %PEERS%
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
+                     and another build of this program may serve it: squall:exe=/tmp/bench-before
   --rounds N         interleaved rounds                      (http 7, template 9, idle 3)
   --case NAME        static, websocket: only the cases whose names contain this
   --seconds S        measured window per server and round    (2)

@@ -24,12 +24,14 @@ const PEERS: [&str; 5] = ["squall-ws", "tokio-tungstenite", "fastwebsockets", "a
 const COMPRESSING: [&str; 2] = ["squall-ws:deflate=1", "tornado-ws:deflate=1"];
 const WARM_UP: Duration = Duration::from_millis(300);
 /// The echoes: what they are called, bytes of a message, open sockets, and messages in flight on each.
-const ECHOES: [(&str, usize, usize, usize); 5] = [
-    ("echo of 16 B", 16, 64, 1),
-    ("echo of 1 KB", 1024, 64, 1),
-    ("echo of 64 KB", 65_536, 64, 1),
-    ("echo of 16 B over 5,000 sockets", 16, 5000, 1),
-    ("echo of 16 B, 16 in flight", 16, 64, 16),
+const ECHOES: [(&str, usize, usize, usize); 7] = [
+    ("echo of 16 B over 1,000 sockets", 16, 1000, 1),
+    ("echo of 1 KB over 1,000 sockets", 1024, 1000, 1),
+    ("echo of 64 KB over 1,000 sockets", 65_536, 1000, 1),
+    ("echo of 16 B over 64 sockets", 16, 64, 1),
+    ("echo of 1 KB over 64 sockets", 1024, 64, 1),
+    ("echo of 64 KB over 64 sockets", 65_536, 64, 1),
+    ("echo of 16 B over 64 sockets, 16 in flight", 16, 64, 16),
 ];
 /// Of those that are sent one message, or idle.
 const MANY: usize = 10_000;
