@@ -509,25 +509,18 @@ fn title_case(name: &mut [u8]) {
     }
 }
 
-static UPPER: [u8; 256] = {
-    let mut upper = [0; 256];
-    let mut b = 0;
-    while b < 256 {
-        upper[b] = (b as u8).to_ascii_uppercase();
-        b += 1;
-    }
-    upper
-};
+static UPPER: [u8; 256] = in_case(true);
+static LOWER: [u8; 256] = in_case(false);
 
-static LOWER: [u8; 256] = {
-    let mut lower = [0; 256];
+const fn in_case(upper: bool) -> [u8; 256] {
+    let mut table = [0; 256];
     let mut b = 0;
     while b < 256 {
-        lower[b] = (b as u8).to_ascii_lowercase();
+        table[b] = if upper { (b as u8).to_ascii_uppercase() } else { (b as u8).to_ascii_lowercase() };
         b += 1;
     }
-    lower
-};
+    table
+}
 
 #[inline]
 fn is_title_case(name: &[u8]) -> bool {

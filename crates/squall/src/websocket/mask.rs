@@ -3,6 +3,9 @@
 /// What is masked in one step, by a few vector instructions on any machine.
 const BLOCK: usize = 32;
 
+/// A shorter payload is copied first: that fits its memory exactly, so that `Bytes` can be made of it without more.
+const SHORT: usize = 256;
+
 /// Masks or unmasks `data`, which begins `offset` bytes into the payload.
 pub(super) fn apply(data: &mut [u8], mask: [u8; 4], offset: usize) {
     let mask = rotated(mask, offset);
@@ -22,6 +25,11 @@ pub(super) fn apply(data: &mut [u8], mask: [u8; 4], offset: usize) {
 
 /// A masked or unmasked copy of a payload, made in one pass.
 pub(super) fn copy(data: &[u8], mask: [u8; 4]) -> Vec<u8> {
+    if data.len() < SHORT {
+        let mut copy = data.to_vec();
+        apply(&mut copy, mask, 0);
+        return copy;
+    }
     let key = repeated(mask);
     let (blocks, rest) = data.as_chunks();
     let mut copy = Vec::with_capacity(data.len().div_ceil(BLOCK));
@@ -83,14 +91,14 @@ mod tests {
     proptest! {
         #[test]
         fn is_byte_by_byte_and_may_be_split(
-            data in proptest::collection::vec(any::<u8>(), 0..300),
+            data in proptest::collection::vec(any::<u8>(), 0..600),
             mask: [u8; 4],
             at: prop::sample::Index,
         ) {
             let plain: Vec<u8> = data.iter().enumerate().map(|(i, byte)| byte ^ mask[i % 4]).collect();
             prop_assert_eq!(&masked(&mask, &data), &plain);
             prop_assert_eq!(&copy(&data, mask), &plain);
-            let (mut pieces, at) = (data, at.index(301).min(plain.len()));
+            let (mut pieces, at) = (data, at.index(601).min(plain.len()));
             apply(&mut pieces[..at], mask, 0);
             apply(&mut pieces[at..], mask, at);
             prop_assert_eq!(pieces, plain);
