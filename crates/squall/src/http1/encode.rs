@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::head_writer;
 use crate::httputil::{HttpHeaders, ResponseStartLine};
 
 /// The application broke the framing of its own response. The connection is cut, so that the client sees an
@@ -92,8 +93,8 @@ pub(crate) fn encode_head(
     };
     let asked_to_close = framing.close;
     let keep_alive = request.keep_alive && !asked_to_close && body != BodyEncoder::UntilClose;
-    status_line(out, start);
-    headers.write_to(out);
+    head_writer::status_line(out, start.status, start.reason);
+    head_writer::fields(out, headers);
     if body == BodyEncoder::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     } else if body == BodyEncoder::UntilClose && request.is_head {
@@ -107,7 +108,7 @@ pub(crate) fn encode_head(
             _ => {}
         }
     }
-    out.extend_from_slice(b"\r\n");
+    head_writer::end(out);
     Ok(ResponseFacts { body, keep_alive })
 }
 
@@ -137,18 +138,6 @@ impl<'a> Framing<'a> {
         }
         framing
     }
-}
-
-fn status_line(out: &mut Vec<u8>, start: ResponseStartLine<'_>) {
-    if start.status == 200 && start.reason == "OK" {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        return;
-    }
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(itoa::Buffer::new().format(start.status).as_bytes());
-    out.push(b' ');
-    out.extend(start.reason.chars().map(|c| c as u8));
-    out.extend_from_slice(b"\r\n");
 }
 
 impl BodyEncoder {

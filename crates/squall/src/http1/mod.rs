@@ -3,6 +3,7 @@
 //! * [`head`] turns bytes into a request head and decides the framing of what follows.
 //! * [`response`] does the same for what a client reads.
 //! * [`body`] and [`chunked`] find the body's bytes and its end.
+//! * [`head_writer`] is the one place where heads become bytes.
 //! * [`encode`] writes response heads and frames response bodies.
 //! * [`limits`] holds what is allowed, [`error`] what can be wrong.
 
@@ -11,6 +12,7 @@ pub(crate) mod chunked;
 pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod head;
+pub(crate) mod head_writer;
 pub(crate) mod host;
 pub(crate) mod limits;
 pub(crate) mod response;

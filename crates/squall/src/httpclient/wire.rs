@@ -4,6 +4,7 @@ use http::Method;
 use url::{Position, Url};
 
 use super::request::Body;
+use crate::http1::head_writer;
 use crate::httputil::HttpHeaders;
 
 /// What the client calls itself.
@@ -31,12 +32,8 @@ impl Outgoing<'_> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut head = Vec::with_capacity(512);
         self.request_line(&mut head);
-        head.extend_from_slice(b"Host: ");
-        match self.headers.get("Host") {
-            Some(host) => head.extend_from_slice(host.as_bytes()),
-            None => head.extend_from_slice(authority(self.url).as_bytes()),
-        }
-        head.extend_from_slice(b"\r\n");
+        let given = self.headers.get_bytes("Host");
+        head_writer::field(&mut head, "Host", given.unwrap_or_else(|| authority(self.url).as_bytes()));
         let framing = self.framing();
         let given = |name: &str| self.headers.contains(name);
         if !self.headers.is_empty() {
@@ -51,7 +48,7 @@ impl Outgoing<'_> {
         if let Some(codings) = self.accept_encoding
             && !given("Accept-Encoding")
         {
-            line(&mut head, "Accept-Encoding", codings);
+            head_writer::field(&mut head, "Accept-Encoding", codings);
         }
         match framing {
             Framing::None | Framing::Given => {}
@@ -61,16 +58,16 @@ impl Outgoing<'_> {
                     && self.verbatim.is_none()
                     && !given("Content-Type")
                 {
-                    line(&mut head, "Content-Type", "application/x-www-form-urlencoded");
+                    head_writer::field(&mut head, "Content-Type", "application/x-www-form-urlencoded");
                 }
-                line(&mut head, "Content-Length", itoa::Buffer::new().format(length));
+                head_writer::field(&mut head, "Content-Length", itoa::Buffer::new().format(length));
             }
-            Framing::Chunked => line(&mut head, "Transfer-Encoding", "chunked"),
+            Framing::Chunked => head_writer::field(&mut head, "Transfer-Encoding", "chunked"),
         }
         if self.expect_continue {
-            line(&mut head, "Expect", "100-continue");
+            head_writer::field(&mut head, "Expect", "100-continue");
         }
-        head.extend_from_slice(b"\r\n");
+        head_writer::end(&mut head);
         head
     }
 
@@ -80,15 +77,13 @@ impl Outgoing<'_> {
     }
 
     fn request_line(&self, head: &mut Vec<u8>) {
-        head.extend_from_slice(self.method.as_str().as_bytes());
-        head.push(b' ');
+        let target = self.verbatim.unwrap_or_else(|| request_target(self.url));
         if self.absolute {
-            head.extend_from_slice(self.url.scheme().as_bytes());
-            head.extend_from_slice(b"://");
-            head.extend_from_slice(authority(self.url).as_bytes());
+            let parts = [self.url.scheme(), "://", authority(self.url), target];
+            head_writer::request_line(head, self.method, &parts);
+        } else {
+            head_writer::request_line(head, self.method, &[target]);
         }
-        head.extend_from_slice(self.verbatim.unwrap_or_else(|| request_target(self.url)).as_bytes());
-        head.extend_from_slice(b" HTTP/1.1\r\n");
     }
 
     fn framing(&self) -> Framing {
@@ -123,12 +118,6 @@ enum Framing {
     Given,
     Length(usize),
     Chunked,
-}
-
-fn line(head: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        head.extend_from_slice(part.as_bytes());
-    }
 }
 
 /// Host and port as `Host` has them: no port where it is the scheme's.

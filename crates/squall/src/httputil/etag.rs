@@ -76,8 +76,8 @@ impl fmt::Display for EntityTag {
 }
 
 impl HeaderValue for EntityTag {
-    fn append_to(&self, out: &mut String) {
-        out.push_str(self.as_str());
+    fn append_to(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.as_str().as_bytes());
     }
 }
 

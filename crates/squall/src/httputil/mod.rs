@@ -28,6 +28,7 @@ pub use form::{
     parse_multipart_form_data,
 };
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
+pub(crate) use headers::is_field_value;
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};

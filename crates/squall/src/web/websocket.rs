@@ -6,6 +6,7 @@ use super::application::Application;
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::transforms::add_vary;
+use crate::http1::head_writer;
 use crate::iostream::IoStream;
 use crate::websocket::{WebSocketOptions, WebSockets};
 
@@ -49,7 +50,8 @@ impl Context {
             let message = "Cannot upgrade after headers have been written";
             return Err(HttpError::new(500).with_log_message(message).into());
         }
-        let mut head = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        let mut head = Vec::with_capacity(256);
+        head_writer::status_line(&mut head, 101, "Switching Protocols");
         {
             let mut response = self.response.borrow_mut();
             response.set_status(101, None);
@@ -61,9 +63,9 @@ impl Context {
             if self.core().settings.transforms.compresses() {
                 add_vary(&mut response.headers, "Accept-Encoding")?;
             }
-            response.headers.write_to(&mut head);
+            head_writer::fields(&mut head, &response.headers);
         }
-        head.extend_from_slice(b"\r\n");
+        head_writer::end(&mut head);
         self.request().connection().write_raw(&head)?;
         self.detach()
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::time::Duration;
 
+use http::Method;
 use url::Url;
 
 use super::connect::{CloseOnDrop, Target, parse_url, read_head, redirect};
@@ -16,6 +17,7 @@ use super::protocol::{Decoder, Role};
 use super::set::SocketSet;
 use super::socket::{Parts, WebSocket};
 use super::stream::WebSocketStream;
+use crate::http1::head_writer;
 use crate::httpclient::{Proxy, TlsConfig, secured};
 use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
@@ -322,10 +324,11 @@ impl WebSocketRequest {
         {
             headers.add("Authorization", credentials.as_str())?;
         }
-        let mut head = format!("GET {} HTTP/1.1\r\n", target.path).into_bytes();
-        headers.write_to(&mut head);
-        self.headers.write_to(&mut head);
-        head.extend_from_slice(b"\r\n");
+        let mut head = Vec::with_capacity(512);
+        head_writer::request_line(&mut head, &Method::GET, &[&target.path]);
+        head_writer::fields(&mut head, &headers);
+        head_writer::fields(&mut head, &self.headers);
+        head_writer::end(&mut head);
         Ok(head)
     }
 }

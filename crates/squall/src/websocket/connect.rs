@@ -126,12 +126,8 @@ pub(super) async fn read_head(stream: &IoStream) -> Result<(u16, HttpHeaders), W
         }
         let mut headers = HttpHeaders::new();
         for line in response.headers.iter() {
-            let value: String = match std::str::from_utf8(line.value) {
-                Ok(text) => text.to_owned(),
-                Err(_) => line.value.iter().map(|&byte| char::from(byte)).collect(),
-            };
             // A value that we could not send is none that matters here.
-            let _ = headers.add(line.name, value);
+            let _ = headers.add(line.name, line.value);
         }
         return Ok((status, headers));
     }

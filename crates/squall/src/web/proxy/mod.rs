@@ -33,6 +33,7 @@ use super::context::Context;
 use super::disconnected::Disconnected;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
+use crate::http1::head_writer;
 use crate::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, StreamingResponse};
 use crate::httputil::{EntityTag, HttpHeaders, HttpServerRequest};
 use crate::iostream::IoStream;
@@ -458,9 +459,10 @@ async fn relay(ctx: &Context, mut response: StreamingResponse) -> Result {
 
 /// Hands on the agreement to change the protocol, and then bytes, until one side closes.
 fn tunnel(ctx: &Context, response: StreamingResponse) -> Result {
-    let mut head = format!("HTTP/1.1 101 {}\r\n", response.reason()).into_bytes();
-    response.headers().write_to(&mut head);
-    head.extend_from_slice(b"\r\n");
+    let mut head = Vec::with_capacity(512);
+    head_writer::status_line(&mut head, 101, response.reason());
+    head_writer::fields(&mut head, response.headers());
+    head_writer::end(&mut head);
     let Some(upstream) = response.into_upgraded() else {
         return Err(gateway_error(502, "the upstream server failed", "no connection after 101"));
     };

@@ -1,0 +1,523 @@
+//! Header fields: case-insensitive, in the order they were added, several values per name.
+
+mod case;
+mod value;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use self::case::title_case;
+pub(crate) use self::value::is_field_value;
+pub use self::value::{HeaderValue, InvalidHeader, is_token};
+use crate::sys::utf8;
+
+/// The header fields of one message (Tornado's `HTTPHeaders`).
+///
+/// Names are compared without regard to case and kept as `Title-Case`. A value is octets (RFC 9110 §5.5): what came in
+/// is compared, stored and sent as it came. [`get`](Self::get), [`list`](Self::list), [`joined`](Self::joined) and
+/// [`iter`](Self::iter) show it as text: UTF-8 where it is that, else each octet read as ISO-8859-1, which is what RFC 9110
+/// says they historically were and what Tornado does. [`get_bytes`](Self::get_bytes) and its kin give the octets.
+///
+/// No value holds a control character but the tab, wherever it came from: whatever is put in, a message of these fields
+/// cannot become two.
+///
+/// All fields live in one block, as they look on the wire; the list beside it says where each begins and ends.
+/// Sending a head is therefore one copy, and a message costs two allocations however many fields it has.
+#[doc(alias = "HTTPHeaders")]
+#[derive(Default)]
+pub struct HttpHeaders {
+    /// `Name: value\r\n` for each field, in order.
+    block: Vec<u8>,
+    fields: Vec<Field>,
+    /// The block came from a peer and may hold other line ends or spacing than ours, so it is not sent as it is.
+    foreign: bool,
+    /// How ISO-8859-1 reads the values that are not UTF-8, by the place of the field. Nearly always empty.
+    latin1: Vec<(usize, Box<str>)>,
+}
+
+/// Where one field stands in the block.
+#[derive(Clone, Copy)]
+struct Field {
+    name: u32,
+    name_len: u32,
+    value: u32,
+    value_len: u32,
+}
+
+impl Field {
+    fn name_range(self) -> Range<usize> {
+        self.name as usize..(self.name + self.name_len) as usize
+    }
+
+    fn value_range(self) -> Range<usize> {
+        self.value as usize..(self.value + self.value_len) as usize
+    }
+}
+
+impl HttpHeaders {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self { block: Vec::new(), fields: Vec::new(), foreign: false, latin1: Vec::new() }
+    }
+
+    /// The first value of `name`, as text.
+    ///
+    /// A field that came several times is better read with [`list`](Self::list) or [`joined`](Self::joined).
+    #[inline]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.position(name).map(|at| self.value(at))
+    }
+
+    /// The first value of `name`, as it came or will be sent.
+    #[inline]
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.position(name).map(|at| self.octets(at))
+    }
+
+    /// All values of `name` joined with a comma, as Tornado's `headers[name]` gives them.
+    pub fn joined(&self, name: &str) -> Option<Cow<'_, str>> {
+        let mut values = self.list(name);
+        let first = values.next()?;
+        let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
+        let mut all = String::with_capacity(first.len() + second.len() + 1);
+        all.push_str(first);
+        for value in std::iter::once(second).chain(values) {
+            all.push(',');
+            all.push_str(value);
+        }
+        Some(Cow::Owned(all))
+    }
+
+    /// [`joined`](Self::joined), as octets.
+    pub fn joined_bytes(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        let mut values = self.list_bytes(name);
+        let first = values.next()?;
+        let Some(second) = values.next() else { return Some(Cow::Borrowed(first)) };
+        let mut all = [first, b",", second].concat();
+        for value in values {
+            all.push(b',');
+            all.extend_from_slice(value);
+        }
+        Some(Cow::Owned(all))
+    }
+
+    /// Every value of `name` as text, in the order of arrival.
+    #[doc(alias = "get_list")]
+    pub fn list<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.positions(name).map(|at| self.value(at))
+    }
+
+    /// Every value of `name` as octets, in the order of arrival.
+    pub fn list_bytes<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.positions(name).map(|at| self.octets(at))
+    }
+
+    /// Whether a field of that name is present.
+    #[inline]
+    pub fn contains(&self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
+    /// Every field as name and text, in order. Names are in `Title-Case`.
+    #[doc(alias = "get_all")]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        (0..self.fields.len()).map(|at| (self.name(at), self.value(at)))
+    }
+
+    /// Every field as name and octets, in order.
+    pub fn iter_bytes(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
+        (0..self.fields.len()).map(|at| (self.name(at), self.octets(at)))
+    }
+
+    /// How many fields there are; a name that came twice counts twice.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no field.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Gives `name` this one value. A former value keeps its place in the order; further ones are removed.
+    ///
+    /// # Errors
+    /// [`InvalidHeader`] when the name is not a token (RFC 9110 §5.1) or the value holds a control character
+    /// (CR, LF and NUL above all). Nothing is changed then.
+    pub fn set(&mut self, name: &str, value: impl HeaderValue) -> Result<(), InvalidHeader> {
+        let Some(at) = self.position(name) else { return self.add(name, value) };
+        let mut octets = Vec::new();
+        value.append_to(&mut octets);
+        if !is_field_value(&octets) {
+            return Err(InvalidHeader::Value(name.into()));
+        }
+        while let Some(later) = self.position_from(name, at + 1) {
+            self.remove_at(later);
+        }
+        let field = self.fields[at];
+        self.block.splice(field.value_range(), octets.iter().copied());
+        self.fields[at].value_len = octets.len() as u32;
+        self.shift(at + 1, octets.len() as i64 - i64::from(field.value_len));
+        self.latin1.retain(|(place, _)| *place != at);
+        self.note_latin1(at);
+        Ok(())
+    }
+
+    /// Adds a line of that name, beside those there are.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn add(&mut self, name: &str, value: impl HeaderValue) -> Result<(), InvalidHeader> {
+        if !is_token(name) {
+            return Err(InvalidHeader::Name(name.into()));
+        }
+        let start = self.block.len();
+        self.block.extend_from_slice(name.as_bytes());
+        title_case(&mut self.block[start..]);
+        self.block.extend_from_slice(b": ");
+        let value_start = self.block.len();
+        value.append_to(&mut self.block);
+        if !is_field_value(&self.block[value_start..]) {
+            self.block.truncate(start);
+            return Err(InvalidHeader::Value(name.into()));
+        }
+        let value_len = self.block.len() - value_start;
+        self.block.extend_from_slice(b"\r\n");
+        self.fields.push(Field {
+            name: start as u32,
+            name_len: name.len() as u32,
+            value: value_start as u32,
+            value_len: value_len as u32,
+        });
+        self.note_latin1(self.fields.len() - 1);
+        Ok(())
+    }
+
+    /// Removes every field of that name; says whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.fields.len();
+        while let Some(at) = self.position(name) {
+            self.remove_at(at);
+        }
+        self.fields.len() != before
+    }
+
+    /// Removes all fields and keeps the memory.
+    pub fn clear(&mut self) {
+        self.block.clear();
+        self.fields.clear();
+        self.foreign = false;
+        self.latin1.clear();
+    }
+
+    /// The fields whose names have one of these lengths, in bytes: that spares looking at most names.
+    #[inline]
+    pub(crate) fn with_lengths(&self, wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let fields = self.fields.iter().filter(move |f| wanted(f.name_len));
+        fields.map(move |f| (&self.block[f.name_range()], &self.block[f.value_range()]))
+    }
+
+    /// How many bytes of text fit without asking for memory.
+    pub(crate) fn capacity(&self) -> usize {
+        self.block.capacity()
+    }
+
+    /// Adds a line that needs no checking: a name in Title-Case that is not there yet, and a printable ASCII value.
+    #[inline]
+    pub(crate) fn push_trusted(&mut self, name: &'static str, value: &str) {
+        #[cfg(debug_assertions)]
+        assert!(
+            is_token(name) && case::is_title_case(name.as_bytes()) && is_field_value(value.as_bytes()),
+            "{name}: {value:?}"
+        );
+        let start = self.block.len();
+        self.block.reserve(name.len() + value.len() + 4);
+        for part in [name, ": ", value, "\r\n"] {
+            self.block.extend_from_slice(part.as_bytes());
+        }
+        self.fields.push(Field {
+            name: start as u32,
+            name_len: name.len() as u32,
+            value: (start + name.len() + 2) as u32,
+            value_len: value.len() as u32,
+        });
+    }
+
+    /// Makes this a copy of `other`, in the memory that is there.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.clear();
+        self.block.extend_from_slice(&other.block);
+        self.fields.extend_from_slice(&other.fields);
+        self.foreign = other.foreign;
+        self.latin1.clone_from(&other.latin1);
+    }
+
+    /// Appends the fields as they go on the wire, without the empty line that ends a head.
+    #[inline]
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
+        if self.foreign {
+            self.write_some(out, |_| true);
+        } else {
+            out.extend_from_slice(&self.block);
+        }
+    }
+
+    /// [`write_to`](Self::write_to) for the fields whose names are wanted.
+    pub(crate) fn write_some(&self, out: &mut Vec<u8>, wanted: impl Fn(&str) -> bool) {
+        for (name, value) in self.iter_bytes().filter(|(name, _)| wanted(name)) {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                out.extend_from_slice(part);
+            }
+        }
+    }
+
+    /// Takes over a head that has been parsed: `head` is its text, `fields` say where names and values are in it.
+    ///
+    /// The parser vouches for tokens and for values without control characters.
+    pub(crate) fn load(&mut self, head: &[u8], fields: impl Iterator<Item = (Range<usize>, Range<usize>)>) {
+        self.clear();
+        self.foreign = true;
+        self.block.extend_from_slice(head);
+        self.fields.reserve(fields.size_hint().0);
+        for (name, value) in fields {
+            debug_assert!(is_field_value(&self.block[value.clone()]));
+            title_case(&mut self.block[name.clone()]);
+            self.fields.push(Field {
+                name: name.start as u32,
+                name_len: name.len() as u32,
+                value: value.start as u32,
+                value_len: value.len() as u32,
+            });
+        }
+        if utf8::text(&self.block).is_none() {
+            for at in 0..self.fields.len() {
+                self.note_latin1(at);
+            }
+        }
+    }
+
+    /// Keeps the reading of a value that is not UTF-8.
+    #[inline]
+    fn note_latin1(&mut self, at: usize) {
+        if utf8::text(self.octets(at)).is_none() {
+            let reading = self.octets(at).iter().map(|&octet| char::from(octet)).collect::<String>();
+            self.latin1.push((at, reading.into()));
+        }
+    }
+
+    #[inline]
+    fn position(&self, name: &str) -> Option<usize> {
+        self.position_from(name, 0)
+    }
+
+    #[inline]
+    fn position_from(&self, name: &str, start: usize) -> Option<usize> {
+        let found = self.fields[start..].iter().position(|f| self.is_named(*f, name))?;
+        Some(start + found)
+    }
+
+    fn positions<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = usize> + use<'a, 'n> {
+        self.fields.iter().enumerate().filter(move |(_, f)| self.is_named(**f, name)).map(|(at, _)| at)
+    }
+
+    #[inline]
+    fn is_named(&self, field: Field, name: &str) -> bool {
+        field.name_len as usize == name.len()
+            && self.block[field.name_range()].eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn name(&self, at: usize) -> &str {
+        // A token is ASCII.
+        utf8::text(&self.block[self.fields[at].name_range()]).unwrap_or_default()
+    }
+
+    #[inline]
+    fn octets(&self, at: usize) -> &[u8] {
+        &self.block[self.fields[at].value_range()]
+    }
+
+    #[inline]
+    fn value(&self, at: usize) -> &str {
+        utf8::text(self.octets(at)).unwrap_or_else(|| {
+            self.latin1.iter().find(|(place, _)| *place == at).map_or("", |(_, reading)| reading)
+        })
+    }
+
+    fn remove_at(&mut self, at: usize) {
+        let field = self.fields.remove(at);
+        let start = field.name as usize;
+        let end = self.fields.get(at).map_or(self.block.len(), |next| next.name as usize);
+        self.block.drain(start..end);
+        self.shift(at, -((end - start) as i64));
+        self.latin1.retain(|(place, _)| *place != at);
+        for (place, _) in &mut self.latin1 {
+            *place -= usize::from(*place > at);
+        }
+    }
+
+    /// Moves the places of the fields from `from` on by `by` bytes.
+    fn shift(&mut self, from: usize, by: i64) {
+        for field in &mut self.fields[from..] {
+            field.name = (i64::from(field.name) + by) as u32;
+            field.value = (i64::from(field.value) + by) as u32;
+        }
+    }
+}
+
+impl Clone for HttpHeaders {
+    fn clone(&self) -> Self {
+        Self {
+            block: self.block.clone(),
+            fields: self.fields.clone(),
+            foreign: self.foreign,
+            latin1: self.latin1.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for HttpHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, V: HeaderValue> FromIterator<(&'a str, V)> for HttpHeaders {
+    /// Fields that are not valid are left out; use [`add`](Self::add) to be told of them.
+    fn from_iter<I: IntoIterator<Item = (&'a str, V)>>(fields: I) -> Self {
+        let mut headers = Self::new();
+        for (name, value) in fields {
+            let _ = headers.add(name, value);
+        }
+        headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(headers: &HttpHeaders) -> Vec<u8> {
+        let mut out = Vec::new();
+        headers.write_to(&mut out);
+        out
+    }
+
+    #[track_caller]
+    fn assert_wire(headers: &HttpHeaders, expected: impl AsRef<[u8]>) {
+        let (wire, expected) = (wire(headers), expected.as_ref());
+        assert_eq!(wire.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+
+    /// Headers as the parser hands them over.
+    fn loaded(lines: &[(&[u8], &[u8])]) -> HttpHeaders {
+        let (mut head, mut places) = (Vec::new(), Vec::new());
+        for (name, value) in lines {
+            let name_start = head.len();
+            head.extend_from_slice(name);
+            let name_end = head.len();
+            head.extend_from_slice(b":\t");
+            let value_start = head.len();
+            head.extend_from_slice(value);
+            places.push((name_start..name_end, value_start..head.len()));
+            head.push(b'\n');
+        }
+        let mut headers = HttpHeaders::new();
+        headers.load(&head, places.into_iter());
+        headers
+    }
+
+    #[test]
+    fn names_are_title_case_and_found_in_any_case() {
+        let mut h = HttpHeaders::new();
+        h.add("content-TYPE", "text/plain").unwrap();
+        h.add("x", "1").unwrap();
+        assert_wire(&h, "Content-Type: text/plain\r\nX: 1\r\n");
+        assert_eq!(h.get("CONTENT-type"), Some("text/plain"));
+    }
+
+    #[test]
+    fn set_keeps_the_place_and_removes_further_values() {
+        let mut h = HttpHeaders::new();
+        for (name, value) in [("a", "1"), ("b", "2"), ("A", "3"), ("c", "4")] {
+            h.add(name, value).unwrap();
+        }
+        assert_eq!(h.joined("a").as_deref(), Some("1,3"));
+        assert_eq!(h.joined_bytes("a").as_deref(), Some(b"1,3".as_slice()));
+        assert_eq!(h.list("a").collect::<Vec<_>>(), ["1", "3"]);
+        h.set("a", "longer").unwrap();
+        assert_wire(&h, "A: longer\r\nB: 2\r\nC: 4\r\n");
+        h.set("b", "").unwrap();
+        assert!(h.remove("A"));
+        assert!(!h.remove("A"));
+        h.set("d", 42).unwrap();
+        assert_wire(&h, "B: \r\nC: 4\r\nD: 42\r\n");
+        assert_eq!(h.get("c"), Some("4"));
+    }
+
+    #[test]
+    fn nothing_that_breaks_the_head_gets_in() {
+        let mut h = HttpHeaders::new();
+        h.add("X", "ok").unwrap();
+        for bad in ["a\r\nb: c", "a\nb", "\0", "a\x7f", "a\x0bb"] {
+            assert_eq!(h.add("Y", bad), Err(InvalidHeader::Value("Y".into())), "{bad:?}");
+            assert_eq!(h.set("X", bad), Err(InvalidHeader::Value("X".into())), "{bad:?}");
+            assert_eq!(h.add("Y", bad.as_bytes()), Err(InvalidHeader::Value("Y".into())), "{bad:?}");
+        }
+        for bad in ["", "a b", "a:", "é", "a\r"] {
+            assert_eq!(h.add(bad, "v"), Err(InvalidHeader::Name(bad.into())), "{bad:?}");
+        }
+        assert_wire(&h, "X: ok\r\n");
+    }
+
+    /// U+010D U+010A used to go out as CR LF.
+    #[test]
+    fn text_goes_out_as_utf8_whatever_the_low_byte_of_its_characters() {
+        for low in ['\r', '\n', '\0', ':', ' '] {
+            for high in [0x100, 0x1f00, 0x1_0100] {
+                let text = format!("a{}b", char::from_u32(high + low as u32).unwrap());
+                let mut h = HttpHeaders::new();
+                h.add("X", text.as_str()).unwrap();
+                assert_wire(&h, format!("X: {text}\r\n"));
+                assert_wire(&loaded(&[(b"x", text.as_bytes())]), format!("X: {text}\r\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_octet_goes_out_as_it_came_in() {
+        let octets = || (0..=0xff_u8).filter(|b| matches!(b, b'\t' | b' '..=b'~' | 0x80..));
+        for octet in octets() {
+            for value in [vec![octet], vec![b'a', octet, b'b'], vec![0xc3, 0xa9, octet]] {
+                let h = loaded(&[(b"x", &value)]);
+                assert_wire(&h, [b"X: ", value.as_slice(), b"\r\n"].concat());
+                assert_eq!(h.get_bytes("x"), Some(value.as_slice()));
+                let mut set = HttpHeaders::new();
+                set.set("x", "before").unwrap();
+                set.set("x", value.as_slice()).unwrap();
+                assert_wire(&set, [b"X: ", value.as_slice(), b"\r\n"].concat());
+            }
+        }
+        let all: Vec<u8> = octets().collect();
+        assert_eq!(loaded(&[(b"x", &all)]).get("x").unwrap().chars().count(), all.len());
+    }
+
+    #[test]
+    fn values_that_are_not_utf8_read_as_latin1_wherever_they_stand() {
+        let mut h = loaded(&[(b"x", b"caf\xe9"), (b"y", "é".as_bytes()), (b"X", b"\xff"), (b"z", b"\xfe")]);
+        assert_eq!(
+            h.iter().collect::<Vec<_>>(),
+            [("X", "café"), ("Y", "é"), ("X", "\u{ff}"), ("Z", "\u{fe}")]
+        );
+        assert_eq!(h.joined("x").as_deref(), Some("café,\u{ff}"));
+        let mut copy = HttpHeaders::new();
+        copy.copy_from(&h);
+        copy.remove("x");
+        assert_eq!(copy.iter().collect::<Vec<_>>(), [("Y", "é"), ("Z", "\u{fe}")]);
+        h.set("x", "plain").unwrap();
+        assert_eq!(h.iter().collect::<Vec<_>>(), [("X", "plain"), ("Y", "é"), ("Z", "\u{fe}")]);
+        h.set("y", b"\xe8".as_slice()).unwrap();
+        assert_eq!(h.get("y"), Some("è"));
+        assert_wire(&h, b"X: plain\r\nY: \xe8\r\nZ: \xfe\r\n");
+    }
+}
