@@ -12,8 +12,10 @@ enum State {
     SizeStart,
     /// After at least one digit.
     Size,
-    /// Behind the semicolon, up to the line's CR.
-    Extension,
+    /// Between the size, or an extension, and what follows it.
+    ExtensionEnd,
+    /// Inside an extension, which a semicolon begins.
+    Extension(Extension),
     /// After the CR of a size line.
     SizeLf,
     /// Inside the data; `left` bytes to go.
@@ -30,6 +32,23 @@ enum State {
     /// After the CR of the line that ends the body.
     EndLf,
     Done,
+}
+
+/// Where in `";" name [ "=" ( token / quoted-string ) ]` (RFC 9112 §7.1.1) the next byte stands; white space may stand
+/// between the parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extension {
+    /// Before the first character of the name.
+    NameStart,
+    Name,
+    /// After white space behind the name.
+    NameEnd,
+    /// After the equals sign.
+    ValueStart,
+    Token,
+    Quoted,
+    /// After a backslash inside quotes.
+    Escaped,
 }
 
 /// What one step found: bytes to drop from the input, and data among them.
@@ -94,7 +113,8 @@ impl ChunkedDecoder {
     fn next(&mut self, byte: u8) -> Result<State, ParseError> {
         match self.state {
             State::SizeStart | State::Size => self.size(byte),
-            State::Extension => self.extension(byte),
+            State::ExtensionEnd => self.extension_end(byte),
+            State::Extension(at) => self.extension(at, byte),
             State::SizeLf if byte != b'\n' => Err(ParseError::ChunkSize),
             State::SizeLf if self.left == 0 => Ok(State::TrailerStart),
             State::SizeLf => Ok(State::Data),
@@ -116,7 +136,7 @@ impl ChunkedDecoder {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
             b'A'..=b'F' => byte - b'A' + 10,
-            b';' if self.state == State::Size => return Ok(State::Extension),
+            b';' if self.state == State::Size => return Ok(State::Extension(Extension::NameStart)),
             b'\r' if self.state == State::Size => return Ok(State::SizeLf),
             _ => return Err(ParseError::ChunkSize),
         };
@@ -131,11 +151,33 @@ impl ChunkedDecoder {
         Ok(State::Size)
     }
 
-    /// Extensions mean nothing to us (RFC 9112 §7.1.1: ignore those not understood).
-    fn extension(&mut self, byte: u8) -> Result<State, ParseError> {
+    /// Extensions mean nothing to us (RFC 9112 §7.1.1: ignore those not understood), but one that is none may be another
+    /// parser's line end.
+    fn extension(&mut self, at: Extension, byte: u8) -> Result<State, ParseError> {
+        use Extension::{Escaped, Name, NameEnd, NameStart, Quoted, Token, ValueStart};
+        self.spend_extension()?;
+        let next = match (at, byte) {
+            (NameStart | ValueStart, b' ' | b'\t') => at,
+            (Name | NameEnd, b' ' | b'\t') => NameEnd,
+            (NameStart | Name, _) if is_token_byte(byte) => Name,
+            (Name | NameEnd, b'=') => ValueStart,
+            (ValueStart, b'"') => Quoted,
+            (ValueStart | Token, _) if is_token_byte(byte) => Token,
+            (Quoted, b'"') => return Ok(State::ExtensionEnd),
+            (Quoted, b'\\') => Escaped,
+            (Quoted | Escaped, b'\t' | b' '..=b'~' | 0x80..) => Quoted,
+            (Name | NameEnd | Token, _) => return self.extension_end(byte),
+            _ => return Err(ParseError::ChunkExtension),
+        };
+        Ok(State::Extension(next))
+    }
+
+    fn extension_end(&mut self, byte: u8) -> Result<State, ParseError> {
+        self.spend_extension()?;
         match byte {
+            b' ' | b'\t' => Ok(State::ExtensionEnd),
+            b';' => Ok(State::Extension(Extension::NameStart)),
             b'\r' => Ok(State::SizeLf),
-            b'\t' | b' '..=b'~' | 0x80.. => self.spend_extension().map(|()| State::Extension),
             _ => Err(ParseError::ChunkExtension),
         }
     }
@@ -166,6 +208,10 @@ impl ChunkedDecoder {
         }
         Ok(State::Trailer)
     }
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -234,6 +280,18 @@ mod tests {
             (b"10000000000000000\r\n", ParseError::ChunkSize),
             (b"5;a\nb\r\nhello\r\n", ParseError::ChunkExtension),
             (b"5;\0\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5; \r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;;a\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;=a\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a=\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a=b c\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a b\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a=\"b\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a=\"b\\\"\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a=\"b\"c\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;a\"b\"\r\nhello\r\n", ParseError::ChunkExtension),
+            (b"5;(\r\nhello\r\n", ParseError::ChunkExtension),
             (b"5\r\nhelloX\r\n", ParseError::ChunkEnd),
             (b"5\r\nhello\n0\r\n", ParseError::ChunkEnd),
             (b"5\r\nhello\rX", ParseError::ChunkEnd),
@@ -246,6 +304,24 @@ mod tests {
             (b"0\r\nA: b\rc\r\n\r\n", ParseError::Trailer),
         ] {
             assert_eq!(decode(input, 1), Err(expected), "{:?}", String::from_utf8_lossy(input));
+        }
+    }
+
+    #[test]
+    fn extensions_are_read_over() {
+        for extension in [
+            ";a",
+            ";a=b",
+            "; a = b ",
+            ";a;b=c;d",
+            ";a=\"\"",
+            ";a=\"b;\\\"\\\\c\td\"",
+            ";a=\"b\" ; c",
+            ";!#$%&'*+-.^_`|~09=~",
+            ";a \t;b",
+        ] {
+            let input = format!("5{extension}\r\nhello\r\n0\r\n\r\n");
+            assert_eq!(decode(input.as_bytes(), 1), Ok((b"hello".to_vec(), 0, true)), "{extension:?}");
         }
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn parse(
     };
     match parsed {
         Some((len, _)) if len > limits.max_header_size => Err(ParseError::HeadTooLarge),
+        Some((len, _)) if mixes_line_ends(&bytes[..len]) => Err(ParseError::LineEnd),
         None if bytes.len() > limits.max_header_size => Err(ParseError::HeadTooLarge),
         other => Ok(other.map(|(len, facts)| (len + skipped, facts))),
     }
@@ -147,19 +148,31 @@ fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
 }
 
 /// RFC 9112 §3.2: origin-form, absolute-form, authority-form (CONNECT) or `*` (OPTIONS).
+///
+/// A fragment has no place in it, and octets beyond ASCII only percent-encoded: what two servers read differently may
+/// be two resources.
 fn check_target(target: &str, method: &Method) -> Result<(), ParseError> {
+    if !target.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b'#') {
+        return Err(ParseError::Target);
+    }
     match target.as_bytes() {
         [b'/', ..] => Ok(()),
-        b"*" => Ok(()),
+        b"*" if *method == Method::OPTIONS => Ok(()),
+        b"*" => Err(ParseError::Target),
         _ if *method == Method::CONNECT => Ok(()),
         _ => match host::split_absolute(target) {
             Some((authority, _)) if !authority.is_empty() && host::is_valid(authority.as_bytes()) => Ok(()),
             Some(_) => Err(ParseError::Host),
             // What Tornado passes on and no route will match.
-            None if target.bytes().all(|b| b > b' ') => Ok(()),
-            None => Err(ParseError::Target),
+            None => Ok(()),
         },
     }
+}
+
+/// Whether the empty line that ends a head is a mere LF though other lines end in CRLF: a parser that knows only CRLF
+/// does not see that end, and reads on into what follows.
+pub(super) fn mixes_line_ends(head: &[u8]) -> bool {
+    !head.ends_with(b"\r\n") && memchr::memchr(b'\r', head).is_some()
 }
 
 /// Reads the fields that decide framing, and refuses every ambiguity (RFC 9112 §6.3).
@@ -243,8 +256,7 @@ fn has_folded_line(bytes: &[u8]) -> bool {
     lines.skip(1).any(|at| matches!(bytes.get(at + 1), Some(b' ' | b'\t')))
 }
 
-/// HTTP/1.2 to HTTP/1.9, which do not exist, are read as HTTP/1.0. Such a client gets one answer and no persistent
-/// connection.
+/// HTTP/1.2 to HTTP/1.9, which do not exist, are read as HTTP/1.1 (RFC 9110 §2.5; Tornado takes them for 1.0).
 fn parse_newer_version(
     bytes: &[u8],
     limits: &Http1ConnectionParameters,
@@ -257,9 +269,8 @@ fn parse_newer_version(
         return Err(ParseError::Version);
     }
     let Some(end) = head_end(bytes) else { return Ok(None) };
-    let as_http10 = [start, b"0", &bytes[line.len()..end]].concat();
-    let parsed = parse_lines(&as_http10, limits, head)?;
-    Ok(parsed.map(|(_, facts)| (end, RequestFacts { keep_alive: false, ..facts })))
+    let as_http11 = [start, b"1", &bytes[line.len()..end]].concat();
+    parse_lines(&as_http11, limits, head)
 }
 
 /// The length of the head, when its closing empty line has arrived.
@@ -339,10 +350,25 @@ mod tests {
     }
 
     #[test]
-    fn newer_minor_versions_are_answered_once() {
-        let (_, facts, head) = parsed("GET / HTTP/1.7\r\nConnection: keep-alive\r\n\r\n").unwrap().unwrap();
-        assert!(!facts.keep_alive && !facts.http11);
-        assert_eq!(head.version, Version::HTTP_10);
+    fn newer_minor_versions_are_http_1_1() {
+        let (_, facts, head) = parsed("GET / HTTP/1.7\r\nHost: h\r\n\r\n").unwrap().unwrap();
+        assert!(facts.keep_alive && facts.http11);
+        assert_eq!(head.version, Version::HTTP_11);
+        assert_eq!(error("GET / HTTP/1.2\r\n\r\n"), ParseError::Host);
+    }
+
+    #[test]
+    fn a_head_ends_as_its_lines_do() {
+        for good in ["\r\n|\r\n|\r\n", "\n|\n|\n", "\n|\r\n|\r\n", "\r\n|\n|\r\n"] {
+            let ends: Vec<_> = good.split('|').collect();
+            let text = format!("GET / HTTP/1.1{}Host: h{}{}", ends[0], ends[1], ends[2]);
+            assert!(parsed(&text).unwrap().is_some(), "{text:?}");
+        }
+        for bad in ["\r\n|\n|\n", "\r\n|\r\n|\n", "\n|\r\n|\n"] {
+            let ends: Vec<_> = bad.split('|').collect();
+            let text = format!("GET / HTTP/1.1{}Host: h{}{}", ends[0], ends[1], ends[2]);
+            assert_eq!(error(&text), ParseError::LineEnd);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use httparse::Status;
 
 use super::body::BodyLength;
 use super::error::ParseError;
-use super::head::{head_end, parse_length};
+use super::head::{head_end, mixes_line_ends, parse_length};
 use super::limits::Http1ConnectionParameters;
 use crate::httputil::{HttpHeaders, reason_phrase};
 
@@ -60,7 +60,10 @@ pub(crate) fn parse(
     if end > limits.max_header_size {
         return Err(ParseError::HeadTooLarge);
     }
-    let lines = unfold(&bytes[..end]);
+    if mixes_line_ends(&bytes[..end]) {
+        return Err(ParseError::LineEnd);
+    }
+    let lines = as_known_version(unfold(&bytes[..end])?);
     // A line takes four bytes at least. Most heads have few, for which no memory is needed.
     let most = limits.max_header_count.min(end / 4 + 1);
     let (mut few, mut many) = ([const { MaybeUninit::uninit() }; 64], Vec::new());
@@ -110,10 +113,17 @@ fn check_start(bytes: &[u8]) -> Result<(), ParseError> {
 }
 
 /// Folded lines, which old servers still send, joined with a space (RFC 9112 §5.2).
-fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
+///
+/// # Errors
+/// The status line cannot be continued.
+fn unfold(head: &[u8]) -> Result<Cow<'_, [u8]>, ParseError> {
     let folded = |at: usize| matches!(head.get(at + 1), Some(b' ' | b'\t'));
-    if !memchr::memchr_iter(b'\n', head).any(folded) {
-        return Cow::Borrowed(head);
+    let mut ends = memchr::memchr_iter(b'\n', head);
+    if ends.next().is_some_and(folded) {
+        return Err(ParseError::StatusLine);
+    }
+    if !ends.any(folded) {
+        return Ok(Cow::Borrowed(head));
     }
     let mut joined = Vec::with_capacity(head.len());
     for line in head.split_inclusive(|&b| b == b'\n') {
@@ -131,7 +141,19 @@ fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
             joined.extend_from_slice(line);
         }
     }
-    Cow::Owned(joined)
+    Ok(Cow::Owned(joined))
+}
+
+/// HTTP/1.2 to HTTP/1.9, which do not exist, are read as HTTP/1.1 (RFC 9110 §2.5).
+fn as_known_version(head: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match head.get(..9) {
+        Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', b' ']) => {
+            let mut head = head.into_owned();
+            head[7] = b'1';
+            head.into()
+        }
+        _ => head,
+    }
 }
 
 fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
@@ -225,6 +247,7 @@ mod tests {
                 Framed(Length(1)),
                 true,
             ),
+            ("HTTP/1.2 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Asked::Other, Framed(Chunked), true),
             ("HTTP/1.1 204 No Content\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", Asked::Other, Framed(Empty), true),
@@ -242,6 +265,9 @@ mod tests {
         for (text, expected) in [
             ("HTTP/1.1 OK\r\n\r\n", ParseError::StatusLine),
             ("HTTP/1.1 99x OK\r\n\r\n", ParseError::StatusLine),
+            ("HTTP/1.1 200 OK\r\n folded\r\nA: b\r\n\r\n", ParseError::StatusLine),
+            ("HTTP/1.1 200\r\n\tOK\r\n\r\n", ParseError::StatusLine),
+            ("HTTP/1.1 200 OK\r\nA: b\n\n", ParseError::LineEnd),
             ("HTTP/2.0 200 OK\r\n\r\n", ParseError::Version),
             ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", ParseError::HeaderName),
             ("HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n", ParseError::HeaderValue),

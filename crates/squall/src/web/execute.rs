@@ -465,7 +465,22 @@ impl Target for ErrorTarget {
     }
 
     fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+        // Only OPTIONS comes with this target.
+        if ctx.request().uri() == "*" {
+            return Box::pin(execute(ServerOptions, ctx));
+        }
         Box::pin(execute(Refusal(Some(HttpError::new(self.0))), ctx))
+    }
+}
+
+/// `OPTIONS *` asks about the server, not about a resource (RFC 9110 §9.3.7).
+struct ServerOptions;
+
+impl Serve for ServerOptions {
+    async fn serve(&mut self, ctx: &Context) -> Result {
+        ctx.set_status(204);
+        ctx.set_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+        Ok(())
     }
 }
 

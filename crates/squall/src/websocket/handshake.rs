@@ -67,9 +67,14 @@ pub(super) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
         return Err(Refusal::Version);
     }
     match (headers.get("Host"), headers.get("Sec-WebSocket-Key")) {
-        (Some(host), Some(key)) if !host.is_empty() && !key.is_empty() => Ok(key),
+        (Some(host), Some(key)) if !host.is_empty() && is_key(key) => Ok(key),
         _ => Err(Refusal::Headers),
     }
+}
+
+/// Whether a `Sec-WebSocket-Key` is 16 octets in base64 (RFC 6455 §4.2.1).
+fn is_key(key: &str) -> bool {
+    key.len() == 24 && STANDARD.decode(key).is_ok_and(|octets| octets.len() == 16)
 }
 
 /// Who asks, as far as the browser tells.
@@ -153,8 +158,20 @@ mod tests {
         assert_eq!(check_upgrade(&headers(&good), false), Err(Refusal::OldHttp));
         assert_eq!(check_upgrade(&headers(&good[..1]), true), Err(Refusal::NotUpgrade));
         assert_eq!(check_upgrade(&headers(&good[1..]), true), Err(Refusal::NotWebSocket));
-        let good = [("Host", "h"), ("Sec-WebSocket-Key", "k"), ("Sec-WebSocket-Version", "13")];
-        assert_eq!(check_key(&headers(&good)), Ok("k"));
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let good = [("Host", "h"), ("Sec-WebSocket-Key", key), ("Sec-WebSocket-Version", "13")];
+        assert_eq!(check_key(&headers(&good)), Ok(key));
+        for bad in [
+            "",
+            "k",
+            "dGhlIHNhbXBsZSBub25jZQ",
+            "dGhlIHNhbXBsZSBub25jZWFi",
+            "dGhlIHNhbXBsZSBub25jZ!==",
+            &[key, "A"].concat(),
+        ] {
+            let lines = [good[0], ("Sec-WebSocket-Key", bad), good[2]];
+            assert_eq!(check_key(&headers(&lines)), Err(Refusal::Headers), "{bad:?}");
+        }
         assert_eq!(check_key(&headers(&good[..2])), Err(Refusal::Version));
         assert_eq!(check_key(&headers(&good[1..])), Err(Refusal::Headers));
         assert_eq!(check_key(&headers(&[good[0], good[2]])), Err(Refusal::Headers));
