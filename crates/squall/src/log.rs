@@ -3,6 +3,7 @@
 //! squall only emits `tracing` events; what becomes of them is the application's choice.
 //! [`enable_pretty_logging`] makes the usual one.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
 
@@ -12,8 +13,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The target of the one line per request (Tornado's `tornado.access`).
@@ -44,7 +45,8 @@ pub fn enable_pretty_logging() {
 /// Tornado's line format: `[I 261121 01:27:48 web:2345] 200 GET / (::1) 0.51ms`.
 ///
 /// In brackets, and in colour if the writer has colours: the level's first letter, the local time, the last segment
-/// of the module's path, the line. Fields of the event follow its message as ` name=value`. Further lines of a
+/// of the module's path, the line. Fields of the event follow its message as ` name=value`, then those of the spans around
+/// it. Further lines of a
 /// message are indented by four spaces, and other control characters are escaped, so that no text that came over
 /// the network looks like a line of its own or steers the terminal.
 ///
@@ -90,7 +92,7 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -112,8 +114,23 @@ where
         event.record(&mut message);
         let mut safe = Escaped { writer: &mut writer };
         write!(safe, " {}{}", message.text, message.fields)?;
+        // Those of the spans around it, such as the name of the request.
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+                && !fields.is_empty()
+            {
+                write!(safe, " {}", without_colors(&fields.fields))?;
+            }
+        }
         writer.write_char('\n')
     }
+}
+
+/// The fields of a span as `tracing-subscriber` keeps them, coloured if the writer has colours: those would be escaped.
+fn without_colors(fields: &str) -> Cow<'_, str> {
+    let Some((first, rest)) = fields.split_once("\x1b[") else { return fields.into() };
+    let plain = rest.split("\x1b[").map(|part| part.split_once('m').map_or("", |(_, text)| text));
+    std::iter::once(first).chain(plain).collect::<String>().into()
 }
 
 /// The message of an event, and its other fields.

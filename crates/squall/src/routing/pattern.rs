@@ -84,20 +84,59 @@ impl PathPattern {
     /// A regex that does not parse, or compiles to more than 10 MiB; groups that are partly named and partly
     /// positional; a template with text that could never match.
     pub fn new(pattern: &str) -> Result<PathPattern, PatternError> {
-        let failed = |kind| PatternError { pattern: pattern.to_owned(), kind };
         let source = if is_template(pattern) {
+            let failed = |kind| PatternError { pattern: pattern.to_owned(), kind };
             Cow::Owned(translate_template(pattern).map_err(failed)?)
         } else {
             Cow::Borrowed(pattern)
         };
+        Self::compile(pattern, &source)
+    }
+
+    /// The pattern of what follows a prefix. Each may be plain text, a template or a regex; a plain prefix is literal, so
+    /// that the dot of `/v1.0` is one. The groups of both are the pattern's, the prefix's first.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), of both together.
+    pub fn nested(prefix: &str, rest: &str) -> Result<PathPattern, PatternError> {
+        let whole = format!("{prefix}{rest}");
+        if is_template(&whole) && !rest.is_empty() || prefix.is_empty() {
+            return Self::new(&whole);
+        }
+        let failed = |kind| PatternError { pattern: whole.clone(), kind };
+        let source = |part: &str, plain: bool| {
+            if plain {
+                Ok(regex_syntax::escape(part))
+            } else if is_template(part) {
+                translate_template(part).map_err(failed)
+            } else {
+                Ok(part.strip_prefix('^').unwrap_or(part).to_owned())
+            }
+        };
+        let is_plain = !is_template(prefix) && !prefix.contains(REGEX_SYNTAX);
+        let (prefix, rest) = (source(prefix, is_plain)?, source(rest, false)?);
+        let is_choice = |part: &str| matches!(ast::parse::Parser::new().parse(part), Ok(Ast::Alternation(_)));
+        let part = |part: String| if is_choice(&part) { format!("(?:{part})") } else { part };
+        Self::compile(&whole, &[part(prefix), part(rest)].concat())
+    }
+
+    /// Whether a path, which begins with a slash, could match at all, as far as the pattern's first character tells.
+    pub(crate) fn may_begin_a_path(&self) -> bool {
+        let first = self.inner.written.trim_start_matches('^').chars().next();
+        first.is_none_or(|c| c == '/' || REGEX_SYNTAX.contains(&c) || c == '.' || c == '*')
+    }
+
+    fn compile(pattern: &str, source: &str) -> Result<PathPattern, PatternError> {
+        let failed = |kind| PatternError { pattern: pattern.to_owned(), kind };
         let ast = ast::parse::Parser::new()
-            .parse(&source)
+            .parse(source)
             .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
         let hir = hir::translate::TranslatorBuilder::new()
             .unicode(false)
             .utf8(false)
             .build()
-            .translate(&source, &ast)
+            .translate(source, &ast)
             .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
         let hir = Hir::concat(vec![Hir::look(hir::Look::Start), hir, Hir::look(hir::Look::End)]);
         let (matcher, group_names) = if let Some(literal) = shape::literal(&hir) {
@@ -113,7 +152,7 @@ impl PathPattern {
             return Err(failed(PatternErrorKind::MixedGroups));
         }
         let pieces = reverse_pieces(&ast).filter(|pieces| count_groups(pieces) == group_names.len());
-        let regex_source = whole_path_source(&source, &ast);
+        let regex_source = whole_path_source(source, &ast);
         let written = pattern.to_owned();
         Ok(PathPattern {
             inner: Arc::new(Inner { written, regex_source, hir, matcher, group_names, pieces }),
@@ -433,6 +472,9 @@ impl fmt::Display for PathPattern {
         f.write_str(&self.inner.written)
     }
 }
+
+/// What makes a text more than itself as a regex, the dot apart, which most write for itself.
+const REGEX_SYNTAX: [char; 12] = ['(', ')', '[', ']', '{', '}', '\\', '|', '*', '+', '?', '$'];
 
 /// What stays bare in an argument of [`PathPattern::reverse`] (RFC 3986, section 2.3: unreserved characters).
 const ARGUMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

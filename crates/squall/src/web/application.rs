@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
 
 use regex::Regex;
@@ -19,7 +19,7 @@ use super::locale::LocaleSettings;
 use super::render::TemplateSettings;
 use super::route::{Found, Outer, Route, RouteInfo, Routes, UrlSpec};
 use super::settings::UserSettings;
-use super::site::{ErasedSite, Site};
+use super::site::{Site, Sites};
 use super::static_files::settings::StaticSettings;
 use super::transforms::TransformSettings;
 use super::xsrf::XsrfSettings;
@@ -57,7 +57,7 @@ type LogFunction = Box<dyn Fn(&Context)>;
 pub(super) struct Settings {
     pub(super) default_host: Option<String>,
     pub(super) login_url: Option<String>,
-    site: Option<Rc<dyn ErasedSite>>,
+    sites: Sites,
     map_error: Vec<MapError>,
     log_function: Option<LogFunction>,
     pub(super) fallback: Option<FallbackTo>,
@@ -107,7 +107,7 @@ impl Application {
     /// What all handlers share. Default: no user, Tornado's error page.
     #[must_use]
     pub fn site(mut self, site: impl Site) -> Self {
-        self.settings.site = Some(Rc::new(site));
+        self.settings.sites = Sites::default().with_inner(Rc::new(site));
         self
     }
 
@@ -181,7 +181,7 @@ impl Application {
         problems.extend(self.settings.transforms.take_problems());
         let hooks = std::mem::take(&mut self.settings.hooks);
         problems.extend(hooks.problems());
-        let outer = Outer { hooks: &hooks, in_group: false };
+        let outer = Outer { hooks: &hooks, in_group: false, sites: &self.settings.sites, prefix: "" };
         let hosts = self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, outer, &mut problems));
         let hosts: Vec<HostGroup> = hosts.collect();
         let routes = Routes::build(self.routes, outer, &mut problems);
@@ -205,7 +205,7 @@ impl Application {
             return Err(BuildError::new(problems));
         }
         self.settings.debug.start();
-        let unmatched = Rc::new(Route::unmatched(target, hooks));
+        let unmatched = Rc::new(Route::unmatched(target, hooks, self.settings.sites.clone()));
         let websockets = WebSockets::new(self.settings.websocket);
         let settings = self.settings;
         Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, websockets, settings }))
@@ -267,6 +267,15 @@ impl HostGroup {
 }
 
 impl Core {
+    /// What answers for a request that no route takes: the innermost group under whose prefix it is, or the application.
+    fn unmatched(&self, request: &HttpServerRequest) -> Rc<Route> {
+        let host = request.host_name();
+        let groups = self.hosts.iter().filter(|group| group.regex.is_match(&host));
+        let all = groups.map(|group| &group.routes).chain([&self.routes]);
+        let area = all.filter_map(|routes| routes.area(request.path())).next();
+        Rc::clone(area.unwrap_or(&self.unmatched))
+    }
+
     fn find(&self, request: &HttpServerRequest) -> Option<Found> {
         if self.hosts.is_empty() {
             return self.routes.find(request);
@@ -293,10 +302,6 @@ impl Core {
 
     pub(super) fn websockets(&self) -> &WebSockets {
         &self.websockets
-    }
-
-    pub(super) fn site(&self) -> Option<&Rc<dyn ErasedSite>> {
-        self.settings.site.as_ref()
     }
 
     pub(super) fn parse_body_config(&self) -> &ParseBodyConfig {
@@ -350,8 +355,25 @@ impl Core {
         }
     }
 
-    /// What a handler's error leaves in the log: HTTP errors with a message a warning, everything else an error.
+    /// What a handler's error leaves in the log, as the site has it.
     pub(super) fn log_exception(ctx: &Context, error: &Error) {
+        let logged = catch_unwind(AssertUnwindSafe(|| ctx.sites().log_exception(ctx, error)));
+        match logged {
+            Ok(None) => Self::log_exception_as_usual(ctx, error),
+            Ok(Some(Ok(()))) => {}
+            Ok(Some(Err(second))) => {
+                tracing::error!(target: log::APPLICATION, "Uncaught exception in log_exception: {second}");
+                Self::log_exception_as_usual(ctx, error);
+            }
+            Err(payload) => {
+                crate::ioloop::log_panic("log_exception", &*payload);
+                Self::log_exception_as_usual(ctx, error);
+            }
+        }
+    }
+
+    /// HTTP errors with a message are a warning, everything else an error.
+    fn log_exception_as_usual(ctx: &Context, error: &Error) {
         let summary = Summary(ctx.request());
         match error.as_http() {
             Some(http) if http.status() < 500 => {
@@ -391,7 +413,7 @@ impl Service {
             Some(Found::Delegate(delegate)) => return Routed::Delegate(delegate, request),
             None => match &core.fallback {
                 Some(delegate) => return Routed::Delegate(Rc::clone(delegate), request),
-                None => (Rc::clone(&core.unmatched), PathArgs::default()),
+                None => (core.unmatched(&request), PathArgs::default()),
             },
         };
         Routed::Handler(Matched { core, route, request, args })

@@ -14,10 +14,12 @@ use super::cookies::CookieState;
 use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::execute::BodyChannel;
+use super::extensions::Extensions;
 use super::hooks::HeadHooks;
 use super::locale::LocaleCell;
 use super::response::{Phase, ResponseCell};
 use super::route::Route;
+use super::site::Sites;
 use super::sse::Heartbeat;
 use super::transforms::Transforms;
 use crate::escape;
@@ -50,6 +52,7 @@ pub struct Context {
     pub(super) head_hooks: Cell<HeadHooks>,
     pub(super) transforms: Transforms,
     pub(super) heartbeat: Heartbeat,
+    pub(super) extensions: Extensions,
 }
 
 impl Context {
@@ -77,6 +80,7 @@ impl Context {
             head_hooks: Cell::default(),
             transforms: Transforms::default(),
             heartbeat: Heartbeat::default(),
+            extensions: Extensions::default(),
         };
         ctx.set_default_headers();
         ctx
@@ -214,6 +218,7 @@ impl Context {
     pub fn clear(&self) {
         self.response.borrow_mut().clear();
         self.set_default_headers();
+        self.set_request_id_header();
     }
 
     /// Appends text or bytes to the response.
@@ -380,8 +385,8 @@ impl Context {
     /// # Errors
     /// What [`Site::write_error`](super::Site::write_error) returns.
     pub async fn write_site_error(&self, error: &Error) -> Result {
-        match self.core.site() {
-            Some(site) => site.write_error(self, error).await,
+        match self.sites().write_error(self, error).await {
+            Some(written) => written,
             None => {
                 self.write_error_page(error);
                 Ok(())
@@ -399,6 +404,21 @@ impl Context {
         let allow = self.route.allow();
         let message = format!("Allowed methods: {allow}");
         HttpError::new(405).with_message(message).with_header("Allow", allow).into()
+    }
+
+    /// The pattern of the route as it was written, prefixes included, for metrics and logs; `None` for a request that no
+    /// route took.
+    pub fn route_pattern(&self) -> Option<&str> {
+        self.route.written()
+    }
+
+    /// The name of the route, if it has one.
+    pub fn route_name(&self) -> Option<&str> {
+        self.route.name()
+    }
+
+    pub(super) fn sites(&self) -> &Sites {
+        self.route.sites()
     }
 
     pub(super) fn route(&self) -> &Route {
@@ -447,8 +467,8 @@ impl Context {
     }
 
     fn set_default_headers(&self) {
-        if let Some(site) = self.core.site()
-            && let Err(error) = site.set_default_headers(self)
+        if self.route.takes_default_headers()
+            && let Err(error) = self.sites().set_default_headers(self)
         {
             tracing::error!(target: log::APPLICATION, "set_default_headers: {error}");
         }

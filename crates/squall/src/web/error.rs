@@ -25,8 +25,16 @@ pub struct Error(Box<Repr>);
 enum Repr {
     Http(HttpError),
     Finish(Finish),
-    Panic { message: String, at: Option<String> },
-    Other { source: Box<dyn StdError>, at: &'static Location<'static> },
+    Panic {
+        message: String,
+        at: Option<String>,
+    },
+    Other {
+        source: Box<dyn StdError>,
+        at: &'static Location<'static>,
+    },
+    /// What the methods of a `Site` return that are not its own.
+    NotDefined,
 }
 
 impl Error {
@@ -40,7 +48,7 @@ impl Error {
         match &*self.0 {
             Repr::Http(error) => error.status,
             Repr::Finish(_) => 200,
-            Repr::Panic { .. } | Repr::Other { .. } => 500,
+            Repr::Panic { .. } | Repr::Other { .. } | Repr::NotDefined => 500,
         }
     }
 
@@ -77,6 +85,18 @@ impl Error {
         }
     }
 
+    /// What a method of [`Site`](super::Site) returns that is not its own: the site around it is asked instead.
+    ///
+    /// For a site that decides by the request whether it answers itself. Anywhere else it is a 500.
+    pub fn not_defined() -> Self {
+        Self(Box::new(Repr::NotDefined))
+    }
+
+    /// Whether it is [`not_defined`](Self::not_defined).
+    pub fn is_not_defined(&self) -> bool {
+        matches!(*self.0, Repr::NotDefined)
+    }
+
     /// A panic, and where it was if that is remembered.
     pub(super) fn panic(payload: &(dyn Any + Send), at: Option<String>) -> Self {
         let message = panic_message(payload).to_owned();
@@ -106,10 +126,11 @@ impl Error {
     }
 }
 
-impl<E: StdError + 'static> From<E> for Error {
+/// Any error, boxed ones, `anyhow::Error` and plain text included.
+impl<E: Into<Box<dyn StdError>>> From<E> for Error {
     #[track_caller]
     fn from(error: E) -> Self {
-        let error: Box<dyn StdError> = Box::new(error);
+        let error: Box<dyn StdError> = error.into();
         let error = match error.downcast::<HttpError>() {
             Ok(http) => return Self(Box::new(Repr::Http(*http))),
             Err(other) => other,
@@ -128,6 +149,7 @@ impl fmt::Display for Error {
             Repr::Finish(finish) => fmt::Display::fmt(finish, f),
             Repr::Panic { message, .. } => write!(f, "panic: {message}"),
             Repr::Other { source, .. } => write_chain(f, source.as_ref()),
+            Repr::NotDefined => f.write_str("the site leaves this to the one around it"),
         }
     }
 }
@@ -363,6 +385,25 @@ mod tests {
         assert!(error.location().unwrap().file().ends_with("error.rs"));
         assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
         assert_eq!(format!("{error:?}"), "invalid digit found in string");
+    }
+
+    #[test]
+    fn boxed_errors_and_text_pass_too() {
+        fn boxed() -> Result {
+            Err(Box::<dyn StdError>::from(HttpError::new(409)))?;
+            Ok(())
+        }
+        fn anyhow() -> Result {
+            Err(anyhow::anyhow!("why"))?;
+            Ok(())
+        }
+        fn text() -> Result {
+            Err("why not")?;
+            Ok(())
+        }
+        assert_eq!(boxed().unwrap_err().status(), 409);
+        assert_eq!(anyhow().unwrap_err().to_string(), "why");
+        assert_eq!(text().unwrap_err().to_string(), "why not");
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(super) trait Target {
     fn is_xsrf_exempt(&self, _method: &str) -> bool {
         false
     }
+    fn takes_default_headers(&self) -> bool {
+        true
+    }
     fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
         Ok(())
     }
@@ -71,7 +74,17 @@ impl<H: RequestHandler> Target for Prototype<H> {
         H::XSRF_EXEMPT
     }
 
+    fn takes_default_headers(&self) -> bool {
+        H::DEFAULT_HEADERS
+    }
+
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
+        if H::METHODS.is_empty() {
+            let name = std::any::type_name::<H>();
+            return Err(format!(
+                "{name} answers no method (METHODS is empty): put #[handler] on its `impl RequestHandler`"
+            ));
+        }
         self.0.check(groups)
     }
 
@@ -207,7 +220,8 @@ impl<H: RequestHandler> Serve for Instance<H> {
             if !known {
                 return Err(ctx.method_not_allowed());
             }
-            if H::AUTHENTICATED {
+            // A preflight has no credentials (Fetch §3.2.6): who asks what may be asked is not refused.
+            if H::AUTHENTICATED && *method != Method::OPTIONS {
                 // Boxed: it need not make the future of every other handler larger.
                 Box::pin(ctx.require_any_user()).await?;
             }
@@ -269,10 +283,7 @@ fn is_standard(method: &Method) -> bool {
 }
 
 async fn prepare_site(ctx: &Context) -> Result {
-    match ctx.core().site() {
-        Some(site) => site.prepare(ctx).await,
-        None => Ok(()),
-    }
+    if ctx.sites().is_empty() { Ok(()) } else { Box::pin(ctx.sites().prepare(ctx)).await }
 }
 
 /// RFC 9110 §9.3.7: what the resource can be asked.
@@ -301,13 +312,13 @@ fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
         let served = {
             // Not `catch_panic`, which would make this future hold the handler's twice.
             let mut serving = pin!(async {
-                if let Some(hooks) = ctx.route().hooks() {
-                    Box::pin(hooks.run_before(&ctx)).await?;
-                    if ctx.is_finished() {
-                        return Ok(());
+                match ctx.route().hooks() {
+                    None => handler.serve(&ctx).await,
+                    Some(hooks) => {
+                        let serving = pin!(handler.serve(&ctx));
+                        Box::pin(hooks.run_around(&ctx, serving)).await
                     }
                 }
-                handler.serve(&ctx).await
             });
             poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
                 Ok(Poll::Pending) => {
@@ -337,7 +348,7 @@ fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
         if let Some(hooks) = ctx.route().hooks() {
             hooks.run_on_finish(&ctx);
         }
-        ctx.core().log_request(&ctx);
+        ctx.in_request_span(|| ctx.core().log_request(&ctx));
     }
 }
 
@@ -361,7 +372,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
         return;
     }
     let error = ctx.core().map_error(error);
-    Core::log_exception(ctx, &error);
+    ctx.in_request_span(|| Core::log_exception(ctx, &error));
     if ctx.is_finished() {
         return;
     }
@@ -372,6 +383,8 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
     }
     ctx.start_error(&error);
     if !ctx.has_no_body() {
+        // A page may show who asks in which language, and cannot wait for it.
+        ctx.know_user_and_locale().await;
         let written = match catch_panic(handler.write_error(ctx, &error)).await {
             Ok(written) => written,
             Err(payload) => Err(Error::panic(&*payload, take_panic_location())),

@@ -38,6 +38,11 @@ use crate::httputil::EntityTag;
 /// `HEAD` is answered by [`get`](Self::get) without the body when only that is defined, `OPTIONS` with 204 and
 /// `Allow`. A handler is not cancelled when the client leaves: race against [`Context::closed`] where it matters.
 /// A panic is a 500, logged; the loop goes on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler",
+    label = "not a `RequestHandler`",
+    note = "write `#[handler] impl RequestHandler for {Self} {{ .. }}` and derive `Clone`; a function goes into `get(pattern, async |ctx: &Context| ..)`"
+)]
 pub trait RequestHandler: Clone + 'static {
     /// The methods that this resource answers, in upper case. `"*"` sends every method to [`other`](Self::other).
     const METHODS: &'static [&'static str];
@@ -48,11 +53,17 @@ pub trait RequestHandler: Clone + 'static {
     /// What becomes of a path that ends with a slash, or lacks one: `#[handler(add_slash)]`, `#[handler(remove_slash)]`.
     const TRAILING_SLASH: TrailingSlash = TrailingSlash::AsIs;
     /// Serve only requests with a [user](Context::user), as [`Context::require_user`] would have it:
-    /// `#[handler(authenticated)]`. Looked at after `prepare`, so that it may [set](Context::set_user) one.
+    /// `#[handler(authenticated)]`. Looked at after `prepare`, so that it may [set](Context::set_user) one; not for
+    /// `OPTIONS`, which browsers send without credentials.
     const AUTHENTICATED: bool = false;
     /// Do not check this handler's requests for the token of [`Application::xsrf_cookies`](super::Application::xsrf_cookies)
     /// (`#[handler(xsrf_exempt)]`; in Tornado an empty `check_xsrf_cookie`).
     const XSRF_EXEMPT: bool = false;
+    /// Whether responses start with the headers of [`Site::set_default_headers`](super::Site::set_default_headers). Those of
+    /// the ready-made handlers, of static files above all, do not, unless [`UrlSpec::default_headers`] asks for it.
+    ///
+    /// [`UrlSpec::default_headers`]: super::UrlSpec::default_headers
+    const DEFAULT_HEADERS: bool = true;
 
     /// Checks this value against the names of its route's groups when the application starts.
     ///

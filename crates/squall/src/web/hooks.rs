@@ -1,9 +1,11 @@
 //! What runs around handlers: hooks of an application, of a group of routes, or of one route.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use super::application::Application;
+use super::around::{AroundFn, Layer, Next};
 use super::context::{Context, misuse};
 use super::cors::Cors;
 use super::debug::take_panic_location;
@@ -19,15 +21,15 @@ type OnFinish = Rc<dyn Fn(&Context)>;
 #[derive(Clone, Default)]
 pub(super) struct Hooks {
     cors: Vec<Hook<Rc<Cors>>>,
-    before: Vec<Hook<Function>>,
+    layers: Vec<Hook<Layer>>,
     after: Vec<Hook<After>>,
     on_finish: Vec<Hook<OnFinish>>,
 }
 
 /// A hook, perhaps for some methods only: those of the function whose route has it.
 #[derive(Clone)]
-struct Hook<F> {
-    call: F,
+pub(super) struct Hook<F> {
+    pub(super) call: F,
     methods: Option<Rc<[&'static str]>>,
 }
 
@@ -49,6 +51,38 @@ macro_rules! builders {
             #[doc(alias = "middleware")]
             pub fn before(mut self, hook: impl AsyncFn(&Context) -> Result + 'static) -> Self {
                 self.$($place).+.add_before(hook);
+                self
+            }
+
+            /// Puts this around each handler: it calls what is further in with [`Next::run`], before which it may look and
+            /// answer instead, and after which it sees status, headers and what was written, unless the handler
+            /// has sent them; with a span or a time limit around the call if it likes.
+            ///
+            /// Hooks [`before`](Self::before) a handler are short forms of this, and both are called in the order in which
+            /// they were added, those of the application first, then those of the groups from the outermost on. What
+            /// [`before`](Self::before) says about routers and delegates holds here too.
+            ///
+            /// An error of the handler, a panic included, comes out of [`Next::run`]; its page is written when all layers
+            /// have passed it on. What is to be done to every head, those of error pages included, belongs
+            /// [`after`](Self::after); what is to be counted, [`on_finish`](Self::on_finish).
+            ///
+            /// ```
+            /// use std::time::Instant;
+            /// use squall::{Application, Context, get, web::Next};
+            ///
+            /// let app = Application::new([get("/", async |ctx: &Context| { ctx.write("hello"); Ok(()) })])
+            ///     .around(async |ctx: &Context, next: Next<'_>| {
+            ///         let start = Instant::now();
+            ///         next.run(ctx).await?;
+            ///         Ok(ctx.set_header("Server-Timing", format!("app;dur={}", start.elapsed().as_millis()))?)
+            ///     });
+            /// # let _ = app;
+            /// ```
+            #[must_use]
+            #[doc(alias = "middleware")]
+            #[doc(alias = "layer")]
+            pub fn around(mut self, layer: impl AsyncFn(&Context, Next<'_>) -> Result + 'static) -> Self {
+                self.$($place).+.add_around(layer);
                 self
             }
 
@@ -98,7 +132,7 @@ builders! {
     /// let app = Application::new([
     ///     get("/", async |ctx: &Context| { ctx.write("for all"); Ok(()) }),
     ///     // The routes of a group, for those who know the word only.
-    ///     nest("/admin/.*", [get("/admin/users", async |ctx: &Context| { ctx.write("a"); Ok(()) })])
+    ///     nest("/admin", [get("/users", async |ctx: &Context| { ctx.write("a"); Ok(()) })])
     ///         .before(async |ctx: &Context| match ctx.request().headers().get("Authorization") {
     ///             Some("Bearer sesame") => Ok(()),
     ///             _ => Err(HttpError::new(401).with_header("WWW-Authenticate", "Bearer").into()),
@@ -132,7 +166,7 @@ builders! {
 builders! {
     /// # Hooks
     ///
-    /// Around the route; around all routes inside of it when it is made with [`nest`](super::nest). Of several functions of one
+    /// Around the route; around all routes inside of it when it is made with [`nest`](super::nest) or [`rules`](super::rules). Of several functions of one
     /// pattern, each has its own.
     UrlSpec, hooks
 }
@@ -144,7 +178,16 @@ impl Hooks {
             let hook = Rc::clone(&hook);
             Box::pin(async move { hook(ctx).await })
         });
-        self.before.push(Hook::new(call));
+        self.layers.push(Hook::new(Layer::Before(call)));
+    }
+
+    fn add_around(&mut self, layer: impl AsyncFn(&Context, Next<'_>) -> Result + 'static) {
+        let layer = Rc::new(layer);
+        let call: AroundFn = Rc::new(move |ctx, next| {
+            let layer = Rc::clone(&layer);
+            Box::pin(async move { layer(ctx, next).await })
+        });
+        self.layers.push(Hook::new(Layer::Around(call)));
     }
 
     fn add_after(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
@@ -160,7 +203,7 @@ impl Hooks {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.cors.is_empty() && self.before.is_empty() && self.after.is_empty() && self.on_finish.is_empty()
+        self.cors.is_empty() && self.layers.is_empty() && self.after.is_empty() && self.on_finish.is_empty()
     }
 
     /// What is wrong with them.
@@ -177,7 +220,7 @@ impl Hooks {
 
     pub(super) fn extend(&mut self, inner: Self) {
         self.cors.extend(inner.cors);
-        self.before.extend(inner.before);
+        self.layers.extend(inner.layers);
         self.after.extend(inner.after);
         self.on_finish.extend(inner.on_finish);
     }
@@ -186,26 +229,23 @@ impl Hooks {
     pub(super) fn only_for(&mut self, methods: &[&'static str]) {
         let methods: Rc<[_]> = methods.into();
         self.cors.iter_mut().for_each(|hook| hook.only_for(&methods));
-        self.before.iter_mut().for_each(|hook| hook.only_for(&methods));
+        self.layers.iter_mut().for_each(|hook| hook.only_for(&methods));
         self.after.iter_mut().for_each(|hook| hook.only_for(&methods));
         self.on_finish.iter_mut().for_each(|hook| hook.only_for(&methods));
     }
 
-    /// What comes ahead of the handler.
-    pub(super) async fn run_before(&self, ctx: &Context) -> Result {
+    /// The handler, with what stands around it.
+    pub(super) async fn run_around<'a>(
+        &'a self,
+        ctx: &'a Context,
+        handler: Pin<&'a mut (dyn Future<Output = Result> + 'a)>,
+    ) -> Result {
         if let Some(method) = Cors::preflight_for(ctx.request())
             && let Some(cors) = self.cors_for(method)
         {
             return cors.answer_preflight(ctx);
         }
-        let method = ctx.method().as_str();
-        for hook in self.before.iter().filter(|hook| hook.is_for(method)) {
-            (hook.call)(ctx).await?;
-            if ctx.is_finished() {
-                break;
-            }
-        }
-        Ok(())
+        Next::new(&self.layers, handler).run(ctx).await
     }
 
     /// What comes ahead of the head.
@@ -245,7 +285,7 @@ impl<F> Hook<F> {
         self.methods.get_or_insert_with(|| Rc::clone(methods));
     }
 
-    fn is_for(&self, method: &str) -> bool {
+    pub(super) fn is_for(&self, method: &str) -> bool {
         let Some(methods) = &self.methods else { return true };
         let has = |wanted: &str| methods.iter().any(|m| *m == wanted || *m == ANY_METHOD);
         has(method) || (method == "HEAD" && has("GET"))

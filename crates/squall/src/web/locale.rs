@@ -96,10 +96,7 @@ impl Context {
         if let Some(locale) = self.locale.get() {
             return Ok(locale);
         }
-        let users = match self.core().site() {
-            Some(site) => site.user_locale(self).await?,
-            None => None,
-        };
+        let users = self.sites().user_locale(self).await?;
         // It may have been set while the site was asked.
         let locale = self.locale.get().or(users).unwrap_or_else(|| self.browser_locale());
         self.set_locale(locale.clone());

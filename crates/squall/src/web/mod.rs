@@ -2,6 +2,7 @@
 
 mod application;
 mod arguments;
+mod around;
 mod body;
 mod context;
 mod cookies;
@@ -11,6 +12,7 @@ mod disconnected;
 pub(crate) mod error;
 mod error_handler;
 mod execute;
+mod extensions;
 mod fallback;
 mod handler;
 mod hooks;
@@ -19,6 +21,7 @@ mod multipart;
 mod proxy;
 mod redirect;
 mod render;
+mod request_id;
 mod response;
 mod route;
 mod send;
@@ -40,6 +43,7 @@ mod websocket;
 mod xsrf;
 
 pub use application::Application;
+pub use around::{Next, concurrency_limit, timeout, timeout_with};
 pub use context::Context;
 pub use cors::Cors;
 pub use disconnected::Disconnected;
@@ -50,8 +54,9 @@ pub use handler::RequestHandler;
 pub use multipart::{MultipartForm, MultipartReader};
 pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
+pub use request_id::{RequestId, request_id};
 pub use route::{
-    RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, url,
+    RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, rules, url,
 };
 pub use signed_value::{
     CookieSecret, SignError, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,

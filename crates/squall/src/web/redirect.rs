@@ -53,6 +53,7 @@ impl RedirectHandler {
 }
 
 impl RequestHandler for RedirectHandler {
+    const DEFAULT_HEADERS: bool = false;
     const METHODS: &'static [&'static str] = &["GET"];
 
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {

@@ -207,10 +207,7 @@ impl Context {
             loader.reset();
         }
         let template = loader.load(name)?;
-        let rest = match self.core().site() {
-            Some(site) => site.template_namespace(self),
-            None => Value::UNDEFINED,
-        };
+        let rest = self.sites().template_namespace(self);
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
         let all = Value::from_object(Layered { values, rest });
         CONTEXT.with(|current| current.set(self, || generate(&template, all))).map_err(|error| {

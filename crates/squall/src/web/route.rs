@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use super::context::Context;
 use super::error::Result;
-use super::execute::{ANY_METHOD, Functions, Prototype, Target};
+use super::execute::{ANY_METHOD, ErrorTarget, Functions, Prototype, Target};
 use super::handler::RequestHandler;
 use super::hooks::Hooks;
+use super::site::{ErasedSite, Site, Sites};
 use super::slash::TrailingSlash;
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest};
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
@@ -24,6 +25,8 @@ pub struct UrlSpec {
     slash: TrailingSlash,
     xsrf_exempt: bool,
     pub(super) hooks: Hooks,
+    site: Option<Rc<dyn ErasedSite>>,
+    default_headers: Option<bool>,
     location: &'static Location<'static>,
 }
 
@@ -31,6 +34,9 @@ pub struct UrlSpec {
 pub(super) enum Destination {
     Handler(Rc<dyn Target>),
     Functions(Functions),
+    /// Whose patterns are what follows this one.
+    Prefix(Vec<UrlSpec>),
+    /// Whose patterns match the whole path.
     Nested(Vec<UrlSpec>),
     Router(Rc<dyn Router>),
 }
@@ -68,10 +74,37 @@ pub fn any<F: AsyncFn(&Context) -> Result + 'static>(pattern: impl Into<String>,
     UrlSpec::function(pattern.into(), ANY_METHOD, function, Location::caller())
 }
 
-/// Routes under a pattern of their own, each matched against the whole path. When none of them matches, the routes
-/// after this one are tried.
+/// Routes under a prefix: the pattern of each is what follows it, and begins with a slash or is empty.
+///
+/// ```
+/// use squall::{Application, Context, get, web::nest};
+///
+/// let app = Application::new([
+///     nest("/api", [
+///         get("/notes/{id}", async |ctx: &Context| { ctx.write(ctx.path_arg_str("id")?); Ok(()) }).name("note"),
+///     ])
+///     .after(|ctx| Ok(ctx.set_header("Cache-Control", "no-store")?)),
+/// ]);
+/// # let _ = app;
+/// ```
+///
+/// Here `/api/notes/7` is answered, and `reverse_url("note", &[&7])` gives it. A prefix may have groups of its own
+/// (`"/users/{user}"`), which come before those of the routes. Plain text in it is literal. The routes are tried as if they
+/// stood in the place of the group, so those after it may be under the same prefix.
+///
+/// The group's [site](UrlSpec::site), [layers](UrlSpec::around) and hooks stand around each of its routes, and around
+/// the 404 of paths under the prefix that no route takes. For patterns against the whole path see [`rules`].
 #[track_caller]
-pub fn nest(pattern: impl Into<String>, routes: impl IntoIterator<Item = UrlSpec>) -> UrlSpec {
+pub fn nest(prefix: impl Into<String>, routes: impl IntoIterator<Item = UrlSpec>) -> UrlSpec {
+    let inner = Destination::Prefix(routes.into_iter().collect());
+    UrlSpec::new(prefix.into(), inner, Location::caller())
+}
+
+/// Routes behind a pattern of their own, each matched against the whole path (a list of rules as the target of one of
+/// Tornado's `RuleRouter`). When none of them matches, the routes after this one are tried.
+#[doc(alias = "RuleRouter")]
+#[track_caller]
+pub fn rules(pattern: impl Into<String>, routes: impl IntoIterator<Item = UrlSpec>) -> UrlSpec {
     let nested = Destination::Nested(routes.into_iter().collect());
     UrlSpec::new(pattern.into(), nested, Location::caller())
 }
@@ -107,8 +140,17 @@ impl Router for Always {
 
 impl UrlSpec {
     fn new(pattern: String, destination: Destination, location: &'static Location<'static>) -> Self {
-        let (name, slash, hooks) = (None, TrailingSlash::AsIs, Hooks::default());
-        Self { pattern, destination, name, slash, xsrf_exempt: false, hooks, location }
+        Self {
+            pattern,
+            destination,
+            name: None,
+            slash: TrailingSlash::AsIs,
+            xsrf_exempt: false,
+            hooks: Hooks::default(),
+            site: None,
+            default_headers: None,
+            location,
+        }
     }
 
     fn function<F: AsyncFn(&Context) -> Result + 'static>(
@@ -130,7 +172,7 @@ impl UrlSpec {
     }
 
     /// What is done about a slash at the end of the path, instead of what the handler says: for functions above all.
-    /// It has no effect on nested routes, routers and delegates.
+    /// On a group, a router or a delegate it is an error at start-up.
     #[must_use]
     pub fn trailing_slash(mut self, slash: TrailingSlash) -> Self {
         self.slash = slash;
@@ -139,13 +181,30 @@ impl UrlSpec {
 
     /// Does not check requests to this route for the token of
     /// [`Application::xsrf_cookies`](super::Application::xsrf_cookies): for web hooks and the like, which prove otherwise
-    /// who they are. For a function, its method only. It has no effect on nested routes, routers and delegates.
+    /// who they are. For a function, its method only. On a group, a router or a delegate it is an error at start-up.
     #[must_use]
     pub fn xsrf_exempt(mut self) -> Self {
         match &mut self.destination {
             Destination::Functions(functions) => functions.exempt_from_xsrf(),
             _ => self.xsrf_exempt = true,
         }
+        self
+    }
+
+    /// The users, error pages, default headers and so on of this route, or of all in this group, instead of those of the
+    /// group around it. What `site` does not define stays theirs. Groups under a prefix have it for unknown paths too.
+    #[must_use]
+    pub fn site(mut self, site: impl Site) -> Self {
+        self.site = Some(Rc::new(site));
+        self
+    }
+
+    /// Whether responses start with the headers of [`Site::set_default_headers`], instead of what the handler says: those
+    /// of [`StaticFileHandler`](super::StaticFileHandler) and the other ready-made ones do not. On a group, a router or a
+    /// delegate it is an error at start-up.
+    #[must_use]
+    pub fn default_headers(mut self, on: bool) -> Self {
+        self.default_headers = Some(on);
         self
     }
 }
@@ -188,6 +247,11 @@ pub(super) struct Route {
     arg_names: Box<[Option<Box<str>>]>,
     /// Those around it included; `None` when there are none.
     hooks: Option<Box<Hooks>>,
+    /// Those around it included.
+    sites: Sites,
+    default_headers: bool,
+    /// It is in no table.
+    is_unmatched: bool,
     location: &'static Location<'static>,
 }
 
@@ -207,6 +271,9 @@ pub(super) enum Found {
 #[derive(Clone, Copy)]
 pub(super) struct Outer<'a> {
     pub(super) hooks: &'a Hooks,
+    pub(super) sites: &'a Sites,
+    /// What comes before its patterns.
+    pub(super) prefix: &'a str,
     /// Some of them are those of a group, which must not miss any of its routes.
     pub(super) in_group: bool,
 }
@@ -215,21 +282,59 @@ pub(super) struct Outer<'a> {
 pub(super) struct Routes {
     table: PathTable,
     routes: Vec<Rc<Route>>,
+    /// What answers under the prefix of a group where no route does, inner groups behind those around them.
+    areas: Vec<(PathPattern, Rc<Route>)>,
 }
 
 impl Routes {
     /// Compiles the routes; what is wrong with them is added to `problems`.
     pub(super) fn build(specs: Vec<UrlSpec>, outer: Outer<'_>, problems: &mut Vec<String>) -> Self {
-        let mut routes = Vec::with_capacity(specs.len());
-        for spec in merge_functions(specs) {
+        let (mut routes, mut areas) = (Vec::with_capacity(specs.len()), Vec::new());
+        Self::collect(specs, outer, &mut routes, &mut areas, problems);
+        let table = PathTable::new(routes.iter().map(|r| r.pattern.clone()).collect());
+        Self { table, routes, areas }
+    }
+
+    /// Adds the routes, those of groups with a prefix in their place.
+    fn collect(
+        specs: Vec<UrlSpec>,
+        outer: Outer<'_>,
+        routes: &mut Vec<Rc<Route>>,
+        areas: &mut Vec<(PathPattern, Rc<Route>)>,
+        problems: &mut Vec<String>,
+    ) {
+        for mut spec in merge_functions(specs) {
             let location = spec.location;
+            let at = |problem: String| format!("{}:{}: {problem}", location.file(), location.line());
+            if let Destination::Prefix(inner) = &mut spec.destination {
+                let inner = std::mem::take(inner);
+                problems.extend(spec.hooks.problems().map(at));
+                problems.extend(spec.options_without_effect().map(at));
+                match spec.group(outer) {
+                    Ok(group) => {
+                        areas.extend(group.area());
+                        let outer = Outer {
+                            hooks: &group.hooks,
+                            sites: &group.sites,
+                            prefix: &group.prefix,
+                            in_group: group.in_group,
+                        };
+                        Self::collect(inner, outer, routes, areas, problems);
+                    }
+                    Err(problem) => problems.push(at(problem)),
+                }
+                continue;
+            }
             match Route::build(spec, outer, problems) {
                 Ok(route) => routes.push(Rc::new(route)),
-                Err(problem) => problems.push(format!("{}:{}: {problem}", location.file(), location.line())),
+                Err(problem) => problems.push(at(problem)),
             }
         }
-        let table = PathTable::new(routes.iter().map(|r| r.pattern.clone()).collect());
-        Self { table, routes }
+    }
+
+    /// What answers under the innermost prefix that the path has.
+    pub(super) fn area(&self, path: &str) -> Option<&Rc<Route>> {
+        self.areas.iter().rfind(|(prefix, _)| prefix.is_match(path)).map(|(_, route)| route)
     }
 
     /// The first route that takes the request.
@@ -289,22 +394,105 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
     merged
 }
 
+/// A group with a prefix, and what stands around its routes.
+struct Group {
+    prefix: String,
+    hooks: Hooks,
+    sites: Sites,
+    in_group: bool,
+    /// It has something of its own around its routes.
+    has_own: bool,
+}
+
+impl Group {
+    /// The paths under the prefix, and what answers those that no route takes.
+    fn area(&self) -> Option<(PathPattern, Rc<Route>)> {
+        if !self.has_own {
+            return None;
+        }
+        let prefix = PathPattern::nested(&self.prefix, "(?:/.*)?").ok()?;
+        let route = Route::unmatched(Rc::new(ErrorTarget(404)), self.hooks.clone(), self.sites.clone());
+        Some((prefix, Rc::new(route)))
+    }
+}
+
+impl UrlSpec {
+    /// What is around the routes of this group, whose destination is a prefix.
+    fn group(self, outer: Outer<'_>) -> Result<Group, String> {
+        if !self.pattern.starts_with('/') || self.pattern.ends_with('/') {
+            return Err(format!(
+                "the prefix {:?} has to begin with a slash and not to end with one: the routes' patterns do",
+                self.pattern
+            ));
+        }
+        let prefix = format!("{}{}", outer.prefix, self.pattern);
+        PathPattern::nested(&prefix, "/").map_err(|error| error.to_string())?;
+        let has_own = !self.hooks.is_empty() || self.site.is_some();
+        let sites = self.site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
+        let in_group = outer.in_group || !self.hooks.is_empty();
+        Ok(Group { prefix, hooks: outer.hooks.around(self.hooks), sites, in_group, has_own })
+    }
+
+    /// Options that do nothing where they were set.
+    fn options_without_effect(&self) -> impl Iterator<Item = String> + use<> {
+        let (what, is_group) = match &self.destination {
+            Destination::Prefix(_) | Destination::Nested(_) => ("a group of routes", true),
+            Destination::Router(_) => ("a router or delegate", false),
+            Destination::Handler(_) | Destination::Functions(_) => ("", false),
+        };
+        let set = [
+            ("trailing_slash", self.slash != TrailingSlash::AsIs),
+            ("xsrf_exempt", self.xsrf_exempt),
+            ("default_headers", self.default_headers.is_some()),
+            ("name", self.name.is_some() && is_group),
+            ("site", self.site.is_some() && !is_group),
+        ];
+        let set = set.into_iter().filter(move |(_, set)| *set && !what.is_empty());
+        set.map(move |(option, _)| format!("`{option}` has no effect on {what}"))
+    }
+}
+
 impl Route {
     fn build(spec: UrlSpec, outer: Outer<'_>, problems: &mut Vec<String>) -> Result<Self, String> {
-        let UrlSpec { pattern, destination, name, slash, xsrf_exempt, hooks, location } = spec;
-        let at = |problem| format!("{}:{}: {problem}", location.file(), location.line());
+        let at = {
+            let location = spec.location;
+            move |problem| format!("{}:{}: {problem}", location.file(), location.line())
+        };
+        problems.extend(spec.options_without_effect().map(at));
+        let UrlSpec {
+            pattern,
+            destination,
+            name,
+            slash,
+            xsrf_exempt,
+            hooks,
+            site,
+            default_headers,
+            location,
+        } = spec;
         problems.extend(hooks.problems().map(at));
         let in_group = outer.in_group || !hooks.is_empty();
         let hooks = outer.hooks.around(hooks);
-        let pattern = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
+        let sites = site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
+        let own = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
+        if !own.may_begin_a_path() {
+            return Err(format!("the pattern {pattern:?} can match no path: those begin with a slash"));
+        }
+        let pattern = match outer.prefix {
+            "" => own,
+            prefix => PathPattern::nested(prefix, &pattern).map_err(|error| error.to_string())?,
+        };
         let nowhere = || Rc::new(Functions::default()) as Rc<dyn Target>;
         let (target, further) = match destination {
             Destination::Handler(target) => (target, None),
             Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
             Destination::Nested(specs) => {
-                let nested = Routes::build(specs, Outer { hooks: &hooks, in_group }, problems);
+                let outer = Outer { hooks: &hooks, in_group, sites: &sites, prefix: outer.prefix };
+                let nested = Routes::build(specs, outer, problems);
                 (nowhere(), Some(Further::Nested(nested)))
             }
+            // Its routes stand in its place.
+            Destination::Prefix(_) => (nowhere(), None),
             Destination::Router(_) if in_group => {
                 return Err(format!(
                     "the hooks around {:?} would not see its requests: a router or delegate works below handlers",
@@ -318,12 +506,27 @@ impl Route {
         let groups: Vec<_> = arg_names.iter().map(Option::as_deref).collect();
         target.check(&groups)?;
         let slash = if slash == TrailingSlash::AsIs { target.trailing_slash() } else { slash };
+        let default_headers = default_headers.unwrap_or_else(|| target.takes_default_headers());
         let hooks = boxed(hooks);
-        Ok(Self { target, further, pattern, name, slash, xsrf_exempt, arg_names, hooks, location })
+        Ok(Self {
+            target,
+            further,
+            pattern,
+            name,
+            slash,
+            xsrf_exempt,
+            arg_names,
+            hooks,
+            sites,
+            default_headers,
+            is_unmatched: false,
+            location,
+        })
     }
 
     /// A route that is in no table, for requests that none matches.
-    pub(super) fn unmatched(target: Rc<dyn Target>, hooks: Hooks) -> Self {
+    pub(super) fn unmatched(target: Rc<dyn Target>, hooks: Hooks, sites: Sites) -> Self {
+        let default_headers = target.takes_default_headers();
         Self {
             target,
             further: None,
@@ -333,8 +536,26 @@ impl Route {
             xsrf_exempt: false,
             arg_names: Box::default(),
             hooks: boxed(hooks),
+            sites,
+            default_headers,
+            is_unmatched: true,
             location: Location::caller(),
         }
+    }
+
+    #[inline]
+    pub(super) fn sites(&self) -> &Sites {
+        &self.sites
+    }
+
+    #[inline]
+    pub(super) fn takes_default_headers(&self) -> bool {
+        self.default_headers && !self.sites.is_empty()
+    }
+
+    /// Its pattern; `None` for what answers where no route does.
+    pub(super) fn written(&self) -> Option<&str> {
+        (!self.is_unmatched).then(|| self.pattern.as_str())
     }
 
     #[inline]

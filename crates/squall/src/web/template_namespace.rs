@@ -192,10 +192,7 @@ fn current_user(ctx: &Context) -> Result<Value> {
         return Ok(Value::from(()));
     }
     let known = ctx.user.borrow().clone().flatten();
-    Ok(match (ctx.core().site(), known) {
-        (Some(site), Some(user)) => site.user_value(&*user),
-        _ => Value::from(true),
-    })
+    Ok(known.map_or_else(|| Value::from(true), |user| ctx.sites().user_value(&*user)))
 }
 
 /// `handler`

@@ -6,8 +6,10 @@ use std::rc::Rc;
 use http::Method;
 
 use super::context::{Context, misuse};
+use super::debug::take_panic_location;
 use super::error::{Error, HttpError, Result};
-use crate::escape;
+use crate::ioloop::catch_panic;
+use crate::{escape, log};
 
 impl Context {
     /// The user as [`Site::current_user`](super::Site::current_user) tells, asked once per request, or as
@@ -56,15 +58,35 @@ impl Context {
         if self.any_user().await?.is_some() { Ok(()) } else { Err(self.to_login()) }
     }
 
+    /// Finds out, ahead of an error page, what it may show and cannot wait for. What fails here is logged, and is nobody
+    /// and the browser's language.
+    pub(super) async fn know_user_and_locale(&self) {
+        if self.sites().is_empty() {
+            return;
+        }
+        if self.user.borrow().is_none()
+            && let Some(error) = catch_panic(self.any_user())
+                .await
+                .map_or_else(|payload| Some(Error::panic(&*payload, take_panic_location())), Result::err)
+        {
+            tracing::error!(target: log::APPLICATION, "current_user, for an error page: {error}");
+            self.user.borrow_mut().get_or_insert(None);
+        }
+        if let Some(error) = catch_panic(self.locale())
+            .await
+            .map_or_else(|payload| Some(Error::panic(&*payload, take_panic_location())), Result::err)
+        {
+            tracing::error!(target: log::APPLICATION, "user_locale, for an error page: {error}");
+            self.set_locale(self.browser_locale());
+        }
+    }
+
     async fn any_user(&self) -> Result<Option<Rc<dyn Any>>> {
         let known = self.user.borrow().clone();
         if let Some(user) = known {
             return Ok(user);
         }
-        let user = match self.core().site() {
-            Some(site) => site.current_user(self).await?,
-            None => None,
-        };
+        let user = self.sites().current_user(self).await?;
         // `current_user` may itself have set one.
         Ok(self.user.borrow_mut().get_or_insert(user).clone())
     }
@@ -80,7 +102,7 @@ impl Context {
         if !matches!(*self.method(), Method::GET | Method::HEAD) {
             return Err(HttpError::new(403).with_message("Login required").into());
         }
-        let own = self.core().site().and_then(|site| site.login_url(self));
+        let own = self.sites().login_url(self);
         let Some(login) = own.as_deref().or(self.core().login_url()) else {
             return Err(misuse(
                 "You must define login_url in your application to use require_user".to_owned(),

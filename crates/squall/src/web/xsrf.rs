@@ -186,7 +186,7 @@ impl Context {
         {
             return Ok(());
         }
-        self.check_xsrf_cookie()
+        self.sites().check_xsrf(self).unwrap_or_else(|| self.check_xsrf_cookie())
     }
 
     /// The value of the request's cookie, or a new one.

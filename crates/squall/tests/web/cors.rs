@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use squall::testing::{TestResponse, TestServer, serve};
-use squall::web::{Cors, nest};
+use squall::web::{Cors, rules};
 use squall::{Application, Context, HttpError, RequestHandler, Result, get, handler, post, url};
 
 const APP: &str = "https://app.example";
@@ -174,7 +174,7 @@ impl RequestHandler for Own {
 async fn groups_and_functions_have_rules_of_their_own() {
     let server = serve(
         Application::new([
-            nest(
+            rules(
                 "/api/.*",
                 [
                     url("/api/own", Own),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use squall::testing::serve;
-use squall::web::{delegate, nest};
+use squall::web::{delegate, rules};
 use squall::{
     Application, Bytes, Context, Error, HttpError, RequestHandler, Result, Site, get, handler, post, url,
 };
@@ -86,7 +86,7 @@ impl Site for LoggedSite {
 #[squall::test(timeout = 60)]
 async fn order() {
     let log = Log::default();
-    let routes = [nest("/in/.*", [logged!(url("/in/route", Logged(log.clone())), log, "route")])];
+    let routes = [rules("/in/.*", [logged!(url("/in/route", Logged(log.clone())), log, "route")])];
     let [group] = routes;
     let group = logged!(group, log, "group");
     let app =
@@ -268,7 +268,7 @@ async fn before_a_streamed_body() {
 #[squall::test(timeout = 60)]
 async fn a_group_with_hooks_has_no_gaps() {
     let low = || delegate("/in/low", squall::httpserver::callback(|_| {}));
-    let hooked = nest("/in/.*", [nest("/in/.*", [low()])]).before(async |_: &Context| Ok(()));
+    let hooked = rules("/in/.*", [rules("/in/.*", [low()])]).before(async |_: &Context| Ok(()));
     let problem = Application::new([hooked]).listen(0).unwrap_err().to_string();
     assert!(problem.contains("hooks.rs:") && problem.contains("\"/in/low\""), "{problem}");
     // Those of an application are for handlers, as it says.

@@ -6,7 +6,7 @@ use squall::httpserver::{HttpServer, IntoDelegate, ServerError, callback};
 use squall::httputil::{HttpServerConnectionDelegate, HttpServerRequest};
 use squall::routing::{Matcher, Router, Rule, RuleRouter};
 use squall::testing::{serve, serve_on};
-use squall::web::{BuildError, delegate, nest, router};
+use squall::web::{BuildError, delegate, router, rules};
 use squall::{Application, Context, RequestHandler, Result, get, handler, post, url};
 
 use super::support::{Case, ok, page, stays, table};
@@ -115,7 +115,7 @@ async fn order_of_routes() {
 #[squall::test(timeout = 60)]
 async fn nested_routes() {
     let app = Application::new([
-        nest("/api/.*", [text("/api/a", "inner"), nest("/api/v2/.*", [text("/api/v2/b", "innermost")])]),
+        rules("/api/.*", [text("/api/a", "inner"), rules("/api/v2/.*", [text("/api/v2/b", "innermost")])]),
         text("/api/(.*)", "after"),
         probe(),
     ]);
@@ -214,7 +214,7 @@ async fn reverse_url() {
         text("/stories/([0-9]+)", "story").name("story"),
         text("/t/{a}/{b}", "two").name("two"),
         text("/x(?:y)?", "irreversible").name("irreversible"),
-        nest("/n/.*", [text("/n/{id}", "nested").name("nested")]),
+        rules("/n/.*", [text("/n/{id}", "nested").name("nested")]),
         get("/reverse", async |ctx: &Context| {
             let name = ctx.query_argument("name")?;
             let values = ctx.query_arguments("v")?;
@@ -315,7 +315,7 @@ fn build_errors_name_file_and_line() {
         text("/fine", "fine").name("same"),
         text("/also", "fine").name("same"),
         url("/s/{shop}", Item),
-        nest("/n/.*", [text("/n/[", "nested syntax")]),
+        rules("/n/.*", [text("/n/[", "nested syntax")]),
     ])
     .add_handlers("(", [text("/", "host")]);
     let error: BuildError = app.route_table().expect_err("five mistakes");

@@ -199,6 +199,7 @@ impl fmt::Debug for ReverseProxy {
 }
 
 impl RequestHandler for ReverseProxy {
+    const DEFAULT_HEADERS: bool = false;
     const METHODS: &'static [&'static str] = &["*"];
     const STREAM_BODY: bool = true;
     /// The token is in a body that is not read here: the upstream checks it.

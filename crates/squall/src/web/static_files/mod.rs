@@ -278,6 +278,7 @@ fn selection(ctx: &Context, file: &StaticFile, modified: Option<&str>) -> Select
 }
 
 impl<F: StaticFiles> RequestHandler for StaticFileHandler<F> {
+    const DEFAULT_HEADERS: bool = false;
     const METHODS: &'static [&'static str] = &["GET", "HEAD"];
     const PATH_ARGS: &'static [&'static str] = &["path"];
 

@@ -85,6 +85,7 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    const DEFAULT_HEADERS: bool = false;
     const METHODS: &'static [&'static str] = &["*"];
     const STREAM_BODY: bool = true;
 
