@@ -100,6 +100,9 @@ impl HttpServer {
     }
 
     /// Proxies whose addresses are skipped, from the right, in `X-Forwarded-For`. Default: none.
+    ///
+    /// With [`xheaders`](Self::xheaders) only. An `X-Real-Ip` goes before it, as in Tornado: the proxy in front must set or
+    /// remove that too.
     #[must_use]
     pub fn trusted_downstream(self, proxies: impl IntoIterator<Item = IpAddr>) -> Self {
         self.with(|c| c.trusted_downstream = proxies.into_iter().collect())

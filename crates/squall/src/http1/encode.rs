@@ -1,4 +1,8 @@
 //! Response heads and bodies as bytes, and the rules of their framing (RFC 9112 §6).
+//!
+//! What frames a response is the connection's to say, whoever made
+//! its fields: an application's `Transfer-Encoding` is left out, as is a length where there is no body, and two lengths
+//! are an error. So a handler that sends on the fields of another message cannot frame its own twice.
 
 use std::fmt;
 
@@ -17,7 +21,7 @@ pub enum HttpOutputError {
     TooLittleData(u64),
     /// A body for HEAD is dropped, but 1xx, 204 and 304 have none at all.
     BodyNotAllowed(u16),
-    /// The Content-Length that was set is not a number.
+    /// The Content-Length that was set is not one number.
     ContentLength,
     /// Head, body and end were not written in that order.
     OutOfOrder,
@@ -31,7 +35,7 @@ impl fmt::Display for HttpOutputError {
             Self::TooMuchData => f.write_str("Tried to write more data than Content-Length"),
             Self::TooLittleData(n) => write!(f, "Tried to write {n} bytes less than Content-Length"),
             Self::BodyNotAllowed(status) => write!(f, "A {status} response has no body"),
-            Self::ContentLength => f.write_str("Content-Length is not a number"),
+            Self::ContentLength => f.write_str("Content-Length is not one number"),
             Self::OutOfOrder => f.write_str("Response written out of order"),
             Self::Closed => f.write_str("Connection is closed"),
         }
@@ -73,28 +77,33 @@ pub(crate) struct ResponseFacts {
     pub(crate) keep_alive: bool,
 }
 
-/// Appends the status line and headers, with those that the framing needs.
+/// Appends the status line and headers, with those that the framing needs instead of an application's own
+/// `Transfer-Encoding`. A 1xx or 204 has no length (RFC 9110 §8.6).
 pub(crate) fn encode_head(
     out: &mut Vec<u8>,
     request: ForResponse,
     start: ResponseStartLine<'_>,
     headers: &HttpHeaders,
 ) -> Result<ResponseFacts, HttpOutputError> {
-    let framing = Framing::of(headers);
+    let framing = Framing::of(headers)?;
     let mut body = match (start.status, framing.length) {
         (status @ (100..=199 | 204 | 304), _) => BodyEncoder::Forbidden(status),
         _ if request.is_head => BodyEncoder::Suppressed,
         (_, Some(length)) => BodyEncoder::Length(
             super::head::parse_length(length).map_err(|_| HttpOutputError::ContentLength)?,
         ),
-        (_, None) if framing.encoded => BodyEncoder::UntilClose,
         (_, None) if request.http11 => BodyEncoder::Chunked,
         (_, None) => BodyEncoder::UntilClose,
     };
     let asked_to_close = framing.close;
     let keep_alive = request.keep_alive && !asked_to_close && body != BodyEncoder::UntilClose;
     head_writer::status_line(out, start.status, start.reason);
-    head_writer::fields(out, headers);
+    let lengthless = framing.length.is_some() && is_lengthless(start.status);
+    if framing.encoded || lengthless {
+        headers.write_some(out, |name| !frames(name) || (name == "Content-Length" && !lengthless));
+    } else {
+        head_writer::fields(out, headers);
+    }
     if body == BodyEncoder::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     } else if body == BodyEncoder::UntilClose && request.is_head {
@@ -102,14 +111,30 @@ pub(crate) fn encode_head(
     }
     if !asked_to_close {
         match (request.http11, keep_alive) {
-            (true, true) | (false, false) if start.status >= 200 => {}
+            _ if start.status < 200 => {}
+            (true, true) | (false, false) => {}
             (false, true) => out.extend_from_slice(b"Connection: Keep-Alive\r\n"),
             (true, false) => out.extend_from_slice(b"Connection: close\r\n"),
-            _ => {}
         }
     }
     head_writer::end(out);
     Ok(ResponseFacts { body, keep_alive })
+}
+
+/// Appends an interim response (RFC 9110 §15.2), which has a head and nothing else.
+pub(crate) fn encode_interim(out: &mut Vec<u8>, start: ResponseStartLine<'_>, headers: &HttpHeaders) {
+    head_writer::status_line(out, start.status, start.reason);
+    headers.write_some(out, |name| !frames(name));
+    head_writer::end(out);
+}
+
+/// Whether a field, named in Title-Case, says where a message ends.
+fn frames(name: &str) -> bool {
+    matches!(name, "Content-Length" | "Transfer-Encoding")
+}
+
+fn is_lengthless(status: u16) -> bool {
+    matches!(status, 100..=199 | 204)
 }
 
 /// The headers that decide the framing, found in one pass.
@@ -121,11 +146,12 @@ struct Framing<'a> {
 }
 
 impl<'a> Framing<'a> {
-    fn of(headers: &'a HttpHeaders) -> Self {
+    fn of(headers: &'a HttpHeaders) -> Result<Self, HttpOutputError> {
         let mut framing = Self::default();
         // Names are in Title-Case; most differ in length already.
         for (name, value) in headers.with_lengths(|length| matches!(length, 10 | 14 | 17)) {
             match name {
+                b"Content-Length" if framing.length.is_some() => return Err(HttpOutputError::ContentLength),
                 b"Content-Length" => framing.length = Some(value),
                 b"Transfer-Encoding" => framing.encoded = true,
                 b"Connection" => {
@@ -136,7 +162,7 @@ impl<'a> Framing<'a> {
                 _ => {}
             }
         }
-        framing
+        Ok(framing)
     }
 }
 
@@ -252,6 +278,28 @@ mod tests {
             assert_eq!(text, format!("HTTP/1.1 {status} R\r\n{added}\r\n"));
             assert_eq!(facts, ResponseFacts { body, keep_alive }, "{request:?} {status} {fields:?}");
         }
+    }
+
+    #[test]
+    fn an_application_cannot_frame_its_response_itself() {
+        let is_head = ForResponse { is_head: true, ..GET };
+        #[rustfmt::skip] // one row, one line
+        let table = [
+            (GET, 200, &[("Transfer-Encoding", "chunked")][..], "Transfer-Encoding: chunked\r\n", BodyEncoder::Chunked),
+            (GET, 200, &[("Transfer-Encoding", "gzip"), ("A", "b")], "A: b\r\nTransfer-Encoding: chunked\r\n", BodyEncoder::Chunked),
+            (GET, 200, &[("Content-Length", "3"), ("Transfer-Encoding", "chunked")], "Content-Length: 3\r\n", BodyEncoder::Length(3)),
+            (is_head, 200, &[("Transfer-Encoding", "chunked")], "", BodyEncoder::Suppressed),
+            (GET, 304, &[("Content-Length", "3"), ("Transfer-Encoding", "chunked")], "Content-Length: 3\r\n", BodyEncoder::Forbidden(304)),
+            (GET, 204, &[("Content-Length", "3"), ("A", "b")], "A: b\r\n", BodyEncoder::Forbidden(204)),
+        ];
+        for (request, status, fields, sent, body) in table {
+            let (text, facts) = head(request, status, fields);
+            assert_eq!(text, format!("HTTP/1.1 {status} R\r\n{sent}\r\n"));
+            assert_eq!(facts, ResponseFacts { body, keep_alive: true }, "{request:?} {status} {fields:?}");
+        }
+        let twice = [("Content-Length", "3"), ("Content-Length", "3")].into_iter().collect();
+        let start = ResponseStartLine { status: 200, reason: "R" };
+        assert_eq!(encode_head(&mut Vec::new(), GET, start, &twice), Err(HttpOutputError::ContentLength));
     }
 
     #[test]

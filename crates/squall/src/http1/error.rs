@@ -64,6 +64,8 @@ pub enum ParseError {
     UnexpectedBody,
     /// More interim responses (1xx) than anybody needs came before the final one.
     TooManyInterim,
+    /// A 101 that was not asked for (RFC 9110 §15.2.2): what would follow is no HTTP.
+    UnaskedUpgrade,
 }
 
 impl ParseError {
@@ -123,6 +125,7 @@ impl ParseError {
             Self::ContentEncoding => "Request body does not decompress",
             Self::UnexpectedBody => "A body with a status that has none",
             Self::TooManyInterim => "Too many 1xx responses",
+            Self::UnaskedUpgrade => "A change of protocol that was not asked for",
         }
     }
 }

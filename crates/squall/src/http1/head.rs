@@ -13,7 +13,7 @@ use super::body::BodyLength;
 use super::error::ParseError;
 use super::host;
 use super::limits::Http1ConnectionParameters;
-use crate::httputil::RequestHead;
+use crate::httputil::{HttpHeaders, RequestHead};
 
 /// What the head says about the rest of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +176,7 @@ pub(super) fn mixes_line_ends(head: &[u8]) -> bool {
 }
 
 /// Reads the fields that decide framing, and refuses every ambiguity (RFC 9112 §6.3).
-fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<RequestFacts, ParseError> {
+fn framing(lines: &[httparse::Header<'_>], head: &mut RequestHead) -> Result<RequestFacts, ParseError> {
     let http11 = head.version == Version::HTTP_11;
     let mut facts = RequestFacts {
         body: BodyLength::Empty,
@@ -185,7 +185,7 @@ fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<Request
         keep_alive: http11,
         expect_continue: false,
     };
-    let (mut hosts, mut length, mut chunked) = (0, None, false);
+    let (mut hosts, mut length, mut lengths, mut chunked) = (0, None, 0, false);
     let (mut close, mut keep) = (false, false);
     for line in lines {
         let name = line.name;
@@ -212,6 +212,7 @@ fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<Request
                         return Err(ParseError::ContentLength);
                     }
                     length = Some(value);
+                    lengths += 1;
                 }
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
@@ -227,6 +228,9 @@ fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<Request
     if http11 && hosts == 0 {
         return Err(ParseError::Host);
     }
+    if lengths > 1 {
+        keep_one_length(&mut head.headers, length);
+    }
     facts.body = match (length, chunked) {
         (Some(_), true) => return Err(ParseError::LengthAndEncoding),
         (None, true) => BodyLength::Chunked,
@@ -235,6 +239,14 @@ fn framing(lines: &[httparse::Header<'_>], head: &RequestHead) -> Result<Request
     };
     facts.keep_alive = !close && (http11 || keep);
     Ok(facts)
+}
+
+/// RFC 9110 §8.6: a length that is told several times is replaced by the one number before anybody else reads it.
+pub(super) fn keep_one_length(headers: &mut HttpHeaders, length: Option<u64>) {
+    if let Some(length) = length {
+        // A number can stand in a header.
+        let _ = headers.set("Content-Length", itoa::Buffer::new().format(length));
+    }
 }
 
 /// Digits only: no sign, underscore, space or `0x` (smuggling: GHSA-qppv-j76h-2rpx).

@@ -9,7 +9,7 @@ use httparse::Status;
 
 use super::body::BodyLength;
 use super::error::ParseError;
-use super::head::{head_end, mixes_line_ends, parse_length};
+use super::head::{head_end, keep_one_length, mixes_line_ends, parse_length};
 use super::limits::Http1ConnectionParameters;
 use crate::httputil::{HttpHeaders, reason_phrase};
 
@@ -52,6 +52,10 @@ pub(crate) fn parse(
     limits: &Http1ConnectionParameters,
     asked: Asked,
 ) -> Result<Option<(usize, ResponseHead, ResponseFacts)>, ParseError> {
+    // The parser would skip an empty line, as before a request (RFC 9112 §2.2).
+    if let Some(b'\r' | b'\n') = bytes.first() {
+        return Err(ParseError::StatusLine);
+    }
     let Some(end) = head_end(bytes) else {
         check_start(bytes)?;
         let too_large = bytes.len() > limits.max_header_size;
@@ -75,8 +79,10 @@ pub(crate) fn parse(
         }
     };
     let mut response = httparse::Response::new(&mut []);
-    let parsed =
-        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, &lines, headers);
+    let mut parser = httparse::ParserConfig::default();
+    // RFC 9112 §5.1: removed, whereas a request with it is refused.
+    parser.allow_spaces_after_header_name_in_responses(true);
+    let parsed = parser.parse_response_with_uninit_headers(&mut response, &lines, headers);
     match parsed {
         Ok(Status::Complete(_)) => {}
         Err(httparse::Error::HeaderName) => return Err(ParseError::HeaderName),
@@ -86,7 +92,7 @@ pub(crate) fn parse(
         Err(httparse::Error::Version) => return Err(ParseError::Version),
         Ok(Status::Partial) | Err(_) => return Err(ParseError::StatusLine),
     }
-    let (Some(status), Some(minor)) = (response.code, response.version) else {
+    let (Some(status @ 100..), Some(minor)) = (response.code, response.version) else {
         return Err(ParseError::StatusLine);
     };
     let mut head = ResponseHead {
@@ -101,7 +107,7 @@ pub(crate) fn parse(
     };
     let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));
     head.headers.load(&lines, ranges);
-    let facts = framing(response.headers, &head, asked)?;
+    let facts = framing(response.headers, &mut head, asked)?;
     Ok(Some((end, head, facts)))
 }
 
@@ -165,11 +171,11 @@ fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
 /// the connection.
 fn framing(
     lines: &[httparse::Header<'_>],
-    head: &ResponseHead,
+    head: &mut ResponseHead,
     asked: Asked,
 ) -> Result<ResponseFacts, ParseError> {
     let http11 = head.version == Version::HTTP_11;
-    let (mut length, mut chunked, mut close, mut keep) = (None, false, false, false);
+    let (mut length, mut lengths, mut chunked, mut close, mut keep) = (None, 0, false, false, false);
     for line in lines {
         let tokens = || line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
         if line.name.eq_ignore_ascii_case("content-length") {
@@ -179,6 +185,7 @@ fn framing(
                     return Err(ParseError::ContentLength);
                 }
                 length = Some(value);
+                lengths += 1;
             }
         } else if line.name.eq_ignore_ascii_case("transfer-encoding") {
             if chunked || !http11 || !line.value.eq_ignore_ascii_case(b"chunked") {
@@ -197,8 +204,11 @@ fn framing(
     if length.is_some() && chunked {
         return Err(ParseError::LengthAndEncoding);
     }
+    if lengths > 1 {
+        keep_one_length(&mut head.headers, length);
+    }
     // What announces it may also send it, and then it would be taken for the next response.
-    if matches!(head.status, 100 | 102..=199 | 204) && (chunked || length.is_some_and(|length| length > 0)) {
+    if matches!(head.status, 100..=199 | 204) && (chunked || length.is_some_and(|length| length > 0)) {
         return Err(ParseError::UnexpectedBody);
     }
     let bodiless = asked == Asked::Head
@@ -285,6 +295,13 @@ mod tests {
             // Told apart before a whole head is there.
             ("SSH-2.0-OpenSSH", ParseError::StatusLine),
             ("HTTX", ParseError::StatusLine),
+            // A request may have an empty line before it, a response not (RFC 9112 §2.2).
+            ("\r\nHTTP/1.1 200 OK\r\n\r\n", ParseError::StatusLine),
+            ("HTTP/1.1 099 OK\r\n\r\n", ParseError::StatusLine),
+            (
+                "HTTP/1.1 101 Switching Protocols\r\nTransfer-Encoding: chunked\r\n\r\n",
+                ParseError::UnexpectedBody,
+            ),
         ] {
             assert_eq!(parsed(text, Asked::Other).map(|_| ()), Err(expected), "{text:?}");
         }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::deadlines::Stall;
 use super::exchange_end::ExchangeEnd;
@@ -53,6 +54,9 @@ pub(crate) struct Http1Connection {
     pub(super) stall: Cell<Option<Stall>>,
     pub(super) exchange: RefCell<Exchange>,
 }
+
+/// How long an answer may take after the client has closed its sending side.
+const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a connection between requests waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,8 +262,12 @@ impl Http1Connection {
     }
 
     /// Waits until the response is finished, or the client has left, or nobody is left who could answer.
+    ///
+    /// A client that has closed its sending side may still read, or may be gone, which cannot be told before something
+    /// is sent to it. So the answer has some more time to come.
     pub(super) async fn answered(self: &Rc<Self>) -> Outcome {
         let mut left = Box::pin(self.stream.closed_by_peer());
+        let mut has_left = false;
         self.waiting.set(Waiting::Answer);
         let outcome = poll_fn(|cx| {
             let outcome = self.outcome();
@@ -272,9 +280,19 @@ impl Http1Connection {
             }
             self.push_out();
             self.stream.park_reader(cx);
-            left.as_mut().poll(cx).map(|()| Outcome::Abort)
+            if !has_left && left.as_mut().poll(cx).is_ready() {
+                has_left = true;
+                self.set_deadline(Some(HALF_CLOSED_PATIENCE));
+            }
+            if has_left && (self.expired.get() || self.stream.closed()) {
+                return Poll::Ready(Outcome::Abort);
+            }
+            Poll::Pending
         })
         .await;
+        if has_left {
+            self.set_deadline(None);
+        }
         self.waiting.set(Waiting::Not);
         outcome
     }

@@ -136,7 +136,7 @@ impl Http1Connection {
             if done {
                 return Ok(Body::Complete);
             }
-            if !used && !self.fill_body().await? {
+            if !used && !self.fill_body(message).await? {
                 return Ok(Body::Answered);
             }
         }
@@ -156,10 +156,15 @@ impl Http1Connection {
     }
 
     /// Reads more of a body; false when somebody finished the response meanwhile.
-    async fn fill_body(&self) -> Result<bool, Failure> {
+    async fn fill_body(&self, message: &mut dyn HttpMessageDelegate) -> Result<bool, Failure> {
         self.push_out();
         self.waiting.set(Waiting::Answer);
         let filled = poll_fn(|cx| {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message.poll_beside(cx))) {
+                log_panic("request handler", &*payload);
+                self.abort_exchange();
+            }
+            self.push_out();
             if self.outcome() != Outcome::Open {
                 return Poll::Ready(Ok(None));
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::connection::{Exchange, Http1Connection, Waiting, Writing};
 use super::out_pool;
-use crate::http1::encode::{ForResponse, HttpOutputError, encode_head};
+use crate::http1::encode::{ForResponse, HttpOutputError, encode_head, encode_interim};
 use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId};
 use crate::iostream::{FilePart, IoStream, StreamError};
 
@@ -82,6 +82,25 @@ impl HttpTransport for Http1Connection {
                     Err(error)
                 }
             }
+        })
+    }
+
+    fn write_interim(
+        &self,
+        id: StreamId,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+    ) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange| {
+            if exchange.writing != Writing::Head {
+                return Err(HttpOutputError::OutOfOrder);
+            }
+            if exchange.request.http11 {
+                encode_interim(&mut exchange.out, start, headers);
+                // Sent whatever becomes of the final response.
+                exchange.mark = exchange.out.len() as u32;
+            }
+            Ok(())
         })
     }
 

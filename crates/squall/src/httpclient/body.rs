@@ -1,17 +1,19 @@
 //! Bodies on their way: the request's out, the response's in.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::decode::Decoder;
 use super::error::HttpClientError;
+use super::exchange::Upload;
 use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::http1::response::{ResponseBody as Length, ResponseFacts};
@@ -90,6 +92,8 @@ pub(super) struct ResponseBody {
     lease: Option<Lease>,
     framing: Framing,
     keep_alive: bool,
+    /// The rest of the request's body, which goes up while this comes down.
+    upload: Option<Upload>,
     decoder: Option<Box<Decoder>>,
     /// Compressed bytes that wait for the decoder.
     compressed: Bytes,
@@ -109,6 +113,7 @@ impl ResponseBody {
     pub(super) fn new(
         lease: Lease,
         facts: ResponseFacts,
+        upload: Option<Upload>,
         decoder: Option<Box<Decoder>>,
         max_body_size: u64,
         deadline: Option<Instant>,
@@ -121,6 +126,7 @@ impl ResponseBody {
             lease: Some(lease),
             framing,
             keep_alive: facts.keep_alive,
+            upload,
             decoder,
             compressed: Bytes::new(),
             left: max_body_size,
@@ -139,6 +145,7 @@ impl ResponseBody {
             lease: Some(lease),
             framing: Framing::UntilClose,
             keep_alive: false,
+            upload: None,
             decoder: None,
             compressed: Bytes::new(),
             left: 0,
@@ -242,7 +249,13 @@ impl ResponseBody {
                 (piece, false) if !piece.is_empty() => return Ok(Some(piece)),
                 _ => {}
             }
-            let received = stream.fill().await;
+            let received = poll_fn(|cx| {
+                if let Poll::Ready(Err(error)) = self.poll_upload(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                stream.poll_fill(cx).map(Ok)
+            });
+            let received = received.await?;
             match (&self.framing, received) {
                 (_, Ok(1..)) => {}
                 (Framing::UntilClose, Ok(0)) if stream.error().is_none() => {
@@ -255,10 +268,41 @@ impl ResponseBody {
         }
     }
 
-    /// Lets go of the connection: for the next request, or for good.
+    /// Sends on what is left of the request's body; ready when nothing is.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HttpClientError>> {
+        let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(())) };
+        let sent = ready!(upload.as_mut().poll(cx));
+        self.upload = None;
+        self.keep_alive &= sent.is_ok();
+        Poll::Ready(match sent {
+            // The server wants no more; its response may be whole all the same.
+            Err(HttpClientError::Closed(_)) => Ok(()),
+            sent => sent,
+        })
+    }
+
+    /// Whether the server is still to get the rest of the request's body.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.upload.is_some()
+    }
+
+    /// Sends on what is left of the request's body for as long as this is polled.
+    pub(super) async fn keep_uploading(&mut self) -> Infallible {
+        poll_fn(|cx| {
+            // The end of the response tells of a failure.
+            let _ = self.poll_upload(cx);
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Lets go of the connection: for the next request, or for good. A server that has answered before it had the whole
+    /// request gets no other.
     fn end(&mut self, complete: bool) {
+        let uploaded = self.upload.take().is_none();
         if let Some(lease) = self.lease.take()
             && complete
+            && uploaded
             && self.keep_alive
         {
             lease.give_back();

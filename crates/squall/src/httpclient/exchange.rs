@@ -1,7 +1,7 @@
 //! One request and the head of its response on one connection.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use http::Method;
@@ -18,7 +18,12 @@ use crate::iostream::IoStream;
 pub(super) struct Incoming {
     pub(super) head: ResponseHead,
     pub(super) facts: ResponseFacts,
+    /// What is still to be sent of the request.
+    pub(super) upload: Option<Upload>,
 }
+
+/// The rest of a request's body on its way.
+pub(super) type Upload = Pin<Box<dyn Future<Output = Result<(), HttpClientError>>>>;
 
 /// An exchange that came to nothing.
 pub(super) struct Failed {
@@ -34,14 +39,17 @@ const MOST_INTERIM: usize = 10;
 const SMALL_BODY: usize = 16 * 1024;
 
 /// Sends the request and receives the head of its final response. A response may come before the body has been sent:
-/// the rest of the body is then not sent, and the connection serves no other request.
+/// the rest of the body is then sent beside the reading of the response, or not at all if that is a redirect or an error
+/// (RFC 9112 §9.3), and the connection then serves no other request.
 pub(super) async fn exchange(
     stream: &IoStream,
     request: &Outgoing<'_>,
     limits: &Http1ConnectionParameters,
 ) -> Result<Incoming, Failed> {
     let asked = if *request.method == Method::HEAD { Asked::Head } else { Asked::Other };
-    let mut head = request.encode();
+    let refuse = |error| Failed { error, unanswered: false };
+    let mut head = request.encode().map_err(refuse)?;
+    let length = request.announced_length().map_err(refuse)?;
     let mut rest_of_body = None;
     match request.body {
         Body::Bytes(body) if !request.expect_continue && body.len() <= SMALL_BODY => {
@@ -53,18 +61,19 @@ pub(super) async fn exchange(
     // What becomes of it shows when the response is read; a response may be there although the write failed.
     drop(stream.write(head));
     if request.expect_continue {
-        let incoming = receive(stream, limits, asked, true).await?;
+        let incoming = receive(stream, request, limits, asked, true).await?;
         if incoming.head.status != 100 {
             return Ok(Incoming { facts: closing(incoming.facts), ..incoming });
         }
     }
-    let Some(body) = rest_of_body else { return receive(stream, limits, asked, false).await };
-    let mut sending = pin!(send_body(stream, body, request.announced_length()));
-    let mut receiving = pin!(receive(stream, limits, asked, false));
-    let mut sent = false;
+    let Some(body) = rest_of_body else { return receive(stream, request, limits, asked, false).await };
+    let mut upload: Option<Upload> = Some(Box::pin(send_body(stream.clone(), body.clone(), length)));
+    let mut receiving = pin!(receive(stream, request, limits, asked, false));
     poll_fn(|cx| {
-        if !sent && let Poll::Ready(result) = sending.as_mut().poll(cx) {
-            sent = true;
+        if let Some(sending) = &mut upload
+            && let Poll::Ready(result) = sending.as_mut().poll(cx)
+        {
+            upload = None;
             match result {
                 // The connection failed; whether there is a response tells the other half.
                 Ok(()) | Err(HttpClientError::Closed(_)) => {}
@@ -72,9 +81,10 @@ pub(super) async fn exchange(
             }
         }
         let Poll::Ready(result) = receiving.as_mut().poll(cx) else { return Poll::Pending };
-        Poll::Ready(result.map(|incoming| match sent {
-            true => incoming,
-            false => Incoming { facts: closing(incoming.facts), ..incoming },
+        Poll::Ready(result.map(|incoming| match upload.take() {
+            None => incoming,
+            Some(_) if incoming.head.status >= 300 => Incoming { facts: closing(incoming.facts), ..incoming },
+            upload => Incoming { upload, ..incoming },
         }))
     })
     .await
@@ -84,12 +94,12 @@ fn closing(facts: ResponseFacts) -> ResponseFacts {
     ResponseFacts { keep_alive: false, ..facts }
 }
 
-async fn send_body(stream: &IoStream, body: &Body, length: Option<u64>) -> Result<(), HttpClientError> {
+async fn send_body(stream: IoStream, body: Body, length: Option<u64>) -> Result<(), HttpClientError> {
     match body {
         Body::None => Ok(()),
-        Body::Bytes(body) => Ok(stream.write_bytes(body.clone()).await?),
+        Body::Bytes(body) => Ok(stream.write_bytes(body).await?),
         Body::Producer(producer) => {
-            let writer = BodyWriter::new(stream.clone(), length);
+            let writer = BodyWriter::new(stream, length);
             producer(writer.clone()).await.map_err(HttpClientError::Body)?;
             writer.finish().await
         }
@@ -99,6 +109,7 @@ async fn send_body(stream: &IoStream, body: &Body, length: Option<u64>) -> Resul
 /// Reads heads until one is not interim (RFC 9110 §15.2), or, where it is waited for, a 100.
 async fn receive(
     stream: &IoStream,
+    request: &Outgoing<'_>,
     limits: &Http1ConnectionParameters,
     asked: Asked,
     wants_continue: bool,
@@ -120,18 +131,23 @@ async fn receive(
         if let Some((length, head, facts)) = parsed {
             stream.read_buffer().consume(length);
             seen = 0;
-            // 101 was not asked for, and is handed on as it is: what follows is no HTTP.
+            let refuse = |error: ParseError| Err(Failed { error: error.into(), unanswered: false });
             match head.status {
-                100 if wants_continue => return Ok(Incoming { head, facts }),
+                100 if wants_continue => return Ok(Incoming { head, facts, upload: None }),
                 100 | 102..=199 if interim < MOST_INTERIM => {
                     interim += 1;
+                    if let Some(tell) = request.on_interim {
+                        tell(&head);
+                    }
                     continue;
                 }
-                100 | 102..=199 => {
-                    return Err(Failed { error: ParseError::TooManyInterim.into(), unanswered: false });
+                100 | 102..=199 => return refuse(ParseError::TooManyInterim),
+                // What follows is no HTTP.
+                101 if request.headers.contains("Upgrade") => {
+                    return Ok(Incoming { head, facts: closing(facts), upload: None });
                 }
-                101 => return Ok(Incoming { head, facts: closing(facts) }),
-                _ => return Ok(Incoming { head, facts }),
+                101 => return refuse(ParseError::UnaskedUpgrade),
+                _ => return Ok(Incoming { head, facts, upload: None }),
             }
         }
         match stream.fill().await {

@@ -198,6 +198,7 @@ impl Fetch<'_> {
                     .then_some(ACCEPT_ENCODING),
                 body: &request.body,
                 absolute: self.forwarding().is_some(),
+                on_interim: request.on_interim.as_deref(),
                 expect_continue: request.options.expect_100_continue == Some(true)
                     && !matches!(request.body, Body::None),
             };
@@ -372,14 +373,14 @@ impl Fetch<'_> {
 
     /// Reads a response that nobody wants to its end, so that its connection can be used again.
     async fn discard(&mut self, lease: Lease, incoming: Incoming) {
-        let body = ResponseBody::new(lease, incoming.facts, None, u64::MAX, self.deadline);
+        let body = ResponseBody::new(lease, incoming.facts, None, None, u64::MAX, self.deadline);
         if let Ok(body) = body {
             body.drain().await;
         }
     }
 
     fn respond(self, lease: Lease, incoming: Incoming) -> Result<StreamingResponse, HttpClientError> {
-        let Incoming { mut head, facts } = incoming;
+        let Incoming { mut head, facts, upload } = incoming;
         let mut decoder = None;
         if self.request.options.decompress_response != Some(false)
             && let Some(coding) = head.headers.get("Content-Encoding").map(str::to_owned)
@@ -394,7 +395,7 @@ impl Fetch<'_> {
         let max_body_size = self.request.options.max_body_size.unwrap_or(u64::MAX);
         let body = match head.status {
             101 => ResponseBody::upgraded(lease),
-            _ => ResponseBody::new(lease, facts, decoder, max_body_size, self.deadline)?,
+            _ => ResponseBody::new(lease, facts, upload, decoder, max_body_size, self.deadline)?,
         };
         let mut url = self.url;
         // Whoever logs the URL that answered need not log a password.

@@ -18,6 +18,7 @@ use super::error::HttpClientError;
 use super::proxy::Proxy;
 #[cfg(feature = "tls")]
 use super::tls::TlsConfig;
+use crate::http1::response::ResponseHead;
 use crate::httputil::{HeaderValue, HttpHeaders, format_timestamp};
 
 /// A request (Tornado's `HTTPRequest`). What is wrong with it is reported when it is fetched.
@@ -35,6 +36,7 @@ pub struct HttpRequest {
     pub(super) proxy: Option<Option<Proxy>>,
     /// What goes on the wire in place of the URL's path and query (see `verbatim`).
     pub(super) verbatim: Option<String>,
+    pub(super) on_interim: Option<OnInterim>,
     pub(super) options: Options,
     /// The first mistake made while it was put together.
     pub(super) mistake: Option<String>,
@@ -80,6 +82,9 @@ impl Options {
         };
     }
 }
+
+/// See [`HttpRequest::on_interim`].
+pub(crate) type OnInterim = Rc<dyn Fn(&ResponseHead)>;
 
 /// User and password, and how they are told.
 #[derive(Clone)]
@@ -127,6 +132,7 @@ impl HttpRequest {
             auth: None,
             proxy: None,
             verbatim: None,
+            on_interim: None,
             options: Options::default(),
             mistake: None,
         }
@@ -375,6 +381,13 @@ impl HttpRequest {
             self.mistake.get_or_insert(format!("{target:?} is no request target"));
         }
         self.verbatim = Some(target);
+        self
+    }
+
+    /// Is told of every interim response (RFC 9110 §15.2) but a 101.
+    #[must_use]
+    pub(crate) fn on_interim(mut self, tell: OnInterim) -> Self {
+        self.on_interim = Some(tell);
         self
     }
 

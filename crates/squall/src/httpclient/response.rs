@@ -1,9 +1,11 @@
 //! Responses.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::Version;
 use serde::de::DeserializeOwned;
 
 use super::body::ResponseBody;
@@ -134,6 +136,21 @@ impl StreamingResponse {
     #[doc(alias = "streaming_callback")]
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
         self.body.chunk().await
+    }
+
+    /// The version that the server speaks.
+    pub(crate) fn version(&self) -> Version {
+        self.parts.head.version
+    }
+
+    /// Whether the rest of the request's body is still on its way: it goes on while the response is read.
+    pub(crate) fn is_uploading(&self) -> bool {
+        self.body.is_uploading()
+    }
+
+    /// Sends on the request's body while the response is not read. Cancel safe.
+    pub(crate) async fn keep_uploading(&mut self) -> Infallible {
+        self.body.keep_uploading().await
     }
 
     /// The connection, when the server has agreed to change the protocol (101) that the request's `Connection: Upgrade`

@@ -3,8 +3,11 @@
 use http::Method;
 use url::{Position, Url};
 
+use super::error::HttpClientError;
 use super::request::Body;
+use crate::http1::head::parse_length;
 use crate::http1::head_writer;
+use crate::http1::response::ResponseHead;
 use crate::httputil::HttpHeaders;
 
 /// What the client calls itself.
@@ -25,19 +28,27 @@ pub(super) struct Outgoing<'a> {
     /// The proxy wants the whole URL.
     pub(super) absolute: bool,
     pub(super) expect_continue: bool,
+    /// Told of each interim response but 101.
+    pub(super) on_interim: Option<&'a dyn Fn(&ResponseHead)>,
 }
 
 impl Outgoing<'_> {
     /// Request line and headers. The fragment of a URL is not sent, nor its user.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    ///
+    /// What frames the body is written here and nowhere else: a `Transfer-Encoding` of the caller's is left out, its
+    /// `Content-Length` only says how much a producer will make.
+    ///
+    /// # Errors
+    /// When the caller's `Content-Length` is not one number, or there is no body of that length.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, HttpClientError> {
+        let framing = self.framing()?;
         let mut head = Vec::with_capacity(512);
         self.request_line(&mut head);
         let given = self.headers.get_bytes("Host");
         head_writer::field(&mut head, "Host", given.unwrap_or_else(|| authority(self.url).as_bytes()));
-        let framing = self.framing();
         let given = |name: &str| self.headers.contains(name);
         if !self.headers.is_empty() {
-            self.headers.write_some(&mut head, |name| !self.is_replaced(name, framing));
+            self.headers.write_some(&mut head, |name| !self.is_replaced(name));
         }
         if self.verbatim.is_none() && !given("User-Agent") && !self.extra.contains("User-Agent") {
             head.extend_from_slice(USER_AGENT.as_bytes());
@@ -51,7 +62,7 @@ impl Outgoing<'_> {
             head_writer::field(&mut head, "Accept-Encoding", codings);
         }
         match framing {
-            Framing::None | Framing::Given => {}
+            Framing::None => {}
             Framing::Length(length) => {
                 if *self.method == Method::POST
                     && matches!(self.body, Body::Bytes(_))
@@ -68,12 +79,20 @@ impl Outgoing<'_> {
             head_writer::field(&mut head, "Expect", "100-continue");
         }
         head_writer::end(&mut head);
-        head
+        Ok(head)
     }
 
     /// How many bytes a producer has announced.
-    pub(super) fn announced_length(&self) -> Option<u64> {
-        self.headers.get("Content-Length").and_then(|length| length.parse().ok())
+    ///
+    /// # Errors
+    /// When that is not one number.
+    pub(super) fn announced_length(&self) -> Result<Option<u64>, HttpClientError> {
+        let mut lines = self.headers.list_bytes("Content-Length");
+        let Some(length) = lines.next() else { return Ok(None) };
+        match (parse_length(length), lines.next()) {
+            (Ok(length), None) => Ok(Some(length)),
+            _ => Err(HttpClientError::Request("Content-Length is not one number".to_owned())),
+        }
     }
 
     fn request_line(&self, head: &mut Vec<u8>) {
@@ -86,37 +105,35 @@ impl Outgoing<'_> {
         }
     }
 
-    fn framing(&self) -> Framing {
-        match self.body {
-            Body::Bytes(body) => Framing::Length(body.len()),
-            Body::Producer(_) if self.headers.contains("Content-Length") => Framing::Given,
-            Body::Producer(_) => Framing::Chunked,
-            // A POST without a body still says so (RFC 9110 §8.6).
-            Body::None if matches!(*self.method, Method::POST | Method::PUT | Method::PATCH) => {
-                if self.headers.contains("Content-Length") { Framing::Given } else { Framing::Length(0) }
-            }
-            Body::None => Framing::None,
-        }
+    fn framing(&self) -> Result<Framing, HttpClientError> {
+        Ok(match self.body {
+            Body::Bytes(body) => Framing::Length(body.len() as u64),
+            Body::Producer(_) => self.announced_length()?.map_or(Framing::Chunked, Framing::Length),
+            Body::None => match self.announced_length()? {
+                Some(0) => Framing::Length(0),
+                Some(_) => {
+                    return Err(HttpClientError::Request("a Content-Length without a body".to_owned()));
+                }
+                // A POST without a body still says so (RFC 9110 §8.6).
+                None if matches!(*self.method, Method::POST | Method::PUT | Method::PATCH) => {
+                    Framing::Length(0)
+                }
+                None => Framing::None,
+            },
+        })
     }
 
-    /// Whether a header of the caller's gives way to the client's.
-    fn is_replaced(&self, name: &str, framing: Framing) -> bool {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let framed = match framing {
-            Framing::None | Framing::Given => false,
-            Framing::Length(_) => is("Content-Length") || is("Transfer-Encoding"),
-            Framing::Chunked => is("Transfer-Encoding"),
-        };
-        framed || is("Host") || (self.expect_continue && is("Expect"))
+    /// Whether a header of the caller's, named in Title-Case, gives way to the client's.
+    fn is_replaced(&self, name: &str) -> bool {
+        matches!(name, "Host" | "Content-Length" | "Transfer-Encoding")
+            || (self.expect_continue && name == "Expect")
     }
 }
 
 #[derive(Clone, Copy)]
 enum Framing {
     None,
-    /// As the caller's headers say.
-    Given,
-    Length(usize),
+    Length(u64),
     Chunked,
 }
 
@@ -145,9 +162,12 @@ mod tests {
             body,
             absolute: false,
             expect_continue: expect,
+            on_interim: None,
         };
-        let head = String::from_utf8(outgoing.encode()).unwrap();
-        head.replace(USER_AGENT, "").replace("\r\n", "|")
+        match outgoing.encode() {
+            Ok(head) => String::from_utf8(head).unwrap().replace(USER_AGENT, "").replace("\r\n", "|"),
+            Err(error) => error.to_string(),
+        }
     }
 
     #[test]
@@ -167,6 +187,8 @@ mod tests {
     #[test]
     fn the_client_s_headers_and_the_caller_s() {
         let bytes = Body::Bytes("xy".into());
+        let produced = Body::Producer(std::rc::Rc::new(|_| Box::pin(async { Ok(()) })));
+        let not_one = "Content-Length is not one number".to_owned();
         let rest = "Cookie: a=b|Authorization: Basic x|Accept-Encoding: gzip|";
         for (method, body, headers, expect, expected) in [
             ("GET", &Body::None, vec![], false, format!("GET / HTTP/1.1|Host: h|{rest}|")),
@@ -186,6 +208,19 @@ mod tests {
             ),
             ("PUT", &bytes, vec![], false, format!("PUT / HTTP/1.1|Host: h|{rest}Content-Length: 2||")),
             ("PUT", &Body::None, vec![], false, format!("PUT / HTTP/1.1|Host: h|{rest}Content-Length: 0||")),
+            ("PUT", &produced, vec![], false, format!("PUT / HTTP/1.1|Host: h|{rest}Transfer-Encoding: chunked||")),
+            (
+                "PUT",
+                &produced,
+                vec![("Transfer-Encoding", "chunked"), ("Content-Length", "9")],
+                false,
+                format!("PUT / HTTP/1.1|Host: h|{rest}Content-Length: 9||"),
+            ),
+            ("PUT", &produced, vec![("Content-Length", "9, 9")], false, not_one.clone()),
+            ("PUT", &Body::None, vec![("Content-Length", "+0")], false, not_one),
+            ("POST", &Body::None, vec![("Content-Length", "9")], false, "a Content-Length without a body".to_owned()),
+            ("GET", &Body::None, vec![("Transfer-Encoding", "chunked")], false, format!("GET / HTTP/1.1|Host: h|{rest}|")),
+            ("GET", &Body::None, vec![("Content-Length", "0")], false, format!("GET / HTTP/1.1|Host: h|{rest}Content-Length: 0||")),
         ] {
             assert_eq!(encoded(method, "http://h/", body, &headers, expect), expected);
         }

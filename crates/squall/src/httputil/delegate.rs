@@ -79,6 +79,11 @@ pub trait HttpMessageDelegate {
     /// A piece of the body; the next is not read until the result is done.
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_>;
 
+    /// The connection waits for more of the body; called whenever its task is polled meanwhile. Whoever has something
+    /// to do beside the body, such as to hand on an answer that comes before its end, does it here, wakes by `cx`, and
+    /// waits for nothing: a response that is finished then ends the exchange.
+    fn poll_beside(&mut self, _cx: &mut Context<'_>) {}
+
     /// The message is complete. The connection drives the result, usually the handler, until it is done; it is not
     /// dropped when the client leaves.
     fn finish(self: Box<Self>) -> Pending<'static>;
@@ -103,6 +108,19 @@ pub trait HttpTransport {
         headers: &HttpHeaders,
         body: &[u8],
     ) -> Result<(), HttpOutputError>;
+
+    /// See [`HttpConnection::write_interim`]. The default drops it, as everybody may (RFC 9110 §15.2).
+    ///
+    /// # Errors
+    /// As there.
+    fn write_interim(
+        &self,
+        _id: StreamId,
+        _start: ResponseStartLine<'_>,
+        _headers: &HttpHeaders,
+    ) -> Result<(), HttpOutputError> {
+        Ok(())
+    }
 
     /// See [`HttpConnection::write`].
     ///
@@ -171,10 +189,12 @@ impl HttpConnection {
 
     /// Writes the head of the response and perhaps the first piece of its body.
     ///
-    /// The framing is added: without a Content-Length an HTTP/1.1 response is chunked.
+    /// The framing is the connection's: without a Content-Length an HTTP/1.1 response is chunked, and a
+    /// `Transfer-Encoding` among the headers is not sent, nor the length of a 204.
     ///
     /// # Errors
-    /// [`HttpOutputError`]; the connection is then cut unless it is `Closed` or `OutOfOrder`.
+    /// [`HttpOutputError`], for two Content-Lengths too; the connection is then cut unless it is `Closed` or
+    /// `OutOfOrder`.
     pub fn write_headers(
         &self,
         start: ResponseStartLine<'_>,
@@ -182,6 +202,23 @@ impl HttpConnection {
         body: &[u8],
     ) -> Result<(), HttpOutputError> {
         self.transport.write_headers(self.id, start, headers, body)
+    }
+
+    /// Writes an interim response (RFC 9110 §15.2), such as 103 Early Hints. A client of HTTP/1.0 gets none.
+    ///
+    /// A 101 is one too, when [`detach`](Self::detach) follows.
+    ///
+    /// # Errors
+    /// [`HttpOutputError::OutOfOrder`] when the status is not from 100 to 199, or the final response was begun.
+    pub fn write_interim(
+        &self,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+    ) -> Result<(), HttpOutputError> {
+        if !(100..200).contains(&start.status) {
+            return Err(HttpOutputError::OutOfOrder);
+        }
+        self.transport.write_interim(self.id, start, headers)
     }
 
     /// Writes a piece of the body.

@@ -41,6 +41,10 @@ pub(super) trait Target {
     fn takes_default_headers(&self) -> bool {
         true
     }
+    /// Whether the body of such a request can matter to the answer.
+    fn reads_body(&self, _method: &Method) -> bool {
+        true
+    }
     fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
         Ok(())
     }
@@ -76,6 +80,10 @@ impl<H: RequestHandler> Target for Prototype<H> {
 
     fn takes_default_headers(&self) -> bool {
         H::DEFAULT_HEADERS
+    }
+
+    fn reads_body(&self, method: &Method) -> bool {
+        answers(H::METHODS, method)
     }
 
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
@@ -148,6 +156,10 @@ impl Target for Functions {
         self.exempt.iter().any(|exempt| *exempt == method || *exempt == ANY_METHOD)
     }
 
+    fn reads_body(&self, method: &Method) -> bool {
+        answers(&self.methods, method)
+    }
+
     fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
         let find = |name: &str| self.methods.iter().position(|m| *m == name || *m == ANY_METHOD);
         let name = ctx.method().as_str();
@@ -158,6 +170,12 @@ impl Target for Functions {
 
 /// Stands for every method.
 pub(super) const ANY_METHOD: &str = "*";
+
+/// Whether a handler of these methods has an answer of its own to `method`, rather than 405 or `Allow`.
+fn answers(methods: &[&str], method: &Method) -> bool {
+    methods.iter().any(|own| *own == method.as_str() || *own == ANY_METHOD)
+        || (*method == Method::HEAD && methods.contains(&"GET"))
+}
 
 /// A handler at work on one request.
 trait Serve {
@@ -295,7 +313,7 @@ fn answer_options(ctx: &Context) -> Result {
 
 /// The streamed body ended with the connection; there is nobody to answer.
 #[derive(Debug)]
-struct ClientLeft;
+pub(super) struct ClientLeft;
 
 impl std::fmt::Display for ClientLeft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -434,13 +452,21 @@ impl Matched {
     }
 
     pub(super) fn into_delegate(self) -> Box<dyn HttpMessageDelegate> {
-        if self.route.target().streams_body() {
+        if self.route.target().streams_body() || self.is_refused_at_once() {
             let body = Rc::new(BodyChannel::default());
             let handler = self.start(Some(Rc::clone(&body)));
             Box::new(StreamedRequest { handler: Some(handler), body })
         } else {
             Box::new(BufferedRequest { matched: self, body: Collected::Nothing })
         }
+    }
+
+    /// A client that asks before it sends a body is not told to go on when the body cannot change the answer, such as a
+    /// 404 or 405 (RFC 9110 §10.1.1).
+    fn is_refused_at_once(&self) -> bool {
+        let expects = self.request.headers().get("Expect");
+        expects.is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
+            && !self.route.target().reads_body(self.request.method())
     }
 
     fn start(self, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -475,6 +501,10 @@ pub(super) struct ErrorTarget(pub(super) u16);
 impl Target for ErrorTarget {
     fn methods(&self) -> &[&'static str] {
         &[ANY_METHOD]
+    }
+
+    fn reads_body(&self, _method: &Method) -> bool {
+        false
     }
 
     fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -570,6 +600,15 @@ impl HttpMessageDelegate for StreamedRequest {
         Some(Box::pin(self.run()))
     }
 
+    fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) {
+        let Some(handler) = &mut self.handler else { return };
+        self.body.later.set(true);
+        if handler.as_mut().poll(cx).is_ready() {
+            self.handler = None;
+        }
+        self.body.later.set(false);
+    }
+
     fn finish(self: Box<Self>) -> Pending<'static> {
         self.body.state.set(BodyState::Complete);
         self.handler.map(|handler| handler as _)
@@ -589,7 +628,17 @@ impl HttpMessageDelegate for StreamedRequest {
 pub(super) struct BodyChannel {
     slot: RefCell<Option<Bytes>>,
     wanted: Cell<bool>,
+    /// The connection has nothing more of the body and waits for the client.
+    later: Cell<bool>,
     state: Cell<BodyState>,
+}
+
+/// What there is of a body without waiting for the client.
+pub(super) enum Ready {
+    Piece(Bytes),
+    /// The body has ended, or the connection has.
+    End,
+    Later,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -601,21 +650,33 @@ enum BodyState {
 }
 
 impl BodyChannel {
-    async fn next(&self) -> Option<Bytes> {
-        poll_fn(|_| {
-            if let Some(chunk) = self.slot.borrow_mut().take() {
-                return Poll::Ready(Some(chunk));
-            }
-            if self.state.get() != BodyState::Coming {
-                return Poll::Ready(None);
-            }
-            self.wanted.set(true);
-            Poll::Pending
+    pub(super) async fn next(&self) -> Option<Bytes> {
+        poll_fn(|_| self.poll_next()).await
+    }
+
+    /// What has arrived with the head, piece by piece.
+    pub(super) async fn ready(&self) -> Ready {
+        poll_fn(|_| match self.poll_next() {
+            Poll::Ready(Some(piece)) => Poll::Ready(Ready::Piece(piece)),
+            Poll::Ready(None) => Poll::Ready(Ready::End),
+            Poll::Pending if self.later.get() => Poll::Ready(Ready::Later),
+            Poll::Pending => Poll::Pending,
         })
         .await
     }
 
-    fn is_cut_off(&self) -> bool {
+    fn poll_next(&self) -> Poll<Option<Bytes>> {
+        if let Some(chunk) = self.slot.borrow_mut().take() {
+            return Poll::Ready(Some(chunk));
+        }
+        if self.state.get() != BodyState::Coming {
+            return Poll::Ready(None);
+        }
+        self.wanted.set(true);
+        Poll::Pending
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
         self.state.get() == BodyState::CutOff
     }
 }

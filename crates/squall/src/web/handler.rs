@@ -75,6 +75,9 @@ pub trait RequestHandler: Clone + 'static {
 
     /// Called before the method, whatever it is; when it finishes the response the method is not called.
     ///
+    /// A client that asks first (`Expect: 100-continue`) whether it may send the body of a method that is not in
+    /// [`METHODS`](Self::METHODS) gets the answer at once, so there is no body then.
+    ///
     /// # Errors
     /// An error is answered as one of the method.
     async fn prepare(&mut self, _ctx: &Context) -> Result {

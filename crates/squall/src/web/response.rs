@@ -26,6 +26,8 @@ pub(super) struct Response {
     pub(super) headers: HttpHeaders,
     pub(super) body: Vec<u8>,
     pub(super) phase: Phase,
+    /// The head is another server's, handed on: nothing in it is made to fit what was written.
+    pub(super) relayed: bool,
 }
 
 /// What `Server` says.
@@ -64,6 +66,7 @@ impl Response {
     fn clear_at(&mut self, now: Instant) {
         self.status = 200;
         self.reason = None;
+        self.relayed = false;
         self.body.clear();
         DEFAULTS.with_borrow_mut(|defaults| {
             if defaults.good_until.is_none_or(|until| now >= until) {
@@ -142,6 +145,7 @@ impl ResponseCell {
                 headers: HttpHeaders::new(),
                 body: Vec::new(),
                 phase: Phase::Buffering,
+                relayed: false,
             }))
         });
         let response = cell.get_mut();

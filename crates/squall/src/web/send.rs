@@ -28,6 +28,10 @@ impl Context {
     /// The headers that need the whole body: entity tag, 304, Content-Length.
     fn finish_head(&self) -> Result {
         let is_head = *self.method() == Method::HEAD;
+        if self.response.borrow().relayed {
+            // Whether it matches, which tag it has and what a body-less head tells is its server's to say.
+            return Ok(());
+        }
         if is_head || *self.method() == Method::GET {
             self.tag_entity()?;
         }
@@ -56,7 +60,9 @@ impl Context {
         self.run_head_hooks()?;
         let mut response = self.response.borrow_mut();
         let length = response.body.len() as u64;
-        if response.has_no_body() {
+        if response.relayed {
+            // The connection sees to it that the body is as long as the head says.
+        } else if response.has_no_body() {
             if length > 0 {
                 return Err(misuse(format!("Cannot send body with {}", response.status)));
             }
@@ -136,6 +142,13 @@ impl Context {
             Err(HttpOutputError::Closed) => Err(Disconnected::gone().into()),
             sent => Ok(sent?),
         }
+    }
+
+    /// Sets the head of a response that is another server's: it goes out as it is.
+    pub(super) fn relay_head(&self, set: impl FnOnce(&mut HttpHeaders) -> Result) -> Result {
+        let mut response = self.response.borrow_mut();
+        response.relayed = true;
+        set(&mut response.headers)
     }
 
     /// Changes the headers of the response in place.

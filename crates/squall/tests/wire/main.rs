@@ -8,6 +8,7 @@
 
 mod callbacks;
 mod events;
+mod expect;
 mod framing;
 mod h1spec;
 mod limits;

@@ -1,79 +1,241 @@
-//! What a proxy does to the headers of requests and responses (RFC 9110 §7.6). Pure.
+//! Which fields of a message travel on (RFC 9110 §7.6), and what this proxy adds to them. Pure.
+//!
+//! Both ways the fields are rebuilt, one by one, from those of the message that came: what is not said here to stay
+//! behind goes on as it is, in its order.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::Version;
 
 use crate::httputil::HttpHeaders;
 
-/// RFC 9110 §7.6.1 and the customary ones: they are about one connection.
-const HOP_BY_HOP: [&str; 9] = [
-    "Connection",
-    "Keep-Alive",
-    "Proxy-Authenticate",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "Te",
-    "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
-];
+/// How the proxy names itself in `Via`.
+const NAME: &str = "squall";
 
-/// Leaves the headers that travel on: neither hop-by-hop nor named by `Connection`.
-pub(super) fn keep_end_to_end(headers: &mut HttpHeaders) {
-    if let Some(named) = headers.joined("Connection").map(Cow::into_owned) {
-        for name in named.split(',') {
-            headers.remove(name.trim());
-        }
+/// Adds a field whose value was a header's before, or is made of such.
+pub(super) fn add(headers: &mut HttpHeaders, name: &str, value: &[u8]) {
+    let _ = headers.add(name, value);
+}
+
+/// The members of a field that is a list (RFC 9110 §5.6.1).
+pub(super) fn members<'a>(headers: &'a HttpHeaders, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let members = headers.list_bytes(name).flat_map(|value| value.split(|&byte| byte == b','));
+    members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Decides field by field what stays behind.
+pub(super) struct EndToEnd {
+    /// What `Connection` names beyond the usual, in lower case and in order.
+    nominated: Vec<Vec<u8>>,
+}
+
+impl EndToEnd {
+    pub(super) fn of(headers: &HttpHeaders) -> Self {
+        let mut nominated: Vec<_> = members(headers, "Connection")
+            .filter(|name| ![&b"close"[..], b"keep-alive", b"upgrade"].iter().any(|usual| is(name, usual)))
+            .map(<[u8]>::to_ascii_lowercase)
+            .filter(|name| !is_for_everybody(name))
+            .collect();
+        nominated.sort_unstable();
+        nominated.dedup();
+        Self { nominated }
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+
+    /// Whether a field, named in Title-Case, is about this connection only (RFC 9110 §7.6.1).
+    pub(super) fn passes(&self, name: &str) -> bool {
+        !is_hop_by_hop(name)
+            && (self.nominated.is_empty()
+                || self.nominated.binary_search(&name.as_bytes().to_ascii_lowercase()).is_err())
     }
 }
 
-/// The protocol that the client asks to change to, if it does (RFC 9110 §7.8).
-pub(super) fn upgrade(headers: &HttpHeaders) -> Option<&str> {
-    let mut tokens = headers.list("Connection").flat_map(|list| list.split(','));
-    let asked = tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
-    headers.get("Upgrade").filter(|_| asked)
+fn is(name: &[u8], other: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(other)
+}
+
+/// RFC 9110 §7.6.1 and the customary ones, the trailer with the chunks that carried it, and what belongs to an upgrade
+/// that is not passed on.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "Connection"
+            | "Http2-Settings"
+            | "Keep-Alive"
+            | "Proxy-Authenticate"
+            | "Proxy-Authorization"
+            | "Proxy-Connection"
+            | "Te"
+            | "Trailer"
+            | "Transfer-Encoding"
+            | "Upgrade"
+    )
+}
+
+/// Fields that `Connection` must not name, since they are for all recipients (RFC 9110 §7.6.1): a peer that names them
+/// wants them out of the way of somebody's check. In lower case.
+fn is_for_everybody(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 31] = [
+        b"age",
+        b"allow",
+        b"authorization",
+        b"cache-control",
+        b"cookie",
+        b"date",
+        b"etag",
+        b"expect",
+        b"expires",
+        b"forwarded",
+        b"from",
+        b"host",
+        b"last-modified",
+        b"location",
+        b"max-forwards",
+        b"origin",
+        b"pragma",
+        b"range",
+        b"referer",
+        b"retry-after",
+        b"server",
+        b"set-cookie",
+        b"strict-transport-security",
+        b"user-agent",
+        b"vary",
+        b"via",
+        b"www-authenticate",
+        b"x-forwarded",
+        b"x-real-ip",
+        b"x-request-id",
+        b"x-scheme",
+    ];
+    const FAMILIES: [&[u8]; 7] =
+        [b"accept", b"access-control-", b"content-", b"if-", b"sec-", b"x-forwarded-", b"x-frame-"];
+    NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// What CGI and its heirs (WSGI, PHP) cannot tell from a field that this proxy sets or that frames a message: they read
+/// `_` and `-` alike.
+fn is_twin(name: &str) -> bool {
+    if !name.contains('_') {
+        return false;
+    }
+    let name = name.replace('_', "-").to_ascii_lowercase();
+    matches!(
+        name.as_str(),
+        "connection"
+            | "content-length"
+            | "expect"
+            | "forwarded"
+            | "host"
+            | "http2-settings"
+            | "keep-alive"
+            | "max-forwards"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "via"
+            | "x-real-ip"
+            | "x-scheme"
+    ) || name.starts_with("x-forwarded-")
 }
 
 /// What the client's side of the proxy knows about a request.
 pub(super) struct Forwarded<'a> {
     pub(super) remote_ip: IpAddr,
     pub(super) protocol: &'a str,
-    pub(super) host: &'a str,
+    /// Where the request is for; `None` when an HTTP/1.0 client does not say.
+    pub(super) host: Option<&'a [u8]>,
     pub(super) version: Version,
 }
 
-/// Tells the upstream about the client. `X-Real-Ip` and `X-Scheme` are what Tornado believes first, so a client's own
-/// must not get through.
-pub(super) fn forward(headers: &mut HttpHeaders, forwarded: &Forwarded<'_>) {
-    let ip = forwarded.remote_ip.to_string();
-    let chain = headers.joined("X-Forwarded-For").map(|before| format!("{before}, {ip}"));
-    let via = add_via(headers, forwarded.version);
-    headers.remove("X-Scheme");
-    let set = [
-        ("X-Forwarded-For", chain.as_deref().unwrap_or(&ip)),
-        ("X-Forwarded-Proto", forwarded.protocol),
-        ("X-Forwarded-Host", forwarded.host),
-        ("X-Real-Ip", &ip),
-        ("Via", &via),
-    ];
-    for (name, value) in set {
-        // All of these are tokens, addresses, or were headers before.
-        let _ = headers.set(name, value);
+/// The fields of a request as they go to the upstream, without those that frame its body.
+pub(super) fn of_request(headers: &HttpHeaders, forwarded: &Forwarded<'_>) -> HttpHeaders {
+    let end_to_end = EndToEnd::of(headers);
+    let mut onward = HttpHeaders::new();
+    if let Some(host) = forwarded.host {
+        add(&mut onward, "Host", host);
     }
+    for (name, value) in headers.iter_bytes() {
+        let is_ours = matches!(
+            name,
+            "Host"
+                | "Content-Length"
+                | "Expect"
+                | "Forwarded"
+                | "Via"
+                | "X-Forwarded-For"
+                | "X-Forwarded-Host"
+                | "X-Forwarded-Proto"
+                | "X-Real-Ip"
+                | "X-Scheme"
+        );
+        if !is_ours && end_to_end.passes(name) && !is_twin(name) {
+            add(&mut onward, name, value);
+        }
+    }
+    introduce(&mut onward, headers, forwarded);
+    onward
 }
 
-/// `Via` with this proxy at its end (RFC 9110 §7.6.3).
-pub(super) fn add_via(headers: &HttpHeaders, version: Version) -> Cow<'static, str> {
-    let own = if version == Version::HTTP_10 { "1.0 squall" } else { "1.1 squall" };
-    match headers.joined("Via") {
-        Some(before) => format!("{before}, {own}").into(),
-        None => own.into(),
+/// Tells the upstream about the client. `X-Real-Ip` and `X-Scheme` are what Tornado believes first, so a client's own
+/// do not get through.
+fn introduce(onward: &mut HttpHeaders, headers: &HttpHeaders, forwarded: &Forwarded<'_>) {
+    let ip = forwarded.remote_ip.to_string();
+    if headers.contains("Forwarded") {
+        // RFC 7239 §4: the last element is that of the proxy before.
+        let mut element = match forwarded.remote_ip {
+            IpAddr::V4(ip) => format!("for={ip};proto={}", forwarded.protocol),
+            IpAddr::V6(ip) => format!("for=\"[{ip}]\";proto={}", forwarded.protocol),
+        };
+        if let Some(host) = forwarded.host.and_then(|host| std::str::from_utf8(host).ok()) {
+            element += &format!(";host=\"{host}\"");
+        }
+        extend(onward, headers, "Forwarded", &element);
     }
+    extend(onward, headers, "X-Forwarded-For", &ip);
+    add(onward, "X-Forwarded-Proto", forwarded.protocol.as_bytes());
+    if let Some(host) = forwarded.host {
+        add(onward, "X-Forwarded-Host", host);
+    }
+    add(onward, "X-Real-Ip", ip.as_bytes());
+    add_via(onward, headers, forwarded.version);
+}
+
+/// The fields of a response as they go to the client, `Date` aside.
+pub(super) fn of_response(headers: &HttpHeaders, version: Version) -> HttpHeaders {
+    let end_to_end = EndToEnd::of(headers);
+    let mut onward = HttpHeaders::new();
+    for (name, value) in headers.iter_bytes() {
+        if name != "Via" && end_to_end.passes(name) {
+            add(&mut onward, name, value);
+        }
+    }
+    add_via(&mut onward, headers, version);
+    onward
+}
+
+/// `Via` with this proxy at its end (RFC 9110 §7.6.3); `version` is that of the message that came.
+fn add_via(onward: &mut HttpHeaders, headers: &HttpHeaders, version: Version) {
+    let version = match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
+    extend(onward, headers, "Via", &format!("{version} {NAME}"));
+}
+
+/// Adds the field's values in `headers`, in one line, and one more of our own.
+fn extend(onward: &mut HttpHeaders, headers: &HttpHeaders, name: &str, own: &str) {
+    let mut list = Vec::new();
+    for value in headers.list_bytes(name).filter(|value| !value.is_empty()) {
+        list.extend_from_slice(value);
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(own.as_bytes());
+    add(onward, name, &list);
 }
 
 #[cfg(test)]
@@ -84,58 +246,86 @@ mod tests {
         lines.iter().copied().collect()
     }
 
+    fn forwarded(host: Option<&'static str>, version: Version) -> Forwarded<'static> {
+        let remote_ip = [127, 0, 0, 1].into();
+        Forwarded { remote_ip, protocol: "http", host: host.map(str::as_bytes), version }
+    }
+
     #[test]
     fn hop_by_hop_headers_stay_behind() {
-        let mut kept = headers(&[
+        let came = headers(&[
             ("Host", "h"),
             ("Connection", "close, X-Mine"),
-            ("connection", "x-other"),
+            ("connection", "x-other, Http2-Settings"),
             ("X-Mine", "1"),
             ("X-Other", "2"),
             ("Keep-Alive", "5"),
             ("Transfer-Encoding", "chunked"),
             ("Te", "trailers"),
-            ("Upgrade", "websocket"),
+            ("Trailer", "X-T"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABkAAQAAP__"),
             ("Proxy-Authorization", "secret"),
             ("Cookie", "a"),
             ("Cookie", "b"),
         ]);
-        keep_end_to_end(&mut kept);
-        assert_eq!(kept.iter().collect::<Vec<_>>(), [("Host", "h"), ("Cookie", "a"), ("Cookie", "b")]);
+        let onward = of_response(&came, Version::HTTP_11);
+        let expected = [("Host", "h"), ("Cookie", "a"), ("Cookie", "b"), ("Via", "1.1 squall")];
+        assert_eq!(onward.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_is_for_everybody_cannot_be_named_away() {
+        let names = [
+            "Authorization",
+            "Cookie",
+            "Content-Length",
+            "Content-Type",
+            "Set-Cookie",
+            "X-Forwarded-Port",
+            "Accept-Encoding",
+            "Cache-Control",
+            "Sec-Websocket-Key",
+            "If-None-Match",
+        ];
+        let all = names.join(" ,").to_lowercase();
+        let mut lines = vec![("Connection", all.as_str())];
+        lines.extend(names.iter().map(|name| (*name, "1")));
+        let onward = of_response(&headers(&lines), Version::HTTP_11);
+        assert_eq!(onward.iter().map(|(name, _)| name).collect::<Vec<_>>()[..names.len()], names);
     }
 
     #[test]
     fn the_client_is_named_and_cannot_lie() {
-        let mut lines =
-            headers(&[("X-Forwarded-For", "1.1.1.1"), ("X-Real-Ip", "6.6.6.6"), ("X-Scheme", "https")]);
-        let forwarded = Forwarded {
-            remote_ip: [127, 0, 0, 1].into(),
-            protocol: "http",
-            host: "example.com",
-            version: Version::HTTP_11,
-        };
-        forward(&mut lines, &forwarded);
-        let mut seen: Vec<_> = lines.iter().collect();
-        seen.sort_unstable();
+        let came = headers(&[
+            ("Host", "old"),
+            ("X-Forwarded-For", "1.1.1.1"),
+            ("X-Forwarded-For", "2.2.2.2"),
+            ("X-Real-Ip", "6.6.6.6"),
+            ("X-Scheme", "https"),
+            ("X_Forwarded_For", "6.6.6.6"),
+            ("x-real_ip", "6.6.6.6"),
+            ("Content_Length", "5"),
+            ("X_Custom", "stays"),
+            ("Forwarded", "for=1.1.1.1"),
+            ("Via", "1.0 fred"),
+        ]);
+        let onward = of_request(&came, &forwarded(Some("example.com"), Version::HTTP_11));
         assert_eq!(
-            seen,
+            onward.iter().collect::<Vec<_>>(),
             [
-                ("Via", "1.1 squall"),
-                ("X-Forwarded-For", "1.1.1.1, 127.0.0.1"),
-                ("X-Forwarded-Host", "example.com"),
+                ("Host", "example.com"),
+                ("X_custom", "stays"),
+                ("Forwarded", "for=1.1.1.1, for=127.0.0.1;proto=http;host=\"example.com\""),
+                ("X-Forwarded-For", "1.1.1.1, 2.2.2.2, 127.0.0.1"),
                 ("X-Forwarded-Proto", "http"),
+                ("X-Forwarded-Host", "example.com"),
                 ("X-Real-Ip", "127.0.0.1"),
+                ("Via", "1.0 fred, 1.1 squall"),
             ]
         );
-    }
-
-    #[test]
-    fn upgrades() {
-        assert_eq!(
-            upgrade(&headers(&[("Connection", "keep-alive, Upgrade"), ("Upgrade", "websocket")])),
-            Some("websocket")
-        );
-        assert_eq!(upgrade(&headers(&[("Upgrade", "h2c")])), None);
-        assert_eq!(upgrade(&headers(&[("Connection", "upgrade")])), None);
+        let bare = of_request(&headers(&[]), &forwarded(None, Version::HTTP_10));
+        assert!(!bare.contains("Host") && !bare.contains("X-Forwarded-Host") && !bare.contains("Forwarded"));
+        assert_eq!(bare.get("Via"), Some("1.0 squall"));
     }
 }

@@ -13,47 +13,86 @@
 //! # make_app();
 //! ```
 
+mod forward;
 mod headers;
+mod health;
+mod onward;
+mod relay;
+mod upload;
 mod upstreams;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
-use tokio::sync::mpsc;
 
-use self::headers::Forwarded;
+use self::onward::{OnwardRequest, Stays};
 use self::upstreams::Upstreams;
 use super::context::Context;
-use super::disconnected::Disconnected;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
-use crate::http1::head_writer;
-use crate::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, StreamingResponse};
-use crate::httputil::{EntityTag, HttpHeaders, HttpServerRequest};
-use crate::iostream::IoStream;
-use crate::log;
+use crate::httpclient::{AsyncHttpClient, HttpRequest};
+use crate::httputil::EntityTag;
 
 /// Hands requests to another server and its responses to the client (see [`proxy`]).
 ///
-/// Bodies are streamed in both directions, no faster than the other side takes them; server-sent events and WebSockets
-/// pass. Hop-by-hop headers stay behind, `X-Forwarded-For`, `X-Forwarded-Proto`, `X-Forwarded-Host`, `X-Real-Ip` and
-/// `Via` are set, so that a Tornado behind it runs with `xheaders=True`. The client's `Host` is passed on.
+/// Bodies are streamed in both directions, no faster than the other side takes them and both at once where the upstream
+/// answers before it has the whole request; server-sent events and WebSockets pass. Connections to upstreams are kept.
+/// An upstream that cannot be reached or does not speak HTTP as it should is a 502, one that takes too long a 504.
 ///
-/// The response is the upstream's: [`Site::set_default_headers`](super::Site::set_default_headers) and headers set before
-/// are left out of it, what is added to every head ([`Application::cors`](super::Application::cors),
+/// # What passes, what is removed, set and trusted
+///
+/// A message is not copied: it is made anew from what was understood of it (RFC 9110 §7.6), and what could be understood
+/// in two ways is refused. Field values pass as the octets that they are, in their order, several lines of a name
+/// included. Bodies pass unchanged.
+///
+/// **Requests.** The method passes, but for CONNECT (501). The target passes byte for byte: `..`, `//`, `%2e` and `?` are
+/// the upstream's to interpret; one with a fragment, or that is neither a path, an `http` URL nor the `*` of OPTIONS is a
+/// 400. Of an absolute target the path goes on and its authority is `Host`, whatever that said (RFC 9112 §3.2.2);
+/// otherwise the client's `Host` goes on, and without one (HTTP/1.0) the upstream's own. The version is HTTP/1.1.
+///
+/// * *Framing* is the decoded one: one `Content-Length`, or chunks. Chunk extensions and trailers are dropped.
+/// * *Removed:* `Connection` and what it names, `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`,
+///   `Proxy-Authenticate`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`, `HTTP2-Settings`, and `Expect`, which this
+///   server has answered already. `Connection` cannot name what is for every recipient, such as `Host`, `Cookie`,
+///   `Authorization`, `Content-…`, `Forwarded` and `X-Forwarded-…`: those stay.
+/// * *Set:* `X-Real-Ip` (the client's address), `X-Forwarded-Proto`, `X-Forwarded-Host`, whatever the client sent under
+///   these names; a client's `X-Scheme`, which Tornado believes, is removed. A Tornado upstream runs with `xheaders=True`.
+/// * *Extended:* `X-Forwarded-For` by the client's address, `Via`, and `Forwarded` (RFC 7239) where the client sent it:
+///   the last element of each is this proxy's, what stands before it is the client's word.
+/// * *Twins removed:* a name that CGI or WSGI cannot tell from one of all those, since it has `_` for `-`
+///   (`X_Forwarded_For`, `Content_Length`).
+/// * `Max-Forwards` of OPTIONS and TRACE is counted down. At 0 this proxy is the last recipient: it answers OPTIONS with
+///   204, and TRACE with the request as it came, without what may be secret in it.
+///
+/// The client's address and scheme are the connection's. Behind another proxy,
+/// [`HttpServer::xheaders`](crate::HttpServer::xheaders) takes them from the headers that it sets, and
+/// [`trusted_downstream`](crate::HttpServer::trusted_downstream) says which addresses in `X-Forwarded-For` are proxies
+/// rather than the client; `X-Real-Ip` is then what these have told, not the address of the proxy before.
+///
+/// **Upgrades.** Only `websocket` is passed on, when an HTTP/1.1 GET without a body asks for it; every other `Upgrade` is
+/// removed, so that the upstream answers in HTTP. A 101 that was not asked for, or that changes to another protocol, is a
+/// 502. With a good one, both connections become a tunnel.
+///
+/// **Responses.** Status, reason and fields pass, the removed ones above aside; `Via` is extended, a missing `Date` added.
+/// A 304, or the answer to HEAD, tells the length that the upstream told. Interim responses pass to HTTP/1.1 clients, but
+/// for 100. A response without one clear end (two lengths, a length with chunks, unknown codings), or with a malformed
+/// head, is a 502; one that breaks off is broken off here too. Bytes behind a response that belong to none end the
+/// upstream's connection. [`Site::set_default_headers`](super::Site::set_default_headers) and headers set before are left
+/// out; what is added to every head ([`Application::cors`](super::Application::cors),
 /// [`after`](super::Application::after) hooks) is not. XSRF tokens are the upstream's to check.
 ///
-/// An upstream that cannot be reached is a 502, one that takes too long a 504. Connections to it are kept.
+/// **Again.** A request is sent to the next upstream when no connection could be made, and once more when a kept
+/// connection turns out to be closed before a byte of a response came, if its method is idempotent and its body still
+/// there (the first 64 KiB of one are kept).
+///
+/// **Who leaves.** A client that closes its sending side gets its answer if the head comes within three seconds, and no
+/// 30 seconds pass without a piece of the body; a longer silence is taken for its leave, and the request to the upstream
+/// is given up.
 pub struct ReverseProxy {
     shared: Rc<Shared>,
-    /// The request in hand.
-    state: State,
 }
 
 struct Shared {
@@ -64,27 +103,6 @@ struct Shared {
     health: Option<(String, Duration)>,
     checking: Cell<bool>,
 }
-
-#[derive(Default)]
-struct State {
-    /// Where the pieces of the request's body go.
-    body: Option<mpsc::Sender<Piece>>,
-    /// A body that is small enough to be sent with the head.
-    small: Option<Vec<u8>>,
-    response: Option<Answering>,
-}
-
-/// A request on its way, and the head of the response.
-type Answering = Pin<Box<dyn Future<Output = Result<StreamingResponse, HttpClientError>>>>;
-
-/// The end is told, so that a body that broke off is not taken for a whole one.
-enum Piece {
-    Data(Bytes),
-    End,
-}
-
-/// Bodies up to this length are collected before they are sent on.
-const SMALL_BODY: u64 = 64 * 1024;
 
 /// A handler that hands every request to the server at `upstream`, such as `http://127.0.0.1:8889`. A path in it is
 /// put before the request's.
@@ -108,7 +126,6 @@ pub fn proxy(upstream: impl AsRef<str>) -> ReverseProxy {
             health: None,
             checking: Cell::new(false),
         }),
-        state: State::default(),
     }
 }
 
@@ -188,7 +205,7 @@ impl fmt::Debug for ProxyHandle {
 impl Clone for ReverseProxy {
     /// For the next request.
     fn clone(&self) -> Self {
-        Self { shared: Rc::clone(&self.shared), state: State::default() }
+        Self { shared: Rc::clone(&self.shared) }
     }
 }
 
@@ -205,39 +222,13 @@ impl RequestHandler for ReverseProxy {
     /// The token is in a body that is not read here: the upstream checks it.
     const XSRF_EXEMPT: bool = true;
 
+    /// All of it: request and response may be on their way at the same time.
     async fn prepare(&mut self, ctx: &Context) -> Result {
-        start_health_checks(&self.shared);
-        let request = ctx.request();
-        let length = request.headers().get("Content-Length").and_then(|length| length.parse::<u64>().ok());
-        match (length, request.headers().contains("Transfer-Encoding")) {
-            (None | Some(0), false) => self.send(ctx, length.map(|_| Sent::Whole(Bytes::new()))),
-            (Some(length @ 1..=SMALL_BODY), _) => {
-                self.state.small = Some(Vec::with_capacity(length as usize));
-            }
-            _ => {
-                let (sender, receiver) = mpsc::channel(1);
-                self.state.body = Some(sender);
-                self.send(ctx, Some(Sent::Stream(receiver)));
-            }
+        health::start(&self.shared);
+        match OnwardRequest::of(ctx.request()) {
+            Ok(onward) => relay::pass(&self.shared, ctx, onward).await,
+            Err(stays) => answer(ctx, stays),
         }
-        Ok(())
-    }
-
-    async fn data_received(&mut self, ctx: &Context, chunk: Bytes) -> Result {
-        if let Some(small) = &mut self.state.small {
-            small.extend_from_slice(&chunk);
-            return Ok(());
-        }
-        let Some(body) = &self.state.body else { return Ok(()) };
-        if body.send(Piece::Data(chunk)).await.is_err() {
-            // The upstream has answered, or failed, and wants no more.
-            return self.respond(ctx).await;
-        }
-        Ok(())
-    }
-
-    async fn other(&mut self, ctx: &Context) -> Result {
-        self.complete(ctx).await
     }
 
     /// The upstream's tag, or none.
@@ -246,274 +237,36 @@ impl RequestHandler for ReverseProxy {
     }
 }
 
-/// How a request's body is sent on.
-enum Sent {
-    Whole(Bytes),
-    Stream(mpsc::Receiver<Piece>),
+/// Answers a request that does not go on.
+fn answer(ctx: &Context, stays: Stays) -> Result {
+    match stays {
+        Stays::Bad(what) => return Err(HttpError::new(400).with_message(what).into()),
+        // What follows might be meant for whoever was to be connected to.
+        Stays::Connect => return Err(HttpError::new(501).with_header("Connection", "close").into()),
+        Stays::LastRecipient if *ctx.method() == Method::TRACE => {
+            ctx.set_header("Content-Type", "message/http")?;
+            ctx.write(reflection(ctx));
+        }
+        Stays::LastRecipient => {
+            ctx.set_status(204);
+            ctx.set_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE")?;
+        }
+    }
+    ctx.finish_now()
 }
 
-impl ReverseProxy {
-    /// The request is complete.
-    async fn complete(&mut self, ctx: &Context) -> Result {
-        if let Some(small) = self.state.small.take() {
-            self.send(ctx, Some(Sent::Whole(small.into())));
-        }
-        if let Some(body) = self.state.body.take() {
-            // Nobody listens any more when the upstream has answered already.
-            let _ = body.send(Piece::End).await;
-        }
-        self.respond(ctx).await
-    }
-
-    /// Prepares to send the request on. With a body that is still received that is a task of its own, which begins at
-    /// once.
-    fn send(&mut self, ctx: &Context, body: Option<Sent>) {
-        let request = ctx.request();
-        let mut onward = request.headers().clone();
-        headers::keep_end_to_end(&mut onward);
-        let upgrade = headers::upgrade(request.headers()).map(str::to_owned);
-        let forwarded = Forwarded {
-            remote_ip: request.remote_ip(),
-            protocol: request.protocol(),
-            host: request.host(),
-            version: request.version(),
-        };
-        headers::forward(&mut onward, &forwarded);
-        onward.remove("Expect");
-        if let Some(protocol) = &upgrade {
-            // Both were headers before.
-            let _ =
-                onward.set("Connection", "Upgrade").and_then(|()| onward.set("Upgrade", protocol.as_str()));
-        }
-        let target = Target { method: request.method().clone(), uri: origin_form(request), headers: onward };
-        let is_stream = matches!(body, Some(Sent::Stream(_)));
-        let sending = send(Rc::clone(&self.shared), target, body);
-        self.state.response = Some(if is_stream { in_background(sending) } else { Box::pin(sending) });
-    }
-
-    /// Hands on the response, as it comes.
-    async fn respond(&mut self, ctx: &Context) -> Result {
-        let Some(mut answering) = self.state.response.take() else { return Ok(()) };
-        let head = async {
-            let head = async {
-                tokio::select! {
-                    biased;
-                    response = &mut answering => Some(response),
-                    () = ctx.closed() => None,
-                }
-            };
-            match self.shared.response_timeout {
-                Some(timeout) => tokio::time::timeout(timeout, head).await,
-                None => Ok(head.await),
+/// RFC 9110 §9.3.8: the request as it was received, but for the fields that are likely to be secret.
+fn reflection(ctx: &Context) -> Vec<u8> {
+    let request = ctx.request();
+    let version = if request.version() == http::Version::HTTP_10 { "1.0" } else { "1.1" };
+    let mut text = format!("{} {} HTTP/{version}\r\n", request.method(), request.uri()).into_bytes();
+    for (name, value) in request.headers().iter_bytes() {
+        if !matches!(name, "Authorization" | "Cookie" | "Proxy-Authorization") {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                text.extend_from_slice(part);
             }
-        };
-        let response = match head.await {
-            Err(_) => return Err(gateway_error(504, "the upstream server takes too long", "no response")),
-            // The client has left, and its request to the upstream with it. If it has closed its half only, the end of
-            // the connection is not mistaken for a response.
-            Ok(None) => return Err(Disconnected::gone().into()),
-            Ok(Some(Err(error))) => return Err(refusal(&error)),
-            Ok(Some(Ok(response))) => response,
-        };
-        drop(answering);
-        if response.status() == 101 { tunnel(ctx, response) } else { relay(ctx, response).await }
-    }
-}
-
-/// Runs as a task of its own; one whose result nobody will take is ended, and so is its request.
-fn in_background(
-    sending: impl Future<Output = Result<StreamingResponse, HttpClientError>> + 'static,
-) -> Answering {
-    let task = tokio::task::spawn_local(sending);
-    let abort = AbortOnDrop(task.abort_handle());
-    Box::pin(async move {
-        let _abort = abort;
-        task.await.unwrap_or_else(|failed| Err(HttpClientError::Proxy(failed.to_string())))
-    })
-}
-
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Path and query as they came: what a route or a check has let through must mean the same to the upstream. Only these
-/// of the absolute form, since the authority in it is ours (RFC 9112 §3.2.2).
-fn origin_form(request: &HttpServerRequest) -> String {
-    match request.query() {
-        _ if request.uri().starts_with('/') => request.uri().to_owned(),
-        "" => request.path().to_owned(),
-        query => format!("{}?{query}", request.path()),
-    }
-}
-
-struct Target {
-    method: Method,
-    uri: String,
-    headers: HttpHeaders,
-}
-
-/// Sends a request to the upstreams, one after the other, until one can be reached.
-async fn send(
-    shared: Rc<Shared>,
-    target: Target,
-    body: Option<Sent>,
-) -> Result<StreamingResponse, HttpClientError> {
-    let (whole, stream) = match body {
-        None => (None, None),
-        Some(Sent::Whole(bytes)) => (Some(bytes), None),
-        Some(Sent::Stream(receiver)) => (None, Some(Rc::new(RefCell::new(Some(receiver))))),
-    };
-    let mut tried = Vec::new();
-    loop {
-        let next = shared.upstreams.borrow_mut().next(Instant::now(), &tried);
-        let Some(index) = next else {
-            return Err(HttpClientError::Proxy("there is no upstream server to ask".to_owned()));
-        };
-        let mut request = {
-            let upstreams = shared.upstreams.borrow();
-            let upstream = upstreams.get(index);
-            let method = target.method.as_str();
-            let request = match &upstream.url {
-                Some(url) => HttpRequest::new(method, url),
-                None => HttpRequest::new(method, &upstream.base),
-            };
-            request.verbatim(format!("{}{}", upstream.prefix, target.uri))
-        };
-        request = request.with_headers(target.headers.clone()).connect_timeout(shared.connect_timeout);
-        if let Some(bytes) = &whole {
-            request = request.body(bytes.clone());
-        } else if let Some(receiver) = &stream {
-            let receiver = Rc::clone(receiver);
-            request = request.body_producer(async move |writer| produce(&receiver, writer).await);
-        }
-        match shared.client.fetch_stream(request).await {
-            Ok(response) => {
-                shared.upstreams.borrow_mut().answered(index);
-                return Ok(response);
-            }
-            // Nothing has been sent yet, so another may be asked.
-            Err(error) if error.is_connect() => {
-                tracing::warn!(target: log::GENERAL, "upstream: {error}");
-                shared.upstreams.borrow_mut().failed(index, Instant::now());
-                tried.push(index);
-                let others = shared.upstreams.borrow_mut().next(Instant::now(), &tried).is_some();
-                if !others {
-                    return Err(error);
-                }
-            }
-            Err(error) => return Err(error),
         }
     }
-}
-
-type Receiver = Rc<RefCell<Option<mpsc::Receiver<Piece>>>>;
-
-/// Passes the pieces of a body on.
-async fn produce(receiver: &Receiver, writer: BodyWriter) -> Result<(), Box<dyn std::error::Error>> {
-    // What has been passed on once is gone.
-    let taken = receiver.borrow_mut().take();
-    let Some(mut pieces) = taken else { return Err("the body cannot be sent twice".into()) };
-    loop {
-        match pieces.recv().await {
-            Some(Piece::Data(bytes)) => writer.write(bytes).await?,
-            Some(Piece::End) => return Ok(()),
-            None => return Err("the client left in the middle of the body".into()),
-        }
-    }
-}
-
-/// Hands on a response that is HTTP.
-async fn relay(ctx: &Context, mut response: StreamingResponse) -> Result {
-    ctx.set_status_reason(response.status(), response.reason());
-    ctx.update_headers(|own| {
-        // RFC 9110 §6.6.1: who forwards a response without a date adds one.
-        let has_date = response.headers().contains("Date");
-        let date = own.get("Date").filter(|_| !has_date).map(str::to_owned);
-        own.copy_from(response.headers());
-        headers::keep_end_to_end(own);
-        date.map(|date| own.set("Date", date.as_str())).transpose()?;
-        own.set("Via", &*headers::add_via(own, http::Version::HTTP_11))
-    })?;
-    if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
-        return ctx.flush().await;
-    }
-    loop {
-        match response.chunk().await {
-            Ok(Some(piece)) => {
-                ctx.write(piece);
-                ctx.flush().await?;
-            }
-            Ok(None) => return Ok(()),
-            // The head is out, or about to be: what follows must not look complete.
-            Err(error) if ctx.headers_sent() => {
-                tracing::warn!(target: log::GENERAL, "upstream broke off: {error}");
-                return Err(refusal(&error));
-            }
-            Err(error) => return Err(refusal(&error)),
-        }
-    }
-}
-
-/// Hands on the agreement to change the protocol, and then bytes, until one side closes.
-fn tunnel(ctx: &Context, response: StreamingResponse) -> Result {
-    let mut head = Vec::with_capacity(512);
-    head_writer::status_line(&mut head, 101, response.reason());
-    head_writer::fields(&mut head, response.headers());
-    head_writer::end(&mut head);
-    let Some(upstream) = response.into_upgraded() else {
-        return Err(gateway_error(502, "the upstream server failed", "no connection after 101"));
-    };
-    let client = ctx.detach()?;
-    drop(client.write_bytes(head.into()));
-    tokio::task::spawn_local(shovel(client, upstream));
-    Ok(())
-}
-
-async fn shovel(mut client: IoStream, mut upstream: IoStream) {
-    let _ = upstream.set_nodelay(true);
-    let _ = client.set_nodelay(true);
-    // However it ends, both are closed.
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-    client.close();
-    upstream.close();
-}
-
-fn refusal(error: &HttpClientError) -> super::Error {
-    if error.is_timeout() {
-        return gateway_error(504, "the upstream server cannot be reached in time", &error.to_string());
-    }
-    gateway_error(502, "the upstream server cannot be reached", &error.to_string())
-}
-
-fn gateway_error(status: u16, what: &'static str, cause: &str) -> super::Error {
-    HttpError::new(status).with_log_message(format!("{what}: {cause}")).into()
-}
-
-/// Starts the checks with the first request: there is a loop then.
-fn start_health_checks(shared: &Rc<Shared>) {
-    let Some((path, interval)) = shared.health.clone() else { return };
-    if shared.checking.replace(true) {
-        return;
-    }
-    let weak = Rc::downgrade(shared);
-    tokio::task::spawn_local(async move {
-        while let Some(shared) = weak.upgrade() {
-            let bases: Vec<String> =
-                shared.upstreams.borrow().iter().map(|upstream| upstream.base.clone()).collect();
-            for base in bases {
-                let request = HttpRequest::get(format!("{base}{path}"))
-                    .request_timeout(shared.connect_timeout)
-                    .raise_error(false);
-                let healthy =
-                    matches!(shared.client.fetch(request).await, Ok(response) if response.status() < 400);
-                shared.upstreams.borrow_mut().checked(&base, healthy);
-            }
-            drop(shared);
-            tokio::time::sleep(interval).await;
-        }
-    });
+    text.extend_from_slice(b"\r\n");
+    text
 }

@@ -1,5 +1,4 @@
-//! The reverse proxy between a client and real upstream servers.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! The reverse proxy between squall's client and squall's server, and what takes time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -217,7 +216,7 @@ async fn events_arrive_when_they_are_sent() {
 }
 
 #[squall::test]
-async fn another_protocol_passes() {
+async fn bytes_pass_after_an_upgrade() {
     // Speaks a protocol of its own after the head: sends back what it gets, in capitals.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = format!("http://{}", listener.local_addr().unwrap());
@@ -226,8 +225,12 @@ async fn another_protocol_passes() {
         let mut buffer = [0; 4096];
         let count = stream.read(&mut buffer).await.unwrap();
         let head = String::from_utf8_lossy(&buffer[..count]).into_owned();
-        assert!(head.contains("Connection: Upgrade\r\n") && head.contains("Upgrade: shout\r\n"), "{head}");
-        let agreed = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nHELLO";
+        assert!(
+            head.contains("Connection: Upgrade\r\n") && head.contains("Upgrade: websocket\r\n"),
+            "{head}"
+        );
+        let agreed =
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nHELLO";
         stream.write_all(agreed.as_bytes()).await.unwrap();
         loop {
             let count = stream.read(&mut buffer).await.unwrap();
@@ -238,9 +241,10 @@ async fn another_protocol_passes() {
         }
     });
     let front = front(proxy(upstream));
-    let request = HttpRequest::get(front.url("/")).header("Connection", "Upgrade").header("Upgrade", "shout");
+    let request =
+        HttpRequest::get(front.url("/")).header("Connection", "Upgrade").header("Upgrade", "websocket");
     let response = AsyncHttpClient::new().fetch_stream(request).await.unwrap();
-    assert_eq!((response.status(), response.headers().get("Upgrade")), (101, Some("shout")));
+    assert_eq!((response.status(), response.headers().get("Upgrade")), (101, Some("websocket")));
     let stream = response.into_upgraded().unwrap();
     assert_eq!(&stream.read_bytes(5).await.unwrap()[..], b"HELLO");
     for word in ["there", "and back"] {
@@ -350,7 +354,7 @@ async fn an_upstream_that_is_ill_gets_no_requests() {
     wait_for("aabb").await;
 }
 
-#[squall::test]
+#[squall::test(timeout = 30)]
 async fn a_client_that_leaves_takes_its_upstream_request_along() {
     let (arrived, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
     let back = serve(Application::new([get("/poll", async move |ctx: &Context| {
@@ -370,7 +374,7 @@ async fn a_client_that_leaves_takes_its_upstream_request_along() {
     assert_eq!(arrivals.recv().await, Some("left"));
 }
 
-#[squall::test]
+#[squall::test(timeout = 30)]
 async fn a_client_that_closes_its_half_gets_no_made_up_response() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let front = front(proxy(format!("http://{}", silent.local_addr().unwrap())));
@@ -456,7 +460,6 @@ async fn a_target_is_passed_on_byte_for_byte() {
         ("", "/\\x?y=\\&z=<'>", "/\\x?y=\\&z=<'>"),
         ("", "/q?a=%00%2f&b", "/q?a=%00%2f&b"),
         ("", "/q?", "/q?"),
-        ("", "/a#b", "/a#b"),
         ("", "http://localhost/absolute/../form?x=1", "/absolute/../form?x=1"),
         ("/prefix", "/public/../../admin?x", "/prefix/public/../../admin?x"),
         ("/prefix/", "/a", "/prefix/a"),

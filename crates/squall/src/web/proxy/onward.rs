@@ -1,0 +1,182 @@
+//! The request that goes on to an upstream, made from what was understood of the one that came. Pure.
+
+use http::{Method, Version};
+
+use super::headers::{self, Forwarded};
+use crate::http1::host;
+use crate::httputil::{HttpHeaders, HttpServerRequest};
+
+/// A request to an upstream, but for its body.
+pub(super) struct OnwardRequest {
+    pub(super) method: Method,
+    /// Path and query as they came, byte for byte, or `*`.
+    pub(super) target: String,
+    pub(super) headers: HttpHeaders,
+    pub(super) body: BodyKind,
+    /// The client asks to go on with WebSocket.
+    pub(super) websocket: bool,
+}
+
+/// How the body is framed: the decoded length, written anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// A request that does not go on.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stays {
+    /// It cannot be understood in one way only.
+    Bad(&'static str),
+    /// CONNECT: this is no forward proxy.
+    Connect,
+    /// `Max-Forwards` is used up: this is the last recipient (RFC 9110 §7.6.2).
+    LastRecipient,
+}
+
+impl OnwardRequest {
+    pub(super) fn of(request: &HttpServerRequest) -> Result<Self, Stays> {
+        let method = request.method().clone();
+        if method == Method::CONNECT {
+            return Err(Stays::Connect);
+        }
+        let (target, authority) = target(&method, request.uri())?;
+        let came = request.headers();
+        let body = body_kind(came)?;
+        if method == Method::TRACE && !matches!(body, BodyKind::None | BodyKind::Length(0)) {
+            return Err(Stays::Bad("TRACE has no content"));
+        }
+        let forwarded = Forwarded {
+            remote_ip: request.remote_ip(),
+            protocol: request.protocol(),
+            host: authority.map(str::as_bytes).or_else(|| came.get_bytes("Host")),
+            version: request.version(),
+        };
+        let mut onward = headers::of_request(came, &forwarded);
+        if (method == Method::TRACE || method == Method::OPTIONS)
+            && let Some(left) = max_forwards(came)?
+        {
+            let left = left.checked_sub(1).ok_or(Stays::LastRecipient)?;
+            let _ = onward.set("Max-Forwards", left.to_string());
+        }
+        if let BodyKind::Length(length) = body {
+            headers::add(&mut onward, "Content-Length", length.to_string().as_bytes());
+        }
+        let websocket = asks_for_websocket(request, body);
+        if websocket {
+            headers::add(&mut onward, "Connection", b"Upgrade");
+            headers::add(&mut onward, "Upgrade", b"websocket");
+        }
+        Ok(Self { method, target, headers: onward, body, websocket })
+    }
+}
+
+/// What a route or a check has let through must mean the same to the upstream, so nothing of it is decoded or
+/// normalised. Of the absolute form it is what stands behind the authority, which goes into `Host` (RFC 9112 §3.2.2).
+fn target<'a>(method: &Method, uri: &'a str) -> Result<(String, Option<&'a str>), Stays> {
+    // A fragment is never sent (RFC 9112 §3.2). Whoever takes it for a part of the path sees another resource than who
+    // cuts it off.
+    if uri.bytes().any(|byte| !(b'!'..=b'~').contains(&byte) || byte == b'#') {
+        return Err(Stays::Bad("Invalid request target"));
+    }
+    if uri.starts_with('/') || (uri == "*" && *method == Method::OPTIONS) {
+        return Ok((uri.to_owned(), None));
+    }
+    let (authority, rest) = host::split_absolute(uri).ok_or(Stays::Bad("Invalid request target"))?;
+    let target = match rest {
+        // RFC 9112 §3.2.4: the last proxy makes the asterisk of it.
+        "" if *method == Method::OPTIONS => "*".to_owned(),
+        rest if rest.starts_with('/') => rest.to_owned(),
+        rest => format!("/{rest}"),
+    };
+    Ok((target, Some(authority)))
+}
+
+/// The server has checked what it decodes by; a body that it has inflated is longer than the header says.
+fn body_kind(came: &HttpHeaders) -> Result<BodyKind, Stays> {
+    if came.contains("Transfer-Encoding") {
+        return Ok(BodyKind::Chunked);
+    }
+    let mut lengths = came.list_bytes("Content-Length");
+    let Some(length) = lengths.next() else { return Ok(BodyKind::None) };
+    let length = std::str::from_utf8(length).ok().and_then(|length| length.parse().ok());
+    match (length, lengths.next()) {
+        (Some(1..), None) if came.contains("X-Consumed-Content-Encoding") => Ok(BodyKind::Chunked),
+        (Some(length), None) => Ok(BodyKind::Length(length)),
+        _ => Err(Stays::Bad("Invalid Content-Length")),
+    }
+}
+
+fn max_forwards(came: &HttpHeaders) -> Result<Option<u32>, Stays> {
+    let mut told = came.list_bytes("Max-Forwards");
+    let Some(left) = told.next() else { return Ok(None) };
+    let digits = std::str::from_utf8(left).ok().filter(|left| left.bytes().all(|byte| byte.is_ascii_digit()));
+    match (digits.and_then(|left| left.parse().ok()), told.next()) {
+        (Some(left), None) => Ok(Some(left)),
+        _ => Err(Stays::Bad("Invalid Max-Forwards")),
+    }
+}
+
+/// RFC 9110 §7.8, RFC 6455 §4.1. Whatever else a client would change to is not spoken here, h2c above all: what goes
+/// through a tunnel is seen by no route.
+fn asks_for_websocket(request: &HttpServerRequest, body: BodyKind) -> bool {
+    let came = request.headers();
+    *request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && matches!(body, BodyKind::None | BodyKind::Length(0))
+        && headers::members(came, "Connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"))
+        && names_websocket(came)
+}
+
+pub(super) fn names_websocket(came: &HttpHeaders) -> bool {
+    headers::members(came, "Upgrade").any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets() {
+        const BAD: Result<(&str, Option<&str>), Stays> = Err(Stays::Bad("Invalid request target"));
+        for (method, uri, expected) in [
+            ("GET", "/a/../%2e//b?c=%00&", Ok(("/a/../%2e//b?c=%00&", None))),
+            ("GET", "//other/x", Ok(("//other/x", None))),
+            ("GET", "http://h:1/a?b", Ok(("/a?b", Some("h:1")))),
+            ("GET", "HTTPS://h?b", Ok(("/?b", Some("h")))),
+            ("GET", "http://h", Ok(("/", Some("h")))),
+            ("OPTIONS", "http://h", Ok(("*", Some("h")))),
+            ("OPTIONS", "http://h/", Ok(("/", Some("h")))),
+            ("OPTIONS", "*", Ok(("*", None))),
+            ("GET", "*", BAD),
+            ("GET", "/a#b", BAD),
+            ("GET", "http://h#b", BAD),
+            ("GET", "ftp://h/", BAD),
+            ("GET", "h:80", BAD),
+            ("GET", "/caf\u{e9}", BAD),
+        ] {
+            let found = target(&Method::from_bytes(method.as_bytes()).unwrap(), uri);
+            let expected = expected.map(|(target, authority)| (target.to_owned(), authority));
+            assert_eq!(found, expected, "{method} {uri}");
+        }
+    }
+
+    #[test]
+    fn lengths_and_forwards_are_numbers() {
+        let headers = |name: &str, values: &[&str]| -> HttpHeaders {
+            values.iter().map(|value| (name, *value)).collect()
+        };
+        assert_eq!(body_kind(&headers("Content-Length", &["007"])), Ok(BodyKind::Length(7)));
+        assert_eq!(body_kind(&headers("Content-Length", &[])), Ok(BodyKind::None));
+        assert_eq!(body_kind(&headers("Transfer-Encoding", &["chunked"])), Ok(BodyKind::Chunked));
+        for bad in [&["2, 2"][..], &["2", "2"], &[""], &["x"]] {
+            assert_eq!(body_kind(&headers("Content-Length", bad)), Err(Stays::Bad("Invalid Content-Length")));
+        }
+        assert_eq!(max_forwards(&headers("Max-Forwards", &["10"])), Ok(Some(10)));
+        for bad in [&["+1"][..], &["1", "1"], &[""], &["99999999999"]] {
+            assert_eq!(max_forwards(&headers("Max-Forwards", bad)), Err(Stays::Bad("Invalid Max-Forwards")));
+        }
+    }
+}

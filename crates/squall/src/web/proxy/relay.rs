@@ -1,0 +1,249 @@
+//! One request through the proxy: its body up, the response down, both at once if need be.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Version};
+
+use super::super::Error;
+use super::super::context::Context;
+use super::super::disconnected::Disconnected;
+use super::super::error::{HttpError, Result};
+use super::forward::{OnInterim, send};
+use super::onward::{OnwardRequest, names_websocket};
+use super::upload::{Fed, Feed, begin};
+use super::{Shared, headers};
+use crate::http1::response::ResponseHead;
+use crate::httpclient::{HttpClientError, StreamingResponse};
+use crate::httputil::ResponseStartLine;
+use crate::iostream::IoStream;
+use crate::log;
+
+/// How long a client that has closed its sending side is taken to wait for the head of a response: it cannot be told
+/// from one that has left.
+const HALF_CLOSED_HEAD: Duration = Duration::from_secs(3);
+/// And how long for the next piece of the body.
+const HALF_CLOSED_BODY: Duration = Duration::from_secs(30);
+
+/// Takes a request to an upstream and its response back.
+pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, onward: OnwardRequest) -> Result {
+    let websocket = onward.websocket;
+    let (body, feed) = begin(ctx, onward.body).await?;
+    let mut upload = Upload { fed: if feed.is_some() { Fed::Going } else { Fed::Whole }, feed };
+    let response = {
+        let answering = pin!(send(Rc::clone(shared), onward, body, interim(ctx)));
+        head(shared, ctx, &mut upload, answering, websocket).await?
+    };
+    if response.status() == 101 {
+        return tunnel(ctx, response, websocket);
+    }
+    relay(ctx, response, &mut upload).await
+}
+
+/// What the client still sends, driven beside everything else that the request waits for.
+struct Upload<'a> {
+    feed: Option<Feed<'a>>,
+    fed: Fed,
+}
+
+impl Upload<'_> {
+    /// Resolves when there is no more to take from the client, once.
+    async fn step(&mut self) -> Result {
+        let Some(feed) = &mut self.feed else { return std::future::pending().await };
+        let fed = feed.as_mut().await;
+        self.feed = None;
+        self.fed = fed?;
+        Ok(())
+    }
+
+    /// Does `work`, and meanwhile goes on with the body.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                stepped = self.step() => stepped?,
+            }
+        }
+    }
+}
+
+/// Waits for the head of the response, for the time that is allowed from the end of the request.
+async fn head(
+    shared: &Shared,
+    ctx: &Context,
+    upload: &mut Upload<'_>,
+    mut answering: impl Future<Output = Result<StreamingResponse, HttpClientError>> + Unpin,
+    websocket: bool,
+) -> Result<StreamingResponse> {
+    let mut too_long = pin!(async {
+        match shared.response_timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    });
+    let mut left = pin!(left(ctx, HALF_CLOSED_HEAD));
+    loop {
+        tokio::select! {
+            biased;
+            answered = &mut answering => return answered.map_err(|error| refusal(&error, websocket)),
+            stepped = upload.step() => stepped?,
+            () = &mut too_long, if upload.fed != Fed::Going => {
+                return Err(gateway_error(504, "the upstream server takes too long", "no response", websocket));
+            }
+            // Its request to the upstream goes with it.
+            () = &mut left => return Err(Disconnected::gone().into()),
+        }
+    }
+}
+
+/// Resolves when the client has closed its sending side and then nothing came for it for so long.
+async fn left(ctx: &Context, patience: Duration) {
+    ctx.closed().await;
+    tokio::time::sleep(patience).await;
+}
+
+/// Hands on a response that is HTTP.
+async fn relay(ctx: &Context, mut response: StreamingResponse, upload: &mut Upload<'_>) -> Result {
+    set_head(ctx, &response, upload)?;
+    if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
+        ctx.flush().await?;
+        return ctx.finish_now();
+    }
+    loop {
+        match next(ctx, &mut response, upload).await? {
+            Ok(Some(piece)) => {
+                ctx.write(piece);
+                flush(ctx, &mut response, upload).await?;
+            }
+            Ok(None) => {
+                ctx.flush().await?;
+                return ctx.finish_now();
+            }
+            Err(error) => {
+                // If the head is out, what follows must not look complete.
+                if ctx.headers_sent() {
+                    tracing::warn!(target: log::GENERAL, "upstream broke off: {error}");
+                }
+                return Err(refusal(&error, false));
+            }
+        }
+    }
+}
+
+fn set_head(ctx: &Context, response: &StreamingResponse, upload: &Upload<'_>) -> Result {
+    ctx.set_status_reason(response.status(), response.reason());
+    let mut onward = headers::of_response(response.headers(), response.version());
+    // The rest of the request is not read; what follows it could not be found.
+    if upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading()) {
+        onward.set("Connection", "close")?;
+    }
+    ctx.relay_head(|own| {
+        // RFC 9110 §6.6.1: who forwards a response without a date adds one.
+        if !onward.contains("Date")
+            && let Some(date) = own.get("Date")
+        {
+            onward.add("Date", date)?;
+        }
+        own.copy_from(&onward);
+        Ok(())
+    })
+}
+
+/// The next piece of the response. The head goes out before one that is not there yet.
+async fn next(
+    ctx: &Context,
+    response: &mut StreamingResponse,
+    upload: &mut Upload<'_>,
+) -> Result<Result<Option<Bytes>, HttpClientError>> {
+    {
+        let mut chunk = pin!(response.chunk());
+        if let Poll::Ready(piece) = poll_fn(|cx| Poll::Ready(chunk.as_mut().poll(cx))).await {
+            return Ok(piece);
+        }
+    }
+    if !ctx.headers_sent() {
+        flush(ctx, response, upload).await?;
+    }
+    let waiting = async {
+        tokio::select! {
+            biased;
+            piece = response.chunk() => Ok(piece),
+            () = left(ctx, HALF_CLOSED_BODY) => Err(Disconnected::gone().into()),
+        }
+    };
+    upload.beside(waiting).await?
+}
+
+/// Waits for the client to take what was written, without making the upstream wait for the request.
+async fn flush(ctx: &Context, response: &mut StreamingResponse, upload: &mut Upload<'_>) -> Result {
+    let flushing = async {
+        tokio::select! {
+            biased;
+            flushed = ctx.flush() => flushed,
+            never = response.keep_uploading() => match never {},
+        }
+    };
+    upload.beside(flushing).await?
+}
+
+/// Passes interim responses on, to clients that know of them. A 100 is not: this server gives its own.
+fn interim(ctx: &Context) -> Option<OnInterim> {
+    if ctx.request().version() == Version::HTTP_10 {
+        return None;
+    }
+    let connection = ctx.request().connection().clone();
+    Some(Rc::new(move |head: &ResponseHead| {
+        if head.status != 100 {
+            let start = ResponseStartLine { status: head.status, reason: &head.reason };
+            // Without a client there is nobody to tell.
+            let _ = connection.write_interim(start, &headers::of_response(&head.headers, head.version));
+        }
+    }))
+}
+
+/// Hands on the agreement to go on with WebSocket, and then bytes, until one side closes.
+fn tunnel(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
+    let failed = |why| Err(gateway_error(502, "the upstream server changes the protocol", why, websocket));
+    if !websocket || !names_websocket(response.headers()) {
+        return failed("to one that was not asked for");
+    }
+    let mut onward = headers::of_response(response.headers(), response.version());
+    onward.set("Connection", "Upgrade")?;
+    onward.set("Upgrade", "websocket")?;
+    let reason = response.reason().to_owned();
+    let Some(upstream) = response.into_upgraded() else { return failed("without a connection") };
+    ctx.request().connection().write_interim(ResponseStartLine { status: 101, reason: &reason }, &onward)?;
+    let client = ctx.detach()?;
+    tokio::task::spawn_local(shovel(client, upstream));
+    Ok(())
+}
+
+async fn shovel(mut client: IoStream, mut upstream: IoStream) {
+    let _ = upstream.set_nodelay(true);
+    let _ = client.set_nodelay(true);
+    // However it ends, both are closed.
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
+    client.close();
+    upstream.close();
+}
+
+fn refusal(error: &HttpClientError, close: bool) -> Error {
+    let (status, what) = if error.is_timeout() {
+        (504, "the upstream server cannot be reached in time")
+    } else {
+        (502, "the upstream server cannot be reached")
+    };
+    gateway_error(status, what, &error.to_string(), close)
+}
+
+/// A client that asked to change the protocol may go on in the other one, which would be read as requests: `close`.
+fn gateway_error(status: u16, what: &'static str, cause: &str, close: bool) -> Error {
+    let error = HttpError::new(status).with_log_message(format!("{what}: {cause}"));
+    if close { error.with_header("Connection", "close").into() } else { error.into() }
+}

@@ -1,0 +1,10 @@
+//! The reverse proxy, by the bytes on both of its sides.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cases;
+mod live;
+mod peers;
+mod random;
+mod script;
+mod streams;
+mod table;
