@@ -37,6 +37,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalRuntime};
@@ -52,6 +53,7 @@ pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
 
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
+pub(crate) use timeouts::later;
 
 use callbacks::{Callback, Local, Shared};
 use handlers::Registration;
@@ -320,18 +322,26 @@ impl IoLoop {
         self.add_callback(callback);
     }
 
-    /// Runs `future` on the loop; nobody waits for it, and a panic is logged.
+    /// Runs `future` on the loop, beginning in the next iteration and in its place among the
+    /// [callbacks](Self::add_callback) that were added before and after. Nobody waits for it, and a panic is logged.
     ///
     /// Use [`spawn`](Self::spawn) for a future whose result matters.
     #[track_caller]
     pub fn spawn_callback(&self, future: impl Future<Output = ()> + 'static) {
         let origin = Origin::here("callback");
         let weak = Rc::downgrade(&self.inner);
-        self.spawn(async move {
+        let mut task = Box::pin(async move {
             if let Err(payload) = catch_panic(future).await
                 && let Some(inner) = weak.upgrade()
             {
                 inner.report_panic(&origin.to_string(), &*payload);
+            }
+        });
+        self.add_callback(move || {
+            // A task would begin after the callbacks that are behind this one. What waits is polled again as a task, and
+            // then says again who is to be woken.
+            if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                drop(tokio::task::spawn_local(task));
             }
         });
     }
