@@ -100,7 +100,8 @@ pub(super) struct ResponseBody {
 
 enum Framing {
     Framed(BodyDecoder),
-    UntilClose,
+    /// So many bytes may yet come as they are sent: nothing may come of them when they are decompressed.
+    UntilClose(u64),
 }
 
 impl ResponseBody {
@@ -115,7 +116,7 @@ impl ResponseBody {
     ) -> Result<Self, HttpClientError> {
         let framing = match facts.body {
             Length::Framed(length) => Framing::Framed(BodyDecoder::new(length, max_body_size)?),
-            Length::UntilClose => Framing::UntilClose,
+            Length::UntilClose => Framing::UntilClose(max_body_size),
         };
         let mut body = Self {
             lease: Some(lease),
@@ -137,7 +138,7 @@ impl ResponseBody {
     pub(super) fn upgraded(lease: Lease) -> Self {
         Self {
             lease: Some(lease),
-            framing: Framing::UntilClose,
+            framing: Framing::UntilClose(0),
             keep_alive: false,
             decoder: None,
             compressed: Bytes::new(),
@@ -228,8 +229,9 @@ impl ResponseBody {
                         buffer.consume(step.consumed - step.data.end);
                         (piece, step.done)
                     }
-                    Framing::UntilClose => {
+                    Framing::UntilClose(left) => {
                         let available = buffer.len().min(PIECE);
+                        *left = left.checked_sub(available as u64).ok_or(HttpClientError::BodyTooLarge)?;
                         (buffer.take(available), false)
                     }
                 }
@@ -245,7 +247,7 @@ impl ResponseBody {
             let received = stream.fill().await;
             match (&self.framing, received) {
                 (_, Ok(1..)) => {}
-                (Framing::UntilClose, Ok(0)) if stream.error().is_none() => {
+                (Framing::UntilClose(_), Ok(0)) if stream.error().is_none() => {
                     self.end(false);
                     return Ok(None);
                 }

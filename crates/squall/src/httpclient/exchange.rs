@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::Method;
 
@@ -30,6 +31,8 @@ pub(super) struct Failed {
 /// More 1xx responses than this before the final one are an error (Tornado's number). A server that sends nothing else
 /// would otherwise keep the request going until its time limit.
 const MOST_INTERIM: usize = 10;
+/// So long a body waits for the server to agree (RFC 9110 §10.1.1: not without end; curl's time).
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 /// Bodies up to this size go out with their head, in one packet where it fits.
 const SMALL_BODY: usize = 16 * 1024;
 
@@ -53,9 +56,13 @@ pub(super) async fn exchange(
     // What becomes of it shows when the response is read; a response may be there although the write failed.
     drop(stream.write(head));
     if request.expect_continue {
-        let incoming = receive(stream, limits, asked, true).await?;
-        if incoming.head.status != 100 {
-            return Ok(Incoming { facts: closing(incoming.facts), ..incoming });
+        // Nothing is lost when the time is over: what came is in the stream's buffer.
+        let answer = tokio::time::timeout(CONTINUE_PATIENCE, receive(stream, limits, asked, true)).await;
+        match answer {
+            Ok(Ok(incoming)) if incoming.head.status == 100 => {}
+            Ok(Ok(incoming)) => return Ok(Incoming { facts: closing(incoming.facts), ..incoming }),
+            Ok(Err(failed)) => return Err(failed),
+            Err(_over) => {}
         }
     }
     let Some(body) = rest_of_body else { return receive(stream, limits, asked, false).await };

@@ -3,13 +3,16 @@
 use url::{Host, Url};
 
 use super::client::WebSocketConnectError;
+use crate::httpclient::{Credentials, check_reference, follow_reference};
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 
 /// A URL of a WebSocket as one of `http`, which is how it is compared with those of redirects.
 pub(super) fn parse_url(text: &str) -> Result<Url, WebSocketConnectError> {
     let wrong = WebSocketConnectError::Url;
-    let url = Url::parse(&as_http(text)).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
+    let http = as_http(text);
+    check_reference(&http).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
+    let url = Url::parse(&http).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
     check_scheme(&url)?;
     Ok(url)
 }
@@ -47,7 +50,7 @@ pub(super) fn redirect(
         return Ok(None);
     }
     let Some(location) = headers.get("Location") else { return Ok(None) };
-    let mut url = current.join(&as_http(location)).map_err(|error| {
+    let mut url = follow_reference(current, &as_http(location)).map_err(|error| {
         WebSocketConnectError::Url(format!("the redirect to {location:?} is no URL: {error}"))
     })?;
     check_scheme(&url)?;
@@ -93,13 +96,7 @@ impl Target {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
-        let authorization = (!url.username().is_empty()).then(|| {
-            use base64::Engine as _;
-            let decoded = |part: &str| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
-            let credentials =
-                [decoded(url.username()), vec![b':'], decoded(url.password().unwrap_or_default())].concat();
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
-        });
+        let authorization = Credentials::of_url(url).map(|credentials| credentials.basic());
         let (tls, port) = (url.scheme() == "https", url.port_or_known_default().unwrap_or(80));
         Ok(Self { tls, host, port, authority, path, authorization })
     }
@@ -176,7 +173,9 @@ mod tests {
         }
         let target = Target::of(&parse_url("ws://us%20er:pw@a/").unwrap()).unwrap();
         assert_eq!(target.authorization.as_deref(), Some("Basic dXMgZXI6cHc="));
-        for bad in ["ftp://a/", "a", "ws://", "data:x", "ws://[bad"] {
+        let token = Target::of(&parse_url("ws://:token@a/").unwrap()).unwrap();
+        assert_eq!(token.authorization.as_deref(), Some("Basic OnRva2Vu"));
+        for bad in ["ftp://a/", "a", "ws://", "data:x", "ws://[bad", "ws:///a", "ws:a"] {
             assert!(matches!(parse_url(bad), Err(WebSocketConnectError::Url(_))), "{bad}");
         }
         for tls in ["wss://a/", "WSS://a/", "https://a/"] {
@@ -221,6 +220,8 @@ mod tests {
             cfg!(feature = "tls")
         );
         assert!(matches!(follow(302, "ftp://a/"), Err(WebSocketConnectError::Url(_))));
-        assert!(matches!(follow(302, "http://[bad"), Err(WebSocketConnectError::Url(_))));
+        for bad in ["http://[bad", "ws:///b", "///b", "/\\b", "/\t/b"] {
+            assert!(matches!(follow(302, bad), Err(WebSocketConnectError::Url(_))), "{bad:?}");
+        }
     }
 }
