@@ -277,38 +277,38 @@ impl Fetch<'_> {
     /// The headers that are neither the caller's nor always the same; usually none.
     fn extra_headers(&self) -> Result<HttpHeaders, HttpClientError> {
         let mut extra = HttpHeaders::new();
-        let mut add = |name: &str, value: &str| {
+        let mut add = |name: &str, value: &[u8]| {
             extra.add(name, value).map_err(|error| HttpClientError::Request(error.to_string()))
         };
         let config = &self.client.config;
         let agent = self.request.options.user_agent.as_deref().or(config.defaults.user_agent.as_deref());
         if let Some(agent) = agent.filter(|_| self.request.verbatim.is_none()) {
-            add("User-Agent", agent)?;
+            add("User-Agent", agent.as_bytes())?;
         }
         if let Some(cookies) = config.cookie_jar.as_ref().and_then(|jar| jar.for_url(&self.url)) {
-            add("Cookie", &cookies)?;
+            add("Cookie", cookies.as_bytes())?;
         }
         if let Some(value) = self.authorization() {
             add("Authorization", &value)?;
         }
         if let Some(value) = self.forwarding().and_then(Proxy::authorization) {
-            add("Proxy-Authorization", &value)?;
+            add("Proxy-Authorization", value.as_bytes())?;
         }
         Ok(extra)
     }
 
     /// The user of the URL, else the request's; neither after a redirect to another origin.
-    fn authorization(&self) -> Option<String> {
-        if let Some(digest) = &self.digest {
-            return Some(String::from_utf8_lossy(digest).into_owned());
+    fn authorization(&self) -> Option<Vec<u8>> {
+        if self.digest.is_some() {
+            return self.digest.clone();
         }
         let given = match &self.request.auth {
             Some(Auth::Basic(credentials)) => Some(credentials),
             _ => None,
         };
         match (Credentials::of_url(&self.url), given) {
-            (Some(own), _) => Some(own.basic()),
-            (None, given) => given.map(Credentials::basic),
+            (Some(own), _) => Some(own.basic().into_bytes()),
+            (None, given) => given.map(|given| given.basic().into_bytes()),
         }
     }
 
@@ -318,7 +318,7 @@ impl Fetch<'_> {
         if incoming.head.status != 401 || self.digest.is_some() {
             return false;
         }
-        let fields = incoming.head.headers.list("WWW-Authenticate").map(str::as_bytes);
+        let fields = incoming.head.headers.list_bytes("WWW-Authenticate");
         let Some(challenge) = DigestChallenge::strongest(fields) else { return false };
         let cnonce = format!("{:032x}", super::random());
         let uri = self.request.verbatim.as_deref().unwrap_or_else(|| request_target(&self.url));
@@ -336,9 +336,9 @@ impl Fetch<'_> {
             return Ok(false);
         }
         let head = &incoming.head;
-        let location = head.headers.get("Location");
+        let location = head.headers.get_bytes("Location").map(reference::text);
         let original = self.original.as_ref().unwrap_or(&self.url);
-        let next = redirect(head.status, location, &self.method, &self.url, original)
+        let next = redirect(head.status, location.as_deref(), &self.method, &self.url, original)
             .map_err(|error| HttpClientError::Redirect(format!("redirected to what is no URL: {error}")))?;
         let Some(next) = next else { return Ok(false) };
         check_url(&next.url).map_err(HttpClientError::Redirect)?;

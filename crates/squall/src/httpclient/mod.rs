@@ -65,7 +65,7 @@ pub use cookie_jar::CookieJar;
 pub use error::HttpClientError;
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
-pub(crate) use reference::{check as check_reference, follow as follow_reference};
+pub(crate) use reference::{check as check_reference, follow as follow_reference, text as reference_text};
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
 #[cfg(not(feature = "tls"))]

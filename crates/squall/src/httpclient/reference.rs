@@ -1,5 +1,7 @@
 //! URLs and references that RFC 3986 and browsers (WHATWG) do not read alike. Pure.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 /// Why a URL or a `Location` is refused that [`url::Url`] would read, as browsers do, but not as it is written:
@@ -20,6 +22,17 @@ pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     let slashes = from.bytes().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
     let has_authority = slashes == 2 && from.starts_with("//");
     if has_authority || (rest.is_none() && slashes < 2) { Ok(()) } else { Err("it names no host") }
+}
+
+/// A `Location` as it came: UTF-8, else octets that stand for themselves (`%E9`) and for no letter of another encoding.
+pub(crate) fn text(location: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(location) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(location.iter().fold(String::new(), |text, &octet| match octet {
+            0..=0x7f => text + char::from(octet).encode_utf8(&mut [0; 4]),
+            _ => text + &format!("%{octet:02X}"),
+        })),
+    }
 }
 
 /// Where a `Location` leads from `current` (RFC 9110 §10.2.2): without a fragment of its own it takes over that of the
@@ -57,6 +70,17 @@ mod tests {
             ("http://a/x", "/w", "http://a/w"),
         ] {
             assert_eq!(follow(from, location), to, "{from} {location:?}");
+        }
+    }
+
+    #[test]
+    fn octets_of_a_location() {
+        for (octets, expected) in [
+            (&b"/caf\xc3\xa9"[..], "http://a/caf%C3%A9"),
+            (b"/caf\xe9?\xe8", "http://a/caf%E9?%E8"),
+            (b"http://b\xc3\xbccher.example/", "http://xn--bcher-kva.example/"),
+        ] {
+            assert_eq!(follow(&"http://a/".parse().unwrap(), &text(octets)).unwrap().as_str(), expected);
         }
     }
 

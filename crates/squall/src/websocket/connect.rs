@@ -3,7 +3,7 @@
 use url::{Host, Url};
 
 use super::client::WebSocketConnectError;
-use crate::httpclient::{Credentials, check_reference, follow_reference};
+use crate::httpclient::{Credentials, check_reference, follow_reference, reference_text};
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 
@@ -49,8 +49,8 @@ pub(super) fn redirect(
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = headers.get("Location") else { return Ok(None) };
-    let mut url = follow_reference(current, &as_http(location)).map_err(|error| {
+    let Some(location) = headers.get_bytes("Location").map(reference_text) else { return Ok(None) };
+    let mut url = follow_reference(current, &as_http(&location)).map_err(|error| {
         WebSocketConnectError::Url(format!("the redirect to {location:?} is no URL: {error}"))
     })?;
     check_scheme(&url)?;

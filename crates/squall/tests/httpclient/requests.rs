@@ -515,6 +515,28 @@ async fn of_several_challenges_the_strongest_is_answered() {
     assert!(seen.contains(expected) && seen.contains("algorithm=SHA-256"), "{seen}");
 }
 
+/// What is beyond ASCII goes back as it came, and names go out as they were given: octets, as curl sends them.
+#[squall::test]
+async fn challenges_beyond_ascii() {
+    for (realm, user, expected) in [
+        (&b"r"[..], "j\u{e9}", &b"username=\"j\xc3\xa9\", realm=\"r\""[..]),
+        (b"r\xc3\xa9", "j", b"username=\"j\", realm=\"r\xc3\xa9\""),
+        (b"r\xe9", "j", b"username=\"j\", realm=\"r\xe9\""),
+        (b"\xc4\x8d\xc4\x8a", "\u{10d}\u{10a}", b"username=\"\xc4\x8d\xc4\x8a\", realm=\"\xc4\x8d\xc4\x8a\""),
+    ] {
+        let challenge = [
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Digest realm=\"",
+            realm,
+            b"\", nonce=\"n\"\r\n\r\n",
+        ];
+        let server = Server::playing([answer(challenge.concat()), answer(OK)].concat()).await;
+        let request = HttpRequest::get(server.url("/")).digest_auth(user, "pw");
+        assert_eq!(AsyncHttpClient::new().fetch(request).await.unwrap().text(), "ok");
+        let seen = server.octets().concat();
+        assert!(seen.windows(expected.len()).any(|window| window == expected), "{}", seen.escape_ascii());
+    }
+}
+
 /// The issue's number 26.
 #[squall::test]
 async fn bytes_after_the_end_of_gzip_are_ignored() {

@@ -79,6 +79,11 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// What was received on each connection.
+    pub(crate) fn octets(&self) -> Vec<Vec<u8>> {
+        self.seen.borrow().clone()
+    }
+
     /// What was received on each connection, as text.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.borrow().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
