@@ -14,6 +14,7 @@ use super::decode::Decoder;
 use super::error::HttpClientError;
 use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
+use crate::http1::encode::{BodyEncoder, HttpOutputError};
 use crate::http1::response::{ResponseBody as Length, ResponseFacts};
 use crate::iostream::{IoStream, StreamError};
 
@@ -23,14 +24,14 @@ use crate::iostream::{IoStream, StreamError};
 #[derive(Clone)]
 pub struct BodyWriter {
     stream: IoStream,
-    /// The bytes that are left of a Content-Length; `None` for chunks.
-    left: Rc<Cell<Option<u64>>>,
+    encoder: Rc<Cell<BodyEncoder>>,
     overrun: Rc<Cell<bool>>,
 }
 
 impl BodyWriter {
     pub(super) fn new(stream: IoStream, length: Option<u64>) -> Self {
-        Self { stream, left: Rc::new(Cell::new(length)), overrun: Rc::default() }
+        let encoder = length.map_or(BodyEncoder::Chunked, BodyEncoder::Length);
+        Self { stream, encoder: Rc::new(Cell::new(encoder)), overrun: Rc::default() }
     }
 
     /// Sends a piece and waits until the kernel has it, so that a slow server slows the producer down.
@@ -38,39 +39,28 @@ impl BodyWriter {
     /// # Errors
     /// When the connection is closed. What was written past a Content-Length is not sent, and fails the request.
     pub async fn write(&self, piece: impl AsRef<[u8]>) -> Result<(), StreamError> {
-        let piece = piece.as_ref();
-        if piece.is_empty() {
+        let (mut encoder, mut framed) = (self.encoder.get(), Vec::new());
+        if encoder.encode(&mut framed, piece.as_ref()).is_err() {
+            self.overrun.set(true);
             return Ok(());
         }
-        match self.left.get() {
-            None => {
-                let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
-                framed.extend_from_slice(piece);
-                framed.extend_from_slice(b"\r\n");
-                self.stream.write_bytes(framed.into()).await
-            }
-            Some(left) if piece.len() as u64 > left => {
-                self.overrun.set(true);
-                Ok(())
-            }
-            Some(left) => {
-                self.left.set(Some(left - piece.len() as u64));
-                self.stream.write(piece).await
-            }
-        }
+        self.encoder.set(encoder);
+        if framed.is_empty() { Ok(()) } else { self.stream.write_bytes(framed.into()).await }
     }
 
     /// The producer has returned.
     pub(super) async fn finish(&self) -> Result<(), HttpClientError> {
-        match self.left.get() {
-            _ if self.overrun.get() => {
-                Err(HttpClientError::Request("the body is longer than its Content-Length".to_owned()))
-            }
-            None => Ok(self.stream.write(b"0\r\n\r\n").await?),
-            Some(0) => Ok(()),
-            Some(left) => Err(HttpClientError::Request(format!(
+        if self.overrun.get() {
+            return Err(HttpClientError::Request("the body is longer than its Content-Length".to_owned()));
+        }
+        let mut end = Vec::new();
+        match self.encoder.get().finish(&mut end) {
+            Ok(()) if end.is_empty() => Ok(()),
+            Ok(()) => Ok(self.stream.write_bytes(end.into()).await?),
+            Err(HttpOutputError::TooLittleData(left)) => Err(HttpClientError::Request(format!(
                 "the body is {left} bytes shorter than its Content-Length"
             ))),
+            Err(error) => Err(HttpClientError::Request(error.to_string())),
         }
     }
 }

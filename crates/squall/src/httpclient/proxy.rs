@@ -3,13 +3,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use http::Method;
 use url::Url;
 
 use super::auth::Credentials;
 use super::error::HttpClientError;
 use super::reference;
-use crate::http1::Http1ConnectionParameters;
-use crate::http1::response::{self, Asked};
+use crate::http1::response::Asked;
+use crate::http1::{Http1ConnectionParameters, head_writer};
+use crate::http1connection::{HeadError, ResponseHeads};
 use crate::iostream::IoStream;
 
 /// A proxy (`proxy_host`, `proxy_port`, `proxy_username` and `proxy_password` of Tornado's `HTTPRequest`).
@@ -104,31 +106,25 @@ impl Proxy {
         } else {
             format!("{host}:{port}")
         };
-        let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        let mut request = Vec::with_capacity(256);
+        head_writer::request_line(&mut request, &Method::CONNECT, &[&authority]);
+        head_writer::field(&mut request, "Host", &authority);
         if let Some(value) = self.authorization() {
-            request += &format!("Proxy-Authorization: {value}\r\n");
+            head_writer::field(&mut request, "Proxy-Authorization", value);
         }
-        request += "\r\n";
+        head_writer::end(&mut request);
         stream.write(request).await?;
         let limits = Http1ConnectionParameters::default();
-        loop {
-            let parsed = response::parse(stream.read_buffer().as_slice(), &limits, Asked::Connect)?;
-            if let Some((length, head, _)) = parsed {
-                stream.read_buffer().consume(length);
-                return match head.status {
-                    100..=199 => continue,
-                    200..=299 => Ok(()),
-                    status => Err(HttpClientError::Proxy(format!(
-                        "the proxy does not connect to {authority}: HTTP {status}: {}",
-                        head.reason
-                    ))),
-                };
-            }
-            if stream.fill().await.map_err(HttpClientError::closed_by)? == 0 {
-                return Err(HttpClientError::Proxy(format!(
-                    "the proxy closed the connection when asked for {authority}"
-                )));
-            }
+        match ResponseHeads::new(stream, &limits, Asked::Connect).last().await {
+            Ok((head, _)) if (200..300).contains(&head.status) => Ok(()),
+            Ok((head, _)) => Err(HttpClientError::Proxy(format!(
+                "the proxy does not connect to {authority}: HTTP {}: {}",
+                head.status, head.reason
+            ))),
+            Err(HeadError::Closed(None)) => Err(HttpClientError::Proxy(format!(
+                "the proxy closed the connection when asked for {authority}"
+            ))),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -1,8 +1,13 @@
 //! What a client does before a connection is open: where a URL and a redirect lead, and the head of the answer.
 
+use std::io;
+
 use url::{Host, Url};
 
 use super::client::WebSocketConnectError;
+use crate::http1::Http1ConnectionParameters;
+use crate::http1::response::{Asked, ResponseHead};
+use crate::http1connection::{HeadError, ResponseHeads};
 use crate::httpclient::{Credentials, check_reference, follow_reference, reference_text};
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
@@ -102,33 +107,19 @@ impl Target {
     }
 }
 
-/// Most bytes of a server's answer.
-const MAX_HEAD: usize = 64 * 1024;
-const MAX_HEADERS: usize = 256;
-
 /// Reads a response's head; interim responses other than 101 are passed over.
-pub(super) async fn read_head(stream: &IoStream) -> Result<(u16, HttpHeaders), WebSocketConnectError> {
-    let malformed = || WebSocketConnectError::Handshake("the server's answer is malformed");
-    // More interim responses than this are no way to answer.
-    for _ in 0..10 {
-        let head = stream.read_until(b"\r\n\r\n", Some(MAX_HEAD)).await?;
-        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut lines);
-        if !response.parse(&head).is_ok_and(|status| status.is_complete()) {
-            return Err(malformed());
+pub(super) async fn read_head(stream: &IoStream) -> Result<ResponseHead, WebSocketConnectError> {
+    let limits = Http1ConnectionParameters::default();
+    match ResponseHeads::new(stream, &limits, Asked::Other).last().await {
+        Ok((head, _)) => Ok(head),
+        Err(HeadError::Protocol(_)) => {
+            Err(WebSocketConnectError::Handshake("the server's answer is malformed"))
         }
-        let status = response.code.ok_or_else(malformed)?;
-        if (100..200).contains(&status) && status != 101 {
-            continue;
+        Err(HeadError::Closed(error)) => {
+            let error = error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+            Err(WebSocketConnectError::Connect(error.into()))
         }
-        let mut headers = HttpHeaders::new();
-        for line in response.headers.iter() {
-            // A value that we could not send is none that matters here.
-            let _ = headers.add(line.name, line.value);
-        }
-        return Ok((status, headers));
     }
-    Err(malformed())
 }
 
 /// Closes a connection that is given up before it is open.
