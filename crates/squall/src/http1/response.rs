@@ -101,7 +101,7 @@ pub(crate) fn parse(
     };
     let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));
     head.headers.load(&lines, ranges);
-    let facts = framing(response.headers, &head, asked)?;
+    let facts = framing(response.headers, &mut head, asked)?;
     Ok(Some((end, head, facts)))
 }
 
@@ -165,7 +165,7 @@ fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
 /// the connection.
 fn framing(
     lines: &[httparse::Header<'_>],
-    head: &ResponseHead,
+    head: &mut ResponseHead,
     asked: Asked,
 ) -> Result<ResponseFacts, ParseError> {
     let http11 = head.version == Version::HTTP_11;
@@ -179,9 +179,12 @@ fn framing(
         }
     }
     let announced = match announced(lines, http11) {
-        // These end with their head, whatever it says of a body (rule 1). But who errs there is not asked again.
+        // These end with their head, whatever it says of a body (rule 1). But who errs there is not asked again, and what
+        // is not understood is not handed on.
         Err(_) if asked == Asked::Head || head.status == 304 => {
             close = true;
+            head.headers.remove("Content-Length");
+            head.headers.remove("Transfer-Encoding");
             ResponseBody::UntilClose
         }
         announced => announced?,

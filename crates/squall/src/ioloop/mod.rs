@@ -37,7 +37,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalRuntime};
@@ -320,30 +319,6 @@ impl IoLoop {
     #[track_caller]
     pub fn add_callback_from_signal(&self, callback: impl FnOnce() + 'static) {
         self.add_callback(callback);
-    }
-
-    /// Runs `future` on the loop, beginning in the next iteration and in its place among the
-    /// [callbacks](Self::add_callback) that were added before and after. Nobody waits for it, and a panic is logged.
-    ///
-    /// Use [`spawn`](Self::spawn) for a future whose result matters.
-    #[track_caller]
-    pub fn spawn_callback(&self, future: impl Future<Output = ()> + 'static) {
-        let origin = Origin::here("callback");
-        let weak = Rc::downgrade(&self.inner);
-        let mut task = Box::pin(async move {
-            if let Err(payload) = catch_panic(future).await
-                && let Some(inner) = weak.upgrade()
-            {
-                inner.report_panic(&origin.to_string(), &*payload);
-            }
-        });
-        self.add_callback(move || {
-            // A task would begin after the callbacks that are behind this one. What waits is polled again as a task, and
-            // then says again who is to be woken.
-            if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                drop(tokio::task::spawn_local(task));
-            }
-        });
     }
 
     /// Runs `future` on the loop; the handle waits for its result or aborts it.
