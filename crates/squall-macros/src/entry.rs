@@ -6,6 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Error, ItemFn, Result, ReturnType};
 
 use crate::options::TestOptions;
+use crate::verb;
 
 pub(crate) fn expand_main(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !options.is_empty() {
@@ -80,7 +81,9 @@ fn parts(function: &ItemFn) -> Parts<'_> {
     let name = &sig.ident;
     let call = match &sig.output {
         ReturnType::Default => quote!(#name().await;),
-        ReturnType::Type(_, output) => quote_spanned!(output.span()=> let () = #name().await?;),
+        ReturnType::Type(_, output) => {
+            quote_spanned!(verb::generated(output.span())=> let () = #name().await?;)
+        }
     };
     let future = quote! {
         async move {
@@ -88,5 +91,7 @@ fn parts(function: &ItemFn) -> Parts<'_> {
             ::core::result::Result::<(), ::squall::Error>::Ok(())
         }
     };
-    Parts { attrs, vis, name, inner: quote!(#sig #block), future }
+    // Async it must be, whether it waits or not.
+    let inner = quote!(#[allow(clippy::unused_async)] #sig #block);
+    Parts { attrs, vis, name, inner, future }
 }

@@ -1,13 +1,13 @@
 //! `#[handler]`: what the methods of an `impl RequestHandler` imply is written into it.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Error, Ident, ImplItem, ImplItemFn, Item, ItemImpl, Result, parse_quote};
 
 use crate::extra;
 use crate::options::HandlerOptions;
 use crate::suggest;
-use crate::verb::{self, PathArg};
+use crate::verb::{self, Cfg, PathArg};
 use crate::websocket;
 
 /// Tornado's verbs: methods of the trait whose definition alone makes the handler answer to them.
@@ -41,10 +41,11 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStr
         return Err(error);
     }
     let inherent = methods.inherent_impl(&block);
+    let conditional_errors = std::mem::take(&mut methods.conditional_errors);
     block.items = constants;
     block.items.extend(kept);
     block.items.extend(methods.dispatcher());
-    Ok(quote!(#block #inherent))
+    Ok(quote!(#block #inherent #(#conditional_errors)*))
 }
 
 /// The block that the attribute is on, by its trait.
@@ -93,12 +94,14 @@ struct Methods {
     /// The methods of `#[method(..)]`, which are none of the trait's.
     extra: Vec<ImplItemFn>,
     errors: Vec<Error>,
+    /// Those of methods that are there under some configurations only: `compile_error!`s under the same ones.
+    conditional_errors: Vec<TokenStream>,
 }
 
 struct Answered {
     function: Ident,
     http_method: String,
-    cfg: Vec<TokenStream>,
+    cfg: Vec<Cfg>,
     extra: bool,
     path_args: Vec<PathArg>,
 }
@@ -178,7 +181,16 @@ impl Methods {
                         names.join(", "),
                         names.first().copied().unwrap_or_default(),
                     );
-                    self.errors.push(Error::new(arg.span, message));
+                    let conditions: Vec<_> =
+                        verb.cfg.iter().chain(&earlier.cfg).map(|cfg| &cfg.predicate).collect();
+                    if conditions.is_empty() {
+                        self.errors.push(Error::new(arg.span, message));
+                    } else {
+                        self.conditional_errors.push(quote_spanned! {arg.span=>
+                            #[cfg(all(#(#conditions),*))]
+                            ::core::compile_error!(#message);
+                        });
+                    }
                     break;
                 }
             }
@@ -202,8 +214,9 @@ impl Methods {
             constants.push(parse_quote!(const METHODS: &'static [&'static str] = &[#(#methods),*];));
         }
         if written("PATH_ARGS").is_none() {
-            let names = self.path_arg_names();
-            constants.push(parse_quote!(const PATH_ARGS: &'static [&'static str] = &[#(#names),*];));
+            let verbs: Vec<_> =
+                self.answered.iter().map(|verb| (&verb.cfg[..], &verb.path_args[..])).collect();
+            constants.push(verb::path_args_constant(&verbs));
         }
         for (option, name, constant) in options.constants() {
             match written(name) {
@@ -218,16 +231,6 @@ impl Methods {
         constants
     }
 
-    fn path_arg_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        for arg in self.answered.iter().flat_map(|verb| &verb.path_args) {
-            if !names.contains(&arg.name.as_str()) {
-                names.push(&arg.name);
-            }
-        }
-        names
-    }
-
     /// The functions of `#[method(..)]`, which a trait's block cannot hold.
     fn inherent_impl(&self, block: &ItemImpl) -> Option<TokenStream> {
         let methods = &self.extra;
@@ -237,7 +240,14 @@ impl Methods {
             .attrs
             .iter()
             .filter(|attr| ["cfg", "allow", "expect"].iter().any(|name| attr.path().is_ident(name)));
-        (!methods.is_empty()).then(|| quote!(#(#attrs)* impl #generics #self_ty #clauses { #(#methods)* }))
+        // These functions have the shape of the trait's, whether they need it or not.
+        (!methods.is_empty()).then(|| {
+            quote! {
+                #(#attrs)*
+                #[allow(clippy::needless_pass_by_ref_mut, clippy::unused_async, clippy::unused_self)]
+                impl #generics #self_ty #clauses { #(#methods)* }
+            }
+        })
     }
 
     /// `other`, which calls the functions of `#[method(..)]`.

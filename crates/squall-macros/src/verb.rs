@@ -1,12 +1,12 @@
 //! One verb of a handler: its signature is checked, its path arguments become `let` statements.
 
-use proc_macro2::{Ident, Span};
-use quote::{ToTokens, format_ident, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Error, FnArg, GenericArgument, ImplItemFn, Pat, PatIdent, PatType, PathArguments, Result, ReturnType,
-    Signature, Stmt, Type, parse_quote_spanned,
+    Attribute, Error, FnArg, GenericArgument, ImplItem, ImplItemFn, Meta, Pat, PatIdent, PatType,
+    PathArguments, Result, ReturnType, Signature, Stmt, Type, parse_quote, parse_quote_spanned,
 };
 
 /// A path argument: the name of its group, and where it was written.
@@ -18,7 +18,8 @@ pub(crate) struct PathArg {
 /// Checks the signature of `method` and rewrites it to `(&mut self, ctx: &Context)`.
 pub(crate) fn convert(method: &mut ImplItemFn) -> Result<Vec<PathArg>> {
     check_function(&method.sig)?;
-    let ctx = context_name(&mut method.sig)?;
+    let takes_args = method.sig.inputs.len() > 2;
+    let (ctx, own) = context_name(&mut method.sig, takes_args)?;
     let mut args: Vec<PathArg> = Vec::new();
     let mut statements: Vec<Stmt> = Vec::new();
     for input in method.sig.inputs.iter().skip(2) {
@@ -26,7 +27,10 @@ pub(crate) fn convert(method: &mut ImplItemFn) -> Result<Vec<PathArg>> {
         let pattern = plain_name(input)?;
         let bound = pattern.ident.unraw().to_string();
         let name = bound.strip_prefix('_').filter(|rest| !rest.is_empty()).unwrap_or(&bound).to_owned();
-        if pattern.ident == ctx || args.iter().any(|arg| arg.name == name) {
+        if pattern.ident == ctx
+            || own.as_ref() == Some(&pattern.ident)
+            || args.iter().any(|arg| arg.name == name)
+        {
             return Err(Error::new(pattern.span(), format!("`{name}` is taken twice: give it another name")));
         }
         statements.push(binding(input, pattern, &ctx, &name)?);
@@ -73,8 +77,9 @@ fn shape(name: &Ident) -> String {
     format!("async fn {name}(&mut self, ctx: &Context) -> Result")
 }
 
-/// What the user called the context; a `_` gets a name, so that path arguments can be read from it.
-fn context_name(sig: &mut Signature) -> Result<Ident> {
+/// What the context is called. When path arguments are read from one that the user calls `_` or `_ctx`, it gets another name
+/// for that, and the second is the user's.
+fn context_name(sig: &mut Signature, takes_args: bool) -> Result<(Ident, Option<Ident>)> {
     let message =
         format!("`{}` must take `ctx: &Context` after `&mut self`: `{}`", sig.ident, shape(&sig.ident));
     let Some(FnArg::Typed(context)) = sig.inputs.get_mut(1) else {
@@ -85,13 +90,20 @@ fn context_name(sig: &mut Signature) -> Result<Ident> {
     if !shared_path {
         return Err(Error::new_spanned(context, message));
     }
+    let fresh = Ident::new("__squall_ctx", Span::mixed_site());
     match &*context.pat {
-        Pat::Ident(PatIdent { ident, by_ref: None, subpat: None, .. }) => Ok(ident.clone()),
+        Pat::Ident(pattern @ PatIdent { ident, by_ref: None, subpat: None, .. }) => {
+            let own = ident.clone();
+            if !takes_args || !own.to_string().starts_with('_') {
+                return Ok((own, None));
+            }
+            context.pat = parse_quote!(#fresh @ #pattern);
+            Ok((fresh, Some(own)))
+        }
         Pat::Wild(wild) => {
-            let ident = Ident::new("__squall_ctx", Span::mixed_site());
             let attrs = &wild.attrs;
-            context.pat = parse_quote_spanned!(wild.span()=> #(#attrs)* #ident);
-            Ok(ident)
+            context.pat = parse_quote_spanned!(wild.span()=> #(#attrs)* #fresh);
+            Ok((fresh, None))
         }
         other => Err(Error::new_spanned(other, message)),
     }
@@ -125,9 +137,11 @@ fn binding(input: &PatType, pattern: &PatIdent, ctx: &Ident, name: &str) -> Resu
         (true, false) => format_ident!("path_arg_opt"),
         (true, true) => format_ident!("path_arg_opt_str"),
     };
-    let function = Ident::new(&function.to_string(), ty.span());
-    let value = quote_spanned!(ty.span()=> #ctx.#function(#name)?);
-    Ok(parse_quote_spanned!(ty.span()=> #(#attrs)* let #pattern: #ty = #value;))
+    // Errors are reported at the type, but lints see that nobody wrote this.
+    let span = generated(ty.span());
+    let function = Ident::new(&function.to_string(), span);
+    let value = quote_spanned!(span=> #ctx.#function(#name)?);
+    Ok(parse_quote_spanned!(span=> #(#attrs)* let #pattern: #ty = #value;))
 }
 
 /// Whether the type is `&str`; other references and `impl Trait` are refused.
@@ -146,6 +160,11 @@ fn check_type(ty: &Type) -> Result<bool> {
     }
 }
 
+/// The place of `span` for what the macro writes there: lints of what users write do not apply.
+pub(crate) fn generated(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
+}
+
 fn is_str(ty: &Type) -> bool {
     matches!(ty, Type::Path(path) if path.qself.is_none() && path.path.is_ident("str"))
 }
@@ -162,6 +181,46 @@ fn option_of(ty: &Type) -> Option<&Type> {
 }
 
 /// The `#[cfg(..)]` attributes, to be repeated wherever the method is mentioned.
-pub(crate) fn cfg_attributes(method: &ImplItemFn) -> Vec<proc_macro2::TokenStream> {
-    method.attrs.iter().filter(|attr| attr.path().is_ident("cfg")).map(ToTokens::to_token_stream).collect()
+pub(crate) fn cfg_attributes(method: &ImplItemFn) -> Vec<Cfg> {
+    let cfg = |attr: &Attribute| match &attr.meta {
+        Meta::List(list) if list.path.is_ident("cfg") => Some(list.tokens.clone()),
+        _ => None,
+    };
+    method.attrs.iter().filter_map(cfg).map(|predicate| Cfg { predicate }).collect()
+}
+
+/// A `#[cfg(..)]`.
+pub(crate) struct Cfg {
+    /// What stands in its parentheses.
+    pub(crate) predicate: TokenStream,
+}
+
+impl ToTokens for Cfg {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let predicate = &self.predicate;
+        tokens.extend(quote!(#[cfg(#predicate)]));
+    }
+}
+
+/// `PATH_ARGS` of the methods of a block, each with its `#[cfg(..)]`s: every name once, and only while one of the methods
+/// that take it is there.
+pub(crate) fn path_args_constant(methods: &[(&[Cfg], &[PathArg])]) -> ImplItem {
+    let mut names: Vec<&str> = Vec::new();
+    for arg in methods.iter().flat_map(|(_, args)| *args) {
+        if !names.contains(&arg.name.as_str()) {
+            names.push(&arg.name);
+        }
+    }
+    let entries = names.into_iter().map(|name| {
+        let mut conditions = Vec::new();
+        for (cfg, _) in methods.iter().filter(|(_, args)| args.iter().any(|arg| arg.name == name)) {
+            if cfg.is_empty() {
+                return quote!(#name);
+            }
+            let predicates = cfg.iter().map(|cfg| &cfg.predicate);
+            conditions.push(quote!(all(#(#predicates),*)));
+        }
+        quote!(#[cfg(any(#(#conditions),*))] #name)
+    });
+    parse_quote!(const PATH_ARGS: &'static [&'static str] = &[#(#entries),*];)
 }

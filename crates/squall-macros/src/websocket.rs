@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, ImplItem, ItemImpl, Result, parse_quote};
+use syn::{Error, ImplItem, ItemImpl, Result};
 
 use crate::suggest;
 use crate::verb;
@@ -27,7 +27,7 @@ pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> Result<TokenS
             "the options of `#[handler]` are those of a `RequestHandler`: a `WebSocketHandler` has none";
         return Err(Error::new_spanned(options, message));
     }
-    let mut path_args = Vec::new();
+    let mut prepares = Vec::new();
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else { continue };
         let name = method.sig.ident.to_string();
@@ -35,14 +35,15 @@ pub(crate) fn expand(options: TokenStream, mut block: ItemImpl) -> Result<TokenS
             return Err(Error::new(method.sig.ident.span(), unknown_method(&name)));
         }
         if name == "prepare" {
-            path_args = verb::convert(method)?;
+            let cfg = verb::cfg_attributes(method);
+            prepares.push((cfg, verb::convert(method)?));
         }
     }
     let written =
         |item: &ImplItem| matches!(item, ImplItem::Const(constant) if constant.ident == "PATH_ARGS");
     if !block.items.iter().any(written) {
-        let names = path_args.iter().map(|arg| &arg.name);
-        block.items.insert(0, parse_quote!(const PATH_ARGS: &'static [&'static str] = &[#(#names),*];));
+        let prepares: Vec<_> = prepares.iter().map(|(cfg, args)| (&cfg[..], &args[..])).collect();
+        block.items.insert(0, verb::path_args_constant(&prepares));
     }
     Ok(quote!(#block))
 }

@@ -92,6 +92,38 @@ mod handlers {
         }
     }
 
+    /// Methods of some configurations only: their arguments are theirs alone.
+    #[derive(Clone)]
+    pub struct Configured;
+
+    #[handler]
+    impl RequestHandler for Configured {
+        #[cfg(any())]
+        async fn get(&mut self, ctx: &Context, gone: &str) -> Result {
+            ctx.write(gone);
+            Ok(())
+        }
+
+        #[cfg(all())]
+        async fn get(&mut self, ctx: &Context, here: &str) -> Result {
+            ctx.write(here);
+            Ok(())
+        }
+
+        #[cfg(all())]
+        #[cfg(any())]
+        async fn post(&mut self, _ctx: &Context, _other: u8, _gone: &str) -> Result {
+            Ok(())
+        }
+
+        #[cfg(any())]
+        #[method("LOCK")]
+        async fn lock(&mut self, ctx: &Context, here: &str, depth: u8) -> Result {
+            ctx.write(format!("{here} {depth}"));
+            Ok(())
+        }
+    }
+
     #[derive(Clone)]
     pub struct Dav<T>(pub T);
 
@@ -138,6 +170,26 @@ mod sockets {
         }
     }
 
+    #[derive(Clone, Default)]
+    pub struct Configured;
+
+    #[handler]
+    impl WebSocketHandler for Configured {
+        #[cfg(all())]
+        async fn prepare(&mut self, _ctx: &Context, _here: u32) -> Result {
+            Ok(())
+        }
+
+        #[cfg(any())]
+        async fn prepare(&mut self, _ctx: &Context, _gone: u32) -> Result {
+            Ok(())
+        }
+
+        async fn on_message(&mut self, _message: &str) -> Result {
+            Ok(())
+        }
+    }
+
     #[derive(Clone)]
     pub struct Written;
 
@@ -151,12 +203,13 @@ mod sockets {
     }
 }
 
-use handlers::{Bare, Dav, Story, Written};
+use handlers::{Bare, Configured, Dav, Story, Written};
 
 #[test]
 fn web_socket_handlers() {
     assert_eq!(sockets::Chat::PATH_ARGS, ["room", "name"]);
     assert_eq!(sockets::Written::PATH_ARGS, ["id"]);
+    assert_eq!(sockets::Configured::PATH_ARGS, ["here"]);
     let mut chat = sockets::Chat::default();
     let ctx = context("GET", &[("room", "7"), ("name", "Ann")]);
     block_on(chat.prepare(&ctx)).unwrap();
@@ -183,6 +236,7 @@ fn constants_follow_from_the_methods() {
     assert_eq!(Bare::METHODS, ["POST"]);
     assert!(Bare::PATH_ARGS.is_empty());
     const { assert!(Bare::STREAM_BODY && !<Story<String>>::STREAM_BODY) };
+    assert_eq!((Configured::METHODS, Configured::PATH_ARGS), (&["GET"][..], &["here"][..]));
     assert_eq!(<Dav<u8>>::METHODS, ["PROPFIND", "GET", "VERSION-CONTROL"]);
     assert_eq!(<Dav<u8>>::PATH_ARGS, ["path"]);
 }

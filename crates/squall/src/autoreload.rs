@@ -22,8 +22,10 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,8 +149,7 @@ fn check() {
 /// Returns only with an error.
 fn become_anew() -> io::Error {
     let path = match std::env::current_exe() {
-        // What Linux says of an executable that has been replaced.
-        Ok(path) => PathBuf::from(path.to_string_lossy().trim_end_matches(" (deleted)")),
+        Ok(path) => without_deleted(path),
         Err(error) => return error,
     };
     let mut arguments = std::env::args_os();
@@ -157,6 +158,15 @@ fn become_anew() -> io::Error {
         command.arg0(name);
     }
     command.args(arguments).exec()
+}
+
+/// The path of an executable of which Linux says that it has been replaced.
+fn without_deleted(path: PathBuf) -> PathBuf {
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        // A file may have such a name.
+        Some(bytes) if !path.exists() => PathBuf::from(OsStr::from_bytes(bytes)),
+        _ => path,
+    }
 }
 
 /// A watched file.

@@ -1,7 +1,10 @@
 //! Programs that are started again: this test program, run once more with `--ignored`, is the one that is watched.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Lines};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -47,6 +50,8 @@ struct Program {
 impl Program {
     fn start(executable: &Path, mode: &str, file: &Path) -> Self {
         let mut child = Command::new(executable)
+            // A program of tests reads its arguments as text.
+            .arg0("program")
             .args(["--exact", "watched_program", "--ignored", "--nocapture", "--test-threads=1"])
             .env("SQUALL_AUTORELOAD_MODE", mode)
             .env("SQUALL_AUTORELOAD_FILE", file)
@@ -110,18 +115,21 @@ fn a_watched_file_starts_the_program_again() {
 
 #[test]
 fn a_new_executable_is_started() {
-    let folder = tempfile::tempdir().unwrap();
-    let executable = folder.path().join("program");
-    std::fs::copy(own_executable(), &executable).unwrap();
-    let mut program = Program::start(&executable, "debug", &folder.path().join("nothing"));
-    let started = program.until("started").pop().unwrap();
-    program.until("ready");
-    // As a linker does it: another file of that name.
-    let new = folder.path().join("new");
-    std::fs::copy(own_executable(), &new).unwrap();
-    std::fs::remove_file(&executable).unwrap();
-    std::fs::rename(&new, &executable).unwrap();
-    assert_eq!(program.until("started").last(), Some(&started));
+    // Linux says of a path whose file was replaced that it was deleted; it need be neither UTF-8 nor free of those words.
+    for name in [&b"program"[..], b"pro\xffgram", b"program (deleted)"] {
+        let folder = tempfile::tempdir().unwrap();
+        let executable = folder.path().join(OsStr::from_bytes(name));
+        std::fs::copy(own_executable(), &executable).unwrap();
+        let mut program = Program::start(&executable, "debug", &folder.path().join("nothing"));
+        let started = program.until("started").pop().unwrap();
+        program.until("ready");
+        // As a linker does it: another file of that name.
+        let new = folder.path().join("new");
+        std::fs::copy(own_executable(), &new).unwrap();
+        std::fs::remove_file(&executable).unwrap();
+        std::fs::rename(&new, &executable).unwrap();
+        assert_eq!(program.until("started").last(), Some(&started), "{executable:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@
 mod bad_servers;
 #[path = "httpclient/connections.rs"]
 mod connections;
+#[path = "httpclient/cookie_rows.rs"]
+mod cookie_rows;
 #[path = "httpclient/cookies.rs"]
 mod cookies;
 #[path = "httpclient/proxies.rs"]

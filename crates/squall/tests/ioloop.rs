@@ -494,6 +494,32 @@ mod callbacks {
     }
 
     #[test]
+    fn async_ones_begin_in_their_place() {
+        let t = Fixture::new();
+        let order: Rc<RefCell<Vec<&str>>> = Rc::default();
+        let note = |what: &'static str| {
+            let order = order.clone();
+            move || order.borrow_mut().push(what)
+        };
+        t.io_loop.add_callback(note("a"));
+        let (begins, goes_on) = (note("b"), note("b goes on"));
+        t.io_loop.spawn_callback(async move {
+            begins();
+            tokio::task::yield_now().await;
+            goes_on();
+        });
+        t.io_loop.add_callback(note("c"));
+        t.io_loop.handle().add_callback(|| ());
+        let only = note("d");
+        t.io_loop.spawn_callback(async move { only() });
+        t.io_loop.add_callback(note("e"));
+        let stop = t.stopper();
+        t.io_loop.call_later(Duration::from_millis(20), stop);
+        t.wait();
+        assert_eq!(*order.borrow(), ["a", "b", "c", "d", "e", "b goes on"]);
+    }
+
+    #[test]
     fn async_ones_run_and_may_wait() {
         let t = Fixture::new();
         let stop = t.stopper();
@@ -1274,6 +1300,42 @@ mod periodic {
         assert_eq!(panics.len(), 2);
         assert!(panics[0].starts_with("Exception in periodic callback added at "), "{panics:?}");
         assert!(panics[1].ends_with(": call 2"), "{panics:?}");
+    }
+
+    /// The one that waits and the one that is under way; both can be started on another loop.
+    #[test]
+    fn it_ends_with_its_loop() {
+        let first = IoLoop::new().unwrap();
+        first.make_current();
+        let calls = Rc::new(Cell::new(0));
+        let count = calls.clone();
+        let under_way = PeriodicCallback::new_async(Duration::from_millis(2), async move || {
+            count.set(count.get() + 1);
+            IoLoop::current().stop();
+            std::future::pending::<()>().await;
+        });
+        let waiting = PeriodicCallback::new(Duration::MAX, || unreachable!());
+        let jittered = PeriodicCallback::new(Duration::MAX, || unreachable!()).jitter(2.0);
+        let all = [&under_way, &waiting, &jittered];
+        all.iter().for_each(|periodic| periodic.start());
+        first.start().unwrap();
+        assert!(all.iter().all(|periodic| periodic.is_running()));
+        first.close(true);
+        assert!(all.iter().all(|periodic| !periodic.is_running()));
+        assert_eq!(calls.get(), 1);
+
+        let t = Fixture::new();
+        t.io_loop.make_current();
+        under_way.start();
+        t.wait();
+        assert_eq!(calls.get(), 2);
+        under_way.stop();
+        t.io_loop.close(true);
+        // On a loop that is closed already nothing runs.
+        t.io_loop.make_current();
+        waiting.start();
+        assert!(!waiting.is_running());
+        IoLoop::clear_current();
     }
 
     #[test]

@@ -175,54 +175,77 @@ fn framing(
     asked: Asked,
 ) -> Result<ResponseFacts, ParseError> {
     let http11 = head.version == Version::HTTP_11;
-    let (mut length, mut lengths, mut chunked, mut close, mut keep) = (None, 0, false, false, false);
+    let (mut close, mut keep) = (false, false);
+    for line in lines.iter().filter(|line| {
+        line.name.eq_ignore_ascii_case("connection") || line.name.eq_ignore_ascii_case("proxy-connection")
+    }) {
+        for token in tokens(line.value) {
+            close |= token.eq_ignore_ascii_case(b"close");
+            keep |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    let announced = match announced(lines, http11) {
+        // These end with their head, whatever it says of a body (rule 1). But who errs there is not asked again, and what
+        // is not understood is not handed on.
+        Err(_) if asked == Asked::Head || head.status == 304 => {
+            close = true;
+            head.headers.remove("Content-Length");
+            head.headers.remove("Transfer-Encoding");
+            ResponseBody::UntilClose
+        }
+        announced => announced?,
+    };
+    let lengths = lines.iter().filter(|line| line.name.eq_ignore_ascii_case("content-length"));
+    if lengths.flat_map(|line| tokens(line.value)).count() > 1 {
+        match announced {
+            ResponseBody::Framed(BodyLength::Length(length)) => keep_one_length(&mut head.headers, Some(length)),
+            ResponseBody::Framed(BodyLength::Empty) => keep_one_length(&mut head.headers, Some(0)),
+            ResponseBody::Framed(BodyLength::Chunked) | ResponseBody::UntilClose => {}
+        }
+    }
+    // What announces it may also send it, and then it would be taken for the next response.
+    let nothing = [ResponseBody::UntilClose, ResponseBody::Framed(BodyLength::Empty)];
+    if matches!(head.status, 100..=199 | 204) && !nothing.contains(&announced) {
+        return Err(ParseError::UnexpectedBody);
+    }
+    let bodiless = asked == Asked::Head
+        || matches!(head.status, 100..=199 | 204 | 304)
+        || (asked == Asked::Connect && (200..300).contains(&head.status));
+    let body = if bodiless { ResponseBody::Framed(BodyLength::Empty) } else { announced };
+    let keep_alive = !close && (http11 || keep) && body != ResponseBody::UntilClose;
+    Ok(ResponseFacts { body, keep_alive })
+}
+
+/// The body that the headers announce.
+fn announced(lines: &[httparse::Header<'_>], http11: bool) -> Result<ResponseBody, ParseError> {
+    let (mut length, mut chunked) = (None, false);
     for line in lines {
-        let tokens = || line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii);
         if line.name.eq_ignore_ascii_case("content-length") {
-            for value in tokens() {
+            for value in tokens(line.value) {
                 let value = parse_length(value)?;
                 if length.is_some_and(|former| former != value) {
                     return Err(ParseError::ContentLength);
                 }
                 length = Some(value);
-                lengths += 1;
             }
         } else if line.name.eq_ignore_ascii_case("transfer-encoding") {
             if chunked || !http11 || !line.value.eq_ignore_ascii_case(b"chunked") {
                 return Err(ParseError::TransferEncoding);
             }
             chunked = true;
-        } else if line.name.eq_ignore_ascii_case("connection")
-            || line.name.eq_ignore_ascii_case("proxy-connection")
-        {
-            for token in tokens() {
-                close |= token.eq_ignore_ascii_case(b"close");
-                keep |= token.eq_ignore_ascii_case(b"keep-alive");
-            }
         }
     }
-    if length.is_some() && chunked {
-        return Err(ParseError::LengthAndEncoding);
+    match (length, chunked) {
+        (Some(_), true) => Err(ParseError::LengthAndEncoding),
+        (None, true) => Ok(ResponseBody::Framed(BodyLength::Chunked)),
+        (Some(0), false) => Ok(ResponseBody::Framed(BodyLength::Empty)),
+        (Some(length), false) => Ok(ResponseBody::Framed(BodyLength::Length(length))),
+        (None, false) => Ok(ResponseBody::UntilClose),
     }
-    if lengths > 1 {
-        keep_one_length(&mut head.headers, length);
-    }
-    // What announces it may also send it, and then it would be taken for the next response.
-    if matches!(head.status, 100..=199 | 204) && (chunked || length.is_some_and(|length| length > 0)) {
-        return Err(ParseError::UnexpectedBody);
-    }
-    let bodiless = asked == Asked::Head
-        || matches!(head.status, 100..=199 | 204 | 304)
-        || (asked == Asked::Connect && (200..300).contains(&head.status));
-    let body = match (length, chunked) {
-        _ if bodiless => ResponseBody::Framed(BodyLength::Empty),
-        (_, true) => ResponseBody::Framed(BodyLength::Chunked),
-        (Some(0), false) => ResponseBody::Framed(BodyLength::Empty),
-        (Some(length), false) => ResponseBody::Framed(BodyLength::Length(length)),
-        (None, false) => ResponseBody::UntilClose,
-    };
-    let keep_alive = !close && (http11 || keep) && body != ResponseBody::UntilClose;
-    Ok(ResponseFacts { body, keep_alive })
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -264,6 +287,12 @@ mod tests {
             ("HTTP/1.1 100 Continue\r\n\r\n", Asked::Other, Framed(Empty), true),
             ("HTTP/1.1 200 Connection established\r\n\r\n", Asked::Connect, Framed(Empty), true),
             ("HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\n", Asked::Connect, Framed(Length(2)), true),
+            // What ends with its head has no length to be wrong about.
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Asked::Head, Framed(Empty), false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\n", Asked::Head, Framed(Empty), false),
+            ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", Asked::Head, Framed(Empty), false),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", Asked::Head, Framed(Empty), false),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: x\r\n\r\n", Asked::Other, Framed(Empty), false),
         ] {
             let (length, _, facts) = parsed(text, asked).unwrap().unwrap();
             assert_eq!((length, facts), (text.len(), ResponseFacts { body, keep_alive }), "{text:?}");

@@ -1,4 +1,5 @@
-//! HTTP/1.1 over an [`IoStream`](crate::iostream::IoStream): the loops around the pure machines of `http1`.
+//! HTTP/1.1 over an [`IoStream`](crate::iostream::IoStream): the loops around the pure machines of `http1`. `client` is what
+//! whoever asks has in common: fetches, CONNECT through a proxy, WebSocket handshakes.
 //!
 //! Tornado keeps the state of a connection in a dozen flags; here it is where the loop in `server` stands, plus the
 //! `Writing` of the current exchange:
@@ -10,6 +11,7 @@
 //! | `_disconnect_on_finish` | `ResponseFacts::keep_alive` |
 //! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the loop drives |
 
+mod client;
 mod connection;
 mod deadlines;
 mod exchange_end;
@@ -22,6 +24,7 @@ mod transport;
 
 pub use crate::http1::encode::HttpOutputError;
 pub use crate::http1::{Http1ConnectionParameters, ParseError};
+pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
 pub(crate) use set::ConnectionSet;
 pub(crate) use task::ConnectionTask;

@@ -16,6 +16,7 @@ use super::error::HttpClientError;
 use super::exchange::Upload;
 use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
+use crate::http1::encode::{BodyEncoder, HttpOutputError};
 use crate::http1::response::{ResponseBody as Length, ResponseFacts};
 use crate::iostream::{IoStream, StreamError};
 
@@ -25,14 +26,14 @@ use crate::iostream::{IoStream, StreamError};
 #[derive(Clone)]
 pub struct BodyWriter {
     stream: IoStream,
-    /// The bytes that are left of a Content-Length; `None` for chunks.
-    left: Rc<Cell<Option<u64>>>,
+    encoder: Rc<Cell<BodyEncoder>>,
     overrun: Rc<Cell<bool>>,
 }
 
 impl BodyWriter {
     pub(super) fn new(stream: IoStream, length: Option<u64>) -> Self {
-        Self { stream, left: Rc::new(Cell::new(length)), overrun: Rc::default() }
+        let encoder = length.map_or(BodyEncoder::Chunked, BodyEncoder::Length);
+        Self { stream, encoder: Rc::new(Cell::new(encoder)), overrun: Rc::default() }
     }
 
     /// Sends a piece and waits until the kernel has it, so that a slow server slows the producer down.
@@ -40,39 +41,28 @@ impl BodyWriter {
     /// # Errors
     /// When the connection is closed. What was written past a Content-Length is not sent, and fails the request.
     pub async fn write(&self, piece: impl AsRef<[u8]>) -> Result<(), StreamError> {
-        let piece = piece.as_ref();
-        if piece.is_empty() {
+        let (mut encoder, mut framed) = (self.encoder.get(), Vec::new());
+        if encoder.encode(&mut framed, piece.as_ref()).is_err() {
+            self.overrun.set(true);
             return Ok(());
         }
-        match self.left.get() {
-            None => {
-                let mut framed = format!("{:x}\r\n", piece.len()).into_bytes();
-                framed.extend_from_slice(piece);
-                framed.extend_from_slice(b"\r\n");
-                self.stream.write_bytes(framed.into()).await
-            }
-            Some(left) if piece.len() as u64 > left => {
-                self.overrun.set(true);
-                Ok(())
-            }
-            Some(left) => {
-                self.left.set(Some(left - piece.len() as u64));
-                self.stream.write(piece).await
-            }
-        }
+        self.encoder.set(encoder);
+        if framed.is_empty() { Ok(()) } else { self.stream.write_bytes(framed.into()).await }
     }
 
     /// The producer has returned.
     pub(super) async fn finish(&self) -> Result<(), HttpClientError> {
-        match self.left.get() {
-            _ if self.overrun.get() => {
-                Err(HttpClientError::Request("the body is longer than its Content-Length".to_owned()))
-            }
-            None => Ok(self.stream.write(b"0\r\n\r\n").await?),
-            Some(0) => Ok(()),
-            Some(left) => Err(HttpClientError::Request(format!(
+        if self.overrun.get() {
+            return Err(HttpClientError::Request("the body is longer than its Content-Length".to_owned()));
+        }
+        let mut end = Vec::new();
+        match self.encoder.get().finish(&mut end) {
+            Ok(()) if end.is_empty() => Ok(()),
+            Ok(()) => Ok(self.stream.write_bytes(end.into()).await?),
+            Err(HttpOutputError::TooLittleData(left)) => Err(HttpClientError::Request(format!(
                 "the body is {left} bytes shorter than its Content-Length"
             ))),
+            Err(error) => Err(HttpClientError::Request(error.to_string())),
         }
     }
 }
@@ -104,7 +94,8 @@ pub(super) struct ResponseBody {
 
 enum Framing {
     Framed(BodyDecoder),
-    UntilClose,
+    /// So many bytes may yet come as they are sent: nothing may come of them when they are decompressed.
+    UntilClose(u64),
 }
 
 impl ResponseBody {
@@ -120,7 +111,7 @@ impl ResponseBody {
     ) -> Result<Self, HttpClientError> {
         let framing = match facts.body {
             Length::Framed(length) => Framing::Framed(BodyDecoder::new(length, max_body_size)?),
-            Length::UntilClose => Framing::UntilClose,
+            Length::UntilClose => Framing::UntilClose(max_body_size),
         };
         let mut body = Self {
             lease: Some(lease),
@@ -143,7 +134,7 @@ impl ResponseBody {
     pub(super) fn upgraded(lease: Lease) -> Self {
         Self {
             lease: Some(lease),
-            framing: Framing::UntilClose,
+            framing: Framing::UntilClose(0),
             keep_alive: false,
             upload: None,
             decoder: None,
@@ -235,8 +226,9 @@ impl ResponseBody {
                         buffer.consume(step.consumed - step.data.end);
                         (piece, step.done)
                     }
-                    Framing::UntilClose => {
+                    Framing::UntilClose(left) => {
                         let available = buffer.len().min(PIECE);
+                        *left = left.checked_sub(available as u64).ok_or(HttpClientError::BodyTooLarge)?;
                         (buffer.take(available), false)
                     }
                 }
@@ -258,7 +250,7 @@ impl ResponseBody {
             let received = received.await?;
             match (&self.framing, received) {
                 (_, Ok(1..)) => {}
-                (Framing::UntilClose, Ok(0)) if stream.error().is_none() => {
+                (Framing::UntilClose(_), Ok(0)) if stream.error().is_none() => {
                     self.end(false);
                     return Ok(None);
                 }

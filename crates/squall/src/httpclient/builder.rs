@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::cookie_jar::CookieJar;
-use super::proxy::{Proxy, ProxyEnvironment};
+use super::environment::ProxyEnvironment;
+use super::proxy::Proxy;
 use super::request::{HttpRequest, Options};
 use super::{AsyncHttpClient, HttpClientError};
 use crate::http1::Http1ConnectionParameters;
@@ -132,11 +133,16 @@ impl HttpClientBuilder {
         self
     }
 
-    /// Sends requests through the proxies that the environment names: `http_proxy`, `all_proxy`, and `no_proxy` for
-    /// the hosts that are reached without. Read once, here.
+    /// Sends requests through the proxies that the environment names: `http_proxy` and `https_proxy`, for each `all_proxy`
+    /// in its place, all but the first also in capitals. Read once, here; an empty variable is none.
+    ///
+    /// `no_proxy` lists, between commas or blanks, what is reached without: names (`example.com`, with all below it),
+    /// addresses, networks (`10.0.0.0/8`, `fe80::/10`), each but the last perhaps with a port; or `*`.
+    ///
+    /// A variable that is no proxy is logged, and passed over where another one serves. Requests for which none does fail.
     ///
     /// # Errors
-    /// When one of the variables is no proxy.
+    /// When there are variables, but none that is a proxy.
     pub fn proxy_from_environment(mut self) -> Result<Self, HttpClientError> {
         self.config.proxy = ProxyChoice::Environment(ProxyEnvironment::read()?);
         Ok(self)

@@ -28,6 +28,8 @@ impl fmt::Display for Corrupt {
 pub(super) struct Decoder {
     machine: Machine,
     state: State,
+    /// What has come since the last member, while it may be the start of another.
+    start: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ enum State {
     Inside,
     /// Everything so far makes whole members.
     Whole,
+    /// What follows the last member is not looked at.
+    Over,
 }
 
 enum Machine {
@@ -70,7 +74,7 @@ impl Decoder {
             }
             _ => return None,
         };
-        Some(Self { machine, state: State::Start })
+        Some(Self { machine, state: State::Start, start: Vec::new() })
     }
 
     /// The next piece that can be made of `input`, from which it drops what was used. An empty piece means that more
@@ -79,7 +83,11 @@ impl Decoder {
         let mut out = Vec::with_capacity(PIECE);
         loop {
             let (before, made) = (input.len(), out.len());
-            if self.state == State::Whole && input.is_empty() {
+            if self.state == State::Whole && !self.begins_another(input)? {
+                break;
+            }
+            if self.state == State::Over {
+                *input = &[];
                 break;
             }
             self.step(input, &mut out)?;
@@ -95,33 +103,47 @@ impl Decoder {
         if self.state == State::Inside { Err(Corrupt) } else { Ok(()) }
     }
 
+    /// After the end of a member: takes what begins another, or is over. gzip may have several in a row (RFC 1952 §2.2),
+    /// zstd several frames (RFC 8878 §3); whatever else follows the end is ignored, as browsers do.
+    fn begins_another(&mut self, input: &mut &[u8]) -> Result<bool, Corrupt> {
+        while let Some((&byte, rest)) = input.split_first() {
+            self.start.push(byte);
+            *input = rest;
+            match self.machine.begins(&self.start) {
+                Begin::Perhaps => {}
+                Begin::Never => {
+                    (self.state, *input) = (State::Over, &[]);
+                    return Ok(false);
+                }
+                Begin::Yes => {
+                    if let Machine::Gzip(machine) = &mut self.machine {
+                        *machine = Decompress::new_gzip(15);
+                    }
+                    self.state = State::Inside;
+                    // No output comes of these few.
+                    let start = std::mem::take(&mut self.start);
+                    self.step(&mut &start[..], &mut Vec::with_capacity(1))?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), Corrupt> {
         if input.is_empty() && self.state == State::Start {
             return Ok(());
         }
         let ended = match &mut self.machine {
-            Machine::Gzip(machine) => {
-                if self.state == State::Whole {
-                    *machine = Decompress::new_gzip(15);
-                }
-                inflate(machine, input, out)?
-            }
+            Machine::Gzip(machine) => inflate(machine, input, out)?,
             Machine::Deflate { machine, bare } => {
-                if self.state == State::Whole {
-                    return Err(Corrupt);
-                }
                 // A zlib header has 8 in its low nibble; a bare stream that begins so would be of a reserved kind.
                 if self.state == State::Start && !*bare && input[0] & 0x0f != 8 {
                     (*machine, *bare) = (Decompress::new(false), true);
                 }
                 inflate(machine, input, out)?
             }
-            Machine::Brotli(state) => {
-                if self.state == State::Whole {
-                    return Err(Corrupt);
-                }
-                debrotli(state, input, out)?
-            }
+            Machine::Brotli(state) => debrotli(state, input, out)?,
             Machine::Zstd(decoder) => {
                 let mut from = InBuffer::around(input);
                 let made = out.len();
@@ -136,6 +158,29 @@ impl Decoder {
         };
         self.state = if ended { State::Whole } else { State::Inside };
         Ok(())
+    }
+}
+
+/// Whether some bytes are the start of a member.
+enum Begin {
+    Yes,
+    Perhaps,
+    Never,
+}
+
+impl Machine {
+    fn begins(&self, start: &[u8]) -> Begin {
+        let magics: &[&[u8]] = match (self, start) {
+            (Self::Gzip(_), _) => &[&[0x1f, 0x8b, 8]],
+            (Self::Zstd(_), [skippable @ 0x50..=0x5f, ..]) => &[&[*skippable, 0x2a, 0x4d, 0x18]],
+            (Self::Zstd(_), _) => &[&[0x28, 0xb5, 0x2f, 0xfd]],
+            (Self::Deflate { .. } | Self::Brotli(_), _) => &[],
+        };
+        match magics.iter().find(|magic| magic.starts_with(start)) {
+            Some(magic) if magic.len() == start.len() => Begin::Yes,
+            Some(_) => Begin::Perhaps,
+            None => Begin::Never,
+        }
     }
 }
 
@@ -268,10 +313,41 @@ mod tests {
         for coding in ["gzip", "zstd"] {
             assert_eq!(decode(coding, b"this is not compressed", 4), Err(Corrupt), "{coding}");
         }
-        assert_eq!(
-            decode("deflate", &[encode("deflate", b"x"), b"more".to_vec()].concat(), 100),
-            Err(Corrupt)
-        );
+        // Also of a member after the first.
+        for coding in ["gzip", "zstd"] {
+            let (one, two) = (encode(coding, b"one "), encode(coding, &b"some text ".repeat(100)));
+            for end in 4..two.len() {
+                let cut = [&one[..], &two[..end]].concat();
+                assert_eq!(decode(coding, &cut, 3), Err(Corrupt), "{coding} cut at {end}");
+            }
+        }
+    }
+
+    /// As browsers do; the number 26.
+    #[test]
+    fn what_follows_the_end_is_ignored() {
+        let rests: [&[u8]; 8] = [
+            b"\0",
+            &[0; 1000],
+            b"more",
+            b"\r\n",
+            b"\x1f",
+            b"\x1f\x8b",
+            b"\x1f\x8b\x07more",
+            b"\x28\xb5\x2f\xfe",
+        ];
+        for coding in CODINGS {
+            for rest in rests {
+                let members = if matches!(coding, "gzip" | "zstd") { 2 } else { 1 };
+                for members in 1..=members {
+                    let encoded = [encode(coding, b"text ").repeat(members), rest.to_vec()].concat();
+                    for step in [1, 5, encoded.len()] {
+                        let expected = b"text ".repeat(members);
+                        assert_eq!(decode(coding, &encoded, step), Ok(expected), "{coding} {rest:x?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::response::HttpResponse;
-use crate::http1connection::ParseError;
+use crate::http1connection::{HeadError, ParseError};
 use crate::iostream::StreamError;
 use crate::tcpclient::ConnectError;
 
@@ -131,6 +131,15 @@ impl From<ParseError> for HttpClientError {
         match error {
             ParseError::BodyTooLarge => Self::BodyTooLarge,
             other => Self::Protocol(other),
+        }
+    }
+}
+
+impl From<HeadError> for HttpClientError {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Closed(error) => Self::Closed(error),
+            HeadError::Protocol(error) => error.into(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use http::Method;
 
@@ -10,8 +11,9 @@ use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::request::Body;
 use super::wire::Outgoing;
-use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
 use crate::http1::{Http1ConnectionParameters, ParseError};
+use crate::http1::response::{Asked, ResponseFacts, ResponseHead};
+use crate::http1connection::{HeadError, ResponseHeads};
 use crate::iostream::IoStream;
 
 /// A response's head, and how its connection stands.
@@ -32,9 +34,8 @@ pub(super) struct Failed {
     pub(super) unanswered: bool,
 }
 
-/// More 1xx responses than this before the final one are an error (Tornado's number). A server that sends nothing else
-/// would otherwise keep the request going until its time limit.
-const MOST_INTERIM: usize = 10;
+/// So long a body waits for the server to agree (RFC 9110 §10.1.1: not without end; curl's time).
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 /// Bodies up to this size go out with their head, in one packet where it fits.
 const SMALL_BODY: usize = 16 * 1024;
 
@@ -60,15 +61,18 @@ pub(super) async fn exchange(
     }
     // What becomes of it shows when the response is read; a response may be there although the write failed.
     drop(stream.write(head));
+    let mut heads = ResponseHeads::new(stream, limits, asked);
     if request.expect_continue {
-        let incoming = receive(stream, request, limits, asked, true).await?;
-        if incoming.head.status != 100 {
-            return Ok(Incoming { facts: closing(incoming.facts), ..incoming });
+        match tokio::time::timeout(CONTINUE_PATIENCE, receive(&mut heads, request, true)).await {
+            Ok(Ok(incoming)) if incoming.head.status == 100 => {}
+            Ok(Ok(incoming)) => return Ok(Incoming { facts: closing(incoming.facts), ..incoming }),
+            Ok(Err(failed)) => return Err(failed),
+            Err(_over) => {}
         }
     }
-    let Some(body) = rest_of_body else { return receive(stream, request, limits, asked, false).await };
+    let Some(body) = rest_of_body else { return receive(&mut heads, request, false).await };
     let mut upload: Option<Upload> = Some(Box::pin(send_body(stream.clone(), body.clone(), length)));
-    let mut receiving = pin!(receive(stream, request, limits, asked, false));
+    let mut receiving = pin!(receive(&mut heads, request, false));
     poll_fn(|cx| {
         if let Some(sending) = &mut upload
             && let Poll::Ready(result) = sending.as_mut().poll(cx)
@@ -108,66 +112,31 @@ async fn send_body(stream: IoStream, body: Body, length: Option<u64>) -> Result<
 
 /// Reads heads until one is not interim (RFC 9110 §15.2), or, where it is waited for, a 100.
 async fn receive(
-    stream: &IoStream,
+    heads: &mut ResponseHeads<'_>,
     request: &Outgoing<'_>,
-    limits: &Http1ConnectionParameters,
-    asked: Asked,
     wants_continue: bool,
 ) -> Result<Incoming, Failed> {
-    let mut unanswered = true;
-    let (mut seen, mut interim) = (0, 0);
     loop {
-        let parsed = {
-            let buffer = stream.read_buffer();
-            unanswered &= buffer.is_empty();
-            if buffer.is_empty() || !worth_parsing(buffer.as_slice(), seen, limits.max_header_size) {
-                None
-            } else {
-                seen = buffer.len();
-                let parsed = response::parse(buffer.as_slice(), limits, asked);
-                parsed.map_err(|error| Failed { error: error.into(), unanswered: false })?
+        let (head, facts) = match heads.next().await {
+            Ok(received) => received,
+            Err(error) => {
+                let unanswered = matches!(error, HeadError::Closed(_)) && heads.is_unanswered();
+                return Err(Failed { error: error.into(), unanswered });
             }
         };
-        if let Some((length, head, facts)) = parsed {
-            stream.read_buffer().consume(length);
-            seen = 0;
-            let refuse = |error: ParseError| Err(Failed { error: error.into(), unanswered: false });
-            match head.status {
-                100 if wants_continue => return Ok(Incoming { head, facts, upload: None }),
-                100 | 102..=199 if interim < MOST_INTERIM => {
-                    interim += 1;
-                    if let Some(tell) = request.on_interim {
-                        tell(&head);
-                    }
-                    continue;
+        match head.status {
+            100 if wants_continue => return Ok(Incoming { head, facts, upload: None }),
+            100 | 102..=199 => {
+                if let Some(tell) = request.on_interim {
+                    tell(&head);
                 }
-                100 | 102..=199 => return refuse(ParseError::TooManyInterim),
-                // What follows is no HTTP.
-                101 if request.headers.contains("Upgrade") => {
-                    return Ok(Incoming { head, facts: closing(facts), upload: None });
-                }
-                101 => return refuse(ParseError::UnaskedUpgrade),
-                _ => return Ok(Incoming { head, facts, upload: None }),
             }
-        }
-        match stream.fill().await {
-            Ok(1..) => {}
-            Ok(0) => {
-                let error = match stream.error() {
-                    Some(error) => HttpClientError::closed_by(std::io::Error::other(error)),
-                    None => HttpClientError::Closed(None),
-                };
-                return Err(Failed { error, unanswered });
+            // What follows is no HTTP.
+            101 if request.headers.contains("Upgrade") => {
+                return Ok(Incoming { head, facts: closing(facts), upload: None });
             }
-            Err(error) => return Err(Failed { error: HttpClientError::closed_by(error), unanswered }),
+            101 => return Err(Failed { error: ParseError::UnaskedUpgrade.into(), unanswered: false }),
+            _ => return Ok(Incoming { head, facts, upload: None }),
         }
     }
-}
-
-/// A head that arrives byte by byte is looked at when its end may be there, so that the work stays linear.
-fn worth_parsing(bytes: &[u8], seen: usize, max_header_size: usize) -> bool {
-    seen == 0
-        || bytes.len() >= seen * 2
-        || bytes.len() > max_header_size
-        || memchr::memchr(b'\n', &bytes[seen..]).is_some()
 }

@@ -1,6 +1,7 @@
 //! From a request to its final response: slot, connection, redirects, authentication, one retry.
 
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use url::Url;
 
-use super::auth::{self, Challenge};
+use super::auth::{Credentials, DigestChallenge};
 use super::body::{ResponseBody, within};
 use super::builder::ProxyChoice;
 use super::decode::{ACCEPT_ENCODING, Decoder};
@@ -18,8 +19,10 @@ use super::exchange::{Incoming, exchange};
 use super::pool::{Key, Lease};
 use super::proxy::Proxy;
 use super::redirect::{redirect, strip_headers};
+use super::reference;
 use super::request::{Auth, Body, HttpRequest, RequestUrl, Target};
 use super::response::{Parts, StreamingResponse, TimeInfo};
+use super::time_limits::TimeLimits;
 use super::tls::TlsConfig;
 use super::wire::{Outgoing, request_target};
 use super::{HttpClientError, Inner};
@@ -42,10 +45,9 @@ struct Fetch<'a> {
     method: Method,
     proxy: Option<Proxy>,
     /// What answers a digest challenge of the current URL.
-    digest: Option<String>,
+    digest: Option<Vec<u8>>,
     times: TimeInfo,
-    deadline: Option<Instant>,
-    connect_deadline: Option<Instant>,
+    limits: TimeLimits,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -60,17 +62,12 @@ pub(super) async fn run(
     let method = request.check()?;
     let url = take_url(&mut request.url)?;
     let start = Instant::now();
-    let after = |timeout: Option<Option<Duration>>| {
-        let timeout = timeout.flatten().filter(|timeout| !timeout.is_zero()); // Tornado's 0 is no limit
-        timeout.and_then(|timeout| start.checked_add(timeout))
-    };
-    let deadline = after(request.options.request_timeout);
-    let connect_deadline = [after(request.options.connect_timeout), deadline].into_iter().flatten().min();
+    let limits = TimeLimits::new(&request.options, start);
     let proxy = match (&request.proxy, &client.config.proxy) {
         (Some(proxy), _) => proxy.clone(),
         (None, ProxyChoice::None) => None,
         (None, ProxyChoice::Fixed(proxy)) => Some(proxy.clone()),
-        (None, ProxyChoice::Environment(environment)) => environment.for_url(&url).cloned(),
+        (None, ProxyChoice::Environment(environment)) => environment.for_url(&url)?.cloned(),
     };
     let times = TimeInfo {
         start: start.into_std(),
@@ -88,8 +85,7 @@ pub(super) async fn run(
         proxy,
         digest: None,
         times,
-        deadline,
-        connect_deadline,
+        limits,
         permit: None,
     };
     let (lease, incoming) = fetch.run(start).await?;
@@ -102,7 +98,9 @@ fn take_url(given: &mut RequestUrl) -> Result<Url, HttpClientError> {
     let url = match std::mem::replace(&mut given.0, Target::Text(String::new())) {
         Target::Parsed(url) => url,
         Target::Text(text) => {
-            Url::parse(&text).map_err(|error| HttpClientError::Request(format!("{text:?}: {error}")))?
+            let wrong = |error: &dyn fmt::Display| HttpClientError::Request(format!("{text:?}: {error}"));
+            reference::check(&text).map_err(|error| wrong(&error))?;
+            Url::parse(&text).map_err(|error| wrong(&error))?
         }
     };
     check_url(&url).map_err(HttpClientError::Request)?;
@@ -143,7 +141,7 @@ impl Fetch<'_> {
             self.client.queued.get()
         );
         let permit = async { slots.clone().acquire_owned().await.map_err(|_| HttpClientError::ClientClosed) };
-        let permit = within(self.connect_deadline, "Timeout in request queue", permit).await?;
+        let permit = within(self.limits.connecting(start), "Timeout in request queue", permit).await?;
         Ok((permit, Instant::now()))
     }
 
@@ -154,7 +152,7 @@ impl Fetch<'_> {
         self.times.queue = now - start;
         loop {
             let (mut lease, incoming) =
-                within(self.deadline, "Timeout during request", self.send(now)).await?;
+                within(self.limits.whole, "Timeout during request", self.send(now)).await?;
             now = Instant::now();
             self.times.start_transfer = now - start;
             if let Some(jar) = &self.client.config.cookie_jar {
@@ -251,9 +249,9 @@ impl Fetch<'_> {
     }
 
     async fn connect(&self, key: &Key) -> Result<IoStream, HttpClientError> {
-        let mut options = ConnectOptions::new()
-            .max_buffer_size(self.client.config.max_buffer_size)
-            .deadline(self.connect_deadline);
+        let deadline = self.limits.connecting(Instant::now());
+        let mut options =
+            ConnectOptions::new().max_buffer_size(self.client.config.max_buffer_size).deadline(deadline);
         if let Some(ip) = key.interface {
             options = options.source_ip(ip);
         }
@@ -269,12 +267,10 @@ impl Fetch<'_> {
         let _ = stream.set_nodelay(true);
         if let Some(proxy) = key.proxy.as_ref().filter(|_| self.forwarding().is_none()) {
             let establishing = proxy.establish(&stream, &key.host, key.port);
-            within(self.connect_deadline, TIMEOUT_CONNECTING, establishing).await?;
+            within(deadline, TIMEOUT_CONNECTING, establishing).await?;
         }
         match &key.tls {
-            Some(tls) => {
-                within(self.connect_deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host)).await
-            }
+            Some(tls) => within(deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host)).await,
             None => Ok(stream),
         }
     }
@@ -282,56 +278,52 @@ impl Fetch<'_> {
     /// The headers that are neither the caller's nor always the same; usually none.
     fn extra_headers(&self) -> Result<HttpHeaders, HttpClientError> {
         let mut extra = HttpHeaders::new();
-        let mut add = |name: &str, value: &str| {
+        let mut add = |name: &str, value: &[u8]| {
             extra.add(name, value).map_err(|error| HttpClientError::Request(error.to_string()))
         };
         let config = &self.client.config;
         let agent = self.request.options.user_agent.as_deref().or(config.defaults.user_agent.as_deref());
         if let Some(agent) = agent.filter(|_| self.request.verbatim.is_none()) {
-            add("User-Agent", agent)?;
+            add("User-Agent", agent.as_bytes())?;
         }
         if let Some(cookies) = config.cookie_jar.as_ref().and_then(|jar| jar.for_url(&self.url)) {
-            add("Cookie", &cookies)?;
+            add("Cookie", cookies.as_bytes())?;
         }
         if let Some(value) = self.authorization() {
             add("Authorization", &value)?;
         }
         if let Some(value) = self.forwarding().and_then(Proxy::authorization) {
-            add("Proxy-Authorization", &value)?;
+            add("Proxy-Authorization", value.as_bytes())?;
         }
         Ok(extra)
     }
 
     /// The user of the URL, else the request's; neither after a redirect to another origin.
-    fn authorization(&self) -> Option<String> {
-        if let Some(digest) = &self.digest {
-            return Some(digest.clone());
+    fn authorization(&self) -> Option<Vec<u8>> {
+        if self.digest.is_some() {
+            return self.digest.clone();
         }
-        if !self.url.username().is_empty() {
-            let decode =
-                |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-            return Some(auth::basic(
-                &decode(self.url.username()),
-                &decode(self.url.password().unwrap_or_default()),
-            ));
-        }
-        match &self.request.auth {
-            Some(Auth::Basic { user, password }) => Some(auth::basic(user, password)),
+        let given = match &self.request.auth {
+            Some(Auth::Basic(credentials)) => Some(credentials),
             _ => None,
+        };
+        match (Credentials::of_url(&self.url), given) {
+            (Some(own), _) => Some(own.basic().into_bytes()),
+            (None, given) => given.map(|given| given.basic().into_bytes()),
         }
     }
 
     /// Prepares the answer to a digest challenge; only the first one is answered.
     fn answer_challenge(&mut self, incoming: &Incoming) -> bool {
-        let Some(Auth::Digest { user, password }) = &self.request.auth else { return false };
+        let Some(Auth::Digest(credentials)) = &self.request.auth else { return false };
         if incoming.head.status != 401 || self.digest.is_some() {
             return false;
         }
-        let challenges = incoming.head.headers.list("WWW-Authenticate");
-        let Some(challenge) = challenges.filter_map(Challenge::parse).next() else { return false };
+        let fields = incoming.head.headers.list_bytes("WWW-Authenticate");
+        let Some(challenge) = DigestChallenge::strongest(fields) else { return false };
         let cnonce = format!("{:032x}", super::random());
         let uri = self.request.verbatim.as_deref().unwrap_or_else(|| request_target(&self.url));
-        self.digest = Some(challenge.answer(self.method.as_str(), uri, user, password, &cnonce));
+        self.digest = Some(challenge.answer(self.method.as_str(), uri, credentials, &cnonce));
         true
     }
 
@@ -345,9 +337,9 @@ impl Fetch<'_> {
             return Ok(false);
         }
         let head = &incoming.head;
-        let location = head.headers.get("Location");
+        let location = head.headers.get_bytes("Location").map(reference::text);
         let original = self.original.as_ref().unwrap_or(&self.url);
-        let next = redirect(head.status, location, &self.method, &self.url, original)
+        let next = redirect(head.status, location.as_deref(), &self.method, &self.url, original)
             .map_err(|error| HttpClientError::Redirect(format!("redirected to what is no URL: {error}")))?;
         let Some(next) = next else { return Ok(false) };
         check_url(&next.url).map_err(HttpClientError::Redirect)?;
@@ -366,14 +358,14 @@ impl Fetch<'_> {
         self.method = next.method;
         self.times.redirects += 1;
         if let ProxyChoice::Environment(environment) = &self.client.config.proxy {
-            self.proxy = environment.for_url(&self.url).cloned();
+            self.proxy = environment.for_url(&self.url)?.cloned();
         }
         Ok(true)
     }
 
     /// Reads a response that nobody wants to its end, so that its connection can be used again.
     async fn discard(&mut self, lease: Lease, incoming: Incoming) {
-        let body = ResponseBody::new(lease, incoming.facts, None, None, u64::MAX, self.deadline);
+        let body = ResponseBody::new(lease, incoming.facts, None, None, u64::MAX, self.limits.whole);
         if let Ok(body) = body {
             body.drain().await;
         }
@@ -395,7 +387,7 @@ impl Fetch<'_> {
         let max_body_size = self.request.options.max_body_size.unwrap_or(u64::MAX);
         let body = match head.status {
             101 => ResponseBody::upgraded(lease),
-            _ => ResponseBody::new(lease, facts, upload, decoder, max_body_size, self.deadline)?,
+            _ => ResponseBody::new(lease, facts, upload, decoder, max_body_size, self.limits.whole)?,
         };
         let mut url = self.url;
         // Whoever logs the URL that answered need not log a password.

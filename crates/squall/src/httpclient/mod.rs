@@ -30,8 +30,10 @@ mod auth;
 mod blocking;
 mod body;
 mod builder;
+mod challenge;
 mod cookie_jar;
 mod decode;
+mod environment;
 mod error;
 mod exchange;
 mod fetch;
@@ -39,9 +41,11 @@ mod multipart;
 mod pool;
 mod proxy;
 mod redirect;
+mod reference;
 mod request;
 mod response;
 mod set_cookie;
+mod time_limits;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod wire;
@@ -53,6 +57,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+pub(crate) use auth::Credentials;
 pub use blocking::HttpClient;
 pub use body::BodyWriter;
 pub use builder::HttpClientBuilder;
@@ -60,6 +65,7 @@ pub use cookie_jar::CookieJar;
 pub use error::HttpClientError;
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
+pub(crate) use reference::{check as check_reference, follow as follow_reference, text as reference_text};
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
 #[cfg(not(feature = "tls"))]

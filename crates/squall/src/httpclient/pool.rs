@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use rapidhash::fast::RandomState;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::proxy::Proxy;
 use super::tls::TlsConfig;
+use crate::ioloop::later;
 use crate::iostream::IoStream;
 use crate::netutil;
 
@@ -66,7 +67,7 @@ impl Pool {
         if self.most_per_key == 0 || !is_alive(&stream) {
             return;
         }
-        let until = Instant::now() + self.longest;
+        let until = later(Instant::now(), self.longest);
         {
             let mut idle = self.idle.borrow_mut();
             let idle_one = Idle { lease_key: Rc::clone(&key), stream, until };
@@ -117,7 +118,7 @@ async fn sweep(pool: Weak<Pool>, longest: Duration) {
     // Twice per lifetime, so that nothing stays for more than one and a half.
     let interval = (longest / 2).clamp(Duration::from_millis(50), Duration::from_secs(3600));
     loop {
-        sleep_until(Instant::now() + interval).await;
+        sleep(interval).await;
         let Some(pool) = pool.upgrade() else { return };
         if !pool.sweep() {
             pool.sweeping.replace(false);

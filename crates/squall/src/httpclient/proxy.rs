@@ -3,12 +3,15 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use http::Method;
 use url::Url;
 
-use super::auth;
+use super::auth::Credentials;
 use super::error::HttpClientError;
-use crate::http1::Http1ConnectionParameters;
-use crate::http1::response::{self, Asked};
+use super::reference;
+use crate::http1::response::Asked;
+use crate::http1::{Http1ConnectionParameters, head_writer};
+use crate::http1connection::{HeadError, ResponseHeads};
 use crate::iostream::IoStream;
 
 /// A proxy (`proxy_host`, `proxy_port`, `proxy_username` and `proxy_password` of Tornado's `HTTPRequest`).
@@ -17,7 +20,7 @@ pub struct Proxy {
     kind: Kind,
     host: String,
     port: u16,
-    user: Option<(String, String)>,
+    credentials: Option<Credentials>,
     tunnel: bool,
 }
 
@@ -37,6 +40,7 @@ impl Proxy {
         let refuse =
             || HttpClientError::Request("a proxy is http://host:port or socks5://host:port".to_owned());
         let text = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        reference::check(&text).map_err(|_| refuse())?;
         let url = Url::parse(&text).map_err(|_| refuse())?;
         let (kind, port) = match url.scheme() {
             "http" => (Kind::Http, 3128),
@@ -47,16 +51,13 @@ impl Proxy {
         let written_80 = kind == Kind::Http && text.trim_end_matches('/').ends_with(":80");
         let port = url.port().unwrap_or(if written_80 { 80 } else { port });
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refuse)?.to_owned();
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = (!url.username().is_empty())
-            .then(|| (decode(url.username()), decode(url.password().unwrap_or_default())));
-        Ok(Self { kind, host, port, user, tunnel: false })
+        Ok(Self { kind, host, port, credentials: Credentials::of_url(&url), tunnel: false })
     }
 
     /// With user and password.
     #[must_use]
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.user = Some((user.into(), password.into()));
+        self.credentials = Some(Credentials::new(user, password));
         self
     }
 
@@ -83,8 +84,7 @@ impl Proxy {
 
     /// The value of `Proxy-Authorization`.
     pub(super) fn authorization(&self) -> Option<String> {
-        let (user, password) = self.user.as_ref()?;
-        (self.kind == Kind::Http).then(|| auth::basic(user, password))
+        self.credentials.as_ref().filter(|_| self.kind == Kind::Http).map(Credentials::basic)
     }
 
     /// On a new connection to the proxy: asks for one to the server.
@@ -106,31 +106,25 @@ impl Proxy {
         } else {
             format!("{host}:{port}")
         };
-        let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        let mut request = Vec::with_capacity(256);
+        head_writer::request_line(&mut request, &Method::CONNECT, &[&authority]);
+        head_writer::field(&mut request, "Host", &authority);
         if let Some(value) = self.authorization() {
-            request += &format!("Proxy-Authorization: {value}\r\n");
+            head_writer::field(&mut request, "Proxy-Authorization", value);
         }
-        request += "\r\n";
+        head_writer::end(&mut request);
         stream.write(request).await?;
         let limits = Http1ConnectionParameters::default();
-        loop {
-            let parsed = response::parse(stream.read_buffer().as_slice(), &limits, Asked::Connect)?;
-            if let Some((length, head, _)) = parsed {
-                stream.read_buffer().consume(length);
-                return match head.status {
-                    100..=199 => continue,
-                    200..=299 => Ok(()),
-                    status => Err(HttpClientError::Proxy(format!(
-                        "the proxy does not connect to {authority}: HTTP {status}: {}",
-                        head.reason
-                    ))),
-                };
-            }
-            if stream.fill().await.map_err(HttpClientError::closed_by)? == 0 {
-                return Err(HttpClientError::Proxy(format!(
-                    "the proxy closed the connection when asked for {authority}"
-                )));
-            }
+        match ResponseHeads::new(stream, &limits, Asked::Connect).last().await {
+            Ok((head, _)) if (200..300).contains(&head.status) => Ok(()),
+            Ok((head, _)) => Err(HttpClientError::Proxy(format!(
+                "the proxy does not connect to {authority}: HTTP {}: {}",
+                head.status, head.reason
+            ))),
+            Err(HeadError::Closed(None)) => Err(HttpClientError::Proxy(format!(
+                "the proxy closed the connection when asked for {authority}"
+            ))),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -138,18 +132,18 @@ impl Proxy {
         const NO_AUTH: u8 = 0;
         const USER_PASSWORD: u8 = 2;
         let fail = |what: &str| Err(HttpClientError::Proxy(format!("the SOCKS5 proxy {what}")));
-        let methods: &[u8] = if self.user.is_some() { &[NO_AUTH, USER_PASSWORD] } else { &[NO_AUTH] };
+        let methods: &[u8] = if self.credentials.is_some() { &[NO_AUTH, USER_PASSWORD] } else { &[NO_AUTH] };
         stream.write([&[5, methods.len() as u8], methods].concat()).await?;
         let chosen = stream.read_bytes(2).await?;
-        match (chosen[0], chosen[1], &self.user) {
+        match (chosen[0], chosen[1], &self.credentials) {
             (5, NO_AUTH, _) => {}
-            (5, USER_PASSWORD, Some((user, password))) => {
+            (5, USER_PASSWORD, Some(Credentials { user, password })) => {
                 let (Ok(user_len), Ok(password_len)) =
                     (u8::try_from(user.len()), u8::try_from(password.len()))
                 else {
                     return fail("takes no user name or password of more than 255 bytes");
                 };
-                let login = [&[1, user_len], user.as_bytes(), &[password_len], password.as_bytes()].concat();
+                let login = [&[1, user_len], &user[..], &[password_len], password].concat();
                 stream.write(login).await?;
                 if stream.read_bytes(2).await?[1] != 0 {
                     return fail("refuses user and password");
@@ -222,54 +216,6 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The proxies of the environment: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as curl reads them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ProxyEnvironment {
-    http: Option<Proxy>,
-    https: Option<Proxy>,
-    no_proxy: Vec<String>,
-}
-
-impl ProxyEnvironment {
-    pub(super) fn read() -> Result<Self, HttpClientError> {
-        Self::from(|name| std::env::var(name).ok())
-    }
-
-    fn from(get: impl Fn(&str) -> Option<String>) -> Result<Self, HttpClientError> {
-        // `HTTP_PROXY` in capitals is what a CGI server makes of a request's `Proxy` header (httpoxy).
-        let proxy = |names: &[&str]| {
-            let found = names.iter().find_map(|name| get(name)).filter(|value| !value.is_empty());
-            found.map(|value| Proxy::new(&value)).transpose()
-        };
-        let all = proxy(&["all_proxy", "ALL_PROXY"])?;
-        let list = get("no_proxy").or_else(|| get("NO_PROXY")).unwrap_or_default();
-        Ok(Self {
-            http: proxy(&["http_proxy"])?.or_else(|| all.clone()),
-            https: proxy(&["https_proxy", "HTTPS_PROXY"])?.or(all),
-            no_proxy: list
-                .split([',', ' '])
-                .map(|entry| entry.trim().trim_start_matches('.').to_ascii_lowercase())
-                .filter(|entry| !entry.is_empty())
-                .collect(),
-        })
-    }
-
-    pub(super) fn for_url(&self, url: &Url) -> Option<&Proxy> {
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
-        let excepted = self.no_proxy.iter().any(|entry| {
-            entry == "*"
-                || entry == host
-                || *entry == with_port
-                || host.strip_suffix(entry.as_str()).is_some_and(|rest| rest.ends_with('.'))
-        });
-        if excepted {
-            return None;
-        }
-        if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,46 +224,16 @@ mod tests {
     fn proxy_urls() {
         let proxy = Proxy::new("http://us%20er:p%40w@proxy:8080/").unwrap();
         assert_eq!((proxy.host(), proxy.port(), proxy.forwards()), ("proxy", 8080, true));
-        assert_eq!(proxy.user, Some(("us er".to_owned(), "p@w".to_owned())));
+        assert_eq!(proxy.credentials, Some(Credentials::new("us er", "p@w")));
+        let token = Proxy::new("http://:token@proxy").unwrap();
+        assert_eq!(token.authorization().as_deref(), Some("Basic OnRva2Vu"));
         assert_eq!(format!("{proxy:?}"), "Proxy(http://proxy:8080)");
         assert_eq!(Proxy::new("proxy").unwrap().port(), 3128);
         assert_eq!(Proxy::new("http://proxy:80").unwrap().port(), 80);
         let socks = Proxy::new("socks5://h").unwrap();
         assert_eq!((socks.port(), socks.forwards(), socks.authorization()), (1080, false, None));
-        for bad in ["ftp://x", "http://", "socks4://x", "http://[bad"] {
+        for bad in ["ftp://x", "http://", "socks4://x", "http://[bad", "http:///x"] {
             assert!(Proxy::new(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_environment() {
-        let environment = ProxyEnvironment::from(|name| {
-            let value = match name {
-                "http_proxy" => "http://one:1",
-                "ALL_PROXY" => "socks5://two:2",
-                "HTTP_PROXY" => "http://httpoxy:3",
-                "no_proxy" => "localhost, .example.com,10.0.0.1,special:81",
-                _ => return None,
-            };
-            Some(value.to_owned())
-        })
-        .unwrap();
-        for (url, expected) in [
-            ("http://a/", Some("one")),
-            ("https://a/", Some("two")),
-            ("http://localhost/", None),
-            ("http://example.com/", None),
-            ("http://www.example.com/", None),
-            ("http://notexample.com/", Some("one")),
-            ("http://10.0.0.1/", None),
-            ("http://special/", Some("one")),
-            ("http://special:81/", None),
-        ] {
-            let url: Url = url.parse().unwrap();
-            assert_eq!(environment.for_url(&url).map(Proxy::host), expected, "{url}");
-        }
-        let none =
-            ProxyEnvironment::from(|name| (name == "HTTP_PROXY").then(|| "http://httpoxy:3".to_owned()));
-        assert_eq!(none.unwrap().for_url(&"http://a/".parse().unwrap()), None);
     }
 }

@@ -3,6 +3,7 @@
 use http::Method;
 use url::Url;
 
+use super::reference;
 use crate::httputil::HttpHeaders;
 
 /// What becomes of a request that is redirected.
@@ -19,18 +20,16 @@ pub(super) struct Redirect {
 /// The redirect that a response asks for; `None` for a response that is none.
 ///
 /// # Errors
-/// When the `Location` is no URL.
+/// When the `Location` is no URL, or one that may be read in two ways; what is wrong with it.
 pub(super) fn redirect(
     status: u16,
     location: Option<&str>,
     method: &Method,
     current: &Url,
     original: &Url,
-) -> Result<Option<Redirect>, url::ParseError> {
+) -> Result<Option<Redirect>, String> {
     let (301 | 302 | 303 | 307 | 308, Some(location)) = (status, location) else { return Ok(None) };
-    let mut url = current.join(location)?;
-    // RFC 9110 §10.2.2: a redirect without a fragment inherits it; fragments are not sent, so it does not matter here.
-    url.set_fragment(None);
+    let mut url = reference::follow(current, location)?;
     let other_origin = url.origin() != original.origin();
     if other_origin {
         // Without effect on URLs that cannot have them.
@@ -95,7 +94,8 @@ mod tests {
     fn targets_and_origins() {
         for (from, location, to, other) in [
             ("http://a/x/y?z", "w", "http://a/x/w", false),
-            ("http://a/x/y", "/w?q#f", "http://a/w?q", false),
+            ("http://a/x/y", "/w?q#f", "http://a/w?q#f", false),
+            ("http://a/x#f", "http://b/", "http://b/#f", true),
             ("http://a/x", "//b/w", "http://b/w", true),
             ("http://a/x", "http://a:80/w", "http://a/w", false),
             ("http://a/x", "http://a:81/w", "http://a:81/w", true),
@@ -107,7 +107,9 @@ mod tests {
             assert_eq!((url.as_str(), other_origin), (to, other), "{location}");
         }
         let from: Url = "http://a/".parse().unwrap();
-        redirect(302, Some("http://[bad"), &Method::GET, &from, &from).unwrap_err();
+        for bad in ["http://[bad", "http:///x"] {
+            redirect(302, Some(bad), &Method::GET, &from, &from).expect_err(bad);
+        }
         assert_eq!(redirect(302, None, &Method::GET, &from, &from), Ok(None));
     }
 

@@ -13,6 +13,7 @@ use http::Method;
 use serde::Serialize;
 use url::Url;
 
+use super::auth::Credentials;
 use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::proxy::Proxy;
@@ -89,8 +90,8 @@ pub(crate) type OnInterim = Rc<dyn Fn(&ResponseHead)>;
 /// User and password, and how they are told.
 #[derive(Clone)]
 pub(super) enum Auth {
-    Basic { user: String, password: String },
-    Digest { user: String, password: String },
+    Basic(Credentials),
+    Digest(Credentials),
 }
 
 type Producing = Pin<Box<dyn Future<Output = Result<(), Box<dyn Error>>>>>;
@@ -234,15 +235,15 @@ impl HttpRequest {
     #[doc(alias = "auth_username")]
     #[doc(alias = "auth_password")]
     pub fn basic_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.auth = Some(Auth::Basic { user: user.into(), password: password.into() });
+        self.auth = Some(Auth::Basic(Credentials::new(user, password)));
         self
     }
 
-    /// User and password for HTTP Digest authentication (RFC 7616): MD5 and SHA-256. The request is sent once without
-    /// them, and again when the server asks.
+    /// User and password for HTTP Digest authentication (RFC 7616): MD5, SHA-256 and SHA-512-256. The request is sent once
+    /// without them, and again when the server asks; of several challenges the strongest is answered.
     #[must_use]
     pub fn digest_auth(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.auth = Some(Auth::Digest { user: user.into(), password: password.into() });
+        self.auth = Some(Auth::Digest(Credentials::new(user, password)));
         self
     }
 
@@ -259,7 +260,8 @@ impl HttpRequest {
         self
     }
 
-    /// The time for resolving, connecting and the wait for a free slot. `None`: no limit. Default: 20 s.
+    /// The time for resolving and connecting, TLS and a proxy's answer included, of each connection that is made; and before
+    /// that for the wait for a free slot. `None`: no limit. Default: 20 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.options.connect_timeout = Some(timeout.into());
@@ -301,7 +303,8 @@ impl HttpRequest {
         self
     }
 
-    /// Sends `Expect: 100-continue` and the body only when the server has agreed. Default: no.
+    /// Sends `Expect: 100-continue` and the body only when the server has agreed, or has said nothing for a second: not every
+    /// server knows the header (RFC 9110 §10.1.1). Default: no.
     #[must_use]
     pub fn expect_100_continue(mut self, on: bool) -> Self {
         self.options.expect_100_continue = Some(on);

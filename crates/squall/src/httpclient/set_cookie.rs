@@ -6,6 +6,8 @@ use url::{Host, Url};
 
 /// The largest cookie that is kept: name and value (what browsers take).
 const LARGEST: usize = 4096;
+/// No cookie lives longer, whatever it says (RFC 6265bis §5.5).
+const LONGEST_LIFE: Duration = Duration::from_secs(400 * 86_400);
 /// Attribute values that are longer are as if they were not there (RFC 6265bis §5.6).
 const LONGEST_ATTRIBUTE: usize = 1024;
 
@@ -19,6 +21,8 @@ pub(super) struct Stored {
     /// It goes to that host only, not to those below.
     pub(super) host_only: bool,
     pub(super) path: String,
+    /// It said its path, which is then no default.
+    pub(super) path_given: bool,
     pub(super) secure: bool,
     /// `None`: until the jar is dropped.
     pub(super) expires: Option<SystemTime>,
@@ -52,8 +56,9 @@ impl Stored {
             domain,
             host_only,
             path: attributes.path.map_or_else(|| default_path(url.path()), str::to_owned),
+            path_given: attributes.path.is_some(),
             secure: attributes.secure,
-            expires: attributes.max_age.or(attributes.expires),
+            expires: attributes.max_age.or(attributes.expires).map(|at| at.min(now + LONGEST_LIFE)),
         };
         cookie.is_allowed(is_secure(url)).then_some(cookie)
     }
@@ -66,7 +71,7 @@ impl Stored {
         };
         (!self.secure || secure_connection)
             && (!starts("__Secure-") || self.secure)
-            && (!starts("__Host-") || (self.secure && self.host_only && self.path == "/"))
+            && (!starts("__Host-") || (self.secure && self.host_only && self.path_given && self.path == "/"))
     }
 
     pub(super) fn is_expired(&self, now: SystemTime) -> bool {
@@ -76,6 +81,17 @@ impl Stored {
     /// Whether it replaces `other`.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.name == other.name && self.host_only == other.host_only && self.path == other.path
+    }
+
+    /// Whether it would stand in the place of `secure`, a cookie for secure connections: one of its name that a request
+    /// might take for it (RFC 6265bis §5.7: leave secure cookies alone). Domains count both ways, paths from above only.
+    pub(super) fn shadows(&self, secure: &Self, now: SystemTime) -> bool {
+        let is_below = |one: &str, other: &str| domains(one).any(|domain| domain == other);
+        secure.secure
+            && !secure.is_expired(now)
+            && self.name == secure.name
+            && path_matches(&self.path, &secure.path)
+            && (is_below(&self.domain, &secure.domain) || is_below(&secure.domain, &self.domain))
     }
 
     /// Whether it goes along with a request for `path` (its domain has been looked at).
@@ -111,7 +127,7 @@ pub(super) fn domains(host: &str) -> impl Iterator<Item = &str> {
 /// host's to set.
 fn place(domain: Option<&str>, host: &str, is_public: impl Fn(&str) -> bool) -> Option<(String, bool)> {
     let Some(domain) = domain else { return Some((host.to_owned(), true)) };
-    let Host::Domain(domain) = Host::parse(domain.trim_end_matches('.')).ok()? else {
+    let Host::Domain(domain) = Host::parse(domain).ok()? else {
         return (domain == host).then(|| (host.to_owned(), true));
     };
     if is_public(&domain) {
@@ -161,7 +177,8 @@ impl<'a> Attributes<'a> {
             }
             match name.to_ascii_lowercase().as_str() {
                 "domain" => {
-                    found.domain = Some(value.trim_start_matches('.')).filter(|value| !value.is_empty());
+                    let domain = value.strip_prefix('.').unwrap_or(value);
+                    found.domain = Some(domain).filter(|domain| !domain.is_empty());
                 }
                 "path" => found.path = Some(value).filter(|value| value.starts_with('/')),
                 "secure" => found.secure = true,
@@ -182,9 +199,8 @@ fn max_age(value: &str, now: SystemTime) -> Option<SystemTime> {
     if value.starts_with('-') {
         return Some(SystemTime::UNIX_EPOCH);
     }
-    // RFC 6265bis: no cookie lives for more than 400 days.
-    let seconds = digits.parse().unwrap_or(u64::MAX).min(400 * 86_400);
-    Some(now + Duration::from_secs(seconds))
+    let age = Duration::from_secs(digits.parse().unwrap_or(u64::MAX)).min(LONGEST_LIFE);
+    Some(now + age)
 }
 
 /// A date as it has been seen in cookies: day, month, year and time in any order between whatever delimits them (RFC 6265
@@ -266,6 +282,7 @@ mod tests {
             domain: "example.com".to_owned(),
             host_only: false,
             path: "/x".to_owned(),
+            path_given: true,
             secure: true,
             expires: Some(now() + Duration::from_secs(60)),
         };
@@ -284,6 +301,9 @@ mod tests {
             ("www.example.com", ".example.com", Some(("example.com", false))),
             ("www.example.com", "www.example.com", Some(("www.example.com", false))),
             ("www.example.com", "", Some(("www.example.com", true))),
+            ("www.example.com", "..example.com", None),
+            ("www.example.com", "example.com.", None),
+            ("www.example.com.", "example.com", Some(("example.com", false))),
             ("www.example.com", "com", None),
             ("www.example.com", "other.com", None),
             ("www.example.com", "w.example.com", None),
@@ -329,6 +349,10 @@ mod tests {
             ("__secure-a=b", "https://h/", false),
             ("__Host-a=b; Secure; Path=/", "https://h/", true),
             ("__Host-a=b; Secure", "https://h/x/y", false),
+            ("__Host-a=b; Secure", "https://h/", false),
+            ("__Host-a=b; Secure; Path=x", "https://h/", false),
+            ("__Host-a=b; Secure; Path=/x", "https://h/x", false),
+            ("__HOST-a=b; Secure", "https://h/", false),
             ("__Host-a=b; Path=/", "https://h/", false),
             ("__Host-a=b; Secure; Path=/; Domain=h.com", "https://h.com/", false),
         ] {
@@ -374,6 +398,7 @@ mod tests {
         let days = |days: u64| Some(now() + Duration::from_secs(days * 86_400));
         assert_eq!(expires("a=b; Max-Age=86400; Expires=Sun, 06 Nov 1994 08:49:37 GMT"), days(1));
         assert_eq!(expires("a=b; Max-Age=99999999999999999999999"), days(400));
+        assert_eq!(expires("a=b; Expires=Fri, 31 Dec 9999 23:59:59 GMT"), days(400));
     }
 
     proptest::proptest! {

@@ -2,16 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::Future;
 use std::pin::pin;
-use std::rc::Weak;
+use std::rc::{Rc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::Inner;
-use super::panics::Origin;
+use super::panics::{Origin, catch_panic};
+use super::{Inner, IoLoop};
 
 /// Adds callbacks to a loop from any thread; cheap to clone.
 ///
@@ -57,6 +59,33 @@ impl Handle {
 impl std::fmt::Debug for Handle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+/// Callbacks that may wait.
+impl IoLoop {
+    /// Runs `future` on the loop, beginning in the next iteration and in its place among the
+    /// [callbacks](Self::add_callback) that were added before and after. Nobody waits for it, and a panic is logged.
+    ///
+    /// Use [`spawn`](Self::spawn) for a future whose result matters.
+    #[track_caller]
+    pub fn spawn_callback(&self, future: impl Future<Output = ()> + 'static) {
+        let origin = Origin::here("callback");
+        let weak = Rc::downgrade(&self.inner);
+        let mut task = Box::pin(async move {
+            if let Err(payload) = catch_panic(future).await
+                && let Some(inner) = weak.upgrade()
+            {
+                inner.report_panic(&origin.to_string(), &*payload);
+            }
+        });
+        self.add_callback(move || {
+            // A task would begin after the callbacks that are behind this one. What waits is polled again as a task, and
+            // then says again who is to be woken.
+            if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                drop(tokio::task::spawn_local(task));
+            }
+        });
     }
 }
 

@@ -52,6 +52,7 @@ pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
 
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
+pub(crate) use timeouts::later;
 
 use callbacks::{Callback, Local, Shared};
 use handlers::Registration;
@@ -318,22 +319,6 @@ impl IoLoop {
     #[track_caller]
     pub fn add_callback_from_signal(&self, callback: impl FnOnce() + 'static) {
         self.add_callback(callback);
-    }
-
-    /// Runs `future` on the loop; nobody waits for it, and a panic is logged.
-    ///
-    /// Use [`spawn`](Self::spawn) for a future whose result matters.
-    #[track_caller]
-    pub fn spawn_callback(&self, future: impl Future<Output = ()> + 'static) {
-        let origin = Origin::here("callback");
-        let weak = Rc::downgrade(&self.inner);
-        self.spawn(async move {
-            if let Err(payload) = catch_panic(future).await
-                && let Some(inner) = weak.upgrade()
-            {
-                inner.report_panic(&origin.to_string(), &*payload);
-            }
-        });
     }
 
     /// Runs `future` on the loop; the handle waits for its result or aborts it.

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::panics::{Origin, catch_panic};
-use super::{Inner, IoLoop};
+use super::{Inner, IoLoop, later};
 
 /// Runs a callback every so often while its loop runs.
 ///
@@ -96,7 +96,8 @@ impl PeriodicCallback {
         self.state.running.set(true);
         let generation = self.state.next_generation();
         let reporter = Rc::downgrade(&io_loop.inner);
-        io_loop.spawn(self.state.clone().run(generation, reporter));
+        let ending = Ending { state: self.state.clone(), generation };
+        io_loop.spawn(ending.run(reporter));
     }
 
     /// Stops the calls; one that is under way runs to its end.
@@ -105,7 +106,7 @@ impl PeriodicCallback {
         self.state.next_generation();
     }
 
-    /// Whether it was started, and not stopped since.
+    /// Whether it was started, and neither stopped nor its loop closed since.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.state.running.get()
@@ -146,20 +147,21 @@ impl State {
         generation
     }
 
-    async fn run(self: Rc<Self>, generation: u64, reporter: Weak<Inner>) {
+    async fn run(&self, generation: u64, reporter: Weak<Inner>) {
         let origin = Instant::now();
         let mut next = Duration::ZERO;
         loop {
             let period = jittered(self.period, self.jitter.get(), random);
             next = update_next(next, origin.elapsed(), period);
-            tokio::time::sleep_until((origin + next).into()).await;
+            tokio::time::sleep_until(later(origin.into(), next)).await;
             if self.generation.get() != generation {
                 return;
             }
             // Still out after a quick stop and start: the call of the earlier start is not over; skip this one.
-            let Some(mut callback) = self.callback.take() else { continue };
-            let result = catch_panic(callback.tick()).await;
-            self.callback.replace(Some(callback));
+            let Some(callback) = self.callback.take() else { continue };
+            let mut borrowed = Borrowed { state: self, callback: Some(callback) };
+            let result = catch_panic(borrowed.tick()).await;
+            drop(borrowed);
             if let Err(payload) = result
                 && let Some(inner) = reporter.upgrade()
             {
@@ -169,6 +171,48 @@ impl State {
                 return;
             }
         }
+    }
+}
+
+/// The end of the calls of one `start`, however it comes: a closed loop drops their task wherever it waits, and one that
+/// was closed before does not even begin it.
+struct Ending {
+    state: Rc<State>,
+    generation: u64,
+}
+
+impl Ending {
+    async fn run(self, reporter: Weak<Inner>) {
+        self.state.run(self.generation, reporter).await;
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Neither stopped nor started again: the loop was closed.
+        if self.state.generation.get() == self.generation {
+            self.state.running.set(false);
+        }
+    }
+}
+
+/// The callback while it runs. It is given back even if the loop is closed meanwhile, so that it can be started on another.
+struct Borrowed<'a> {
+    state: &'a State,
+    callback: Option<Box<dyn Tick>>,
+}
+
+impl Borrowed<'_> {
+    async fn tick(&mut self) {
+        if let Some(callback) = &mut self.callback {
+            callback.tick().await;
+        }
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.state.callback.replace(self.callback.take());
     }
 }
 
@@ -187,7 +231,11 @@ fn update_next(next: Duration, now: Duration, period: Duration) -> Duration {
 
 /// A period out of the window of `jitter * period` around it, where `random` draws from `[0, 1)`.
 fn jittered(period: Duration, jitter: f64, random: impl FnOnce() -> f64) -> Duration {
-    if jitter == 0.0 { period } else { period.mul_f64(1.0 + jitter * (random() - 0.5)) }
+    if jitter == 0.0 {
+        return period;
+    }
+    let seconds = period.as_secs_f64() * (1.0 + jitter * (random() - 0.5));
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 /// From the system, so that forked processes do not draw the same numbers.

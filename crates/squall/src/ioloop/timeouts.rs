@@ -26,10 +26,16 @@ impl From<Instant> for Deadline {
 impl From<Duration> for Deadline {
     /// `delay` from now. A sum beyond the clock's range is capped at thirty years from now.
     fn from(delay: Duration) -> Self {
-        const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
-        let now = Instant::now();
-        Deadline(now.checked_add(delay).unwrap_or_else(|| now + FAR))
+        Deadline(later(Instant::now(), delay))
     }
+}
+
+/// `delay` after `start`; far in the future where the clock does not reach, which a plain sum would panic at
+/// (`Duration::MAX` is how "never" is written). For the instants of `std` and of tokio.
+pub(crate) fn later<I: From<Instant> + Into<Instant>>(start: I, delay: Duration) -> I {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+    let start = start.into();
+    start.checked_add(delay).or_else(|| start.checked_add(FAR)).unwrap_or(start).into()
 }
 
 /// Names a timeout, for [`IoLoop::remove_timeout`](super::IoLoop::remove_timeout).

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Family;
-use crate::ioloop::IoLoop;
+use crate::ioloop::{IoLoop, later};
 use crate::sys;
 
 /// The addresses of a host, in the order in which they should be tried.
@@ -144,7 +144,8 @@ pub struct CachingResolver<R> {
 
 #[derive(Debug)]
 struct Entry {
-    found: Vec<IpAddr>,
+    /// Whole, with the scopes of link-local addresses; the ports do not matter.
+    found: Vec<SocketAddr>,
     until: Instant,
 }
 
@@ -165,7 +166,9 @@ impl<R: Resolver> CachingResolver<R> {
     fn known(&self, key: &(String, Family), port: u16) -> Option<Vec<SocketAddr>> {
         let entries = self.entries.borrow();
         let entry = entries.get(key).filter(|entry| Instant::now() < entry.until)?;
-        Some(entry.found.iter().map(|&ip| SocketAddr::new(ip, port)).collect())
+        let mut found = entry.found.clone();
+        found.iter_mut().for_each(|address| address.set_port(port));
+        Some(found)
     }
 
     fn keep(&self, key: (String, Family), found: &[SocketAddr]) {
@@ -175,8 +178,8 @@ impl<R: Resolver> CachingResolver<R> {
             entries.retain(|_, entry| now < entry.until);
         }
         if entries.len() < MOST_ENTRIES {
-            let found = found.iter().map(SocketAddr::ip).collect();
-            entries.insert(key, Entry { found, until: now + self.time_to_live });
+            let until = later(now, self.time_to_live);
+            entries.insert(key, Entry { found: found.to_vec(), until });
         }
     }
 }
@@ -229,6 +232,7 @@ fn look_up(host: &str, port: u16, family: Family) -> io::Result<Vec<SocketAddr>>
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::net::SocketAddrV6;
 
     /// Answers with one address per host name and counts the questions.
     #[derive(Default)]
@@ -322,6 +326,29 @@ mod tests {
             forgetful.resolve("127.0.0.1", 80, Family::Unspec).await.unwrap();
             forgetful.resolve("127.0.0.1", 80, Family::Unspec).await.unwrap();
             assert_eq!(forgetful.inner.asked.get(), 2);
+        });
+    }
+
+    /// Two link-local addresses, and another port for each name.
+    struct LinkLocal;
+
+    impl Resolver for LinkLocal {
+        fn resolve<'a>(&'a self, _host: &'a str, port: u16, _family: Family) -> Resolving<'a> {
+            let scoped =
+                |scope| SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), port, 7, scope));
+            Box::pin(std::future::ready(Ok(vec![scoped(2), scoped(3)])))
+        }
+    }
+
+    #[test]
+    fn a_kept_answer_is_the_answer() {
+        run(async {
+            let resolver = CachingResolver::new(LinkLocal, Duration::MAX);
+            let first = resolver.resolve("h", 80, Family::Unspec).await.unwrap();
+            assert_eq!(resolver.resolve("h", 80, Family::Unspec).await.unwrap(), first);
+            assert_eq!(resolver.entries.borrow().len(), 1);
+            let other = resolver.resolve("h", 81, Family::Unspec).await.unwrap();
+            assert_eq!(other, LinkLocal.resolve("h", 81, Family::Unspec).await.unwrap());
         });
     }
 

@@ -15,6 +15,7 @@ use super::context::{Context, misuse};
 use super::disconnected::Disconnected;
 use super::error::{Error, Result};
 use crate::escape;
+use crate::ioloop::later;
 
 /// Keeps proxies from taking a quiet stream for a dead one: most wait for 60 s, some for 30.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -344,9 +345,7 @@ impl Heartbeat {
 
 impl Beat {
     fn restart(&mut self) {
-        // An interval beyond all time is a heart that does not beat.
-        let far = Duration::from_secs(u64::from(u32::MAX));
-        self.sleep.as_mut().reset(Instant::now() + self.interval.min(far));
+        self.sleep.as_mut().reset(later(Instant::now(), self.interval));
     }
 }
 

@@ -18,6 +18,7 @@ use super::set::SocketSet;
 use super::socket::{Parts, WebSocket};
 use super::stream::WebSocketStream;
 use crate::http1::head_writer;
+use crate::http1::response::ResponseHead;
 use crate::httpclient::{Proxy, TlsConfig, secured};
 use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
@@ -235,7 +236,7 @@ impl WebSocketRequest {
         let stream = self.reach(&target).await?;
         let closing = CloseOnDrop::new(&stream);
         stream.write(head).await?;
-        let (status, headers) = read_head(&stream).await?;
+        let ResponseHead { status, headers, .. } = read_head(&stream).await?;
         let refused = |what| Err(WebSocketConnectError::Handshake(what));
         match status {
             101 => {}

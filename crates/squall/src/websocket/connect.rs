@@ -1,15 +1,23 @@
 //! What a client does before a connection is open: where a URL and a redirect lead, and the head of the answer.
 
+use std::io;
+
 use url::{Host, Url};
 
 use super::client::WebSocketConnectError;
+use crate::http1::Http1ConnectionParameters;
+use crate::http1::response::{Asked, ResponseHead};
+use crate::http1connection::{HeadError, ResponseHeads};
+use crate::httpclient::{Credentials, check_reference, follow_reference, reference_text};
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 
 /// A URL of a WebSocket as one of `http`, which is how it is compared with those of redirects.
 pub(super) fn parse_url(text: &str) -> Result<Url, WebSocketConnectError> {
     let wrong = WebSocketConnectError::Url;
-    let url = Url::parse(&as_http(text)).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
+    let http = as_http(text);
+    check_reference(&http).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
+    let url = Url::parse(&http).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
     check_scheme(&url)?;
     Ok(url)
 }
@@ -46,8 +54,8 @@ pub(super) fn redirect(
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = headers.get("Location") else { return Ok(None) };
-    let mut url = current.join(&as_http(location)).map_err(|error| {
+    let Some(location) = headers.get_bytes("Location").map(reference_text) else { return Ok(None) };
+    let mut url = follow_reference(current, &as_http(&location)).map_err(|error| {
         WebSocketConnectError::Url(format!("the redirect to {location:?} is no URL: {error}"))
     })?;
     check_scheme(&url)?;
@@ -93,45 +101,25 @@ impl Target {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
-        let authorization = (!url.username().is_empty()).then(|| {
-            use base64::Engine as _;
-            let decoded = |part: &str| percent_encoding::percent_decode_str(part).collect::<Vec<u8>>();
-            let credentials =
-                [decoded(url.username()), vec![b':'], decoded(url.password().unwrap_or_default())].concat();
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
-        });
+        let authorization = Credentials::of_url(url).map(|credentials| credentials.basic());
         let (tls, port) = (url.scheme() == "https", url.port_or_known_default().unwrap_or(80));
         Ok(Self { tls, host, port, authority, path, authorization })
     }
 }
 
-/// Most bytes of a server's answer.
-const MAX_HEAD: usize = 64 * 1024;
-const MAX_HEADERS: usize = 256;
-
 /// Reads a response's head; interim responses other than 101 are passed over.
-pub(super) async fn read_head(stream: &IoStream) -> Result<(u16, HttpHeaders), WebSocketConnectError> {
-    let malformed = || WebSocketConnectError::Handshake("the server's answer is malformed");
-    // More interim responses than this are no way to answer.
-    for _ in 0..10 {
-        let head = stream.read_until(b"\r\n\r\n", Some(MAX_HEAD)).await?;
-        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut lines);
-        if !response.parse(&head).is_ok_and(|status| status.is_complete()) {
-            return Err(malformed());
+pub(super) async fn read_head(stream: &IoStream) -> Result<ResponseHead, WebSocketConnectError> {
+    let limits = Http1ConnectionParameters::default();
+    match ResponseHeads::new(stream, &limits, Asked::Other).last().await {
+        Ok((head, _)) => Ok(head),
+        Err(HeadError::Protocol(_)) => {
+            Err(WebSocketConnectError::Handshake("the server's answer is malformed"))
         }
-        let status = response.code.ok_or_else(malformed)?;
-        if (100..200).contains(&status) && status != 101 {
-            continue;
+        Err(HeadError::Closed(error)) => {
+            let error = error.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
+            Err(WebSocketConnectError::Connect(error.into()))
         }
-        let mut headers = HttpHeaders::new();
-        for line in response.headers.iter() {
-            // A value that we could not send is none that matters here.
-            let _ = headers.add(line.name, line.value);
-        }
-        return Ok((status, headers));
     }
-    Err(malformed())
 }
 
 /// Closes a connection that is given up before it is open.
@@ -176,7 +164,9 @@ mod tests {
         }
         let target = Target::of(&parse_url("ws://us%20er:pw@a/").unwrap()).unwrap();
         assert_eq!(target.authorization.as_deref(), Some("Basic dXMgZXI6cHc="));
-        for bad in ["ftp://a/", "a", "ws://", "data:x", "ws://[bad"] {
+        let token = Target::of(&parse_url("ws://:token@a/").unwrap()).unwrap();
+        assert_eq!(token.authorization.as_deref(), Some("Basic OnRva2Vu"));
+        for bad in ["ftp://a/", "a", "ws://", "data:x", "ws://[bad", "ws:///a", "ws:a"] {
             assert!(matches!(parse_url(bad), Err(WebSocketConnectError::Url(_))), "{bad}");
         }
         for tls in ["wss://a/", "WSS://a/", "https://a/"] {
@@ -221,6 +211,8 @@ mod tests {
             cfg!(feature = "tls")
         );
         assert!(matches!(follow(302, "ftp://a/"), Err(WebSocketConnectError::Url(_))));
-        assert!(matches!(follow(302, "http://[bad"), Err(WebSocketConnectError::Url(_))));
+        for bad in ["http://[bad", "ws:///b", "///b", "/\\b", "/\t/b"] {
+            assert!(matches!(follow(302, bad), Err(WebSocketConnectError::Url(_))), "{bad:?}");
+        }
     }
 }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
+use squall::netutil::{CachingResolver, SystemResolver};
 
-use crate::script::{Server, Stall, Until, answer, answers, send};
+use crate::script::{Pause, Server, Stall, Until, answer, answers, send};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -173,4 +174,41 @@ async fn an_early_answer_ends_the_sending() {
     let response = client.fetch(request).await.unwrap();
     assert_eq!((response.status(), response.text()), (413, "no!".to_owned()));
     assert_eq!(client.idle_connections(), 0);
+}
+
+/// The issue's number 22: what a server takes to redirect, or to ask who is there, is not the next connection's time.
+#[squall::test(timeout = 60)]
+async fn each_connection_has_its_own_time_to_connect() {
+    let (limit, longer) = (Duration::from_secs(5), Duration::from_secs(6));
+    let slowly = |head: &str| vec![Until("\r\n\r\n"), Pause(longer), send(head), Stall];
+    let next = Server::playing(answer(OK)).await;
+    let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", next.url("/"));
+    let redirecting = Server::playing(slowly(&redirect)).await;
+    let challenge = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n\
+                     Connection: close\r\nContent-Length: 0\r\n\r\n";
+    let asking = Server::start(vec![slowly(challenge), answer(OK)]).await;
+    let client = AsyncHttpClient::new();
+    let request =
+        |server: &Server| HttpRequest::get(server.url("/")).connect_timeout(limit).request_timeout(None);
+    let (redirected, asked) = tokio::join!(
+        client.fetch(request(&redirecting)),
+        client.fetch(request(&asking).digest_auth("user", "pw"))
+    );
+    assert_eq!((redirected.unwrap().text(), asked.unwrap().text()), ("ok".to_owned(), "ok".to_owned()));
+}
+
+/// `Duration::MAX` is how "never" is written.
+#[squall::test]
+async fn limits_that_are_never_reached() {
+    let server = Server::playing([answers(OK, 2), vec![Stall]].concat()).await;
+    let resolver = CachingResolver::new(SystemResolver, Duration::MAX);
+    let client = AsyncHttpClient::builder().idle_timeout(Duration::MAX).resolver(resolver).build();
+    for _ in 0..2 {
+        let request = HttpRequest::get(format!("http://localhost:{}/", server.address.port()))
+            .connect_timeout(Duration::MAX)
+            .request_timeout(Duration::MAX)
+            .allow_ipv6(false);
+        assert_eq!(client.fetch(request).await.unwrap().text(), "ok");
+    }
+    assert_eq!((server.seen().len(), client.idle_connections()), (1, 1));
 }

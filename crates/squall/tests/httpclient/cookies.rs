@@ -5,6 +5,8 @@ use squall::netutil::{OverrideResolver, SystemResolver};
 use squall::testing::{TestServer, serve};
 use squall::{Application, Context, get};
 
+use crate::cookie_rows::ROWS;
+
 /// Sets what it is told, and tells what it got.
 fn app() -> TestServer {
     serve(Application::new([
@@ -91,4 +93,20 @@ async fn cookies_stay_with_their_hosts() {
     let to = format!("/set?c=late%3D6&to={}", at("example.org", "/"));
     assert_eq!(text(&client, at("a.example.com", &to)).await, "");
     assert_eq!(text(&client, at("a.example.com", "/")).await, "all=1; own=2; late=6");
+}
+
+#[test]
+fn what_a_jar_sends() {
+    let mut wrong = Vec::new();
+    for (what, sets, url, expected) in ROWS {
+        let jar = CookieJar::new();
+        for (from, cookie) in *sets {
+            jar.set(from, cookie);
+        }
+        let sent = jar.cookies(url).unwrap_or_default();
+        if sent != *expected {
+            wrong.push(format!("{what}: {sent:?} for {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -1,8 +1,10 @@
 //! Through proxies, played byte by byte.
 
+use std::time::Duration;
+
 use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest, Proxy};
 
-use crate::script::{Server, Until, answer, answers, send};
+use crate::script::{Forever, Server, Until, answer, answers, send};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -109,4 +111,28 @@ async fn socks5() {
         let error = AsyncHttpClient::new().fetch(request().proxy(through(&server))).await.unwrap_err();
         assert!(error.to_string().contains(said), "{error}");
     }
+}
+
+/// A proxy that says nothing but "soon" is not waited for; one that says it a few times is.
+#[squall::test(timeout = 60)]
+async fn interim_responses_of_a_proxy() {
+    let established = "HTTP/1.1 200 Connection established\r\n\r\n";
+    let soon = "HTTP/1.1 102 Processing\r\nX: y\r\n\r\n";
+    let request = || HttpRequest::get("http://server.invalid/").request_timeout(None).connect_timeout(None);
+    let script = [answer(format!("{}{established}", soon.repeat(10))), answer(OK)].concat();
+    let proxy = Server::playing(script).await;
+    let through = |proxy: &Server| Proxy::new(&proxy.url("")).unwrap().tunnel(true);
+    let response = AsyncHttpClient::new().fetch(request().proxy(through(&proxy))).await.unwrap();
+    assert_eq!(response.text(), "ok");
+
+    let endless = vec![Until("\r\n\r\n"), Forever(soon, Duration::ZERO)];
+    let proxy = Server::playing(endless).await;
+    let error = AsyncHttpClient::new().fetch(request().proxy(through(&proxy))).await.unwrap_err();
+    assert!(matches!(error, HttpClientError::Protocol(_)), "{error:?}");
+
+    // Another protocol is no tunnel.
+    let upgraded = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n";
+    let proxy = Server::playing([answer(upgraded), answer(OK)].concat()).await;
+    let error = AsyncHttpClient::new().fetch(request().proxy(through(&proxy))).await.unwrap_err();
+    assert!(error.to_string().contains("HTTP 101"), "{error}");
 }

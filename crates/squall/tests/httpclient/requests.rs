@@ -7,7 +7,7 @@ use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpReque
 use squall::testing::{TestServer, serve};
 use squall::{Application, Context, get, post};
 
-use crate::script::{Server, Until, answer, send};
+use crate::script::{Forever, Server, Stall, Until, answer, send};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -398,4 +398,176 @@ fn the_blocking_client() {
     assert_eq!(client.fetch(&url).unwrap().text(), "ok");
     server.join().unwrap();
     assert!(client.fetch(&url).is_err());
+}
+
+/// The issue's number 27: not every server knows the header.
+#[squall::test(timeout = 60)]
+async fn an_expectation_that_is_not_answered_is_given_up() {
+    let script = vec![Until("Expect: 100-continue\r\n\r\n"), Until("payload"), send(OK), Stall];
+    // One that agrees too late has its 100 passed over.
+    let late = vec![
+        Until("Expect: 100-continue\r\n\r\n"),
+        send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 1"),
+        Until("payload"),
+        send("00 Continue\r\n\r\n"),
+        send(OK),
+        Stall,
+    ];
+    for script in [script, late] {
+        let server = Server::playing(script).await;
+        let request = HttpRequest::post(server.url("/")).body("payload").expect_100_continue(true);
+        let client = AsyncHttpClient::new();
+        assert_eq!(client.fetch(request.request_timeout(None)).await.unwrap().text(), "ok");
+        assert_eq!(client.idle_connections(), 1);
+    }
+}
+
+/// The issue's number 28.
+#[squall::test]
+async fn redirects_that_lead_nowhere() {
+    let client = AsyncHttpClient::new();
+    for location in ["http:///x", "http:x", "///x", "/\\x", "/\t/x", "http://", "https:/x"] {
+        let redirect = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        let server = Server::playing(answer(&redirect)).await;
+        let error = client.fetch(server.url("/")).await.unwrap_err();
+        assert!(matches!(error, HttpClientError::Redirect(_)), "{location:?}: {error:?}");
+        assert_eq!(server.seen().len(), 1, "{location:?}");
+    }
+    for url in ["http:///x", "http:x", "http:/x"] {
+        let error = client.fetch(url).await.unwrap_err();
+        assert!(matches!(error, HttpClientError::Request(_)), "{url}: {error:?}");
+    }
+}
+
+/// RFC 9110 §10.2.2.
+#[squall::test]
+async fn a_fragment_survives_redirects() {
+    let to =
+        |location: &str| format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    for (locations, from, effective) in [
+        (&["/b"][..], "/a#f", "/b#f"),
+        (&["/b", "/c?d"], "/a#f", "/c?d#f"),
+        (&["/b#g", "/c"], "/a#f", "/c#g"),
+        (&["/b#g"], "/a", "/b#g"),
+        (&["/b"], "/a", "/b"),
+    ] {
+        let mut script: Vec<_> = locations.iter().flat_map(|location| answer(to(location))).collect();
+        script.extend(answer(OK));
+        let server = Server::playing(script).await;
+        let response = AsyncHttpClient::new().fetch(server.url(from)).await.unwrap();
+        assert_eq!(response.effective_url(), server.url(effective));
+        assert!(!server.seen()[0].contains('#'), "{:?}", server.seen());
+    }
+}
+
+/// What ends with its head has no length to be wrong about (RFC 9112 §6.3, rule 1).
+#[squall::test]
+async fn a_head_with_a_bad_length() {
+    for field in
+        ["Content-Length: x", "Content-Length: -1", "Content-Length: 5, 6", "Transfer-Encoding: gzip"]
+    {
+        let head = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
+        let server = Server::playing(answer(&head)).await;
+        let client = AsyncHttpClient::new();
+        let response = client.fetch(HttpRequest::head(server.url("/"))).await.unwrap();
+        assert_eq!((response.status(), response.text()), (200, String::new()), "{field}");
+        let name = field.split(':').next().unwrap();
+        assert!(!response.headers().contains(name), "{field}: what is not understood is not handed on");
+        assert_eq!(client.idle_connections(), 0, "{field}");
+        let error = client.fetch(server.url("/")).await.unwrap_err();
+        assert!(matches!(error, HttpClientError::Protocol(_)), "{field}: {error:?}");
+    }
+}
+
+/// The issue's number 25: a token for a user.
+#[squall::test]
+async fn a_url_with_a_password_only() {
+    for (user, sent) in [
+        (":token@", Some("OnRva2Vu")),
+        ("user@", Some("dXNlcjo=")),
+        ("%C3%A9:p%3Aw@", Some("w6k6cDp3")),
+        ("@", None),
+    ] {
+        let server = Server::playing(answer(OK)).await;
+        let url = server.url("/").replace("http://", &format!("http://{user}"));
+        let response = AsyncHttpClient::new().fetch(url).await.unwrap();
+        assert_eq!(response.effective_url(), server.url("/"));
+        let seen = server.seen().concat();
+        match sent {
+            Some(sent) => {
+                assert!(seen.contains(&format!("Authorization: Basic {sent}\r\n")), "{user} {seen}")
+            }
+            None => assert!(!seen.contains("Authorization"), "{seen}"),
+        }
+    }
+}
+
+/// The issue's number 23.
+#[squall::test]
+async fn of_several_challenges_the_strongest_is_answered() {
+    let challenge = "HTTP/1.1 401 Unauthorized\r\n\
+         WWW-Authenticate: Negotiate, Basic realm=\"a, b\", Digest realm=\"x, y\", nonce=\"n\", qop=\"auth-int,auth\"\r\n\
+         WWW-Authenticate: Digest realm=\"z\", nonce=\"m\", algorithm=SHA-256, qop=\"auth\", Bearer\r\n\
+         Content-Length: 0\r\n\r\n";
+    let server = Server::playing([answer(challenge), answer(OK)].concat()).await;
+    let request = HttpRequest::get(server.url("/")).digest_auth("user", "pw");
+    assert_eq!(AsyncHttpClient::new().fetch(request).await.unwrap().text(), "ok");
+    let seen = server.seen().concat();
+    let expected = "Authorization: Digest username=\"user\", realm=\"z\", nonce=\"m\", uri=\"/\"";
+    assert!(seen.contains(expected) && seen.contains("algorithm=SHA-256"), "{seen}");
+}
+
+/// What is beyond ASCII goes back as it came, and names go out as they were given: octets, as curl sends them.
+#[squall::test]
+async fn challenges_beyond_ascii() {
+    for (realm, user, expected) in [
+        (&b"r"[..], "j\u{e9}", &b"username=\"j\xc3\xa9\", realm=\"r\""[..]),
+        (b"r\xc3\xa9", "j", b"username=\"j\", realm=\"r\xc3\xa9\""),
+        (b"r\xe9", "j", b"username=\"j\", realm=\"r\xe9\""),
+        (b"\xc4\x8d\xc4\x8a", "\u{10d}\u{10a}", b"username=\"\xc4\x8d\xc4\x8a\", realm=\"\xc4\x8d\xc4\x8a\""),
+    ] {
+        let challenge = [
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Digest realm=\"",
+            realm,
+            b"\", nonce=\"n\"\r\n\r\n",
+        ];
+        let server = Server::playing([answer(challenge.concat()), answer(OK)].concat()).await;
+        let request = HttpRequest::get(server.url("/")).digest_auth(user, "pw");
+        assert_eq!(AsyncHttpClient::new().fetch(request).await.unwrap().text(), "ok");
+        let seen = server.octets().concat();
+        assert!(seen.windows(expected.len()).any(|window| window == expected), "{}", seen.escape_ascii());
+    }
+}
+
+/// The issue's number 26.
+#[squall::test]
+async fn bytes_after_the_end_of_gzip_are_ignored() {
+    use std::io::Write;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(b"squeezed").unwrap();
+    let member = gzip.finish().unwrap();
+    for (body, expected) in [
+        ([&member[..], &[0; 512]].concat(), "squeezed"),
+        ([&member[..], b"\r\n<!-- served by -->"].concat(), "squeezed"),
+        ([&member[..], &member, b"more"].concat(), "squeezedsqueezed"),
+    ] {
+        let head = |framing: String| format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n{framing}\r\n");
+        let length = [head(format!("Content-Length: {}\r\n", body.len())).as_bytes(), &body].concat();
+        let until_close = [head(String::new()).as_bytes(), &body].concat();
+        let server = Server::playing([answer(&length), answer(&length), vec![Stall]].concat()).await;
+        let client = AsyncHttpClient::new();
+        for _ in 0..2 {
+            assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), expected);
+        }
+        assert_eq!((server.seen().len(), client.idle_connections()), (1, 1));
+        let server = Server::playing(answer(&until_close)).await;
+        assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), expected);
+    }
+    // They count all the same: a server cannot send them without end.
+    let endless = [&b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"[..], &member].concat();
+    let script = [answer(&endless), vec![Forever("more and more", Duration::ZERO)]].concat();
+    let server = Server::playing(script).await;
+    let request = HttpRequest::get(server.url("/")).request_timeout(None).max_body_size(10_000);
+    let error = AsyncHttpClient::new().fetch(request).await.unwrap_err();
+    assert!(matches!(error, HttpClientError::BodyTooLarge), "{error:?}");
 }

@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Until(&'static str),
     /// Send these bytes.
     Send(Vec<u8>),
+    /// Do nothing for a while.
+    Pause(Duration),
     /// Send nothing more until the peer closes.
     Stall,
     /// Send these bytes again and again, a little later each time, until the peer closes.
@@ -23,7 +25,7 @@ pub(crate) enum Step {
     Reset,
 }
 
-pub(crate) use Step::{Forever, Reset, Stall, Until};
+pub(crate) use Step::{Forever, Pause, Reset, Stall, Until};
 
 pub(crate) fn send(bytes: impl AsRef<[u8]>) -> Step {
     Step::Send(bytes.as_ref().to_vec())
@@ -77,6 +79,11 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// What was received on each connection.
+    pub(crate) fn octets(&self) -> Vec<Vec<u8>> {
+        self.seen.borrow().clone()
+    }
+
     /// What was received on each connection, as text.
     pub(crate) fn seen(&self) -> Vec<String> {
         self.seen.borrow().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
@@ -107,6 +114,7 @@ async fn play(mut stream: TcpStream, script: Vec<Step>, log: Rc<RefCell<Vec<Vec<
                     return;
                 }
             }
+            Pause(time) => tokio::time::sleep(time).await,
             Forever(bytes, pause) => {
                 while stream.write_all(bytes.as_bytes()).await.is_ok() {
                     tokio::time::sleep(pause).await;

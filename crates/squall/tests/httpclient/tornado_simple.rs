@@ -466,10 +466,17 @@ async fn gzip_concatenated_and_head() {
 
 #[squall::test]
 async fn gzip_invalid() {
+    // Tornado refuses the first two; what follows the end is ignored here, as browsers do.
+    for (what, response) in
+        [("trailing_nul", gzip_response(b"\0", 0)), ("trailing_garbage", gzip_response(b"garbage", 0))]
+    {
+        let server = Server::playing(answer(response)).await;
+        let response = AsyncHttpClient::new().fetch(server.url("/")).await.unwrap();
+        assert!(response.body()[..] == gzip_members().concat()[..], "{what}");
+    }
     for (what, response) in [
-        ("trailing_nul", gzip_response(b"\0", 0)),
-        ("trailing_garbage", gzip_response(b"garbage", 0)),
         ("truncated", gzip_response(b"", 1)),
+        ("truncated_trailing_member", gzip_response(b"\x1f\x8b\x08\0", 0)),
     ] {
         let server = Server::playing(answer(response)).await;
         let error = AsyncHttpClient::new().fetch(server.url("/")).await.unwrap_err();
