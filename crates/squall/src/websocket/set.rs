@@ -76,7 +76,9 @@ impl SocketSet {
         self.started.elapsed().as_millis() as Millis
     }
 
-    pub(super) fn deadline(&self, timeout: Duration) -> Millis {
+    /// When something that may take so long is overdue.
+    pub(super) fn deadline(&self, timeout: Option<Duration>) -> Millis {
+        let Some(timeout) = timeout else { return NEVER };
         self.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(NEVER))
     }
 
