@@ -2,30 +2,43 @@
 
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
-use crate::httputil::{Arguments, clean_argument};
+use crate::httputil::{Arguments, cleaned_argument, is_clean};
+use crate::sys::utf8;
 
-/// Query and form arguments as text: decoded once, when first asked for.
+/// Query and form arguments as text: looked at once, when first asked for, and not copied unless they must be changed.
 #[derive(Default)]
 pub(super) struct TextArguments {
     list: Vec<TextArgument>,
 }
 
+/// Where an argument is, and what there is to say about it.
 struct TextArgument {
-    name: String,
-    /// `None` when it is not UTF-8.
-    value: Option<String>,
     from_body: bool,
+    place: usize,
+    text: Text,
+}
+
+enum Text {
+    /// As it was sent.
+    Sound,
+    /// With spaces for control characters.
+    Cleaned(String),
+    NotUtf8,
 }
 
 impl TextArguments {
     /// Query first, then the form, so that the last value of a name is the form's (Tornado's order).
     fn collect(query: &Arguments, body: &Arguments) -> Self {
-        let query = query.iter().map(|pair| (pair, false));
-        let body = body.iter().map(|pair| (pair, true));
-        let list = query.chain(body).map(|((name, value), from_body)| TextArgument {
-            name: name.to_owned(),
-            value: String::from_utf8(value.to_vec()).ok().map(clean_argument),
+        let query = query.iter().enumerate().map(|argument| (argument, false));
+        let body = body.iter().enumerate().map(|argument| (argument, true));
+        let list = query.chain(body).map(|((place, (_, value)), from_body)| TextArgument {
             from_body,
+            place,
+            text: match utf8::text(value) {
+                None => Text::NotUtf8,
+                Some(text) if is_clean(text) => Text::Sound,
+                Some(text) => Text::Cleaned(cleaned_argument(text)),
+            },
         });
         Self { list: list.collect() }
     }
@@ -122,29 +135,57 @@ impl Context {
 
     fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {
         let arguments = self.text_arguments()?;
-        let found = arguments.list.iter().rev().find(|a| a.name == name && a.is_from(source));
-        found.map(|a| a.text().map(str::trim)).transpose()
+        let found = arguments.of(name, source).next_back();
+        found.map(|argument| argument.text(name).map(str::trim)).transpose()
     }
 
     fn all(&self, name: &str, source: Source) -> Result<Vec<&str>> {
-        let arguments = self.text_arguments()?;
-        arguments
-            .list
-            .iter()
-            .filter(|a| a.name == name && a.is_from(source))
-            .map(TextArgument::text)
-            .collect()
+        self.text_arguments()?.of(name, source).map(|argument| argument.text(name)).collect()
     }
 
-    fn text_arguments(&self) -> Result<&TextArguments> {
-        if let Some(arguments) = self.arguments.get() {
-            return Ok(arguments);
-        }
-        let request = self.request();
+    fn text_arguments(&self) -> Result<AllArguments<'_>> {
         let too_many = || HttpError::refusal(400, "Too many arguments");
-        let query = request.query_arguments().ok_or_else(too_many)?;
+        let query = self.request().query_arguments().ok_or_else(too_many)?;
         let body = &self.form_body()?.arguments;
-        Ok(self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body))))
+        let text = self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body)));
+        Ok(AllArguments { query, body, text })
+    }
+}
+
+/// The arguments of a request, with what is known of them as text.
+#[derive(Clone, Copy)]
+struct AllArguments<'a> {
+    query: &'a Arguments,
+    body: &'a Arguments,
+    text: &'a TextArguments,
+}
+
+impl<'a> AllArguments<'a> {
+    fn of(self, name: &str, source: Source) -> impl DoubleEndedIterator<Item = ArgumentValue<'a>> {
+        self.text.list.iter().filter_map(move |argument| {
+            if !argument.is_from(source) {
+                return None;
+            }
+            let arguments = if argument.from_body { self.body } else { self.query };
+            let (sent_name, value) = arguments.at(argument.place);
+            (sent_name == name).then_some(ArgumentValue { value, text: &argument.text })
+        })
+    }
+}
+
+struct ArgumentValue<'a> {
+    value: &'a [u8],
+    text: &'a Text,
+}
+
+impl<'a> ArgumentValue<'a> {
+    fn text(self, name: &str) -> Result<&'a str> {
+        let text = match self.text {
+            Text::Sound => utf8::text(self.value),
+            Text::Cleaned(text) => Some(text.as_str()),
+            Text::NotUtf8 => None,
+        };
+        Ok(text.ok_or_else(|| HttpError::refusal(400, format!("Invalid unicode in {name}")))?)
     }
 }
 
@@ -155,11 +196,6 @@ impl TextArgument {
             Source::Query => !self.from_body,
             Source::Body => self.from_body,
         }
-    }
-
-    fn text(&self) -> Result<&str> {
-        let invalid = || HttpError::refusal(400, format!("Invalid unicode in {}", self.name));
-        Ok(self.value.as_deref().ok_or_else(invalid)?)
     }
 }
 
