@@ -90,6 +90,10 @@ impl QsReader {
     /// Takes the next piece; false when there are too many arguments.
     pub(crate) fn take(&mut self, mut piece: &[u8]) -> bool {
         while !piece.is_empty() {
+            if self.is_between_pairs() {
+                let pair = piece.iter().position(|&b| b != b'&').unwrap_or(piece.len());
+                piece = &piece[pair..];
+            }
             let (into, end) = match &mut self.value {
                 Some(value) => (value, memchr::memchr(b'&', piece)),
                 None => (&mut self.name, memchr::memchr2(b'=', b'&', piece)),
@@ -111,9 +115,13 @@ impl QsReader {
         self.end_pair().then_some(self.arguments)
     }
 
+    fn is_between_pairs(&self) -> bool {
+        self.name.is_empty() && self.value.is_none()
+    }
+
     /// False for one too many. What stands between two `&` without anything is no pair.
     fn end_pair(&mut self) -> bool {
-        if self.name.is_empty() && self.value.is_none() {
+        if self.is_between_pairs() {
             return true;
         }
         if self.arguments.len() == self.max_arguments {
@@ -131,25 +139,30 @@ impl QsReader {
 /// Appends decoded text.
 fn unquote_plus(mut text: &[u8], out: &mut Vec<u8>) {
     out.reserve(text.len());
-    while let Some(at) = memchr::memchr2(b'+', b'%', text) {
-        out.extend_from_slice(&text[..at]);
-        let decoded = match &text[at..] {
-            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
+    while let Some((&first, rest)) = text.split_first() {
+        text = match (first, rest) {
+            (b'+', rest) => {
+                out.push(b' ');
+                rest
+            }
+            (b'%', rest) => {
+                let decoded = rest.split_first_chunk().and_then(|(digits, rest)| Some((hex(*digits)?, rest)));
+                let (byte, rest) = decoded.unwrap_or((b'%', rest));
+                out.push(byte);
+                rest
+            }
+            _ => {
+                let plain = memchr::memchr2(b'+', b'%', text).unwrap_or(text.len());
+                out.extend_from_slice(&text[..plain]);
+                &text[plain..]
+            }
         };
-        let (byte, length) = match decoded {
-            Some(byte) => (byte, 3),
-            None if text[at] == b'+' => (b' ', 1),
-            None => (b'%', 1),
-        };
-        out.push(byte);
-        text = &text[at + length..];
     }
-    out.extend_from_slice(text);
 }
 
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
+fn hex([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    Some((digit(high)? << 4 | digit(low)?) as u8)
 }
 
 /// Whether there is no control character but tab and line ends in an argument.

@@ -454,4 +454,27 @@ mod tests {
         headers.add("Content-Encoding", "br").unwrap();
         assert_eq!(parse(&ParseBodyConfig::default(), Some(&headers)), Err(BodyError::ContentEncoding));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_form_in_any_pieces_is_the_same(
+            words in proptest::collection::vec(proptest::sample::select(vec![
+                "--b\r\n", "--b \r\n", "\r\n--b", "--b--", "Content-Disposition: form-data; name=a\r\n\r\n", "; filename*=x", "\n", "\r",
+                "a=1", "&", "=", "%", "%4", "%41", "+", "é", "\r\n--b\r\nContent-Disposition: form-data; name=f; filename=g\r\n\r\n",
+            ]), 0..30),
+            most in 1usize..20,
+        ) {
+            let body = Bytes::from(words.concat());
+            let config = ParseBodyConfig::default();
+            for content_type in [MULTIPART, "application/x-www-form-urlencoded"] {
+                let whole = parse_body_arguments(content_type, &body, None, &config);
+                let pieces = FormReader::new(content_type, &body, None, &config).and_then(|reader| {
+                    let Some(mut reader) = reader else { return Ok(FormBody::default()) };
+                    while !reader.advance(most)? {}
+                    reader.finish()
+                });
+                proptest::prop_assert_eq!(whole, pieces);
+            }
+        }
+    }
 }
