@@ -75,12 +75,14 @@ pub(super) struct Deflater {
     pub(super) threshold: usize,
     /// With context takeover, once a message has been compressed.
     context: Option<Box<Compress>>,
+    /// Since the last [`rest`](Self::rest).
+    used: bool,
 }
 
 impl Deflater {
     pub(super) fn new(setting: DeflateSetting, keep_context: bool, threshold: usize) -> Self {
         let lease = keep_context.then(|| Lease::new(compressor_memory(setting.window_bits)));
-        Self { setting, lease, threshold, context: None }
+        Self { setting, lease, threshold, context: None, used: false }
     }
 
     pub(super) fn setting(&self) -> DeflateSetting {
@@ -89,11 +91,20 @@ impl Deflater {
 
     /// Appends `message`, compressed, to `out`.
     pub(super) fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
+        self.used = true;
         if self.lease.is_some() {
             let context = self.context.get_or_insert_with(|| Box::new(self.setting.compressor()));
             deflate_with(context, message, out);
         } else {
             Self::alone(self.setting, message, out);
+        }
+    }
+
+    /// Called now and then: gives back the memory of a context that has not been used since the last time. What is sent
+    /// next refers to nothing, which is always allowed.
+    pub(super) fn rest(&mut self) {
+        if !std::mem::take(&mut self.used) {
+            self.context = None;
         }
     }
 
@@ -305,6 +316,24 @@ mod tests {
         deflater.deflate(b"the same message", &mut second);
         assert_eq!(first, second);
         assert!(deflater.context.is_none());
+    }
+
+    #[test]
+    fn a_context_that_is_not_used_is_given_back() {
+        let (mut deflater, mut inflater) = (Deflater::new(SETTING, true, 0), Inflater::new(15, true));
+        let mut sizes = Vec::new();
+        for rests in [0, 0, 1, 2, 0] {
+            (0..rests).for_each(|_| deflater.rest());
+            assert_eq!(deflater.context.is_some(), !sizes.is_empty() && rests < 2);
+            let mut data = Vec::new();
+            deflater.deflate(b"the same message again", &mut data);
+            assert_eq!(inflated(&mut inflater, &data, 100).unwrap(), b"the same message again");
+            sizes.push(data.len());
+        }
+        assert!(
+            sizes[1] < sizes[0] && sizes[2] <= sizes[1] && sizes[3] == sizes[0] && sizes[4] < sizes[3],
+            "{sizes:?}"
+        );
     }
 
     #[test]

@@ -8,10 +8,11 @@ use super::protocol::Role;
 /// How to compress messages (permessage-deflate, RFC 7692), if the peer does too.
 ///
 /// With context takeover, the default, a message may refer to earlier ones, which makes small similar messages much
-/// smaller. It costs a connection 328 KiB as long as it lasts, idle or not: 272 KiB for what is sent and 56 KiB for what
-/// is received, and 146 KiB and 24.5 KiB with the smallest window, of 512 bytes. Without it an idle connection owns nothing for
-/// compression. So [`max_context_memory`](Self::max_context_memory) bounds what all of a process's connections get: those
-/// beyond it are agreed on without context takeover.
+/// smaller. It costs a connection 328 KiB: 272 KiB for what is sent and 56 KiB for what is received; with the smallest window,
+/// of 512 bytes, 146 KiB and 24.5 KiB. What is for sending is given back when nothing has been sent for 30 to 60 s, the rest
+/// when the connection ends. Without context takeover an idle connection owns nothing for compression. So
+/// [`max_context_memory`](Self::max_context_memory) bounds what all connections of a loop may get: those beyond it are agreed
+/// on without context takeover.
 ///
 /// Of Tornado's options `compression_level` is [`level`](Self::level). `mem_level` has no counterpart: the library
 /// beneath takes none and uses zlib's default, 8, which is Tornado's. What a message inflates to is limited by

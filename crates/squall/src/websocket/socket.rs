@@ -383,6 +383,13 @@ impl WebSocket {
         }
     }
 
+    /// Gives back memory that has not been used since the last call.
+    pub(super) fn rest(&self) {
+        if let Some(deflater) = &mut *self.0.deflater.borrow_mut() {
+            deflater.rest();
+        }
+    }
+
     pub(super) fn is_due(&self, now: Millis) -> bool {
         let shared = &*self.0;
         let next = shared.next_ping.get().min(shared.pong_due.get()).min(shared.close_due.get());

@@ -498,6 +498,24 @@ async fn json_in_memory_has_a_limit() {
 }
 
 #[squall::test(timeout = 60)]
+async fn a_form_that_does_not_say_so_has_the_limits_of_one() {
+    let app = || {
+        Application::new([any("/", async |ctx: &Context| {
+            let form: std::collections::BTreeMap<String, String> = ctx.form()?;
+            ctx.write(format!("{form:?}"));
+            Ok(())
+        })])
+    };
+    let server = squall::testing::serve(app());
+    let mut client = Client::connect(&server).await;
+    client.send(post("/", "", "&a=1&&".repeat(1_000).as_bytes())).await;
+    client.expect(ok_untagged("{\"a\": \"1\"}")).await;
+    client.send(post("/", "", "a=1&".repeat(1_001).as_bytes())).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+}
+
+#[squall::test(timeout = 60)]
 async fn large_forms_are_read_in_pieces() {
     let app = || {
         Application::new([any("/", async |ctx: &Context| {
