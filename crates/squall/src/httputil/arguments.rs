@@ -41,10 +41,9 @@ impl Arguments {
         self.pairs.push((name, value));
     }
 
-    /// The pair at a place, which must be one.
-    pub(crate) fn at(&self, place: usize) -> (&str, &[u8]) {
-        let (name, value) = &self.pairs[place];
-        (name, value)
+    /// As [`iter`](Self::iter), with values that can be shared.
+    pub(crate) fn pairs(&self) -> &[(String, Bytes)] {
+        &self.pairs
     }
 }
 
@@ -166,9 +165,9 @@ fn hex([high, low]: [u8; 2]) -> Option<u8> {
 }
 
 /// Whether there is no control character but tab and line ends in an argument.
-pub(crate) fn is_clean(text: &str) -> bool {
+pub(crate) fn is_clean(text: &[u8]) -> bool {
     // No early end: so it is done with vectors, and what is clean is the rule.
-    !text.as_bytes().chunks(4096).any(|chunk| chunk.iter().fold(false, |found, &b| found | is_unwanted(b)))
+    !text.chunks(4096).any(|chunk| chunk.iter().fold(false, |found, &b| found | is_unwanted(b)))
 }
 
 #[inline]
@@ -178,12 +177,15 @@ fn is_unwanted(byte: u8) -> bool {
 
 /// Replaces control characters but tab and line ends by a space, as Tornado does with every argument.
 pub(crate) fn clean(text: String) -> String {
-    if is_clean(&text) { text } else { cleaned(&text) }
+    if is_clean(text.as_bytes()) {
+        return text;
+    }
+    text.replace(|c: char| u8::try_from(c).is_ok_and(is_unwanted), " ")
 }
 
-/// Text in which such characters are replaced.
-pub(crate) fn cleaned(text: &str) -> String {
-    text.replace(|c: char| u8::try_from(c).is_ok_and(is_unwanted), " ")
+/// Text in which such characters are replaced, which are one byte each. So it may be a piece of text.
+pub(crate) fn cleaned(text: &[u8]) -> impl Iterator<Item = u8> {
+    text.iter().map(|&byte| if is_unwanted(byte) { b' ' } else { byte })
 }
 
 #[cfg(test)]

@@ -153,8 +153,12 @@ impl Context {
     /// As [`check_form`](Self::check_form), giving way to the loop's other work. Boxed, as it is rare: it need not make the
     /// future of every handler larger.
     pub(super) fn check_large_form(&self) -> Pin<Box<dyn Future<Output = Result> + '_>> {
-        let reading = self.request().read_form(self.core().parse_body_config());
-        Box::pin(async { reading.await.map_err(invalid_body) })
+        Box::pin(async {
+            let read = self.request().read_form(self.core().parse_body_config()).await;
+            read.map_err(invalid_body)?;
+            self.read_large_arguments().await;
+            Ok(())
+        })
     }
 
     pub(super) fn form_body(&self) -> Result<&FormBody> {

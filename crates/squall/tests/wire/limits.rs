@@ -543,6 +543,15 @@ async fn large_forms_are_read_in_pieces() {
         client.send(post("/", fields, body)).await;
         client.expect(ok_untagged(&answer)).await;
     }
+    // Cleaned, and refused, as in a small one: far from the start, and where pieces meet.
+    let long = "é".repeat(300_000);
+    let controls = format!("x=1234%00{long}%01%09678&y=12345678");
+    client.send(post("/", urlencoded, controls.as_bytes())).await;
+    client.expect(ok_untagged("1234..\t678 600010, 1234..5678 8")).await;
+    client.send(post("/", urlencoded, format!("y=1&x={long}%C3").as_bytes())).await;
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
+    client = Client::connect(&server).await;
     // What is wrong is told as for a small one.
     for (fields, body) in [(multipart, &both.as_bytes()[..600_000]), (urlencoded, &b"a=1&".repeat(200_000))] {
         client.send(post("/", fields, body)).await;
