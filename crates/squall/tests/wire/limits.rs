@@ -484,7 +484,7 @@ async fn json_in_memory_has_a_limit() {
         .parse_body_config(config)
     };
     let numbers = |bytes: usize| {
-        format!("[{}1]{}", "1,".repeat((bytes - 3) / 2), if bytes % 2 == 0 { " " } else { "" })
+        format!("[{}1]{}", "1,".repeat((bytes - 3) / 2), if bytes.is_multiple_of(2) { " " } else { "" })
     };
     for (limit, max_size) in [(10 << 20, None), (100, Some(100))] {
         let server = squall::testing::serve(app(max_size));
