@@ -36,8 +36,8 @@ pub struct ParseJsonConfig {
     /// The most bytes of a body that [`Context::json`](crate::Context::json) parses; more is answered with 413. Default:
     /// 10,485,760 (10 MiB).
     ///
-    /// A `serde_json::Value` takes up to 24 times as much memory as its text (`[0,0,0,…]`), and the loop does nothing else
-    /// while it is parsed: some 10 ms for each MB. What is larger belongs in a handler that streams its body.
+    /// A `serde_json::Value` takes up to 18 times as much memory as its text (`[0,0,0,…]`), and the loop does nothing else
+    /// while it is parsed: 10 to 20 ms for each MB. What is larger belongs in a handler that streams its body.
     pub max_size: usize,
 }
 
