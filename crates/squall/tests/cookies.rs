@@ -25,6 +25,15 @@ fn routes() -> Application {
             ctx.set_cookie("a", "1")?;
             Err(HttpError::new(403).into())
         }),
+        get("/clear", async |ctx: &Context| {
+            for (name, value) in [("c3", "early"), ("new", "1"), ("__Host-x", "1")] {
+                let secure = Cookie::new(name, value).secure(name.starts_with('_'));
+                ctx.set_cookie_with(&secure)?;
+            }
+            ctx.clear_all_cookies();
+            ctx.set_cookie("c5", "late")?;
+            Ok(())
+        }),
         get("/sign", async |ctx: &Context| ctx.set_signed_cookie("user", "Zoë")),
         get("/user", async |ctx: &Context| {
             ctx.write(ctx.signed_cookie("user").unwrap_or("nobody".to_owned()));
@@ -42,6 +51,23 @@ async fn cookies_go_both_ways() {
     let refused = app.get("/error").await;
     refused.assert_status(403);
     assert_eq!(lines(&refused), ["a=1; Path=/"]);
+}
+
+#[squall::test]
+async fn all_cookies_are_cleared_once_each() {
+    const COUNT: usize = 50;
+    let app = squall::testing::serve(routes());
+    let sent: Vec<_> =
+        (0..COUNT).map(|i| format!("c{i}=1")).chain(["c3=2".into(), "__Host-x=1".into()]).collect();
+    let response = app.get("/clear").header("Cookie", sent.join("; ")).await;
+    let names = |line: &String| line.split('=').next().unwrap().to_owned();
+    let cleared: Vec<_> = (0..COUNT).filter(|&i| i != 5).map(|i| format!("c{i}")).collect();
+    let lines = lines(&response);
+    // What was set before stays, unless it is cleared; a name with a prefix cannot be.
+    assert_eq!(lines[..2], ["new=1; Path=/", "__Host-x=1; Path=/; Secure"]);
+    assert_eq!(lines[2..COUNT + 1].iter().map(names).collect::<Vec<_>>(), cleared);
+    assert!(lines[2..COUNT + 1].iter().all(|line| line.contains("; expires=")));
+    assert_eq!(lines[COUNT + 1..], ["c5=late; Path=/"]);
 }
 
 #[squall::test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::limits::Http1ConnectionParameters;
+use super::limits::{Http1ConnectionParameters, MAX_INFLATION};
 
 /// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
 ///
@@ -44,6 +44,8 @@ pub enum ParseError {
     TransferEncoding,
     /// The body is longer than `max_body_size`.
     BodyTooLarge,
+    /// A compressed body inflates to more than `max_decompressed_size`, or to more than 100 times its size.
+    BodyInflates,
     /// A chunk's size line is not hexadecimal digits, or too long for a number.
     ChunkSize,
     /// Chunk extensions take more than their budget, or hold control characters.
@@ -73,7 +75,7 @@ impl ParseError {
     pub fn status(self) -> u16 {
         match self {
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
-            Self::BodyTooLarge => 413,
+            Self::BodyTooLarge | Self::BodyInflates => 413,
             Self::HeadTimeout | Self::BodyTimeout => 408,
             _ => 400,
         }
@@ -92,6 +94,10 @@ impl ParseError {
             Self::HeadTooLarge => format!("{text}: the limit is {} bytes", limits.max_header_size).into(),
             Self::TooManyHeaders => format!("{text}: the limit is {}", limits.max_header_count).into(),
             Self::BodyTooLarge => format!("{text}: the limit is {max_body_size} bytes").into(),
+            Self::BodyInflates => {
+                let bytes = limits.max_decompressed_size.min(max_body_size);
+                format!("{text}: the limits are {bytes} bytes and {MAX_INFLATION} times its size").into()
+            }
             _ => text.into(),
         }
     }
@@ -115,6 +121,7 @@ impl ParseError {
             Self::LengthAndEncoding => "Both Content-Length and Transfer-Encoding",
             Self::TransferEncoding => "Unsupported Transfer-Encoding",
             Self::BodyTooLarge => "Request body too large",
+            Self::BodyInflates => "Request body inflates to too much",
             Self::ChunkSize => "Invalid chunk size",
             Self::ChunkExtension => "Invalid or excessive chunk extensions",
             Self::ChunkEnd => "Chunk data not followed by CRLF",

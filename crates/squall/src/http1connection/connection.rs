@@ -46,10 +46,12 @@ pub(crate) struct Http1Connection {
     pub(super) expired: Cell<bool>,
     /// When the current wait is over, checked by the set's sweep.
     pub(super) deadline: Cell<Option<Millis>>,
+    /// When the body that is being received must have ended.
+    pub(super) body_deadline: Cell<Option<Millis>>,
     /// So many bytes of a head that is not complete have been looked at.
     pub(super) looked_at: Cell<u32>,
     /// When bytes last arrived, the start of the requests among them; half the size of an `Instant`.
-    received: Cell<Nanos>,
+    pub(super) received: Cell<Nanos>,
     /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
     pub(super) stall: Cell<Option<Stall>>,
     pub(super) exchange: RefCell<Exchange>,
@@ -153,6 +155,7 @@ impl Http1Connection {
             waiting: Cell::new(Waiting::Not),
             expired: Cell::new(false),
             deadline: Cell::new(None),
+            body_deadline: Cell::new(None),
             looked_at: Cell::new(0),
             received: Cell::default(),
             stall: Cell::new(None),
@@ -209,11 +212,7 @@ impl Http1Connection {
     /// What inflates the body, if that is to be done.
     pub(super) fn inflater(&self, request: &mut HttpServerRequest) -> Option<GzipReader> {
         let params = self.params();
-        if params.decompress {
-            GzipReader::for_request(request.head_mut(), params.max_body_size)
-        } else {
-            None
-        }
+        if params.decompress { GzipReader::for_request(request.head_mut()) } else { None }
     }
 
     /// Ends the exchange: later writes with its id are refused.
@@ -242,12 +241,6 @@ impl Http1Connection {
     pub(super) fn leave_set(&self) {
         // Once: the key may be another connection's by then.
         self.server.set.remove(self.key.replace(u32::MAX));
-    }
-
-    pub(super) fn start_body_timeout(&self) {
-        if let Some(timeout) = self.params().body_timeout {
-            self.set_deadline(Some(timeout));
-        }
     }
 
     pub(super) fn outcome(&self) -> Outcome {

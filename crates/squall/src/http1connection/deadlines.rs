@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::connection::{Http1Connection, Waiting};
-use super::set::Millis;
+use super::set::{Millis, Nanos};
+use crate::http1::limits::BODY_STEP;
 use crate::log;
 
 /// A client that may have stopped reading.
@@ -14,7 +15,60 @@ pub(super) struct Stall {
     give_up: Millis,
 }
 
+/// How a body comes forward. The time that counts is that in which it is waited for, not that in which a handler works on
+/// what has come.
+pub(super) struct BodyPace {
+    /// For each step.
+    timeout: Option<Duration>,
+    /// What is left of it.
+    left: Duration,
+    /// What has come of the step.
+    bytes: usize,
+}
+
+impl BodyPace {
+    pub(super) fn new(timeout: Option<Duration>) -> Self {
+        Self { timeout, left: timeout.unwrap_or_default(), bytes: 0 }
+    }
+
+    /// How long may be waited now.
+    fn left(&self) -> Option<Duration> {
+        self.timeout.map(|_| self.left)
+    }
+
+    fn received(&mut self, bytes: usize, waited: Duration) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.left = self.left.saturating_sub(waited);
+        if self.bytes >= BODY_STEP {
+            *self = Self::new(self.timeout);
+        }
+    }
+}
+
 impl Http1Connection {
+    /// For the whole body, from now on.
+    pub(super) fn set_body_deadline(&self, timeout: Option<Duration>) {
+        self.set_deadline(timeout);
+        self.body_deadline.set(self.deadline.get());
+    }
+
+    /// The deadline for the wait that begins: that of the body, or its next step's if that is earlier. Gives the time.
+    pub(super) fn begin_body_wait(&self, pace: &BodyPace) -> Nanos {
+        let set = &self.server.set;
+        let step = pace.left().and_then(|left| set.deadline(left));
+        let whole = self.body_deadline.get();
+        self.deadline.set(match (step, whole) {
+            (Some(step), Some(whole)) if whole.is_due(step) => Some(whole),
+            _ => step.or(whole),
+        });
+        set.nanos()
+    }
+
+    pub(super) fn end_body_wait(&self, pace: &mut BodyPace, began: Nanos, bytes: usize) {
+        self.deadline.set(self.body_deadline.get());
+        pace.received(bytes, Duration::from_nanos(self.received.get().saturating_sub(began)));
+    }
+
     pub(super) fn set_deadline(&self, timeout: Option<Duration>) {
         self.expired.set(false);
         self.deadline.set(timeout.and_then(|t| self.server.set.deadline(t)));
@@ -67,5 +121,34 @@ impl Http1Connection {
     pub(super) fn interrupt(&self) {
         self.expired.set(true);
         self.stream.wake_reader();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_body_must_come_forward() {
+        let mut pace = BodyPace::new(Some(60 * SECOND));
+        assert_eq!(pace.left(), Some(60 * SECOND));
+        // Too slow: 239 bytes a second.
+        for second in 1..=60 {
+            pace.received(239, SECOND);
+            assert_eq!(pace.left(), Some((60 - second) * SECOND));
+        }
+        pace.received(1, SECOND);
+        assert_eq!(pace.left(), Some(Duration::ZERO));
+        // Just fast enough, for ever.
+        let mut pace = BodyPace::new(Some(60 * SECOND));
+        for _ in 0..10_000 {
+            pace.received(240, SECOND);
+            assert!(pace.left() > Some(Duration::ZERO));
+        }
+        let mut endless = BodyPace::new(None);
+        endless.received(0, Duration::MAX);
+        assert_eq!(endless.left(), None);
     }
 }

@@ -1,10 +1,11 @@
 //! Request bodies that come compressed. Stricter than the client's decoder: gzip only, junk after it is refused, and the
-//! limit counts what comes out.
+//! limits count what comes out: how much, and how much for each byte that came in.
 
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::http1::ParseError;
+use crate::http1::limits::{INFLATION_FLOOR, MAX_INFLATION};
 use crate::httputil::RequestHead;
 
 /// Decompresses one gzip body in bounded pieces.
@@ -12,24 +13,36 @@ pub(super) struct GzipReader {
     machine: Decompress,
     /// A member has ended; what follows, if anything, is another one.
     between_members: bool,
+    /// Of any body.
     limit: u64,
+    /// Of an inflated one.
+    inflated_limit: u64,
+    consumed: u64,
     produced: u64,
 }
 
 impl GzipReader {
     /// For a request with `Content-Encoding: gzip`; the header is renamed to `X-Consumed-Content-Encoding`, so that
     /// nobody decompresses twice (Tornado does the same).
-    pub(super) fn for_request(head: &mut RequestHead, limit: u64) -> Option<Self> {
+    pub(super) fn for_request(head: &mut RequestHead) -> Option<Self> {
         if !head.headers.get("Content-Encoding")?.eq_ignore_ascii_case("gzip") {
             return None;
         }
         head.headers.remove("Content-Encoding");
         head.headers.add("X-Consumed-Content-Encoding", "gzip").ok()?;
-        Some(Self { machine: Decompress::new_gzip(15), between_members: false, limit, produced: 0 })
+        Some(Self {
+            machine: Decompress::new_gzip(15),
+            between_members: false,
+            limit: 0,
+            inflated_limit: 0,
+            consumed: 0,
+            produced: 0,
+        })
     }
 
-    pub(super) fn set_limit(&mut self, limit: u64) {
-        self.limit = limit;
+    /// The most bytes of any body, and of one that was inflated. Until this is called nothing may come out.
+    pub(super) fn set_limits(&mut self, limit: u64, inflated_limit: u64) {
+        (self.limit, self.inflated_limit) = (limit, inflated_limit);
     }
 
     /// The next piece of at most `max` bytes that can be made of `input`; drops from `input` what was used.
@@ -45,6 +58,7 @@ impl GzipReader {
             let status = self.machine.decompress_vec(input, &mut out, FlushDecompress::None);
             let used = (self.machine.total_in() - before) as usize;
             *input = &input[used..];
+            self.consumed += used as u64;
             match status {
                 Ok(Status::StreamEnd) => self.between_members = true,
                 Ok(_) if used == 0 && out.is_empty() => return Err(ParseError::ContentEncoding),
@@ -52,8 +66,7 @@ impl GzipReader {
                 Err(_) => return Err(ParseError::ContentEncoding),
             }
         }
-        self.produced += out.len() as u64;
-        if self.produced > self.limit { Err(ParseError::BodyTooLarge) } else { Ok(out.into()) }
+        self.count(out)
     }
 
     /// Output that the machine still holds when there is no more input.
@@ -65,8 +78,20 @@ impl GzipReader {
         if let Ok(Status::StreamEnd) = self.machine.decompress_vec(&[], &mut out, FlushDecompress::None) {
             self.between_members = true;
         }
+        self.count(out)
+    }
+
+    /// What has been made, unless it is too much.
+    fn count(&mut self, out: Vec<u8>) -> Result<Bytes, ParseError> {
         self.produced += out.len() as u64;
-        if self.produced > self.limit { Err(ParseError::BodyTooLarge) } else { Ok(out.into()) }
+        if self.produced > self.limit {
+            return Err(ParseError::BodyTooLarge);
+        }
+        let allowed = INFLATION_FLOOR.max(self.consumed.saturating_mul(MAX_INFLATION));
+        if self.produced > allowed.min(self.inflated_limit) {
+            return Err(ParseError::BodyInflates);
+        }
+        Ok(out.into())
     }
 
     /// The body has ended: so must the compressed data.
@@ -90,7 +115,8 @@ mod tests {
     fn reader(limit: u64) -> GzipReader {
         let mut head = RequestHead::default();
         head.headers.add("Content-Encoding", "GZIP").unwrap();
-        let reader = GzipReader::for_request(&mut head, limit).unwrap();
+        let mut reader = GzipReader::for_request(&mut head).unwrap();
+        reader.set_limits(limit, limit);
         assert_eq!(head.headers.get("X-Consumed-Content-Encoding"), Some("gzip"));
         assert!(!head.headers.contains("Content-Encoding"));
         reader
@@ -121,6 +147,34 @@ mod tests {
         for step in [1, 7, 100, 100_000] {
             assert_eq!(decode(&whole, step, 1 << 20).as_deref(), Ok(&data[..]), "step {step}");
         }
+    }
+
+    #[test]
+    fn what_inflates_too_much_for_its_size_is_refused() {
+        let limit = 1 << 30;
+        let text = |lines: u32| -> Vec<u8> {
+            (0..lines).flat_map(|i| format!("{{\"id\":{i},\"name\":\"item\"}}\n").into_bytes()).collect()
+        };
+        let honest = text(200_000);
+        let packed = gzip(&honest);
+        assert!(
+            honest.len() > 4 << 20 && honest.len() / packed.len() > 5,
+            "{} {}",
+            honest.len(),
+            packed.len()
+        );
+        assert!(decode(&packed, 4096, limit).is_ok_and(|out| out == honest));
+        // Small bodies may be as monotonous as they like.
+        let zeros = |count: u64| gzip(&vec![0; count as usize]);
+        assert!(decode(&zeros(INFLATION_FLOOR), 4096, limit).is_ok());
+        assert_eq!(decode(&zeros(INFLATION_FLOOR + 1000), 4096, limit), Err(ParseError::BodyInflates));
+        // What came before counts.
+        let mixed = [gzip(&honest), zeros(3 << 20)].concat();
+        assert!(decode(&mixed, 4096, limit).is_ok());
+        // The limit of what is inflated, below that of bodies.
+        let mut reader = reader(limit);
+        reader.set_limits(limit, 1000);
+        assert_eq!(reader.next(&mut &packed[..], 2000), Err(ParseError::BodyInflates));
     }
 
     #[test]

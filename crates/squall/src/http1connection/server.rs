@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::connection::{Http1Connection, Outcome, Waiting};
+use super::deadlines::BodyPace;
 use super::gzip::GzipReader;
 use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
@@ -93,7 +94,7 @@ impl Http1Connection {
     ) -> Result<Body, Failure> {
         if facts.body != BodyLength::Empty {
             // Before the application is asked, which may change it.
-            self.start_body_timeout();
+            self.set_body_deadline(self.params().body_timeout);
         }
         if let Some(ready) = message.headers_received() {
             self.drive(ready).await;
@@ -102,7 +103,7 @@ impl Http1Connection {
             return Ok(Body::Complete);
         }
         let received = self.receive_body(message, facts, gzip).await;
-        self.set_deadline(None);
+        self.set_body_deadline(None);
         received
     }
 
@@ -119,8 +120,11 @@ impl Http1Connection {
         let limit = self.max_body_size();
         let mut decoder = BodyDecoder::new(facts.body, limit)?;
         if let Some(gzip) = &mut gzip {
-            gzip.set_limit(limit);
+            // A handler that says how much it takes of this body means what comes out.
+            let of_server = limit == self.params().max_body_size;
+            gzip.set_limits(limit, if of_server { self.params().max_decompressed_size } else { limit });
         }
+        let mut pace = BodyPace::new(self.params().body_stall_timeout);
         if facts.expect_continue && self.stream.read_buffer().is_empty() {
             self.write_continue();
         }
@@ -136,7 +140,7 @@ impl Http1Connection {
             if done {
                 return Ok(Body::Complete);
             }
-            if !used && !self.fill_body(message).await? {
+            if !used && !self.fill_body(message, &mut pace).await? {
                 return Ok(Body::Answered);
             }
         }
@@ -156,9 +160,14 @@ impl Http1Connection {
     }
 
     /// Reads more of a body; false when somebody finished the response meanwhile.
-    async fn fill_body(&self, message: &mut dyn HttpMessageDelegate) -> Result<bool, Failure> {
+    async fn fill_body(
+        &self,
+        message: &mut dyn HttpMessageDelegate,
+        pace: &mut BodyPace,
+    ) -> Result<bool, Failure> {
         self.push_out();
         self.waiting.set(Waiting::Answer);
+        let began = self.begin_body_wait(pace);
         let filled = poll_fn(|cx| {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message.poll_beside(cx))) {
                 log_panic("request handler", &*payload);
@@ -172,6 +181,7 @@ impl Http1Connection {
         })
         .await;
         self.waiting.set(Waiting::Not);
+        self.end_body_wait(pace, began, filled.as_ref().ok().copied().flatten().unwrap_or(0));
         match filled {
             Ok(None) => Ok(false),
             Ok(Some(0)) => Err(Failure::Gone),

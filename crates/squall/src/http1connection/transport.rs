@@ -200,7 +200,7 @@ impl HttpTransport for Http1Connection {
             if let Some(timeout) = timeout {
                 self.server.set.allow_for(timeout);
             }
-            self.set_deadline(timeout);
+            self.set_body_deadline(timeout);
         }
     }
 

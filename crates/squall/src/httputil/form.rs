@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::arguments::{Arguments, parse_qs};
+use super::arguments::{Arguments, QsReader};
 use super::headers::HttpHeaders;
 use super::multipart::{
     MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead, last_component,
@@ -16,6 +16,7 @@ use super::multipart::{
 /// let mut config = squall::httputil::ParseBodyConfig::default();
 /// config.multipart.max_parts = 500;
 /// config.urlencoded.max_arguments = 5_000;
+/// config.json.max_size = 1_000_000;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,6 +25,26 @@ pub struct ParseBodyConfig {
     pub multipart: ParseMultipartConfig,
     /// For `application/x-www-form-urlencoded`.
     pub urlencoded: ParseUrlEncodedConfig,
+    /// For JSON, where a handler asks for it.
+    pub json: ParseJsonConfig,
+}
+
+/// What is taken of bodies that are JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseJsonConfig {
+    /// The most bytes of a body that [`Context::json`](crate::Context::json) parses; more is answered with 413. Default:
+    /// 10,485,760 (10 MiB).
+    ///
+    /// A `serde_json::Value` takes up to 18 times as much memory as its text (`[0,0,0,…]`), and the loop does nothing else
+    /// while it is parsed: 10 to 20 ms for each MB. What is larger belongs in a handler that streams its body.
+    pub max_size: usize,
+}
+
+impl Default for ParseJsonConfig {
+    fn default() -> Self {
+        Self { max_size: 10 * 1024 * 1024 }
+    }
 }
 
 /// What is taken of `application/x-www-form-urlencoded` bodies (Tornado's `ParseUrlEncodedConfig`).
@@ -161,26 +182,8 @@ pub fn parse_body_arguments(
     headers: Option<&HttpHeaders>,
     config: &ParseBodyConfig,
 ) -> Result<FormBody, BodyError> {
-    let Some(kind) = Kind::of(content_type) else { return Ok(FormBody::default()) };
-    // An empty body is an empty form of either kind, as a request without a body is.
-    if body.is_empty() {
-        return Ok(FormBody::default());
-    }
-    if headers.is_some_and(|headers| headers.contains("Content-Encoding")) {
-        return Err(BodyError::ContentEncoding);
-    }
-    match kind {
-        Kind::UrlEncoded if !config.urlencoded.enabled => Err(BodyError::UrlEncodedDisabled),
-        Kind::UrlEncoded => {
-            let limit = config.urlencoded.max_arguments;
-            let arguments = parse_qs(body, limit).ok_or(BodyError::TooManyArguments(limit))?;
-            Ok(FormBody { arguments, files: Files::default() })
-        }
-        Kind::Multipart => {
-            let parser = MultipartParser::new(content_type, &config.multipart)?;
-            Ok(collect(parser, body)?)
-        }
-    }
+    let reader = FormReader::new(content_type, body, headers, config)?;
+    reader.map_or_else(|| Ok(FormBody::default()), FormReader::read_all)
 }
 
 /// Reads a `multipart/form-data` body; `boundary` may stand in quotes.
@@ -193,7 +196,10 @@ pub fn parse_multipart_form_data(
     config: &ParseMultipartConfig,
 ) -> Result<FormBody, MultipartError> {
     let unquoted = boundary.strip_prefix(b"\"").and_then(|b| b.strip_suffix(b"\""));
-    collect(MultipartParser::with_boundary(unquoted.unwrap_or(boundary), config)?, body)
+    let parser = MultipartParser::with_boundary(unquoted.unwrap_or(boundary), config)?;
+    let mut parts = PartReader::new(parser);
+    parts.take(body, body.len())?;
+    parts.finish()
 }
 
 /// The two types of a form. By how the type begins, as in Tornado: `multipart/form-dataxyz` is then a bad one.
@@ -219,25 +225,125 @@ impl Kind {
     }
 }
 
-/// The parts of a body that is there as a whole.
-fn collect(mut parser: MultipartParser, body: &Bytes) -> Result<FormBody, MultipartError> {
-    let mut form = FormBody::default();
-    let mut part = None;
-    let mut content = Content::Nothing;
-    parser.feed(body.clone());
-    while let Some(event) = parser.event()? {
-        match event {
-            MultipartEvent::Part(head) => part = Some(head),
-            MultipartEvent::Data(data) => content.push(data),
-            MultipartEvent::PartEnd => {
-                if let Some(head) = part.take() {
-                    form.add(head, std::mem::replace(&mut content, Content::Nothing).into_bytes());
-                }
+/// Reads the form of a body that is there as a whole, piece by piece: a large one can hold what takes a second to read, and
+/// the loop has other things to do in between.
+pub(crate) struct FormReader {
+    body: Bytes,
+    /// What has been read of it.
+    at: usize,
+    reader: Reader,
+}
+
+enum Reader {
+    UrlEncoded(QsReader),
+    Multipart(Box<PartReader>),
+}
+
+impl FormReader {
+    /// `None` for a body of another type, and an empty one, which is an empty form of either kind, as a request without a
+    /// body is.
+    pub(crate) fn new(
+        content_type: &str,
+        body: &Bytes,
+        headers: Option<&HttpHeaders>,
+        config: &ParseBodyConfig,
+    ) -> Result<Option<Self>, BodyError> {
+        let Some(kind) = Kind::of(content_type).filter(|_| !body.is_empty()) else { return Ok(None) };
+        if headers.is_some_and(|headers| headers.contains("Content-Encoding")) {
+            return Err(BodyError::ContentEncoding);
+        }
+        let reader = match kind {
+            Kind::UrlEncoded if !config.urlencoded.enabled => return Err(BodyError::UrlEncodedDisabled),
+            Kind::UrlEncoded => Reader::UrlEncoded(QsReader::new(config.urlencoded.max_arguments)),
+            Kind::Multipart => {
+                let parser = MultipartParser::new(content_type, &config.multipart)?;
+                Reader::Multipart(Box::new(PartReader::new(parser)))
             }
-            MultipartEvent::End => {}
+        };
+        Ok(Some(Self { body: body.clone(), at: 0, reader }))
+    }
+
+    /// Reads some `most` bytes more; whether that was all.
+    pub(crate) fn advance(&mut self, most: usize) -> Result<bool, BodyError> {
+        match &mut self.reader {
+            Reader::UrlEncoded(reader) => {
+                let rest = &self.body[self.at..];
+                let length = QsReader::piece(rest, most);
+                if !reader.take(&rest[..length]) {
+                    return Err(BodyError::TooManyArguments(reader.max_arguments()));
+                }
+                self.at += length;
+            }
+            Reader::Multipart(reader) => {
+                let end = self.body.len().min(self.at.saturating_add(most));
+                reader.take(&self.body, end)?;
+                self.at = end;
+            }
+        }
+        Ok(self.at == self.body.len())
+    }
+
+    /// What has been read; all must have been.
+    pub(crate) fn finish(self) -> Result<FormBody, BodyError> {
+        match self.reader {
+            Reader::UrlEncoded(reader) => {
+                let limit = reader.max_arguments();
+                let arguments = reader.finish().ok_or(BodyError::TooManyArguments(limit))?;
+                Ok(FormBody { arguments, files: Files::default() })
+            }
+            Reader::Multipart(reader) => Ok(reader.finish()?),
         }
     }
-    parser.finish().map(|()| form)
+
+    fn read_all(mut self) -> Result<FormBody, BodyError> {
+        while !self.advance(usize::MAX)? {}
+        self.finish()
+    }
+}
+
+/// The parts of a body that is there as a whole. A part's content is one piece of the body, and so no copy of it,
+/// whatever in it looks like a delimiter.
+struct PartReader {
+    parser: MultipartParser,
+    form: FormBody,
+    /// What the parser has been given of the body.
+    fed: usize,
+    part: Option<PartHead>,
+    /// Where its content begins, and how long that is so far.
+    start: usize,
+    length: usize,
+}
+
+impl PartReader {
+    fn new(parser: MultipartParser) -> Self {
+        Self { parser, form: FormBody::default(), fed: 0, part: None, start: 0, length: 0 }
+    }
+
+    /// Reads on up to `end`; always of the same body.
+    fn take(&mut self, body: &Bytes, end: usize) -> Result<(), MultipartError> {
+        self.parser.feed(body.slice(self.fed..end));
+        self.fed = end;
+        while let Some(event) = self.parser.event()? {
+            match event {
+                MultipartEvent::Part(head) => {
+                    self.part = Some(head);
+                    (self.start, self.length) = (self.fed - self.parser.unread(), 0);
+                }
+                MultipartEvent::Data(data) => self.length += data.len(),
+                MultipartEvent::PartEnd => {
+                    if let Some(head) = self.part.take() {
+                        self.form.add(head, body.slice(self.start..self.start + self.length));
+                    }
+                }
+                MultipartEvent::End => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<FormBody, MultipartError> {
+        self.parser.finish().map(|()| self.form)
+    }
 }
 
 impl FormBody {
@@ -248,39 +354,7 @@ impl FormBody {
                 let content_type = content_type.unwrap_or_else(|| UNKNOWN_TYPE.to_owned());
                 self.files.list.push((name, HttpFile { filename, content_type, body }));
             }
-            None => self.arguments.push(name, body),
-        }
-    }
-}
-
-/// The content of a part: in one piece, unless something in it looks like a delimiter.
-enum Content {
-    Nothing,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Content {
-    fn push(&mut self, data: Bytes) {
-        *self = match std::mem::replace(self, Self::Nothing) {
-            Self::Nothing => Self::One(data),
-            Self::One(first) => {
-                let mut all = BytesMut::from(&first[..]);
-                all.extend_from_slice(&data);
-                Self::Many(all)
-            }
-            Self::Many(mut all) => {
-                all.extend_from_slice(&data);
-                Self::Many(all)
-            }
-        };
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::Nothing => Bytes::new(),
-            Self::One(data) => data,
-            Self::Many(all) => all.freeze(),
+            None => self.arguments.push_bytes(name, body),
         }
     }
 }
@@ -324,6 +398,25 @@ mod tests {
     }
 
     #[test]
+    fn content_is_no_copy_and_the_pieces_make_no_difference() {
+        let content = "\r\n--bogus\r\r\n--b x\r\n".repeat(20);
+        let text = [part("name=x", &content), part("name=f; filename=a", &content)].concat() + "--b--";
+        let body = Bytes::from(text);
+        let whole = parse_body_arguments(MULTIPART, &body, None, &ParseBodyConfig::default()).unwrap();
+        let file = &whole.files.iter().next().unwrap().1.body;
+        assert_eq!(file, &content);
+        for value in [&file[..], whole.arguments.values("x").next().unwrap()] {
+            assert!(body.as_ptr_range().contains(&value.as_ptr()));
+        }
+        for most in [1, 2, 3, 7, 50] {
+            let reader = FormReader::new(MULTIPART, &body, None, &ParseBodyConfig::default());
+            let mut reader = reader.unwrap().unwrap();
+            while !reader.advance(most).unwrap() {}
+            assert_eq!(reader.finish().as_ref(), Ok(&whole), "by {most}");
+        }
+    }
+
+    #[test]
     fn types() {
         let urlencoded = "application/x-www-form-urlencoded";
         assert_eq!(parse(urlencoded, "a=1").unwrap().arguments.len(), 1);
@@ -360,5 +453,28 @@ mod tests {
         let mut headers = HttpHeaders::new();
         headers.add("Content-Encoding", "br").unwrap();
         assert_eq!(parse(&ParseBodyConfig::default(), Some(&headers)), Err(BodyError::ContentEncoding));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_form_in_any_pieces_is_the_same(
+            words in proptest::collection::vec(proptest::sample::select(vec![
+                "--b\r\n", "--b \r\n", "\r\n--b", "--b--", "Content-Disposition: form-data; name=a\r\n\r\n", "; filename*=x", "\n", "\r",
+                "a=1", "&", "=", "%", "%4", "%41", "+", "é", "\r\n--b\r\nContent-Disposition: form-data; name=f; filename=g\r\n\r\n",
+            ]), 0..30),
+            most in 1usize..20,
+        ) {
+            let body = Bytes::from(words.concat());
+            let config = ParseBodyConfig::default();
+            for content_type in [MULTIPART, "application/x-www-form-urlencoded"] {
+                let whole = parse_body_arguments(content_type, &body, None, &config);
+                let pieces = FormReader::new(content_type, &body, None, &config).and_then(|reader| {
+                    let Some(mut reader) = reader else { return Ok(FormBody::default()) };
+                    while !reader.advance(most)? {}
+                    reader.finish()
+                });
+                proptest::prop_assert_eq!(whole, pieces);
+            }
+        }
     }
 }

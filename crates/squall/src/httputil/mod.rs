@@ -14,8 +14,8 @@ pub(crate) mod ranges;
 mod request;
 mod status;
 
-pub(crate) use arguments::clean as clean_argument;
 pub use arguments::{Arguments, parse_qs};
+pub(crate) use arguments::{clean as clean_argument, cleaned as cleaned_argument, is_clean};
 pub(crate) use cookies::is_cookie_name;
 pub use cookies::{Cookie, InvalidCookie, SameSite, parse_cookie};
 pub use date::format_timestamp;
@@ -24,8 +24,8 @@ pub use delegate::{
 };
 pub use etag::EntityTag;
 pub use form::{
-    BodyError, Files, FormBody, HttpFile, ParseBodyConfig, ParseUrlEncodedConfig, parse_body_arguments,
-    parse_multipart_form_data,
+    BodyError, Files, FormBody, HttpFile, ParseBodyConfig, ParseJsonConfig, ParseUrlEncodedConfig,
+    parse_body_arguments, parse_multipart_form_data,
 };
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
 pub(crate) use headers::is_field_value;
@@ -33,5 +33,6 @@ pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
 pub use ranges::{ByteRange, Selection};
+pub(crate) use request::FORM_PIECE;
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
 pub use status::reason_phrase;

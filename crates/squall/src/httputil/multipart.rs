@@ -39,7 +39,9 @@ impl Default for ParseMultipartConfig {
 /// was fed in, not copies. How the body is cut up makes no difference, except to where content is cut.
 ///
 /// What stands before the first delimiter and behind the last is skipped (RFC 2046 §5.1.1; Tornado refuses the former).
-/// A delimiter is one at the start of a line only, and nothing may stand between it and its line end.
+/// A delimiter is one at the start of a line only; up to 256 blanks may stand between it and its line end (RFC 2046 §5.1.1:
+/// transport padding, which Tornado does not know). Two delimiters one right after the other have no part between them.
+/// The lines of a part's header may end in LF alone, as in Tornado, but the header itself ends in CRLF CRLF only.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -71,6 +73,8 @@ pub struct MultipartParser {
     state: State,
     /// What was fed in and not yet looked at.
     input: Bytes,
+    /// The blanks behind the delimiter that is being matched.
+    padding: Vec<u8>,
     parts: usize,
     /// Bytes looked at, for the proof that there is no input on which this is slow.
     scanned: u64,
@@ -131,7 +135,8 @@ pub enum MultipartError {
     /// A line of a part's header is malformed: no colon, a name that is no token, folding, a control character, or not
     /// UTF-8.
     HeaderLine,
-    /// A part without exactly one Content-Disposition, or one that is not `form-data`.
+    /// A part without exactly one Content-Disposition, or one that is not `form-data`, or one with a `filename*` that cannot
+    /// be read and no other name of the file.
     Disposition,
     /// A part without a name.
     MissingName,
@@ -186,6 +191,8 @@ enum State {
         part: Option<Part>,
         delimiter: Matched,
     },
+    /// Behind a delimiter, where another one may follow at once.
+    Start(Matched),
     /// In the header of a part: its bytes from former pieces.
     Head(Vec<u8>),
     /// The delimiter of a part has been seen; its end is still to be told.
@@ -211,9 +218,12 @@ struct Matched {
     length: usize,
     /// So many of those are not in the body: what comes first in a body or behind a header starts a line.
     virtual_bytes: usize,
-    /// The delimiter is whole, and this follows, CR or a dash.
+    /// The delimiter is whole, and this follows, CR or a dash. Blanks before a CR are kept in `padding`.
     tail: Option<u8>,
 }
+
+/// The most blanks between a delimiter and its line end.
+const MAX_PADDING: usize = 256;
 
 impl Matched {
     const NONE: Self = Self { length: 0, virtual_bytes: 0, tail: None };
@@ -252,6 +262,7 @@ impl MultipartParser {
             config: config.clone(),
             state: State::Content { part: None, delimiter: Matched::LINE_START },
             input: Bytes::new(),
+            padding: Vec::new(),
             parts: 0,
             scanned: 0,
         })
@@ -290,6 +301,11 @@ impl MultipartParser {
         }
     }
 
+    /// How many bytes that were fed in have not been dealt with; after [`MultipartEvent::Part`] its content begins there.
+    pub(crate) fn unread(&self) -> usize {
+        self.input.len()
+    }
+
     fn advance(&mut self) -> Result<Option<MultipartEvent>, MultipartError> {
         loop {
             match &mut self.state {
@@ -307,10 +323,14 @@ impl MultipartParser {
                     return Ok(Some(MultipartEvent::PartEnd));
                 }
                 State::Next { last: false } => {
-                    self.begin_part()?;
+                    self.state = State::Start(Matched::LINE_START);
                     return Ok(Some(MultipartEvent::PartEnd));
                 }
                 _ if self.input.is_empty() => return Ok(None),
+                State::Start(matched) => {
+                    let matched = *matched;
+                    self.start(matched)?;
+                }
                 State::Head(_) => {
                     if let Some(head) = self.head()? {
                         return Ok(Some(MultipartEvent::Part(head)));
@@ -381,23 +401,30 @@ impl MultipartParser {
         let Some(&byte) = self.input.first() else { return Step::More };
         let whole = matched.length == self.delimiter.len();
         match (whole, matched.tail, byte) {
-            (true, None, b'\r' | b'-') => {
+            (true, None, b' ' | b'\t') if self.padding.len() < MAX_PADDING => {
+                self.padding.push(byte);
+                drop(self.input.split_to(1));
+                Step::More
+            }
+            (true, None, b'\r') | (true, None, b'-') if byte == b'\r' || self.padding.is_empty() => {
                 matched.tail = Some(byte);
                 drop(self.input.split_to(1));
                 Step::More
             }
             (true, Some(b'\r'), b'\n') | (true, Some(b'-'), b'-') => {
+                self.padding.clear();
                 drop(self.input.split_to(1));
                 Step::Delimiter { last: byte == b'-' }
             }
             _ => {
-                let data = self.delimiter.slice(matched.virtual_bytes..matched.length);
-                // A CR behind the delimiter may begin the next one; a dash is content like the delimiter before it.
-                let (data, length) = match matched.tail {
-                    Some(b'\r') => (data, 1),
-                    Some(_) => ([&data[..], b"-"].concat().into(), 0),
-                    None => (data, 0),
-                };
+                let mut data = self.delimiter.slice(matched.virtual_bytes..matched.length);
+                // A CR behind the delimiter may begin the next one; what else is behind it is content as it is.
+                let dash: &[u8] = if matched.tail == Some(b'-') { b"-" } else { b"" };
+                if !self.padding.is_empty() || !dash.is_empty() {
+                    data = [&data[..], &self.padding, dash].concat().into();
+                    self.padding.clear();
+                }
+                let length = usize::from(matched.tail == Some(b'\r'));
                 *matched = Matched { length, ..Matched::NONE };
                 Step::Broken(data)
             }
@@ -408,19 +435,33 @@ impl MultipartParser {
         self.state = match (in_part, last) {
             (true, _) => State::Next { last },
             (false, true) => State::Ending,
-            (false, false) => match self.begin_part() {
-                Ok(()) => return,
-                Err(error) => State::Failed(error),
-            },
+            (false, false) => State::Start(Matched::LINE_START),
         };
     }
 
-    fn begin_part(&mut self) -> Result<(), MultipartError> {
-        if self.parts == self.config.max_parts {
-            return Err(MultipartError::TooManyParts(self.config.max_parts));
+    /// Behind a delimiter: another one, so that there is no part between them, or a header.
+    fn start(&mut self, mut matched: Matched) -> Result<(), MultipartError> {
+        while !self.input.is_empty() {
+            match self.match_on(&mut matched) {
+                Step::More => {}
+                Step::Delimiter { last } => {
+                    self.after_delimiter(false, last);
+                    return Ok(());
+                }
+                Step::Broken(bytes) => {
+                    if self.parts == self.config.max_parts {
+                        return Err(MultipartError::TooManyParts(self.config.max_parts));
+                    }
+                    self.parts += 1;
+                    // Mostly nothing. What looked like a delimiter cannot begin a header either, and is refused as one.
+                    let mut held = bytes.to_vec();
+                    held.extend_from_slice(&self.delimiter[..matched.length]);
+                    self.state = State::Head(held);
+                    return Ok(());
+                }
+            }
         }
-        self.parts += 1;
-        self.state = State::Head(Vec::new());
+        self.state = State::Start(matched);
         Ok(())
     }
 

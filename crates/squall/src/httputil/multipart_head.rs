@@ -7,12 +7,17 @@ use super::multipart::{MultipartError, PartHead};
 
 /// Reads the lines of a header, at least one, the last without its line end.
 ///
-/// Header fields are UTF-8 here, as browsers send them and Tornado reads them. CRLF is the only line end.
+/// Header fields are UTF-8 here, as browsers send them and Tornado reads them. Lines end in CRLF or LF, and empty ones are
+/// passed over (Tornado does both).
 pub(super) fn parse(head: &[u8]) -> Result<PartHead, MultipartError> {
     let head = std::str::from_utf8(head).map_err(|_| MultipartError::HeaderLine)?;
     let mut disposition = None;
     let mut content_type = None;
-    for line in head.split("\r\n") {
+    for line in head.split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
         let (name, value) = line.split_once(':').ok_or(MultipartError::HeaderLine)?;
         let value = value.trim_matches([' ', '\t']);
         // The colon of a folded line follows white space, which no token holds.
@@ -35,7 +40,12 @@ pub(super) fn parse(head: &[u8]) -> Result<PartHead, MultipartError> {
     }
     let parameters = Parameters::parse(parameters);
     let name = parameters.get("name").filter(|name| !name.is_empty()).ok_or(MultipartError::MissingName)?;
-    let filename = parameters.get("filename").filter(|name| !name.is_empty());
+    let filename = parameters.get("filename");
+    // A file must not become an argument because its name cannot be read.
+    if filename.is_none() && parameters.has_extended("filename") {
+        return Err(MultipartError::Disposition);
+    }
+    let filename = filename.filter(|name| !name.is_empty());
     // Only percent-decoding can bring these here.
     if [Some(&name), filename.as_ref()].into_iter().flatten().any(|text| text.contains(is_unwanted)) {
         return Err(MultipartError::HeaderLine);
@@ -71,6 +81,13 @@ impl<'a> Parameters<'a> {
             last(&|sent: &str| sent.strip_suffix('*').is_some_and(|s| s.eq_ignore_ascii_case(name)));
         let plain = || last(&|sent: &str| sent.eq_ignore_ascii_case(name)).map(unquote);
         extended.and_then(decode_extended).or_else(plain)
+    }
+
+    /// Whether there is `name*`, or a piece of it as in RFC 2231 §3 (`name*0`), whatever its value is.
+    fn has_extended(&self, name: &str) -> bool {
+        self.list.iter().any(|(sent, _)| {
+            sent.split_once('*').is_some_and(|(before, _)| before.trim_end().eq_ignore_ascii_case(name))
+        })
     }
 }
 

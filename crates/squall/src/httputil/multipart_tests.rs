@@ -114,6 +114,15 @@ fn refused() {
         ("form-data; name=a\r\nX : y", HeaderLine),
         ("form-data; name=a; filename*=utf-8''a%0d%0ab", HeaderLine),
         ("form-data; name=a; filename*=utf-8''a%00b", HeaderLine),
+        // A file whose name cannot be read is no argument.
+        ("form-data; name=a; filename*=x", Disposition),
+        ("form-data; name=a; filename*=", Disposition),
+        ("form-data; name=a; FileName *=x", Disposition),
+        ("form-data; name=a; filename*=koi8-r''%E9", Disposition),
+        ("form-data; name=a; filename*0=x; filename*1=y", Disposition),
+        ("form-data; name=a; filename*0*=utf-8''x", Disposition),
+        ("form-data; name=a\n name=a", HeaderLine),
+        ("form-data; name=a\r\r\nX: y", HeaderLine),
     ] {
         assert_eq!(parse(&body_of(disposition)), Err(error), "{disposition}");
     }
@@ -123,6 +132,10 @@ fn refused() {
         ("--1234\r\nContent-Disposition: form-data; name=a\r\n\r\nFoo--1234--", NoFinalBoundary),
         ("--1234\r\nContent-Disposition: form-data; name=a\r\n\r\nFoo\r\n--1234", NoFinalBoundary),
         ("--1234\r\nContent-Disposition: form-data; name=a\r\n--1234--", NoFinalBoundary),
+        ("--1234\r\nContent-Disposition: form-data; name=a\n\nFoo\r\n--1234--", NoFinalBoundary),
+        ("--1234\r\n--1234\r\n", NoFinalBoundary),
+        ("--1234\r\n--1234-\r\n\r\n--1234--", HeaderLine),
+        ("--1234\r\n--1234\rX: y\r\n\r\n--1234--", HeaderLine),
         ("--1234\r\n", NoFinalBoundary),
         ("", NoFinalBoundary),
         ("no boundary at all", NoFinalBoundary),
@@ -135,6 +148,7 @@ fn refused() {
 #[test]
 fn framing() {
     let part = "--1234\r\nContent-Disposition: form-data; name=a\r\n\r\n";
+    let padded = format!("\r\n--1234{}\r\n", " ".repeat(257));
     for (body, value) in [
         (format!("{part}\r\n--1234--"), ""),
         // Without the empty line's own CRLF, as Tornado's test of its limits sends it.
@@ -146,7 +160,10 @@ fn framing() {
         // Not at the start of a line, not ended by CRLF or dashes: content.
         (format!("{part}--1234x\r\n--1234--"), "--1234x"),
         (format!("{part}a--1234\r\n\r\n--1234--"), "a--1234\r\n"),
-        (format!("{part}\r\n--1234 \r\n--1234--"), "\r\n--1234 "),
+        (format!("{part}\r\n--1234 x\r\n--1234--"), "\r\n--1234 x"),
+        (format!("{part}\r\n--1234 --\r\n--1234--"), "\r\n--1234 --"),
+        (format!("{part}\r\n--1234 \t \r\r\n--1234--"), "\r\n--1234 \t \r"),
+        (format!("{part}\r\n--1234{}\r\n\r\n--1234--", " ".repeat(257)), &*padded),
         (format!("{part}\r\n--1234-\r\n--1234--"), "\r\n--1234-"),
         (format!("{part}\r\n--1234\r\r\n--1234--"), "\r\n--1234\r"),
         (format!("{part}\r\r\n\r\n-\r\n--\r\n--1234--"), "\r\r\n\r\n-\r\n--"),
@@ -156,6 +173,46 @@ fn framing() {
     assert_eq!(parse(b"--1234--"), Ok(Parts::new()));
     let typed = format!("{}Content-Type: a/b\r\n\r\n\r\n--1234--", &part[..part.len() - 2]);
     assert_eq!(parse(typed.as_bytes()).unwrap()[0].2.as_deref(), Some("a/b"));
+}
+
+#[test]
+fn padding_and_parts_that_are_none() {
+    let part = |value: &str| format!("Content-Disposition: form-data; name=a\r\n\r\n{value}\r\n");
+    let two = [field("a", b"1"), field("a", b"2")].concat();
+    let (first, second) = (part("1"), part("2"));
+    for body in [
+        format!("--1234\r\n{first}--1234\r\n{second}--1234--"),
+        // RFC 2046 §5.1.1: transport padding.
+        format!("--1234 \r\n{first}--1234\t \t\r\n{second}--1234-- \r\n"),
+        format!("--1234{}\r\n{first}--1234{}\r\n{second}--1234--", " ".repeat(256), "\t".repeat(256)),
+        // Nothing between two delimiters is no part.
+        format!("--1234\r\n--1234\r\n{first}--1234\r\n--1234 \r\n--1234\r\n{second}--1234--"),
+        format!("--1234\r\n{first}--1234\r\n{second}--1234\r\n--1234--"),
+    ] {
+        assert_eq!(parse(body.as_bytes()), Ok(two.clone()), "{body}");
+    }
+    assert_eq!(parse(b"--1234\r\n--1234\r\n--1234--"), Ok(Parts::new()));
+    // They are not counted either.
+    let config = ParseMultipartConfig { max_parts: 1, ..Default::default() };
+    let body = format!("--1234\r\n--1234\r\n--1234\r\n{first}--1234\r\n--1234--");
+    assert_eq!(parse_pieces(&config, b"1234", [body.as_bytes()]).result, Ok(()));
+}
+
+#[test]
+fn lines_of_a_header_may_end_in_lf() {
+    for (head, content_type) in [
+        ("Content-Disposition: form-data; name=a\nContent-Type: a/b", Some("a/b")),
+        ("Content-Type: a/b\r\nContent-Disposition: form-data; name=a", Some("a/b")),
+        ("\nContent-Disposition: form-data; name=a\n\nX: y\n", None),
+    ] {
+        let body = format!("--1234\r\n{head}\r\n\r\nFoo\r\n--1234--");
+        let content_type = content_type.map(str::to_owned);
+        assert_eq!(
+            parse(body.as_bytes()),
+            Ok(vec![("a".to_owned(), None, content_type, b"Foo".to_vec())]),
+            "{head}"
+        );
+    }
 }
 
 #[test]
@@ -256,9 +313,21 @@ const LOOKS: u64 = 3;
 fn time_is_linear_in_the_input() {
     let pad = 20_000;
     let parameters = format!("form-data; x=\"{}\"; name=a", ";".repeat(9_000));
-    for unit in
-        ["\r", "\r\n", "\r\n-", "\r\n--", "\r\n--123", "\r\n--1234-", "\r\n--1234\r", "--1234", "-", "x"]
-    {
+    for unit in [
+        "\r",
+        "\r\n",
+        "\r\n-",
+        "\r\n--",
+        "\r\n--123",
+        "\r\n--1234-",
+        "\r\n--1234\r",
+        "\r\n--1234 x",
+        "\r\n--1234 \t\r",
+        "--1234",
+        "-",
+        "x",
+        " ",
+    ] {
         let content = unit.repeat(pad / unit.len());
         for disposition in [PLAIN, &parameters] {
             let body = format!(
@@ -284,6 +353,8 @@ fn soup() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\r\n--1234".to_vec()),
         Just(b"--1234\r\n".to_vec()),
         Just(b"\r\n--1234--".to_vec()),
+        Just(b"\r\n--1234 \t".to_vec()),
+        Just(b"\n".to_vec()),
         Just(b"\r\n--1234\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n".to_vec()),
         Just(b"Content-Disposition: form-data; name=a; filename=b\r\n\r\n".to_vec()),
         Just(b"\r\n\r\n".to_vec()),

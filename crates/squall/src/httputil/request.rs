@@ -11,12 +11,15 @@ use http::{Method, Version};
 
 use super::arguments::{Arguments, parse_qs};
 use super::delegate::HttpConnection;
-use super::form::{BodyError, Files, FormBody, ParseBodyConfig, parse_body_arguments};
+use super::form::{BodyError, Files, FormBody, FormReader, ParseBodyConfig, parse_body_arguments};
 use super::headers::HttpHeaders;
 use crate::http1::host;
 
 /// The most arguments read from a query.
 pub(crate) const MAX_ARGUMENTS: usize = 1_000;
+
+/// A form of more bytes is read in pieces of this size: 1 to 5 ms of work, whatever is in it.
+pub(crate) const FORM_PIECE: usize = 256 * 1024;
 
 /// The first line of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,6 +269,26 @@ impl HttpServerRequest {
         self.parts().form.get_or_init(parse).as_deref().map_err(|error| *error)
     }
 
+    /// Reads the form as [`form`](Self::form) does, in pieces: after each the loop can do something else.
+    pub(crate) async fn read_form(&self, config: &ParseBodyConfig) -> Result<(), BodyError> {
+        let form = &self.parts().form;
+        if form.get().is_some() {
+            return Ok(());
+        }
+        let headers = self.headers();
+        let content_type = headers.get("Content-Type").unwrap_or_default();
+        let read = async {
+            let reader = FormReader::new(content_type, self.body(), Some(headers), config)?;
+            let Some(mut reader) = reader else { return Ok(FormBody::default()) };
+            while !reader.advance(FORM_PIECE)? {
+                tokio::task::yield_now().await;
+            }
+            reader.finish()
+        };
+        let read = read.await.map(Box::new);
+        form.get_or_init(|| read).as_ref().map(drop).map_err(|error| *error)
+    }
+
     /// Answers with raw bytes: status line, headers and body as they go on the wire (Tornado's old
     /// `HTTPRequest.write`). Nothing is added; end with [`finish`](Self::finish).
     ///
@@ -356,4 +379,52 @@ fn split_target(target: &str) -> (Range<u32>, Range<u32>) {
 
 fn range(r: &Range<u32>) -> Range<usize> {
     r.start as usize..r.end as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_large_form_gives_way() {
+        for (content_type, body, values) in [
+            ("application/x-www-form-urlencoded", "x=%41%41&".repeat(3 * FORM_PIECE / 9), None),
+            ("application/x-www-form-urlencoded", format!("x={}", "%41".repeat(FORM_PIECE)), Some(1)),
+            (
+                "multipart/form-data; boundary=b",
+                format!(
+                    "--b\r\nContent-Disposition: form-data; name=x\r\n\r\n{}\r\n--b--",
+                    "\r\n--b:".repeat(FORM_PIECE / 2)
+                ),
+                Some(1),
+            ),
+        ] {
+            let mut request = HttpServerRequest::pooled();
+            request.head_mut().headers.add("Content-Type", content_type).unwrap();
+            let pieces = body.len() / FORM_PIECE;
+            request.set_body(body.into());
+            let config = ParseBodyConfig::default();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _guard = runtime.enter();
+            let mut reading = pin!(request.read_form(&config));
+            let mut waited = 0;
+            let result = loop {
+                match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    std::task::Poll::Ready(result) => break result,
+                    std::task::Poll::Pending => waited += 1,
+                }
+            };
+            match values {
+                Some(values) => {
+                    assert_eq!(waited, pieces, "once for each piece but the last");
+                    assert_eq!(request.body_arguments().unwrap().len(), values);
+                }
+                None => assert_eq!(result, Err(BodyError::TooManyArguments(1000))),
+            }
+        }
+    }
 }

@@ -1,35 +1,98 @@
 //! Arguments of the query and the form, as text. `body` has what else is read of a body.
 
+use bytes::Bytes;
+
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
-use crate::httputil::{Arguments, clean_argument};
+use crate::httputil::{Arguments, FORM_PIECE, cleaned_argument, is_clean};
+use crate::sys::utf8::{self, TextBytes, TextChecker};
 
-/// Query and form arguments as text: decoded once, when first asked for.
+/// Query and form arguments as text: looked at once, when first asked for, and not copied unless they must be changed.
 #[derive(Default)]
 pub(super) struct TextArguments {
-    list: Vec<TextArgument>,
+    query: Vec<Text>,
+    body: Vec<Text>,
 }
 
-struct TextArgument {
-    name: String,
-    /// `None` when it is not UTF-8.
-    value: Option<String>,
-    from_body: bool,
+/// The value of an argument.
+enum Text {
+    /// As it was sent.
+    Sound(TextBytes),
+    /// With spaces for control characters.
+    Cleaned(String),
+    NotUtf8,
+}
+
+impl Text {
+    fn of(value: &Bytes) -> Self {
+        let Some(text) = TextBytes::new(value.clone()) else { return Self::NotUtf8 };
+        if is_clean(value) {
+            return Self::Sound(text);
+        }
+        Self::from_cleaned(cleaned_argument(value).collect())
+    }
+
+    /// As [`of`](Self::of), giving way to the loop's other work.
+    async fn of_large(value: &Bytes) -> Self {
+        let mut checker = TextChecker::new(value.clone());
+        let mut cleaned: Option<Vec<u8>> = None;
+        let mut before = 0;
+        loop {
+            let Some(piece) = checker.advance(FORM_PIECE) else { return Self::NotUtf8 };
+            if piece.is_empty() {
+                break;
+            }
+            match &mut cleaned {
+                Some(cleaned) => cleaned.extend(cleaned_argument(piece)),
+                None if is_clean(piece) => {}
+                None => {
+                    let mut bytes = Vec::with_capacity(value.len());
+                    bytes.extend_from_slice(&value[..before]);
+                    bytes.extend(cleaned_argument(piece));
+                    cleaned = Some(bytes);
+                }
+            }
+            before += piece.len();
+            tokio::task::yield_now().await;
+        }
+        match (cleaned, checker.finish()) {
+            (Some(cleaned), _) => Self::from_cleaned(cleaned),
+            (None, Some(text)) => Self::Sound(text),
+            (None, None) => Self::NotUtf8,
+        }
+    }
+
+    fn from_cleaned(bytes: Vec<u8>) -> Self {
+        utf8::string(bytes).map_or(Self::NotUtf8, Self::Cleaned)
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Sound(text) => Some(text.as_str()),
+            Self::Cleaned(text) => Some(text),
+            Self::NotUtf8 => None,
+        }
+    }
 }
 
 impl TextArguments {
-    /// Query first, then the form, so that the last value of a name is the form's (Tornado's order).
     fn collect(query: &Arguments, body: &Arguments) -> Self {
-        let query = query.iter().map(|pair| (pair, false));
-        let body = body.iter().map(|pair| (pair, true));
-        let list = query.chain(body).map(|((name, value), from_body)| TextArgument {
-            name: name.to_owned(),
-            value: String::from_utf8(value.to_vec()).ok().map(clean_argument),
-            from_body,
-        });
-        Self { list: list.collect() }
+        let texts =
+            |arguments: &Arguments| arguments.pairs().iter().map(|(_, value)| Text::of(value)).collect();
+        Self { query: texts(query), body: texts(body) }
+    }
+
+    async fn collect_large(query: &Arguments, body: &Arguments) -> Self {
+        let mut texts = Self::collect(query, &Arguments::default());
+        for (_, value) in body.pairs() {
+            texts.body.push(if value.len() <= SMALL { Text::of(value) } else { Text::of_large(value).await });
+        }
+        texts
     }
 }
+
+/// A thousand values of this size are looked at within a millisecond.
+const SMALL: usize = 1024;
 
 /// Which arguments are looked through.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,45 +185,58 @@ impl Context {
 
     fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {
         let arguments = self.text_arguments()?;
-        let found = arguments.list.iter().rev().find(|a| a.name == name && a.is_from(source));
-        found.map(|a| a.text().map(str::trim)).transpose()
+        let found = arguments.of(name, source).next_back();
+        found.map(|text| readable(name, text).map(str::trim)).transpose()
     }
 
     fn all(&self, name: &str, source: Source) -> Result<Vec<&str>> {
-        let arguments = self.text_arguments()?;
-        arguments
-            .list
-            .iter()
-            .filter(|a| a.name == name && a.is_from(source))
-            .map(TextArgument::text)
-            .collect()
+        self.text_arguments()?.of(name, source).map(|text| readable(name, text)).collect()
     }
 
-    fn text_arguments(&self) -> Result<&TextArguments> {
-        if let Some(arguments) = self.arguments.get() {
-            return Ok(arguments);
-        }
-        let request = self.request();
-        let too_many = || HttpError::refusal(400, "Too many arguments");
-        let query = request.query_arguments().ok_or_else(too_many)?;
+    fn text_arguments(&self) -> Result<AllArguments<'_>> {
+        let query = self.request().query_arguments().ok_or_else(too_many)?;
         let body = &self.form_body()?.arguments;
-        Ok(self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body))))
+        let text = self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body)));
+        Ok(AllArguments { query, body, text })
+    }
+
+    /// Looks at the arguments of a large form, giving way to the loop's other work. What is wrong is told to who asks.
+    pub(super) async fn read_large_arguments(&self) {
+        let Some(query) = self.request().query_arguments() else { return };
+        let Ok(form) = self.form_body() else { return };
+        let text = TextArguments::collect_large(query, &form.arguments).await;
+        // Nobody has asked before, as the handler has not been called.
+        let _ = self.arguments.set(Box::new(text));
     }
 }
 
-impl TextArgument {
-    fn is_from(&self, source: Source) -> bool {
-        match source {
-            Source::Both => true,
-            Source::Query => !self.from_body,
-            Source::Body => self.from_body,
-        }
-    }
+/// The arguments of a request, with what they are as text.
+#[derive(Clone, Copy)]
+struct AllArguments<'a> {
+    query: &'a Arguments,
+    body: &'a Arguments,
+    text: &'a TextArguments,
+}
 
-    fn text(&self) -> Result<&str> {
-        let invalid = || HttpError::refusal(400, format!("Invalid unicode in {}", self.name));
-        Ok(self.value.as_deref().ok_or_else(invalid)?)
+impl<'a> AllArguments<'a> {
+    /// Query first, then the form, so that the last value of a name is the form's (Tornado's order).
+    fn of(self, name: &str, source: Source) -> impl DoubleEndedIterator<Item = &'a Text> {
+        let nothing: (&[_], &[_]) = (&[], &[]);
+        let query = (self.query.pairs(), &self.text.query[..]);
+        let body = (self.body.pairs(), &self.text.body[..]);
+        let query = if source == Source::Body { nothing } else { query };
+        let body = if source == Source::Query { nothing } else { body };
+        let all = query.0.iter().zip(query.1).chain(body.0.iter().zip(body.1));
+        all.filter(move |((sent, _), _)| sent == name).map(|(_, text)| text)
     }
+}
+
+fn readable<'a>(name: &str, text: &'a Text) -> Result<&'a str> {
+    Ok(text.as_str().ok_or_else(|| HttpError::refusal(400, format!("Invalid unicode in {name}")))?)
+}
+
+fn too_many() -> HttpError {
+    HttpError::refusal(400, "Too many arguments")
 }
 
 fn trim_all(values: Vec<&str>) -> Vec<&str> {

@@ -1,5 +1,7 @@
 //! The request's body: files, typed views of form and JSON, and how much of it is taken.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,7 +11,7 @@ use super::application::Application;
 use super::arguments::unreadable;
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
-use crate::httputil::{Arguments, BodyError, FormBody, FormKind, HttpFile, ParseBodyConfig};
+use crate::httputil::{Arguments, BodyError, FORM_PIECE, FormBody, FormKind, HttpFile, ParseBodyConfig};
 
 impl Application {
     /// What is taken of bodies that are forms. Default: 100 parts of a multipart form with headers of 10 KiB, 1,000
@@ -17,7 +19,8 @@ impl Application {
     ///
     /// What is over a limit, malformed, or of a kind that is switched off is answered with 400 before
     /// [`prepare`](super::RequestHandler::prepare); a part over `max_part_size` with 413. Bodies of other types and
-    /// those that a handler streams are not looked at.
+    /// those that a handler streams are not looked at. A form of more than 256 KiB is read in pieces, so that other
+    /// requests are served in between.
     ///
     /// ```
     /// # use squall::Application;
@@ -57,9 +60,15 @@ impl Context {
     /// [`require_json`](Self::require_json).
     ///
     /// # Errors
-    /// 400 when it does not parse; the reason says at which line and column, and for which field.
+    /// 400 when it does not parse; the reason says at which line and column, and for which field. 413 when it has more than
+    /// 10 MiB, or what [`ParseJsonConfig`](crate::httputil::ParseJsonConfig) says.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         let body = self.request().body();
+        let limit = self.core().parse_body_config().json.max_size;
+        if body.len() > limit {
+            let reason = format!("JSON body too large: the limit is {limit} bytes");
+            return Err(HttpError::refusal(413, reason).into());
+        }
         serde_json::from_slice(body).map_err(|error| {
             // Read once more for the path: keeping track of it would slow down every body that is right.
             let mut reader = serde_json::Deserializer::from_slice(body);
@@ -105,6 +114,10 @@ impl Context {
         if FormKind::of(content_type) == Some(FormKind::Multipart) {
             return arguments_as(&self.form_body()?.arguments);
         }
+        let limit = self.core().parse_body_config().urlencoded.max_arguments;
+        if request.body().split(|&b| b == b'&').filter(|pair| !pair.is_empty()).nth(limit).is_some() {
+            return Err(invalid_body(BodyError::TooManyArguments(limit)));
+        }
         serde_urlencoded::from_bytes(request.body()).map_err(|error| unreadable("form", error))
     }
 
@@ -126,10 +139,26 @@ impl Context {
         self.request().connection().set_body_timeout(timeout);
     }
 
-    /// Refuses a form that cannot be read, once and for all.
+    /// Refuses a form that cannot be read, once and for all. `None` for one that is too large to be read at one go: see
+    /// [`check_large_form`](Self::check_large_form).
     #[inline]
-    pub(super) fn check_form(&self) -> Result {
-        if self.request().body().is_empty() { Ok(()) } else { self.form_body().map(drop) }
+    pub(super) fn check_form(&self) -> Option<Result> {
+        match self.request().body().len() {
+            0 => Some(Ok(())),
+            1..=FORM_PIECE => Some(self.form_body().map(drop)),
+            _ => None,
+        }
+    }
+
+    /// As [`check_form`](Self::check_form), giving way to the loop's other work. Boxed, as it is rare: it need not make the
+    /// future of every handler larger.
+    pub(super) fn check_large_form(&self) -> Pin<Box<dyn Future<Output = Result> + '_>> {
+        Box::pin(async {
+            let read = self.request().read_form(self.core().parse_body_config()).await;
+            read.map_err(invalid_body)?;
+            self.read_large_arguments().await;
+            Ok(())
+        })
     }
 
     pub(super) fn form_body(&self) -> Result<&FormBody> {

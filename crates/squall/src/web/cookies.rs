@@ -1,6 +1,7 @@
 //! Cookies of a request and its response, plain and signed.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use super::application::Application;
@@ -120,16 +121,25 @@ impl Context {
     /// # Errors
     /// When the name is none.
     pub fn clear_cookie(&self, name: &str) -> Result<(), InvalidCookie> {
-        self.set_cookie_with(&Cookie::new(name, "").expires_days(-365.0))
+        self.set_cookie_with(&expired(name))
     }
 
     /// [`clear_cookie`](Self::clear_cookie) for every cookie of the request. A cookie with another path or domain stays,
     /// as does a `__Host-` or `__Secure-` one.
     pub fn clear_all_cookies(&self) {
-        for (name, _) in self.cookies() {
-            // Only prefixes are refused here.
-            let _ = self.clear_cookie(name);
-        }
+        let (mut seen, now) = (HashSet::new(), SystemTime::now());
+        // Each name once. Only prefixes are refused here.
+        let cleared: Vec<_> = self
+            .cookies()
+            .filter(|(name, _)| seen.insert(*name))
+            .filter_map(|(name, _)| Some((name.to_owned(), expired(name).header_value(now).ok()?)))
+            .collect();
+        // All at once: one after the other each would have to be looked for among all others.
+        let names: HashSet<&str> = cleared.iter().map(|(name, _)| name.as_str()).collect();
+        let mut new = self.cookie_state().new.borrow_mut();
+        new.retain(|(name, _)| !names.contains(name.as_str()));
+        drop(names);
+        new.extend(cleared);
     }
 
     /// The value of a signed cookie; `None` when there is none, its signature is wrong, it was signed more than 31 days
@@ -203,4 +213,8 @@ impl Context {
     pub(super) fn cookie_state(&self) -> &CookieState {
         self.cookies.get_or_init(Box::default)
     }
+}
+
+fn expired(name: &str) -> Cookie {
+    Cookie::new(name, "").expires_days(-365.0)
 }

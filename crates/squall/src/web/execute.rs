@@ -192,7 +192,10 @@ trait Serve {
 
 impl Serve for Option<Function> {
     async fn serve(&mut self, ctx: &Context) -> Result {
-        ctx.check_form()?;
+        match ctx.check_form() {
+            Some(checked) => checked?,
+            None => ctx.check_large_form().await?,
+        }
         if self.is_some() {
             ctx.guard_xsrf()?;
         }
@@ -226,7 +229,10 @@ impl<H: RequestHandler> Serve for Instance<H> {
         if !known && !is_standard(method) {
             return Err(ctx.method_not_allowed());
         }
-        ctx.check_form()?;
+        match ctx.check_form() {
+            Some(checked) => checked?,
+            None => ctx.check_large_form().await?,
+        }
         ctx.guard_xsrf()?;
         prepare_site(ctx).await?;
         if ctx.is_finished() {

@@ -232,7 +232,8 @@ impl WebSocketRequest {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| WebSocketConnectError::Connect(error.into()))?;
         let key = new_key(random);
-        let head = self.head(&target, &key)?;
+        let compression = self.compression.map(CompressionOptions::within_memory);
+        let head = self.head(&target, &key, compression)?;
         let stream = self.reach(&target).await?;
         let closing = CloseOnDrop::new(&stream);
         stream.write(head).await?;
@@ -248,7 +249,7 @@ impl WebSocketRequest {
         if subprotocol.as_ref().is_some_and(|chosen| !self.subprotocols.contains(chosen)) {
             return refused("the server chose a subprotocol that was not offered");
         }
-        let agreed = match (headers.joined("Sec-WebSocket-Extensions"), &self.compression) {
+        let agreed = match (headers.joined("Sec-WebSocket-Extensions"), compression) {
             (None, _) => None,
             (Some(_), None) => return refused("the server uses an extension that was not offered"),
             (Some(answer), Some(offered)) => {
@@ -305,7 +306,12 @@ impl WebSocketRequest {
     }
 
     /// The request as it goes on the wire.
-    fn head(&self, target: &Target, key: &str) -> Result<Vec<u8>, WebSocketConnectError> {
+    fn head(
+        &self,
+        target: &Target,
+        key: &str,
+        compression: Option<CompressionOptions>,
+    ) -> Result<Vec<u8>, WebSocketConnectError> {
         let mut headers = HttpHeaders::new();
         if !self.headers.contains("Host") {
             headers.add("Host", target.authority.as_str())?;
@@ -317,7 +323,7 @@ impl WebSocketRequest {
         if !self.subprotocols.is_empty() {
             headers.add("Sec-WebSocket-Protocol", self.subprotocols.join(", "))?;
         }
-        if let Some(compression) = &self.compression {
+        if let Some(compression) = compression {
             headers.add("Sec-WebSocket-Extensions", compression.offer())?;
         }
         if let Some(credentials) =

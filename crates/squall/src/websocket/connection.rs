@@ -150,7 +150,10 @@ impl Future for Next<'_> {
                         Poll::Ready(Received::Directly(event)) => event,
                         Poll::Ready(Received::End) => return Poll::Ready(Incoming::End { clean: false }),
                         Poll::Pending => match self.decoder.pause() {
-                            Ok(()) => return Poll::Pending,
+                            Ok(()) => {
+                                self.socket.message_is_under_way(self.is_midway());
+                                return Poll::Pending;
+                            }
                             Err(failure) => Err(failure),
                         },
                     }
@@ -159,6 +162,9 @@ impl Future for Next<'_> {
             };
             match decoded {
                 Ok(Some(event)) => {
+                    if !self.decoder.is_midway() {
+                        self.socket.message_is_under_way(false);
+                    }
                     if let Some(incoming) = self.deal_with(event) {
                         return Poll::Ready(incoming);
                     }
@@ -208,6 +214,11 @@ impl Next<'_> {
         let (beyond, event) = self.decoder.received(start);
         stream.put_back(&beyond);
         Poll::Ready(Received::Directly(event))
+    }
+
+    /// Whether there is part of a message, or of a frame's head.
+    fn is_midway(&self) -> bool {
+        self.decoder.is_midway() || !self.socket.0.stream.read_buffer().is_empty()
     }
 
     /// What [`Decoder::next`] gives; nothing for nothing.

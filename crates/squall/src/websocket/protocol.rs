@@ -120,6 +120,11 @@ impl Decoder {
         whole_message(head.opcode == OpCode::Text, data).map(Event::Message)
     }
 
+    /// Whether a message has begun and not ended.
+    pub(super) fn is_midway(&self) -> bool {
+        self.under_way.is_some() || self.frame.is_some()
+    }
+
     /// Nothing more is there for now: a text that cannot become UTF-8 fails before its end. While the bytes of a frame keep
     /// coming they are not looked at one piece after the other.
     pub(super) fn pause(&mut self) -> Result<(), Failure> {

@@ -65,20 +65,18 @@ impl WebSocket {
         let max = shared.options.max_queue;
         let mut overflow = false;
         let result = self.with_backlog(|backlog| {
-            let full = |backlog: &Backlog| !backlog.queue.is_empty() && backlog.bytes + outgoing.len() > max;
-            if full(backlog) {
-                match shared.options.when_full {
-                    WhenFull::Wait => return Err(Refused::Full(outgoing)),
-                    WhenFull::DropOldest => {
-                        while full(backlog) {
-                            backlog.pop();
-                        }
-                    }
-                    WhenFull::Close => {
-                        overflow = true;
-                        return Err(Refused::Closed);
-                    }
+            let full = |backlog: &Backlog| backlog.bytes.saturating_add(outgoing.len()) > max;
+            match shared.options.when_full {
+                // A message that is larger than the queue goes out when nothing else waits.
+                WhenFull::Wait if full(backlog) => return Err(Refused::Full(outgoing)),
+                WhenFull::Wait => {}
+                // Where nobody waits it is the queue, by itself.
+                WhenFull::DropOldest => while full(backlog) && backlog.pop().is_some() {},
+                WhenFull::Close if full(backlog) && !backlog.queue.is_empty() => {
+                    overflow = true;
+                    return Err(Refused::Closed);
                 }
+                WhenFull::Close => {}
             }
             Ok(backlog.push(outgoing))
         });

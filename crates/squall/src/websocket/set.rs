@@ -16,6 +16,7 @@ pub(crate) struct SocketSet {
     started: Instant,
     tick: Cell<Duration>,
     sweeping: Cell<bool>,
+    next_rest: Cell<Millis>,
 }
 
 #[derive(Default)]
@@ -28,6 +29,9 @@ struct Slots {
 pub(super) type Millis = u64;
 pub(super) const NEVER: Millis = u64::MAX;
 
+/// Sockets are told so often to give back what they have not used since the last time.
+const REST: Millis = 30_000;
+
 const SLOWEST_TICK: Duration = Duration::from_secs(1);
 const FASTEST_TICK: Duration = Duration::from_millis(5);
 
@@ -38,6 +42,7 @@ impl SocketSet {
             started: Instant::now(),
             tick: Cell::new(SLOWEST_TICK),
             sweeping: Cell::new(false),
+            next_rest: Cell::new(REST),
         })
     }
 
@@ -76,7 +81,9 @@ impl SocketSet {
         self.started.elapsed().as_millis() as Millis
     }
 
-    pub(super) fn deadline(&self, timeout: Duration) -> Millis {
+    /// When something that may take so long is overdue.
+    pub(super) fn deadline(&self, timeout: Option<Duration>) -> Millis {
+        let Some(timeout) = timeout else { return NEVER };
         self.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(NEVER))
     }
 
@@ -99,6 +106,10 @@ impl SocketSet {
 
     fn sweep(&self) {
         let now = self.now();
+        if now >= self.next_rest.get() {
+            self.next_rest.set(now + REST);
+            self.sockets.borrow().slots.iter().flatten().for_each(WebSocket::rest);
+        }
         // One by one: what a deadline leads to may add and remove sockets.
         for key in 0.. {
             let socket = match self.sockets.borrow().slots.get(key) {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::deflate::Deflater;
 use super::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
@@ -22,6 +22,7 @@ use super::queue::Backlog;
 use super::random;
 use super::set::{Millis, NEVER, SocketSet};
 use crate::iostream::IoStream;
+use crate::log;
 use crate::web::error as web;
 
 /// A WebSocket connection, of a server or a client.
@@ -55,6 +56,11 @@ pub(super) struct Shared {
     next_ping: Cell<Millis>,
     pong_due: Cell<Millis>,
     close_due: Cell<Millis>,
+    /// When the message that has begun must have ended.
+    message_due: Cell<Millis>,
+    /// When a peer that takes nothing is given up, and how much it had taken when that was set.
+    give_up: Cell<Millis>,
+    taken: Cell<u64>,
 }
 
 /// How far the closing handshake is.
@@ -87,10 +93,17 @@ impl WebSocket {
         let Parts { stream, role, options, deflater, subprotocol } = parts;
         // Not a TCP socket is fine too.
         let _ = stream.set_nodelay(options.nodelay);
-        for timeout in [options.ping_interval, options.pong_within(), Some(options.close_timeout)] {
-            set.allow_for(timeout.unwrap_or(Duration::MAX));
+        let times = [
+            options.ping_every(),
+            options.pong_within(),
+            options.message_within(),
+            options.take_within(),
+            options.close_within(),
+        ];
+        for time in times {
+            set.allow_for(time.unwrap_or(Duration::MAX));
         }
-        let next_ping = options.ping_interval.map_or(NEVER, |interval| set.deadline(interval));
+        let next_ping = set.deadline(options.ping_every());
         Self(Rc::new(Shared {
             stream,
             set: Rc::clone(set),
@@ -107,6 +120,9 @@ impl WebSocket {
             next_ping: Cell::new(next_ping),
             pong_due: Cell::new(NEVER),
             close_due: Cell::new(NEVER),
+            message_due: Cell::new(NEVER),
+            give_up: Cell::new(NEVER),
+            taken: Cell::new(0),
         }))
     }
 
@@ -231,8 +247,11 @@ impl WebSocket {
         self.0.subprotocol.as_deref()
     }
 
-    /// How many bytes have been written and not been taken by the kernel.
+    /// How many bytes have been written and not been taken by the kernel. 0 once the connection is gone, and they with it.
     pub fn buffered_amount(&self) -> usize {
+        if self.0.stream.closed() {
+            return 0;
+        }
         let queued = self.0.backlog.borrow().as_ref().map_or(0, |backlog| backlog.bytes());
         queued + self.0.out.borrow().len() + self.0.stream.write_buffer_len()
     }
@@ -343,7 +362,8 @@ impl WebSocket {
         self.0.phase.set(Phase::Closed);
         self.0.next_ping.set(NEVER);
         self.0.pong_due.set(NEVER);
-        self.0.close_due.set(self.0.set.deadline(self.0.options.close_timeout));
+        self.0.message_due.set(NEVER);
+        self.0.close_due.set(self.0.set.deadline(self.0.options.close_within()));
         let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
         watchers.into_iter().for_each(Waker::wake);
     }
@@ -352,12 +372,61 @@ impl WebSocket {
         self.0.role == Role::Server
     }
 
+    /// Says whether a message has begun and not ended. The time that it may take counts from the first time on.
+    #[inline]
+    pub(super) fn message_is_under_way(&self, under_way: bool) {
+        let due = &self.0.message_due;
+        if !under_way {
+            due.set(NEVER);
+        } else if due.get() == NEVER && self.0.phase.get() == Phase::Open {
+            due.set(self.0.set.deadline(self.0.options.message_within()));
+        }
+    }
+
+    /// Gives back memory that has not been used since the last call.
+    pub(super) fn rest(&self) {
+        if let Some(deflater) = &mut *self.0.deflater.borrow_mut() {
+            deflater.rest();
+        }
+    }
+
     pub(super) fn is_due(&self, now: Millis) -> bool {
-        now >= self.0.next_ping.get().min(self.0.pong_due.get()).min(self.0.close_due.get())
+        let shared = &*self.0;
+        let next = shared.next_ping.get().min(shared.pong_due.get()).min(shared.close_due.get());
+        now >= next.min(shared.message_due.get()) || self.takes_nothing(now)
+    }
+
+    /// Whether the peer has taken nothing of what waits for it for too long. Looked at by the set's sweep, so that a peer
+    /// that does read costs nothing.
+    fn takes_nothing(&self, now: Millis) -> bool {
+        let shared = &*self.0;
+        if !shared.stream.writing() {
+            shared.give_up.set(NEVER);
+            return false;
+        }
+        let taken = shared.stream.flushed();
+        if shared.give_up.get() == NEVER || shared.taken.replace(taken) != taken {
+            let within = shared.options.take_within().map_or(NEVER, |time| time.as_millis() as Millis);
+            shared.taken.set(taken);
+            shared.give_up.set(now.saturating_add(within));
+            return false;
+        }
+        now >= shared.give_up.get()
     }
 
     pub(super) fn look_at_the_clock(&self, now: Millis) {
         let shared = &*self.0;
+        if self.takes_nothing(now) {
+            tracing::info!(target: log::GENERAL, "{:?} takes no output", shared.stream);
+            // A reset, since the kernel would keep what it has for such a peer much longer. It wakes whoever reads or writes.
+            shared.stream.abort();
+            return;
+        }
+        if now >= shared.message_due.get() {
+            shared.message_due.set(NEVER);
+            self.close(1008, "message took too long");
+            return;
+        }
         if now >= shared.close_due.get() {
             shared.close_due.set(NEVER);
             shared.stream.close();
@@ -369,7 +438,7 @@ impl WebSocket {
             return;
         }
         if now >= shared.next_ping.get() {
-            let interval = shared.options.ping_interval.map_or(NEVER, |i| i.as_millis().max(1) as Millis);
+            let interval = shared.options.ping_every().map_or(NEVER, |i| i.as_millis().max(1) as Millis);
             shared.next_ping.set(shared.next_ping.get().saturating_add(interval).max(now));
             // A peer that takes nothing need not be asked more than once.
             if shared.phase.get() == Phase::Open && !shared.stream.writing() {
@@ -390,7 +459,8 @@ impl WebSocket {
         self.0.phase.set(Phase::Closing);
         self.0.next_ping.set(NEVER);
         self.0.pong_due.set(NEVER);
-        self.0.close_due.set(self.0.set.deadline(self.0.options.close_timeout));
+        self.0.message_due.set(NEVER);
+        self.0.close_due.set(self.0.set.deadline(self.0.options.close_within()));
         self.submit_close(Outgoing(Payload::Close(payload)));
         self.0.stream.wake_reader();
     }
@@ -401,10 +471,17 @@ impl WebSocket {
         if let Some(deflater) = deflater.as_mut().filter(|deflater| message.len() >= deflater.threshold) {
             let mut compressed = pool::take();
             deflater.deflate(message.as_bytes(), &mut compressed);
-            self.emit_frame(FrameHead { rsv1: true, length: compressed.len() as u64, ..head }, &compressed);
-            compressed.clear();
-            pool::put(compressed);
-        } else if self.0.role == Role::Server && message.len() >= LARGE {
+            drop(message);
+            let head = FrameHead { rsv1: true, length: compressed.len() as u64, ..head };
+            if compressed.len() >= LARGE {
+                compressed.shrink_to_fit();
+                self.emit_large(head, compressed.into());
+            } else {
+                self.emit_frame(head, &compressed);
+                compressed.clear();
+                pool::put(compressed);
+            }
+        } else if message.len() >= LARGE {
             drop(deflater);
             self.emit_large(head, message.into_bytes());
         } else {
@@ -448,8 +525,15 @@ impl WebSocket {
         });
     }
 
-    /// Sends a frame without copying its payload.
-    fn emit_large(&self, head: FrameHead, payload: Bytes) {
+    /// Sends a frame without copying its payload, unless a client must mask what others have too: while a slow peer takes
+    /// it, it is in memory once.
+    fn emit_large(&self, mut head: FrameHead, mut payload: Bytes) {
+        if self.0.role == Role::Client {
+            let key = random::mask();
+            let mut masked = payload.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            mask::apply(&mut masked, key, 0);
+            (head.mask, payload) = (Some(key), masked.freeze());
+        }
         self.with_out(|out| head.encode(out));
         let mut out = std::mem::take(&mut *self.0.out.borrow_mut());
         let slices = [IoSlice::new(&out), IoSlice::new(&payload)];

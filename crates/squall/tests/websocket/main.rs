@@ -8,5 +8,6 @@ mod compression;
 mod handler;
 mod handshake;
 mod hostile;
+mod limits;
 mod queue;
 mod support;

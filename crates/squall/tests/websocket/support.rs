@@ -156,6 +156,11 @@ impl Client {
         assert!(self.got.is_empty(), "more than expected came: {}", shown(&self.got));
     }
 
+    /// Whether anything comes within `pause`, the end included.
+    pub(crate) async fn ended_early(&mut self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.stream.read_buf(&mut self.got)).await.is_ok()
+    }
+
     /// Everything until the end.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.read().await {}
