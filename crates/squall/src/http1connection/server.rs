@@ -136,7 +136,7 @@ impl Http1Connection {
             if done {
                 return Ok(Body::Complete);
             }
-            if !used && !self.fill_body().await? {
+            if !used && !self.fill_body(message).await? {
                 return Ok(Body::Answered);
             }
         }
@@ -155,15 +155,24 @@ impl Http1Connection {
         Ok((chunk, step.consumed > 0, step.done))
     }
 
-    /// Reads more of a body; false when somebody finished the response meanwhile.
-    async fn fill_body(&self) -> Result<bool, Failure> {
+    /// Reads more of a body, and lets the application go on beside that; false when somebody finished the response
+    /// meanwhile.
+    async fn fill_body(&self, message: &mut dyn HttpMessageDelegate) -> Result<bool, Failure> {
         self.push_out();
         self.waiting.set(Waiting::Answer);
         let filled = poll_fn(|cx| {
             if self.outcome() != Outcome::Open {
                 return Poll::Ready(Ok(None));
             }
-            self.poll_fill(cx).map_ok(Some)
+            if let Poll::Ready(filled) = self.poll_fill(cx) {
+                return Poll::Ready(filled.map(Some));
+            }
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message.poll_beside(cx))) {
+                log_panic("request handler", &*payload);
+                self.abort_exchange();
+            }
+            self.push_out();
+            if self.outcome() == Outcome::Open { Poll::Pending } else { Poll::Ready(Ok(None)) }
         })
         .await;
         self.waiting.set(Waiting::Not);

@@ -79,6 +79,10 @@ pub trait HttpMessageDelegate {
     /// A piece of the body; the next is not read until the result is done.
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_>;
 
+    /// Polled whenever the connection has to wait for more of the body: what the delegate does besides receiving it,
+    /// such as answering already. It is polled again when what it waits for is ready. Default: nothing.
+    fn poll_beside(&mut self, _cx: &mut Context<'_>) {}
+
     /// The message is complete. The connection drives the result, usually the handler, until it is done; it is not
     /// dropped when the client leaves.
     fn finish(self: Box<Self>) -> Pending<'static>;
