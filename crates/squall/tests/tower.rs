@@ -692,14 +692,15 @@ async fn fields_are_octets_in_all_directions() {
     // What comes is sent back, with what else there is.
     let back = service_fn(async |request: Request<RequestBody>| {
         let mut response = Response::new(Full::new(Bytes::new()));
-        response.headers_mut().extend(request.headers().get("x-a").map(|value| {
-            (http::HeaderName::from_static("x-b"), value.clone())
-        }));
+        response.headers_mut().extend(
+            request.headers().get("x-a").map(|value| (http::HeaderName::from_static("x-b"), value.clone())),
+        );
         Ok::<_, std::io::Error>(response)
     });
     let app = serve(Application::new([]).fallback(FallbackHandler::new(back)));
     let mut raw = Raw::connect(&app).await;
-    raw.send([b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: ", &value[..], b"\r\n\r\n"].concat()).await;
+    raw.send([b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: ", &value[..], b"\r\n\r\n"].concat())
+        .await;
     let mut answer = Vec::new();
     tokio::io::AsyncReadExt::read_to_end(&mut raw.0, &mut answer).await.unwrap();
     let sent = [b"\r\nX-B: ", &value[..], b"\r\n"].concat();
