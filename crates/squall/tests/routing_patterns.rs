@@ -409,3 +409,10 @@ fn pythons_end_of_text() {
     // A backslash before a Z is not that.
     assert!(pattern(r"/a\\Z").is_match(r"/a\Z"));
 }
+
+#[test]
+fn a_nested_pattern_is_one_of_these_too() {
+    let nested = PathPattern::nested("/café", r"/(\d+)\Z").unwrap();
+    assert!(nested.is_match("/caf%C3%A9/7") && !nested.is_match("/caf%C3%A9/7x"));
+    assert_eq!(nested.reverse(&[&7]).unwrap(), "/caf%C3%A9/7");
+}
