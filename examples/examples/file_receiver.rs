@@ -37,8 +37,9 @@ impl RequestHandler for Post {
     }
 
     async fn post(&mut self, ctx: &Context) -> Result {
+        ctx.set_header("Content-Type", "text/plain; charset=UTF-8")?; // names are not HTML
         for (_, file) in self.form.finish()?.into_files() {
-            // Never the client's name as it is: it may lead anywhere.
+            // Never the client's name as it is: it may lead anywhere, or be longer than a name can be.
             let name = file.file_name().or_status(400)?;
             if let Some(folder) = &self.folder {
                 file.persist(folder.join(name)).await?;
@@ -68,6 +69,7 @@ impl RequestHandler for Put {
     }
 
     async fn put(&mut self, ctx: &Context, name: String) -> Result {
+        ctx.set_header("Content-Type", "text/plain; charset=UTF-8")?;
         let content_type = ctx.request().headers().get("Content-Type").unwrap_or("application/unknown");
         ctx.write(format!("{name} {content_type} {} bytes\n", self.bytes));
         Ok(())

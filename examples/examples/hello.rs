@@ -14,19 +14,19 @@ impl RequestHandler for Main {
     }
 
     async fn post(&mut self, ctx: &Context) -> Result {
-        ctx.write(ctx.request().body());
-        Ok(())
+        echo(ctx).await
     }
 }
 
+/// What a client sends is not HTML unless it is escaped, and here it is to come back as it was.
+async fn echo(ctx: &Context) -> Result {
+    ctx.set_header("Content-Type", "text/plain; charset=UTF-8")?;
+    ctx.write(ctx.request().body());
+    Ok(())
+}
+
 fn make_app() -> Application {
-    Application::new([
-        url("/", Main),
-        post("/echo", async |ctx: &Context| {
-            ctx.write(ctx.request().body());
-            Ok(())
-        }),
-    ])
+    Application::new([url("/", Main), post("/echo", echo)])
 }
 
 #[squall::main]

@@ -3,6 +3,7 @@
 //!
 //! `cargo run --example virtual_hosts`, then `curl -H 'Host: safe.example.com' localhost:8888/index`. Option: `--port`.
 
+use squall::escape::xhtml_escape;
 use squall::{Application, Context, RequestHandler, Result, handler, shutdown_signal, url};
 use squall_examples::port_option;
 
@@ -15,7 +16,9 @@ struct Index {
 #[handler]
 impl RequestHandler for Index {
     async fn get(&mut self, ctx: &Context) -> Result {
-        ctx.write(format!("{} index of {}\n", self.site, ctx.request().host_name()));
+        // The client says which host it wants, and this is HTML.
+        let host = ctx.request().host_name();
+        ctx.write(format!("{} index of {}\n", self.site, xhtml_escape(&host)));
         Ok(())
     }
 }

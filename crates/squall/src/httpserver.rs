@@ -30,7 +30,9 @@
 //!
 //! let server = HttpServer::with_callback(|request: HttpServerRequest| {
 //!     let message = format!("You requested {}\n", request.uri());
-//!     let _ = request.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{message}", message.len()));
+//!     // Without a type a browser guesses, and takes what somebody put into the link for HTML.
+//!     let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", message.len());
+//!     let _ = request.write(head).and_then(|()| request.write(message));
 //!     let _ = request.finish();
 //! });
 //! server.listen(8888)?;

@@ -107,8 +107,12 @@
 //! [`Context::argument`] and its kin read query and form as Tornado does: the last value wins, the form before the query,
 //! a missing one is a 400. [`Context::query`], [`Context::form`] and [`Context::json`] fill a type of one's own.
 //!
+//! What [`Context::write`] gets is HTML unless another Content-Type is set: text from outside is
+//! [escaped](escape::xhtml_escape) in it. Templates do that by themselves.
+//!
 //! ```
 //! use serde::Deserialize;
+//! use squall::escape::xhtml_escape;
 //! use squall::{Application, Context, Result, get, post};
 //!
 //! #[derive(Deserialize)]
@@ -122,12 +126,12 @@
 //!             let name = ctx.argument("name")?;
 //!             let greeting = ctx.argument_or("greeting", "Hello")?;
 //!             ctx.set_header("X-Greeted", name)?;
-//!             ctx.write(format!("{greeting}, {name}"));
+//!             ctx.write(xhtml_escape(&format!("{greeting}, {name}")).as_bytes());
 //!             Ok(())
 //!         }),
 //!         post("/stories", async |ctx: &Context| {
 //!             let new: NewStory = ctx.json()?;
-//!             ctx.write(format!("{} is new", new.title));
+//!             ctx.write(format!("{} is new", xhtml_escape(new.title)));
 //!             Ok(())
 //!         }),
 //!     ])
@@ -135,6 +139,7 @@
 //! # squall::IoLoop::current().run_sync(async {
 //! # let app = squall::testing::serve(make_app());
 //! # app.get("/greet?name=Ann").await.assert_text("Hello, Ann").assert_header("X-Greeted", "Ann");
+//! # app.get("/greet?name=%3Cb%3E").await.assert_text("Hello, &lt;b&gt;");
 //! # app.get("/greet").await.assert_status(400);
 //! # app.post("/stories").body(r#"{"title": "Rain"}"#).await.assert_text("Rain is new");
 //! # app.post("/stories").body("{").await.assert_status(400);
@@ -144,12 +149,13 @@
 //! Files of a multipart form are in memory, as slices of the body; [`web::MultipartReader`] takes forms of any size.
 //!
 //! ```
+//! use squall::escape::xhtml_escape;
 //! use squall::{Application, Context, Result, post};
 //!
 //! fn make_app() -> Application {
 //!     Application::new([post("/photo", async |ctx: &Context| {
 //!         let photo = ctx.file("photo")?;
-//!         ctx.write(format!("{}: {} bytes", photo.filename, photo.body.len()));
+//!         ctx.write(format!("{}: {} bytes", xhtml_escape(&photo.filename), photo.body.len()));
 //!         Ok(())
 //!     })])
 //! }
@@ -170,6 +176,7 @@
 //! the login page.
 //!
 //! ```
+//! use squall::escape::xhtml_escape;
 //! use squall::{Application, Context, RequestHandler, Result, Site, get, handler, url};
 //!
 //! struct Members;
@@ -201,7 +208,7 @@
 //! fn make_app() -> Application {
 //!     let home = get("/", async |ctx: &Context| {
 //!         let user = ctx.require_user::<String>().await?;
-//!         ctx.write(format!("Hello, {user}"));
+//!         ctx.write(format!("Hello, {}", xhtml_escape(&user)));
 //!         Ok(())
 //!     });
 //!     Application::new([home, url("/login", Login)])
@@ -354,6 +361,7 @@
 //!     let client = AsyncHttpClient::new();
 //!     let weather = get("/weather", async move |ctx: &Context| {
 //!         let answer = client.fetch("http://127.0.0.1:9000/today").await?;
+//!         ctx.set_header("Content-Type", "text/plain; charset=UTF-8")?; // no HTML of somebody else's
 //!         ctx.write(answer.body());
 //!         Ok(())
 //!     });

@@ -198,7 +198,16 @@ fn patterns_are_reversed() {
     assert_eq!(reverse(r"^/favicon.ico$", &[]), "/favicon.ico");
     assert_eq!(reverse(r"^/api/v1/foo/(\w+)$", &[&"bar"]), "/api/v1/foo/bar");
     assert_eq!(reverse(r"/api\.v1/foo/([0-9]+)/icon\.png", &[&5]), "/api.v1/foo/5/icon.png");
-    assert_eq!(reverse("/{user}/{rest:*}", &[&"a b", &"x/y"]), "/a%20b/x%2Fy");
+    assert_eq!(reverse("/{user}/{rest:*}", &[&"a b", &"x/y"]), "/a%20b/x/y");
+    assert_eq!(reverse("/{user}/{rest:*}", &[&"a/b", &"x//y/"]), "/a%2Fb/x//y/");
+    assert_eq!(reverse(r"/([\w/]+)/(\w+)", &[&"a/b", &"c/d"]), "/a/b/c%2Fd");
+    assert_eq!(reverse("/((?:a|/)+)/(?P<x>b)?".replace("?P<x>", "").as_str(), &[&"a/a", &"b"]), "/a/a/b");
+    // A path that begins with two slashes is another host's.
+    assert_eq!(reverse("/(.*)", &[&"/evil.com"]), "/%2Fevil.com");
+    assert_eq!(reverse("(.*)", &[&"//evil.com/x"]), "/%2Fevil.com/x");
+    // Text is escaped like arguments, and what is escaped already stays.
+    assert_eq!(reverse("/café/{id}", &[&1]), "/caf%C3%A9/1");
+    assert_eq!(reverse(r"/a b/caf%C3%A9\?/\[x\]", &[]), "/a%20b/caf%C3%A9%3F/%5Bx%5D");
     assert_eq!(reverse("/(?P<a>.*)-(?P<b>.*)", &[&"é?", &"~._-+%"]), "/%C3%A9%3F-~._-%2B%25");
     assert_eq!(reverse("/100%/([^)(]+)", &[&1]), "/100%/1");
     assert_eq!(reverse("/a/?", &[]), "/a/");
@@ -358,4 +367,52 @@ fn nanoseconds<T>(mut work: impl FnMut() -> T) -> f64 {
     };
     let best = std::iter::repeat_with(run).take(100).min().unwrap();
     best.as_secs_f64() * 1e9 / f64::from(ROUNDS)
+}
+
+#[test]
+fn text_that_cannot_stand_in_a_path_matches_encoded() {
+    for (text, path) in [
+        ("/café", "/caf%C3%A9"),
+        ("/café", "/caf%c3%A9"),
+        ("/café", "/café"),
+        ("/a b", "/a%20b"),
+        (r"/what\?", "/what%3F"),
+        ("/☃/{id}", "/%E2%98%83/7"),
+        ("/(été|x)", "/%C3%A9t%C3%A9"),
+        ("/(?:é)+", "/%C3%A9%C3%A9"),
+    ] {
+        assert!(pattern(text).is_match(path), "{text} on {path}");
+        assert_eq!(table(&["/other/(.*)", text]).first_match(path), Some(1), "{text} on {path}");
+    }
+    for (text, path) in
+        [("/café", "/caf%C3"), ("/café", "/caf%C3%A8"), ("/a~b", "/a%7Eb"), ("/a%20b", "/a b")]
+    {
+        assert!(!pattern(text).is_match(path), "{text} on {path}");
+    }
+    assert_eq!(values("/(été)", "/%C3%A9t%c3%a9"), some(&["été"]));
+    // What is made is found.
+    for text in ["/café/{id}", "/a b/(.*)", r"/a\?b/([^/]+)", r"/\[\]\{\}/(\w+)"] {
+        let path = pattern(text).reverse(&[&"x"]).unwrap();
+        assert!(path.is_ascii() && !path.contains([' ', '?', '[']), "{path}");
+        assert_eq!(values(text, &path), some(&["x"]), "{text}");
+    }
+}
+
+#[test]
+fn pythons_end_of_text() {
+    for text in [r"/a(\d+)\Z", r"\A/a(\d+)\Z", r"/a(\d+)\z"] {
+        assert_eq!(values(text, "/a12"), some(&["12"]), "{text}");
+        assert_eq!(values(text, "/a12\n"), None, "{text}");
+        assert_eq!(pattern(text).reverse(&[&7]).unwrap(), "/a7");
+    }
+    assert!(!pattern(r"/a\Z").regex_source().ends_with('$'));
+    // A backslash before a Z is not that.
+    assert!(pattern(r"/a\\Z").is_match(r"/a\Z"));
+}
+
+#[test]
+fn a_nested_pattern_is_one_of_these_too() {
+    let nested = PathPattern::nested("/café", r"/(\d+)\Z").unwrap();
+    assert!(nested.is_match("/caf%C3%A9/7") && !nested.is_match("/caf%C3%A9/7x"));
+    assert_eq!(nested.reverse(&[&7]).unwrap(), "/caf%C3%A9/7");
 }

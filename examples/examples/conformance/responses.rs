@@ -3,7 +3,7 @@
 use serde_json::json;
 use squall::httputil::EntityTag;
 use squall::web::{Finish, StaticUrl, UrlSpec};
-use squall::{Context, Error, HttpError, RequestHandler, Result, get, handler, url};
+use squall::{Context, Error, HttpError, OrStatus, RequestHandler, Result, get, handler, url};
 
 pub(crate) fn routes() -> Vec<UrlSpec> {
     vec![
@@ -186,6 +186,13 @@ impl RequestHandler for NoEtag {
     }
 }
 
+/// So long a text is written at the most: nobody is to make this process hold what he likes.
+const LONGEST_TEXT: usize = 16 << 20;
+
+fn checked_length(length: usize) -> Result<usize> {
+    Some(length).filter(|length| *length <= LONGEST_TEXT).or_status(400)
+}
+
 /// A compressible text of so many bytes; `?type=` sets its type.
 #[derive(Clone)]
 struct Big;
@@ -193,6 +200,7 @@ struct Big;
 #[handler]
 impl RequestHandler for Big {
     async fn get(&mut self, ctx: &Context, length: usize) -> Result {
+        let length = checked_length(length)?;
         ctx.set_header("Content-Type", ctx.argument_or("type", "text/plain")?)?;
         let text: String = "abcdefghij".chars().cycle().take(length).collect();
         ctx.write(text);
@@ -216,6 +224,7 @@ struct LengthLie;
 #[handler]
 impl RequestHandler for LengthLie {
     async fn get(&mut self, ctx: &Context, length: usize) -> Result {
+        let length = checked_length(length)?;
         ctx.set_header("Content-Length", "5")?;
         ctx.write("x".repeat(length));
         Ok(())

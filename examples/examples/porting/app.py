@@ -186,6 +186,7 @@ class Upload(Base):
 
     @web.authenticated
     def post(self):
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
         for file in self.request.files.get("file", []):
             self.write("%s %s %d\n" % (file.filename, file.content_type, len(file.body)))
         self.write("comment: %s\n" % self.get_body_argument("comment", ""))

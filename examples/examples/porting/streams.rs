@@ -20,6 +20,7 @@ pub(crate) async fn export(ctx: &Context) -> Result {
 
 pub(crate) async fn upload(ctx: &Context) -> Result {
     ctx.require_user::<String>().await?;
+    ctx.set_header("Content-Type", "text/plain; charset=UTF-8")?;
     for file in ctx.files("file") {
         ctx.write(format!("{} {} {}\n", file.filename, file.content_type, file.body.len()));
     }

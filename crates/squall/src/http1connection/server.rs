@@ -159,7 +159,8 @@ impl Http1Connection {
         Ok((chunk, step.consumed > 0, step.done))
     }
 
-    /// Reads more of a body; false when somebody finished the response meanwhile.
+    /// Reads more of a body, and lets the application go on beside that; false when somebody finished the response
+    /// meanwhile.
     async fn fill_body(
         &self,
         message: &mut dyn HttpMessageDelegate,
@@ -169,15 +170,18 @@ impl Http1Connection {
         self.waiting.set(Waiting::Answer);
         let began = self.begin_body_wait(pace);
         let filled = poll_fn(|cx| {
+            if self.outcome() != Outcome::Open {
+                return Poll::Ready(Ok(None));
+            }
+            if let Poll::Ready(filled) = self.poll_fill(cx) {
+                return Poll::Ready(filled.map(Some));
+            }
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message.poll_beside(cx))) {
                 log_panic("request handler", &*payload);
                 self.abort_exchange();
             }
             self.push_out();
-            if self.outcome() != Outcome::Open {
-                return Poll::Ready(Ok(None));
-            }
-            self.poll_fill(cx).map_ok(Some)
+            if self.outcome() == Outcome::Open { Poll::Pending } else { Poll::Ready(Ok(None)) }
         })
         .await;
         self.waiting.set(Waiting::Not);

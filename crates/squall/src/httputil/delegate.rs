@@ -79,9 +79,9 @@ pub trait HttpMessageDelegate {
     /// A piece of the body; the next is not read until the result is done.
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_>;
 
-    /// The connection waits for more of the body; called whenever its task is polled meanwhile. Whoever has something
-    /// to do beside the body, such as to hand on an answer that comes before its end, does it here, wakes by `cx`, and
-    /// waits for nothing: a response that is finished then ends the exchange.
+    /// The connection has to wait for more of the body; called whenever its task is polled meanwhile. Whoever has
+    /// something to do beside the body, such as to hand on an answer that comes before its end, does it here, wakes by `cx`,
+    /// and waits for nothing: a response that is finished then ends the exchange. Default: nothing.
     fn poll_beside(&mut self, _cx: &mut Context<'_>) {}
 
     /// The message is complete. The connection drives the result, usually the handler, until it is done; it is not

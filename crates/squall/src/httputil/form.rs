@@ -116,7 +116,8 @@ pub struct HttpFile {
 
 impl HttpFile {
     /// The last component of [`filename`](Self::filename), `None` when there is none that could name a file in a
-    /// folder: for `../../etc/passwd` it is `passwd`, for `..` nothing. Backslashes separate too.
+    /// folder: for `../../etc/passwd` it is `passwd`, for `..` and for more than 255 bytes nothing. Backslashes
+    /// separate too.
     pub fn file_name(&self) -> Option<&str> {
         last_component(&self.filename)
     }

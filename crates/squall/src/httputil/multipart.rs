@@ -108,7 +108,8 @@ pub struct PartHead {
 
 impl PartHead {
     /// The last component of [`filename`](Self::filename), `None` when there is none that could name a file in a
-    /// folder: for `../../etc/passwd` it is `passwd`, for `..` nothing. Backslashes separate too.
+    /// folder: for `../../etc/passwd` it is `passwd`, for `..` and for more than 255 bytes nothing. Backslashes
+    /// separate too.
     pub fn file_name(&self) -> Option<&str> {
         self.filename.as_deref().and_then(last_component)
     }
@@ -525,10 +526,14 @@ enum Step {
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
+/// What a file system takes as a name (`NAME_MAX`), in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// The part of a client's file name behind the last separator of any system, if it names a file.
 pub(crate) fn last_component(filename: &str) -> Option<&str> {
     let name = filename.rsplit(['/', '\\']).next()?.trim();
-    let usable = !matches!(name, "" | "." | "..") && !name.contains(char::is_control);
+    let usable =
+        !matches!(name, "" | "." | "..") && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
     usable.then_some(name)
 }
 

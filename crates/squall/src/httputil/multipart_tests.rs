@@ -300,6 +300,9 @@ fn names_of_files() {
         ("x/..", None),
         ("x/", None),
         ("a\tb", None),
+        (&"a".repeat(255), Some(&*"a".repeat(255))),
+        (&"a".repeat(256), None),
+        (&"é".repeat(150), None),
     ] {
         assert_eq!(last_component(sent), name, "{sent:?}");
     }

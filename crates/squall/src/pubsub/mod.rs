@@ -20,7 +20,9 @@
 //! A message may be lost, and then the subscriber is told, with [`Event::Missed`], before whatever comes after the gap:
 //!
 //! * when it falls more than [`QUEUE`] messages behind: the oldest are dropped, and counted;
-//! * over Redis, when the connection was lost: nobody knows how many were published meanwhile.
+//! * over Redis, when the connection was lost, or Redis was silent for too long: nobody knows how many were published
+//!   meanwhile. It is told when the channel is subscribed to again, so that what is asked for elsewhere then leaves no
+//!   second gap.
 //!
 //! Who must know everything keeps the messages elsewhere, numbered, and asks there after an `Event::Missed`.
 
@@ -68,8 +70,12 @@ impl PubSub {
 
     /// Channels of everybody who is connected to the same Redis, such as `redis://127.0.0.1:6379/0`.
     ///
-    /// The connection is made when it is first needed, and again whenever it is lost, after 0.1 s and then ever later,
-    /// up to 5 s. Redis's channels are not parted by database.
+    /// A connection is made when it is first needed, one to publish and one to subscribe, and again whenever it is lost.
+    /// For subscribers that is after 0.1 s and then ever later, up to 5 s, until Redis has answered something again.
+    ///
+    /// A Redis that does not answer for 10 s, be it that it hangs or that the way to it is cut, is as good as gone;
+    /// subscribers ask it for a sign of life when they have heard nothing for 5 s. Redis's channels are not parted by
+    /// database.
     ///
     /// # Errors
     /// When the URL is none.
@@ -83,14 +89,19 @@ impl PubSub {
     /// Sends a message to everybody who is subscribed to the channel.
     ///
     /// Resolves, in process at once, over Redis when Redis has taken it; subscribers may get it before or after that.
+    /// Any number of publishers share one connection, and their messages go out in the order in which these futures are
+    /// first polled. No message is sent twice, not even when its connection is lost before Redis has answered.
+    ///
+    /// Not cancel safe: a message whose future is dropped may be published or not.
     ///
     /// # Errors
-    /// When Redis cannot be reached. The message may then have been published or not.
+    /// When Redis cannot be reached, refuses, or does not answer within 10 s. The message may then have been published or
+    /// not.
     pub async fn publish(&self, channel: &str, message: impl Into<Bytes>) -> Result<(), PubSubError> {
         let message = message.into();
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            return redis.publish(channel, &message).await;
+            return redis.publish(channel, message).await;
         }
         self.channels.deliver(channel, &message);
         Ok(())
@@ -101,13 +112,11 @@ impl PubSub {
     /// In process, everything that is published from now on arrives. Over Redis the subscription takes a moment to
     /// become effective, see [`Subscription::ready`].
     pub fn subscribe(&self, channel: &str) -> Subscription {
-        let (queue, first) = self.channels.subscribe(channel);
+        let queue = self.channels.subscribe(channel);
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            redis.subscribe(channel, first);
+            redis.subscribe(channel);
         }
-        #[cfg(not(feature = "redis"))]
-        let _ = first;
         Subscription { pubsub: self.clone(), channel: channel.to_owned(), queue }
     }
 
@@ -149,14 +158,19 @@ impl Subscription {
     }
 
     /// Resolves when everything that is published from now on arrives: at once in process, over Redis when Redis has
-    /// confirmed the subscription. It may then be lost again with the connection.
+    /// confirmed the subscription. It may then be lost again with the connection, and is made again by itself.
     ///
     /// Cancel safe.
-    pub async fn ready(&self) {
+    ///
+    /// # Errors
+    /// When Redis refuses this channel (`NOPERM`). It is asked again every 30 seconds, and when somebody else subscribes;
+    /// other channels go on.
+    pub async fn ready(&self) -> Result<(), PubSubError> {
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.pubsub.redis {
-            redis.ready(&self.channel).await;
+            redis.ready(&self.channel).await?;
         }
+        Ok(())
     }
 
     /// The channel's name.
@@ -185,17 +199,27 @@ impl fmt::Debug for Subscription {
 
 /// Redis cannot be reached, or refuses.
 #[derive(Debug)]
-pub struct PubSubError(Box<dyn Error + Send + Sync>);
+pub struct PubSubError {
+    what: &'static str,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl PubSubError {
+    #[cfg(feature = "redis")]
+    fn new(what: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { what, source: Box::new(source) }
+    }
+}
 
 impl fmt::Display for PubSubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot publish: {}", self.0)
+        write!(f, "cannot {}: {}", self.what, self.source)
     }
 }
 
 impl Error for PubSubError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
+        Some(&*self.source)
     }
 }
 
@@ -206,13 +230,10 @@ struct Channels {
 }
 
 impl Channels {
-    /// A new subscriber, and whether it is the channel's first.
-    fn subscribe(&self, channel: &str) -> (Rc<Queue>, bool) {
+    fn subscribe(&self, channel: &str) -> Rc<Queue> {
         let queue = Rc::<Queue>::default();
-        let mut map = self.map.borrow_mut();
-        let subscribers = map.entry(channel.to_owned()).or_default();
-        subscribers.push(Rc::downgrade(&queue));
-        (queue, subscribers.len() == 1)
+        self.map.borrow_mut().entry(channel.to_owned()).or_default().push(Rc::downgrade(&queue));
+        queue
     }
 
     /// Whether that was the channel's last subscriber.
@@ -239,10 +260,10 @@ impl Channels {
         }
     }
 
-    /// Tells every subscriber that messages may have been lost.
+    /// Tells the subscribers of a channel that messages may have been lost.
     #[cfg(feature = "redis")]
-    fn interrupted(&self) {
-        for queue in self.map.borrow().values().flatten().filter_map(Weak::upgrade) {
+    fn interrupted(&self, channel: &str) {
+        for queue in self.map.borrow().get(channel).into_iter().flatten().filter_map(Weak::upgrade) {
             queue.interrupted();
         }
     }
@@ -315,7 +336,7 @@ mod tests {
                 pubsub.publish("x", n.to_string()).await.unwrap();
             }
             for subscription in [&mut a, &mut b] {
-                subscription.ready().await;
+                subscription.ready().await.unwrap();
                 for n in 0..3 {
                     assert_eq!(subscription.recv().await, Event::Message(n.to_string().into()));
                 }

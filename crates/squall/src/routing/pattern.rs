@@ -5,11 +5,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode, percent_encode_byte,
+    utf8_percent_encode,
+};
 use regex_automata::util::primitives::{NonMaxUsize, PatternID};
 use regex_automata::{Anchored, Input, meta};
 use regex_syntax::ast::{self, Ast};
-use regex_syntax::hir::{self, Hir};
+use regex_syntax::hir::{self, Hir, HirKind};
 use smallvec::SmallVec;
 
 use super::shape::{self, GroupNames, Runs};
@@ -45,8 +48,11 @@ use super::shape::{self, GroupNames, Runs};
 /// # What is matched
 ///
 /// The path as it stands in the request line, still percent-encoded and not normalised, as bytes: `.` and `[^/]` match
-/// any byte, `\w` and `\d` are ASCII. `(?u:..)` switches a part of a regex to Unicode. The values of groups are
-/// decoded after the match, so an encoded `%2F` never separates segments.
+/// any byte, `\w` and `\d` are ASCII. `(?u:..)` switches a part of a regex to Unicode. Text that cannot stand in a path
+/// as it is, such as `/café`, matches its percent-encoded form, `/caf%C3%A9`. The values of groups are decoded after the
+/// match, so an encoded `%2F` never separates segments.
+///
+/// The end is `$` or `\z`, and Python's `\Z` is understood too.
 #[doc(alias = "PathMatches")]
 #[derive(Clone)]
 pub struct PathPattern {
@@ -72,8 +78,10 @@ enum Matcher {
 
 #[derive(Debug)]
 enum Piece {
+    /// As it stands in a path.
     Text(String),
-    Group,
+    /// A group, and whether it could take a slash.
+    Group { slash: bool },
 }
 
 impl PathPattern {
@@ -88,7 +96,7 @@ impl PathPattern {
             let failed = |kind| PatternError { pattern: pattern.to_owned(), kind };
             Cow::Owned(translate_template(pattern).map_err(failed)?)
         } else {
-            Cow::Borrowed(pattern)
+            end_as_in_python(pattern)
         };
         Self::compile(pattern, &source)
     }
@@ -111,7 +119,7 @@ impl PathPattern {
             } else if is_template(part) {
                 translate_template(part).map_err(failed)
             } else {
-                Ok(part.strip_prefix('^').unwrap_or(part).to_owned())
+                Ok(end_as_in_python(part.strip_prefix('^').unwrap_or(part)).into_owned())
             }
         };
         let is_plain = !is_template(prefix) && !prefix.contains(REGEX_SYNTAX);
@@ -138,7 +146,12 @@ impl PathPattern {
             .build()
             .translate(source, &ast)
             .map_err(|error| failed(syntax_error(pattern, error.to_string())))?;
-        let hir = Hir::concat(vec![Hir::look(hir::Look::Start), hir, Hir::look(hir::Look::End)]);
+        let pieces = reverse_pieces(&ast, &hir);
+        let hir = Hir::concat(vec![
+            Hir::look(hir::Look::Start),
+            or_percent_encoded(hir),
+            Hir::look(hir::Look::End),
+        ]);
         let (matcher, group_names) = if let Some(literal) = shape::literal(&hir) {
             (Matcher::Literal(literal), Box::default())
         } else if let Some((runs, names)) = Runs::new(&hir) {
@@ -151,7 +164,6 @@ impl PathPattern {
         if named != 0 && named != group_names.len() {
             return Err(failed(PatternErrorKind::MixedGroups));
         }
-        let pieces = reverse_pieces(&ast).filter(|pieces| count_groups(pieces) == group_names.len());
         let regex_source = whole_path_source(source, &ast);
         let written = pattern.to_owned();
         Ok(PathPattern {
@@ -224,8 +236,10 @@ impl PathPattern {
     /// The path that this pattern matches with `arguments` in the place of its groups, in order, named or not.
     ///
     /// Everything but ASCII letters, digits, `-`, `.`, `_` and `~` is percent-encoded in an argument: a space becomes
-    /// `%20` and a slash `%2F`. As in Tornado, whether the group itself would match the argument is not checked.
-    /// A dot outside of groups stands for itself, and something optional (`/?`) is put in.
+    /// `%20`. A slash stays one where its group could take it, as `.*` does and `[^/]+` does not; only a second one at the
+    /// start of the path becomes `%2F` all the same, since `//name` is another host's. As in Tornado, whether the group
+    /// itself would match the argument is not checked. Text outside of groups is percent-encoded where it could not
+    /// stand in a path (`é`, a space). A dot outside of groups stands for itself, and something optional (`/?`) is put in.
     ///
     /// # Errors
     ///
@@ -247,9 +261,9 @@ impl PathPattern {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => path.push_str(text),
-                Piece::Group => {
+                Piece::Group { slash } => {
                     let argument = arguments.next().map(ToString::to_string).unwrap_or_default();
-                    path.extend(utf8_percent_encode(&argument, ARGUMENT));
+                    push_argument(&mut path, &argument, *slash);
                 }
             }
         }
@@ -476,6 +490,88 @@ impl fmt::Display for PathPattern {
 /// What makes a text more than itself as a regex, the dot apart, which most write for itself.
 const REGEX_SYNTAX: [char; 12] = ['(', ')', '[', ']', '{', '}', '\\', '|', '*', '+', '?', '$'];
 
+/// What is not `pchar`, `/` or the `%` of an encoded character (RFC 3986, section 3.3), and so never stands in a path.
+const TEXT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+fn push_argument(path: &mut String, argument: &str, slash: bool) {
+    for (index, segment) in argument.split('/').enumerate() {
+        if index > 0 {
+            path.push_str(if slash && path != "/" { "/" } else { "%2F" });
+        }
+        path.extend(utf8_percent_encode(segment, ARGUMENT));
+    }
+}
+
+/// Lets text of a pattern that never stands in a path as it is, such as `é` or a space, be matched in the form in which it
+/// comes: percent-encoded, in capital letters or small ones.
+fn or_percent_encoded(hir: Hir) -> Hir {
+    let each = |parts: &[Hir]| parts.iter().cloned().map(or_percent_encoded).collect();
+    match hir.kind() {
+        HirKind::Literal(literal) if literal.0.iter().any(|&byte| needs_encoding(byte)) => {
+            Hir::concat(literal.0.iter().map(|&byte| byte_or_percent_encoded(byte)).collect())
+        }
+        HirKind::Concat(parts) => Hir::concat(each(parts)),
+        HirKind::Alternation(parts) => Hir::alternation(each(parts)),
+        HirKind::Repetition(repetition) => {
+            let sub = Box::new(or_percent_encoded((*repetition.sub).clone()));
+            Hir::repetition(hir::Repetition { sub, ..repetition.clone() })
+        }
+        HirKind::Capture(capture) => {
+            let sub = Box::new(or_percent_encoded((*capture.sub).clone()));
+            Hir::capture(hir::Capture { sub, ..capture.clone() })
+        }
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => hir,
+    }
+}
+
+fn needs_encoding(byte: u8) -> bool {
+    percent_encode(&[byte], TEXT).any(|text| text.starts_with('%') && byte != b'%')
+}
+
+fn byte_or_percent_encoded(byte: u8) -> Hir {
+    let itself = Hir::literal([byte]);
+    if !needs_encoding(byte) {
+        return itself;
+    }
+    let digit = |digit: u8| {
+        let cases = [digit.to_ascii_lowercase(), digit.to_ascii_uppercase()];
+        let ranges = cases.map(|case| hir::ClassBytesRange::new(case, case));
+        Hir::class(hir::Class::Bytes(hir::ClassBytes::new(ranges)))
+    };
+    let digits = percent_encode_byte(byte).as_bytes();
+    Hir::alternation(vec![itself, Hir::concat(vec![Hir::literal(*b"%"), digit(digits[1]), digit(digits[2])])])
+}
+
+/// Python's `\Z` is the `\z` of the `regex` crate.
+fn end_as_in_python(regex: &str) -> Cow<'_, str> {
+    if !regex.contains(r"\Z") {
+        return Cow::Borrowed(regex);
+    }
+    let mut translated = String::with_capacity(regex.len());
+    let mut characters = regex.chars();
+    while let Some(character) = characters.next() {
+        translated.push(character);
+        if character == '\\' {
+            translated.extend(characters.next().map(|escaped| if escaped == 'Z' { 'z' } else { escaped }));
+        }
+    }
+    Cow::Owned(translated)
+}
+
 /// What stays bare in an argument of [`PathPattern::reverse`] (RFC 3986, section 2.3: unreserved characters).
 const ARGUMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -527,7 +623,9 @@ fn translate_template(template: &str) -> Result<String, PatternErrorKind> {
 /// Refuses what RFC 3986, section 3.3, does not let into a path (`?`, `[`, `|`, ..), and `.*` and `.+`, which are most
 /// likely meant as a regex: the route would silently never be found.
 fn push_literal(source: &mut String, text: &str) -> Result<(), PatternErrorKind> {
-    let in_path = |c: char| c.is_alphanumeric() || "-._~!$&'*+,;=:@%/".contains(c);
+    let in_path = |c: char| {
+        c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_control()) || "-._~!$&'*+,;=:@%/".contains(c)
+    };
     if let Some(c) = text.chars().find(|&c| !in_path(c)) {
         return Err(PatternErrorKind::NotLiteral(c.to_string()));
     }
@@ -560,8 +658,9 @@ fn whole_path_source(source: &str, ast: &Ast) -> String {
     if ends { source.to_owned() } else { format!("{source}$") }
 }
 
-/// The pattern as text and groups; `None` when something between the groups does not stand for one text.
-fn reverse_pieces(ast: &Ast) -> Option<Box<[Piece]>> {
+/// The pattern as text and groups; `None` when something between the groups does not stand for one text, or groups
+/// are nested.
+fn reverse_pieces(ast: &Ast, hir: &Hir) -> Option<Box<[Piece]>> {
     let parts = match ast {
         Ast::Concat(concat) => &concat.asts[..],
         single => std::slice::from_ref(single),
@@ -573,13 +672,53 @@ fn reverse_pieces(ast: &Ast) -> Option<Box<[Piece]>> {
             push_piece(&mut pieces, part)?;
         }
     }
-    Some(pieces.into())
+    let mut slashes = Vec::new();
+    groups_with_slash(hir, &mut slashes);
+    let mut slashes = slashes.into_iter();
+    for piece in &mut pieces {
+        match piece {
+            Piece::Text(text) => *text = utf8_percent_encode(text, TEXT).to_string(),
+            Piece::Group { slash } => *slash = slashes.next()?,
+        }
+    }
+    slashes.next().is_none().then(|| pieces.into())
+}
+
+/// For each group in order, whether a slash may be in what it matches.
+fn groups_with_slash(hir: &Hir, slashes: &mut Vec<bool>) {
+    match hir.kind() {
+        HirKind::Capture(capture) => {
+            slashes.push(may_hold_slash(&capture.sub));
+            groups_with_slash(&capture.sub, slashes);
+        }
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().for_each(|part| groups_with_slash(part, slashes));
+        }
+        HirKind::Repetition(repetition) => groups_with_slash(&repetition.sub, slashes),
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => {}
+    }
+}
+
+fn may_hold_slash(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.contains(&b'/'),
+        HirKind::Class(hir::Class::Bytes(class)) => {
+            class.iter().any(|range| (range.start()..=range.end()).contains(&b'/'))
+        }
+        HirKind::Class(hir::Class::Unicode(class)) => {
+            class.iter().any(|range| (range.start()..=range.end()).contains(&'/'))
+        }
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().any(may_hold_slash),
+        HirKind::Repetition(repetition) => may_hold_slash(&repetition.sub),
+        HirKind::Capture(capture) => may_hold_slash(&capture.sub),
+        HirKind::Empty | HirKind::Look(_) => false,
+    }
 }
 
 fn push_piece(pieces: &mut Vec<Piece>, part: &Ast) -> Option<()> {
     let character = match part {
         Ast::Group(group) if group.is_capturing() => {
-            pieces.push(Piece::Group);
+            pieces.push(Piece::Group { slash: false });
             return Some(());
         }
         Ast::Repetition(repetition) if repetition.op.kind == ast::RepetitionKind::ZeroOrOne => {
@@ -595,11 +734,6 @@ fn push_piece(pieces: &mut Vec<Piece>, part: &Ast) -> Option<()> {
         _ => pieces.push(Piece::Text(character.to_string())),
     }
     Some(())
-}
-
-/// Fewer than the pattern's own number means that groups are nested.
-fn count_groups(pieces: &[Piece]) -> usize {
-    pieces.iter().filter(|piece| matches!(piece, Piece::Group)).count()
 }
 
 fn is_start(ast: &Ast) -> bool {

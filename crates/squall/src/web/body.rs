@@ -98,9 +98,9 @@ impl Context {
     /// The query as a value.
     ///
     /// # Errors
-    /// 400 when it does not fit.
+    /// 400 when it does not fit, or is not UTF-8 where [`argument`](Self::argument) would say so.
     pub fn query<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_urlencoded::from_str(self.request().query()).map_err(|error| unreadable("query", error))
+        urlencoded_as("query", self.request().query().as_bytes())
     }
 
     /// The form in the body as a value: urlencoded, or the fields of a multipart form that are no files. A body of
@@ -118,7 +118,7 @@ impl Context {
         if request.body().split(|&b| b == b'&').filter(|pair| !pair.is_empty()).nth(limit).is_some() {
             return Err(invalid_body(BodyError::TooManyArguments(limit)));
         }
-        serde_urlencoded::from_bytes(request.body()).map_err(|error| unreadable("form", error))
+        urlencoded_as("form", request.body())
     }
 
     /// Changes the most bytes of this request's body, which then may be more or less than the server's
@@ -164,6 +164,13 @@ impl Context {
     pub(super) fn form_body(&self) -> Result<&FormBody> {
         self.request().form(self.core().parse_body_config()).map_err(invalid_body)
     }
+}
+
+/// Urlencoded text as a value. What is not UTF-8 would be changed silently by the reader.
+fn urlencoded_as<T: DeserializeOwned>(what: &str, text: &[u8]) -> Result<T> {
+    // Pairs and their halves are parted by ASCII characters, so all of it is UTF-8 where each of them is.
+    percent_encoding::percent_decode(text).decode_utf8().map_err(|error| unreadable(what, error))?;
+    serde_urlencoded::from_bytes(text).map_err(|error| unreadable(what, error))
 }
 
 /// The fields of a form as a value.

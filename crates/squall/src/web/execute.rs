@@ -251,7 +251,9 @@ impl<H: RequestHandler> Serve for Instance<H> {
             }
             ctx.route().trailing_slash().enforce(ctx)?;
         }
-        if let Some(body) = &ctx.body {
+        if !H::PULLS_BODY
+            && let Some(body) = &ctx.body
+        {
             while !ctx.is_finished()
                 && let Some(chunk) = body.next().await
             {
@@ -602,17 +604,18 @@ impl HttpMessageDelegate for StreamedRequest {
 
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
         self.body.wanted.set(false);
+        self.body.dry.set(false);
         *self.body.slot.borrow_mut() = Some(chunk);
         Some(Box::pin(self.run()))
     }
 
     fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) {
-        let Some(handler) = &mut self.handler else { return };
-        self.body.later.set(true);
-        if handler.as_mut().poll(cx).is_ready() {
+        self.body.dry.set(true);
+        if let Some(handler) = &mut self.handler
+            && handler.as_mut().poll(cx).is_ready()
+        {
             self.handler = None;
         }
-        self.body.later.set(false);
     }
 
     fn finish(self: Box<Self>) -> Pending<'static> {
@@ -634,8 +637,8 @@ impl HttpMessageDelegate for StreamedRequest {
 pub(super) struct BodyChannel {
     slot: RefCell<Option<Bytes>>,
     wanted: Cell<bool>,
-    /// The connection has nothing more of the body and waits for the client.
-    later: Cell<bool>,
+    /// Nothing has come since the last piece: the connection waits for the client.
+    dry: Cell<bool>,
     state: Cell<BodyState>,
 }
 
@@ -665,7 +668,7 @@ impl BodyChannel {
         poll_fn(|_| match self.poll_next() {
             Poll::Ready(Some(piece)) => Poll::Ready(Ready::Piece(piece)),
             Poll::Ready(None) => Poll::Ready(Ready::End),
-            Poll::Pending if self.later.get() => Poll::Ready(Ready::Later),
+            Poll::Pending if self.dry.get() => Poll::Ready(Ready::Later),
             Poll::Pending => Poll::Pending,
         })
         .await
@@ -684,5 +687,27 @@ impl BodyChannel {
 
     pub(super) fn is_cut_off(&self) -> bool {
         self.state.get() == BodyState::CutOff
+    }
+}
+
+#[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "what hands bodies to a service is not there"))]
+impl Context {
+    /// The next piece of the body, for a handler that [pulls](RequestHandler::PULLS_BODY) it; `None` at its end, or
+    /// when there is none. Cancel safe.
+    ///
+    /// # Errors
+    /// When the client left before the end.
+    pub(super) async fn next_piece(&self) -> Result<Option<Bytes>> {
+        let Some(body) = &self.body else { return Ok(None) };
+        match body.next().await {
+            None if body.is_cut_off() => Err(ClientLeft.into()),
+            piece => Ok(piece),
+        }
+    }
+
+    /// Whether nothing of the body is left that has arrived. It is asked again after each piece, and before the
+    /// connection waits for another.
+    pub(super) fn is_body_at_rest(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.dry.get() || body.state.get() != BodyState::Coming)
     }
 }

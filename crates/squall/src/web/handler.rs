@@ -50,6 +50,9 @@ pub trait RequestHandler: Clone + 'static {
     const PATH_ARGS: &'static [&'static str] = &[];
     /// Hand the body to [`data_received`](Self::data_received) as it comes instead of collecting it.
     const STREAM_BODY: bool = false;
+    /// The handler takes the body itself, while it answers.
+    #[doc(hidden)]
+    const PULLS_BODY: bool = false;
     /// What becomes of a path that ends with a slash, or lacks one: `#[handler(add_slash)]`, `#[handler(remove_slash)]`.
     const TRAILING_SLASH: TrailingSlash = TrailingSlash::AsIs;
     /// Serve only requests with a [user](Context::user), as [`Context::require_user`] would have it:

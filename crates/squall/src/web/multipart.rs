@@ -48,7 +48,8 @@ use crate::httputil::{
 ///         let form = self.form.finish()?;
 ///         let photo = form.file("photo")?;
 ///         photo.persist(std::env::temp_dir().join("photo.jpg")).await?;
-///         ctx.write(format!("{}, {} bytes", form.argument("title")?, photo.len()));
+///         let title = squall::escape::xhtml_escape(&form.argument("title")?).into_owned(); // it goes into HTML
+///         ctx.write(format!("{title}, {} bytes", photo.len()));
 ///         Ok(())
 ///     }
 /// }

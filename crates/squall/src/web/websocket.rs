@@ -66,8 +66,11 @@ impl Context {
             head_writer::fields(&mut head, &response.headers);
         }
         head_writer::end(&mut head);
-        self.request().connection().write_raw(&head)?;
-        self.detach()
+        // Who has no connection to give says so here, before anything is sent.
+        let stream = self.detach()?;
+        // An error closes the stream; whoever reads it is told there.
+        drop(stream.write_bytes(head.into()));
+        Ok(stream)
     }
 
     /// The application's WebSockets.

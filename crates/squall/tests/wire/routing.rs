@@ -9,7 +9,7 @@ use squall::testing::{serve, serve_on};
 use squall::web::{BuildError, delegate, router, rules};
 use squall::{Application, Context, RequestHandler, Result, get, handler, post, url};
 
-use super::support::{Case, ok, page, stays, table};
+use super::support::{Case, ok, ok_untagged, page, page_saying, stays, table};
 
 /// A route that writes `text`.
 #[track_caller]
@@ -342,4 +342,53 @@ async fn a_wrong_application_does_not_listen() {
     assert!(matches!(error, ServerError::Application(_)), "{error:?}");
     assert!(error.to_string().contains(file!()), "{error}");
     assert!(server.local_addrs().is_empty());
+}
+
+#[squall::test(timeout = 60)]
+async fn paths_and_queries_beyond_ascii() {
+    #[derive(serde::Deserialize)]
+    struct Query {
+        a: String,
+    }
+    let app = Application::new([
+        text("/café", "found"),
+        text("/a b", "spaced"),
+        get("/query", async |ctx: &Context| {
+            ctx.write(ctx.query::<Query>()?.a);
+            Ok(())
+        }),
+        get("/argument", async |ctx: &Context| {
+            ctx.write(ctx.argument("a")?);
+            Ok(())
+        }),
+        post("/form", async |ctx: &Context| {
+            ctx.write(ctx.form::<Query>()?.a);
+            Ok(())
+        }),
+        probe(),
+    ]);
+    let form = |row: &str, body: &str, answer| {
+        let length = body.len();
+        stays(
+            row,
+            format!("POST /form HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{body}"),
+            answer,
+        )
+    };
+    let bad = |cause| page_saying("400 Bad Request", "", cause);
+    table(
+        &serve(app),
+        [
+            host("text beyond ASCII", "h", "/caf%C3%A9", ok("found")),
+            host("in small letters", "h", "/caf%c3%a9", ok("found")),
+            host("a space", "h", "/a%20b", ok("spaced")),
+            host("another text", "h", "/caf%C3%A8", not_found()),
+            host("query", "h", "/query?a=%C3%A9", ok("é")),
+            host("query that is not UTF-8", "h", "/query?a=%C3", bad("Invalid query")),
+            host("argument that is not UTF-8", "h", "/argument?a=%C3", bad("Invalid unicode in a")),
+            form("form", "a=%C3%A9+b", ok_untagged("é b")),
+            form("form that is not UTF-8", "a=%ff", bad("Invalid form")),
+        ],
+    )
+    .await;
 }

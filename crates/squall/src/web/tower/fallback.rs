@@ -1,22 +1,36 @@
 //! Any tower service as a handler.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, Method, Request, Response, header};
+use bytes::Buf;
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tower_service::Service;
 
 use super::body::{Piece, RequestBody};
+use super::fields;
 use crate::httputil::{EntityTag, HttpServerRequest};
 use crate::web::context::Context;
+use crate::web::disconnected::Disconnected;
 use crate::web::error::{HttpError, Result};
 use crate::web::handler::RequestHandler;
+
+/// So much of a body that the service does not want is read before the response is sent.
+const DROPPED_FIRST: usize = 64 * 1024;
+/// A client that has closed its side may still want the response: nobody can tell that from one that has gone, until
+/// something is sent. So long it gets for the response to begin,
+const PATIENCE_FOR_HEAD: Duration = Duration::from_secs(60);
+/// and so long for the next piece of it.
+const PATIENCE_FOR_PIECE: Duration = Duration::from_secs(2);
 
 /// Answers requests with a tower service, such as an axum `Router` (Tornado's `FallbackHandler`, which takes a WSGI
 /// application).
@@ -36,43 +50,35 @@ use crate::web::handler::RequestHandler;
 /// ```
 ///
 /// Each request is served by a clone of the service. Bodies are streamed both ways, no faster than the other side takes
-/// them; trailers are left out. An error of the service is a 500. When the client leaves, the response's body is
-/// dropped. Upgrades do not pass: a WebSocket belongs to [`ws`](crate::websocket::ws).
+/// them, and at the same time: a response may depend on the rest of the request. Fields pass octet by octet, without
+/// those of the connection (`Connection`, `Transfer-Encoding` and the like); trailers are left out. What the service
+/// sees as `Content-Length` is the length of the body it gets, so there is none of a body that
+/// [`decompress_request`](crate::HttpServer::decompress_request) inflates.
+///
+/// An error of the service is a 500. When the client leaves, the response's body is dropped: at once where something
+/// is being sent, else two seconds after the client has closed its side, since one that only says that its request is
+/// complete closes in the same way. Upgrades do not pass: a WebSocket belongs to [`ws`](crate::websocket::ws).
 #[doc(alias = "WSGIContainer")]
-pub struct FallbackHandler<S: Service<Request<RequestBody>>> {
-    service: S,
-    /// Where the pieces of the body go.
-    body: Option<mpsc::Sender<Piece>>,
-    /// The service at work on this request.
-    response: Option<Responding<S>>,
-}
+pub struct FallbackHandler<S>(S);
 
-type Responding<S> = Pin<
-    Box<
-        dyn Future<
-            Output = Result<
-                <S as Service<Request<RequestBody>>>::Response,
-                <S as Service<Request<RequestBody>>>::Error,
-            >,
-        >,
-    >,
->;
-
-impl<S: Service<Request<RequestBody>>> FallbackHandler<S> {
+impl<S> FallbackHandler<S> {
     /// A handler that asks `service`.
-    pub fn new(service: S) -> Self {
-        Self { service, body: None, response: None }
+    pub fn new(service: S) -> Self
+    where
+        S: Service<Request<RequestBody>>,
+    {
+        Self(service)
     }
 }
 
-impl<S: Service<Request<RequestBody>> + Clone> Clone for FallbackHandler<S> {
+impl<S: Clone> Clone for FallbackHandler<S> {
     /// For the next request.
     fn clone(&self) -> Self {
-        Self::new(self.service.clone())
+        Self(self.0.clone())
     }
 }
 
-impl<S: Service<Request<RequestBody>>> fmt::Debug for FallbackHandler<S> {
+impl<S> fmt::Debug for FallbackHandler<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackHandler").finish_non_exhaustive()
     }
@@ -88,61 +94,51 @@ where
     const DEFAULT_HEADERS: bool = false;
     const METHODS: &'static [&'static str] = &["*"];
     const STREAM_BODY: bool = true;
-
-    async fn prepare(&mut self, ctx: &Context) -> Result {
-        let request = ctx.request();
-        let length = request.headers().get("Content-Length").and_then(|length| length.parse().ok());
-        let body = if length.is_none_or(|length: u64| length == 0)
-            && !request.headers().contains("Transfer-Encoding")
-        {
-            RequestBody::empty()
-        } else {
-            let (sender, body) = RequestBody::channel(length);
-            self.body = Some(sender);
-            body
-        };
-        let request = convert(request, body)?;
-        let mut service = self.service.clone();
-        self.response = Some(Box::pin(async move {
-            poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
-        }));
-        Ok(())
-    }
-
-    async fn data_received(&mut self, ctx: &Context, chunk: Bytes) -> Result {
-        let (Some(body), Some(response)) = (&self.body, &mut self.response) else { return Ok(()) };
-        // The service has to run for the piece to be taken.
-        let response = tokio::select! {
-            biased;
-            response = response => response,
-            sent = body.send(Piece::Data(chunk)) => {
-                if sent.is_err() {
-                    // The service wants no more; its answer decides.
-                    self.body = None;
-                }
-                return Ok(());
-            }
-        };
-        // An answer before the end of the body is the answer.
-        self.response = None;
-        relay(ctx, response).await
-    }
+    const PULLS_BODY: bool = true;
 
     async fn other(&mut self, ctx: &Context) -> Result {
-        let Some(mut response) = self.response.take() else { return Ok(()) };
-        if let Some(body) = self.body.take() {
-            tokio::select! {
-                biased;
-                response = &mut response => return relay(ctx, response).await,
-                _ = body.send(Piece::End) => {}
-            }
+        let incoming = ctx.request();
+        if *incoming.method() == Method::CONNECT {
+            return Err(HttpError::new(501).into());
         }
-        let response = tokio::select! {
-            response = response => response,
-            () = ctx.closed() => return Ok(()),
+        let length = body_length(incoming)?;
+        let (sender, body) = match length {
+            BodyLength::None => (None, RequestBody::empty()),
+            BodyLength::Unknown => split(RequestBody::channel(None)),
+            BodyLength::Known(length) => split(RequestBody::channel(Some(length))),
         };
-        relay(ctx, response).await
+        let request = convert(incoming, length, body)?;
+        let service = &mut self.0;
+        let responding = async move {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        };
+        let dropped = Cell::new(0);
+        let serving = async {
+            let response = beside_leaving(ctx, PATIENCE_FOR_HEAD, responding).await?;
+            if sender.as_ref().is_some_and(mpsc::Sender::is_closed) && !expects_continue(ctx) {
+                // After a response to a body that has not been read the connection cannot be used any more. A body that
+                // is here already costs less than another connection.
+                poll_fn(|_| match ctx.is_body_at_rest() || dropped.get() > DROPPED_FIRST {
+                    true => Poll::Ready(()),
+                    // `feed` goes on, and this is polled with it.
+                    false => Poll::Pending,
+                })
+                .await;
+            }
+            relay(ctx, response).await
+        };
+        let feeding = async {
+            match &sender {
+                Some(sender) => feed(ctx, sender, &dropped).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            served = serving => served,
+            left = feeding => left,
+        }
     }
 
     /// The service's tag, or none.
@@ -151,21 +147,90 @@ where
     }
 }
 
+fn split((sender, body): (mpsc::Sender<Piece>, RequestBody)) -> (Option<mpsc::Sender<Piece>>, RequestBody) {
+    (Some(sender), body)
+}
+
+/// Hands the body on, no faster than the service takes it; drops what it does not want. Resolves only when the client
+/// leaves before the end.
+async fn feed(ctx: &Context, sender: &mpsc::Sender<Piece>, dropped: &Cell<usize>) -> Result {
+    loop {
+        let place = sender.reserve().await;
+        if place.is_err() && expects_continue(ctx) {
+            // To ask for the next piece would be to tell the client to go on.
+            return pending().await;
+        }
+        match (ctx.next_piece().await?, place) {
+            (Some(piece), Ok(place)) => place.send(Piece::Data(piece)),
+            (Some(piece), Err(_)) => dropped.set(dropped.get() + piece.len()),
+            (None, place) => {
+                if let Ok(place) = place {
+                    place.send(Piece::End);
+                }
+                return pending().await;
+            }
+        }
+    }
+}
+
+fn expects_continue(ctx: &Context) -> bool {
+    ctx.request().headers().contains("Expect")
+}
+
+/// What `work` gives, unless the client closes its side and `work` then takes longer than `patience`.
+async fn beside_leaving<T>(ctx: &Context, patience: Duration, work: impl Future<Output = T>) -> Result<T> {
+    let left = async {
+        ctx.closed().await;
+        sleep(patience).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = left => Err(Disconnected::gone().into()),
+    }
+}
+
+/// What is known of a request's body.
+#[derive(Clone, Copy)]
+enum BodyLength {
+    None,
+    Known(u64),
+    Unknown,
+}
+
+fn body_length(request: &HttpServerRequest) -> Result<BodyLength> {
+    let headers = request.headers();
+    let length = fields::content_length(headers.list("Content-Length"))
+        .map_err(|_| HttpError::refusal(400, "Invalid Content-Length"))?;
+    // The server sets this when it inflates a body, and then nobody knows how long it becomes.
+    let inflated = headers.contains("X-Consumed-Content-Encoding");
+    Ok(match length {
+        Some(0) => BodyLength::None,
+        None if !headers.contains("Transfer-Encoding") => BodyLength::None,
+        Some(length) if !inflated => BodyLength::Known(length),
+        _ => BodyLength::Unknown,
+    })
+}
+
 /// The request in the types of the `http` crate. The target is passed on as it was sent.
-fn convert(request: &HttpServerRequest, body: RequestBody) -> Result<Request<RequestBody>> {
+fn convert(
+    request: &HttpServerRequest,
+    length: BodyLength,
+    body: RequestBody,
+) -> Result<Request<RequestBody>> {
     let bad = |what| HttpError::refusal(400, what);
     let mut converted = Request::new(body);
     *converted.method_mut() = request.method().clone();
     *converted.version_mut() = request.version();
     *converted.uri_mut() = request.uri().parse().map_err(|_| bad("Invalid request target"))?;
-    let headers = converted.headers_mut();
-    for (name, value) in request.headers().iter() {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("Invalid header name"))?;
-        // As ISO-8859-1, which is how they came.
-        let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect();
-        let value = http::HeaderValue::from_bytes(&bytes).map_err(|_| bad("Invalid header value"))?;
-        headers.append(name, value);
-    }
+    let declared = request.headers().contains("Content-Length");
+    let length = match length {
+        BodyLength::Known(length) => Some(length),
+        BodyLength::None if declared => Some(0),
+        BodyLength::None | BodyLength::Unknown => None,
+    };
+    *converted.headers_mut() =
+        fields::to_map(request.headers(), length).map_err(|_| bad("Invalid header"))?;
     Ok(converted)
 }
 
@@ -184,10 +249,11 @@ where
     }
     write_head(ctx, head.status.as_u16(), &head.headers)?;
     if *ctx.method() == Method::HEAD || matches!(head.status.as_u16(), 204 | 304) {
+        // Now: when the response is finished it would get the length of the body that is not there.
         return ctx.flush().await;
     }
-    let mut body = std::pin::pin!(body);
-    while let Some(frame) = body.frame().await {
+    let mut body = pin!(body);
+    while let Some(frame) = next_frame(ctx, body.frame()).await? {
         let frame = frame.map_err(|error| failed("The body of the service broke off", error.into()))?;
         let Ok(mut data) = frame.into_data() else { continue };
         ctx.write(data.copy_to_bytes(data.remaining()));
@@ -199,21 +265,36 @@ where
     Ok(())
 }
 
+/// The next frame of a response. A head that would have to wait for it goes out first.
+async fn next_frame<T>(ctx: &Context, frame: impl Future<Output = T>) -> Result<T> {
+    let mut frame = pin!(frame);
+    if !ctx.headers_sent() {
+        let at_once = poll_fn(|cx| match frame.as_mut().poll(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(frame) = at_once.await {
+            return Ok(frame);
+        }
+        ctx.flush().await?;
+    }
+    beside_leaving(ctx, PATIENCE_FOR_PIECE, frame).await
+}
+
 fn write_head(ctx: &Context, status: u16, headers: &HeaderMap) -> Result {
     for name in ["Server", "Content-Type", "Date"] {
         ctx.clear_header(name);
     }
     ctx.set_status(status);
-    for (name, value) in headers {
-        // The framing of the connection is not the service's business.
-        if [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE].contains(name) {
-            continue;
-        }
-        let text: String = value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
-        ctx.add_header(name.as_str(), text.as_str())?;
+    let lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(http::HeaderValue::as_bytes);
+    let length = fields::content_length(lengths)
+        .map_err(|_| HttpError::new(500).with_log_message("The service gave an invalid Content-Length"))?;
+    ctx.update_headers(|own| fields::add_response_fields(own, headers))?;
+    if let Some(length) = length {
+        ctx.set_header("Content-Length", length)?;
     }
     if !headers.contains_key(header::DATE) {
-        ctx.set_header("Date", crate::httputil::format_timestamp(std::time::SystemTime::now()).as_str())?;
+        ctx.set_header("Date", std::time::SystemTime::now())?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod fallback;
+mod fields;
 mod service;
 
 pub use body::{RequestBody, RequestBodyError};

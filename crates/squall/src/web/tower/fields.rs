@@ -1,0 +1,102 @@
+//! Header fields between squall's types and the `http` crate's. The only place where they change hands, so that octets
+//! stay octets and each side has its own framing.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::http1::ParseError;
+use crate::http1::head::parse_length;
+use crate::httputil::{HttpHeaders, InvalidHeader};
+
+/// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
+const OF_CONNECTION: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// A field that one of the two sides cannot express.
+#[derive(Debug)]
+pub(super) struct InvalidField;
+
+/// The fields without those of the connection; `length` instead of any Content-Length.
+pub(super) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<HeaderMap, InvalidField> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter_bytes() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidField)?;
+        if OF_CONNECTION.contains(&name) || name == header::CONTENT_LENGTH {
+            continue;
+        }
+        let value = HeaderValue::from_bytes(value).map_err(|_| InvalidField)?;
+        map.try_append(name, value).map_err(|_| InvalidField)?;
+    }
+    if let Some(length) = length {
+        map.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(map)
+}
+
+/// Adds the fields of a response, without those of the connection and without Content-Length.
+pub(super) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
+    add(headers, map, |name| OF_CONNECTION.contains(name) || name == header::CONTENT_LENGTH)
+}
+
+/// Adds the fields of a request, without those of the framing. That an upgrade is asked for is left to see: who cannot
+/// give it says so.
+pub(super) fn add_request_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
+    add(headers, map, |name| [header::TRANSFER_ENCODING, header::CONTENT_LENGTH].contains(name))
+}
+
+fn add(
+    headers: &mut HttpHeaders,
+    map: &HeaderMap,
+    left_out: impl Fn(&HeaderName) -> bool,
+) -> Result<(), InvalidHeader> {
+    for (name, value) in map {
+        if left_out(name) {
+            continue;
+        }
+        headers.add(name.as_str(), value)?;
+    }
+    Ok(())
+}
+
+/// What all lines of Content-Length say together (RFC 9110 §8.6): the same number, however often.
+pub(super) fn content_length<T: AsRef<[u8]>>(
+    lines: impl IntoIterator<Item = T>,
+) -> Result<Option<u64>, ParseError> {
+    let mut length = None;
+    for line in lines {
+        for digits in line.as_ref().split(|&byte| byte == b',') {
+            let told = parse_length(digits.trim_ascii())?;
+            if length.replace(told).is_some_and(|former| former != told) {
+                return Err(ParseError::ContentLength);
+            }
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_content_length_or_none() {
+        for (lines, expected) in [
+            (&[][..], Ok(None)),
+            (&["22"], Ok(Some(22))),
+            (&["22, 22"], Ok(Some(22))),
+            (&["22", "22 ,22"], Ok(Some(22))),
+            (&["22, 23"], Err(ParseError::ContentLength)),
+            (&["22", "23"], Err(ParseError::ContentLength)),
+            (&["22,"], Err(ParseError::ContentLength)),
+            (&["+1"], Err(ParseError::ContentLength)),
+            (&[""], Err(ParseError::ContentLength)),
+        ] {
+            assert_eq!(content_length(lines.iter().copied()), expected, "{lines:?}");
+        }
+    }
+}
