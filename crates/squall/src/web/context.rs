@@ -295,7 +295,7 @@ impl Context {
     /// Answers with a 302 to `url`, which may be relative, and finishes.
     ///
     /// # Errors
-    /// When the head was already sent, or `url` holds control characters.
+    /// When the head was already sent, or `url` holds control characters other than tabs.
     pub fn redirect(&self, url: &str) -> Result {
         self.redirect_with(url, 302)
     }
@@ -304,6 +304,10 @@ impl Context {
     ///
     /// # Errors
     /// As [`redirect`](Self::redirect), and for another status.
+    /// What may not stand in a URL (RFC 3986: spaces, tabs, backslashes, quotes, characters beyond ASCII) is
+    /// percent-encoded, so that no browser drops it and reads another URL. A URL that a client has given, as in `next`,
+    /// may still be another site's: ask [`is_local_url`](crate::escape::is_local_url).
+    ///
     pub fn redirect_with(&self, url: &str, status: u16) -> Result {
         if self.headers_sent() {
             return Err(misuse("Cannot redirect after headers have been written".to_owned()));
@@ -312,7 +316,7 @@ impl Context {
             return Err(misuse(format!("{status} is no redirect")));
         }
         self.set_status(status);
-        self.set_header("Location", encode_non_ascii(url))?;
+        self.set_header("Location", &*escape::url_escape_whole(url))?;
         self.finish_now()
     }
 
@@ -479,11 +483,6 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("request", &self.request).finish_non_exhaustive()
     }
-}
-
-/// A header holds no characters beyond ISO-8859-1, a URL none beyond ASCII.
-fn encode_non_ascii(url: &str) -> String {
-    percent_encoding::utf8_percent_encode(url, &percent_encoding::AsciiSet::EMPTY).to_string()
 }
 
 fn not_found(message: String) -> Error {

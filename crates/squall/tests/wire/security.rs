@@ -130,6 +130,24 @@ async fn v3_1_control_characters_in_a_redirect() {
     .await;
 }
 
+/// Browsers drop tabs from a URL and read a backslash as a slash: left as they are, these would lead to another host.
+#[squall::test(timeout = 60)]
+async fn what_browsers_would_read_otherwise_is_escaped_in_a_redirect() {
+    let server = serving(async |ctx: &Context| ctx.redirect(&ctx.untrimmed_arguments("to")?.concat()));
+    for (to, location) in [
+        ("/%09/evil.example", "/%09/evil.example"),
+        ("%09//evil.example", "%09//evil.example"),
+        ("%20//evil.example", "%20//evil.example"),
+        ("/%5Cevil.example", "/%5Cevil.example"),
+        ("/a%20b%22%3C%3E", "/a%20b%22%3C%3E"),
+        ("/caf%C3%A9%E2%80%AE", "/caf%C3%A9%E2%80%AE"),
+        ("https://x.example/%2520?a=b%26c=%5B%5D%23d", "https://x.example/%20?a=b&c=[]#d"),
+    ] {
+        let answer = server.get(&format!("/?to={to}")).await;
+        answer.assert_status(302).assert_header("Location", location);
+    }
+}
+
 #[test]
 fn v3_2_the_apostrophe_is_escaped() {
     assert_eq!(escape::xhtml_escape("<a href='\"&'>"), "&lt;a href=&#x27;&quot;&amp;&#x27;&gt;");
