@@ -2,6 +2,7 @@
 //! which a connection calls the application (Tornado's `tornado.httputil`).
 
 mod arguments;
+pub(crate) mod conditional;
 mod cookies;
 pub(crate) mod date;
 mod delegate;

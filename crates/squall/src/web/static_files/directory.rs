@@ -9,12 +9,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::file::StaticFile;
 use super::hashes::{HashCache, version_of};
-use super::negotiate;
 use super::open::{Kind, Links, Opened, Refused, Root, Stamp, normalize};
-use super::{StaticFiles, Version};
+use super::siblings::{Present, Siblings};
+use super::{StaticFiles, Version, has_version};
 use crate::log;
 use crate::web::context::Context;
 use crate::web::error::{Error, HttpError, Result};
+use crate::web::negotiate::{Accepted, ContentCoding};
 
 /// The root is looked up anew so often, so that one that is replaced (a link to the current release) is noticed.
 const ROOT_KEPT: Duration = Duration::from_secs(1);
@@ -29,7 +30,9 @@ pub struct Directory {
     root: RefCell<Option<(Root, Instant)>>,
     pub(super) default_filename: Option<String>,
     links: Links,
-    pub(super) precompressed: bool,
+    /// `None`: unless transforms want to see the content.
+    pub(super) precompressed: Option<bool>,
+    siblings: Siblings,
     /// Shared by clones. `None`: hash on every request.
     hashes: Option<Rc<HashCache>>,
 }
@@ -45,13 +48,16 @@ impl Directory {
             root: RefCell::default(),
             default_filename: None,
             links: Links::Inside,
-            precompressed: false,
+            precompressed: None,
+            siblings: Siblings::default(),
             hashes: Some(Rc::default()),
         }
     }
 
-    /// Forgets the hashes of all files (Tornado's `reset`). They are made anew by themselves when a file changes.
+    /// Forgets the hashes of all files (Tornado's `reset`), and which siblings they have. They are made anew by
+    /// themselves when a file changes.
     pub fn reset(&self) {
+        self.siblings.clear();
         if let Some(hashes) = &self.hashes {
             hashes.clear();
         }
@@ -109,23 +115,32 @@ impl Directory {
         Ok(tag?)
     }
 
-    /// The sibling that the client would rather have. One that is older than the file is stale, and passed over.
-    async fn find_sibling(
+    /// Whether compressed siblings are to be looked for: not on its own accord where transforms want to see what is in
+    /// the file.
+    fn looks_for_siblings(&self, ctx: &Context) -> bool {
+        self.precompressed.unwrap_or_else(|| !ctx.core().settings().transforms.read_bodies())
+    }
+
+    /// The sibling that the client would rather have, among those there are. One that is older than the file is stale,
+    /// and passed over.
+    async fn open_sibling(
         &self,
         ctx: &Context,
         root: &Root,
         path: &str,
+        mut present: Present,
         modified: i64,
-    ) -> Option<(Opened, String, &'static str)> {
+    ) -> Option<(Opened, String, ContentCoding)> {
         let accepted = ctx.request().headers().joined("Accept-Encoding")?;
-        for coding in negotiate::welcome(&accepted) {
-            let sibling = format!("{path}{}", coding.extension);
+        while let Some(coding) = Accepted::of(&accepted).choose(present.iter()) {
+            let sibling = format!("{path}{}", coding.extension());
             if let Ok(opened) = root.find(&sibling, &self.links).await
                 && opened.kind == Kind::File
                 && opened.stamp.modified >= modified
             {
-                return Some((opened, sibling, coding.name));
+                return Some((opened, sibling, coding));
             }
+            present.remove(coding);
         }
         None
     }
@@ -166,21 +181,32 @@ impl StaticFiles for Directory {
             return Err(Refused::NotAFile.into_error(path).into());
         }
         let modified = opened.stamp.modified;
-        let mut coding = None;
-        let mut hashed = None;
-        if self.precompressed
-            && let Some(found) = Box::pin(self.find_sibling(ctx, &root, &name, modified)).await
-        {
-            (opened, hashed, coding) = (found.0, Some(found.1), Some(found.2));
+        let mut sibling = None;
+        let mut negotiated = false;
+        if self.looks_for_siblings(ctx) {
+            let now = ctx.request().start_time();
+            let present = self.siblings.of(&root, &name, &self.links, now).await;
+            negotiated = !present.is_empty();
+            if negotiated {
+                sibling = Box::pin(self.open_sibling(ctx, &root, &name, present, modified)).await;
+            }
+        }
+        let (mut coding, mut plain_tag, mut hashed) = (None, None, None);
+        if let Some((compressed, path, its_coding)) = sibling {
+            let plain = std::mem::replace(&mut opened, compressed);
+            if has_version(ctx) {
+                plain_tag = self.tag(&name, &Arc::new(plain.file), plain.stamp).await?;
+            }
+            (coding, hashed) = (Some(its_coding), Some(path));
         }
         let stamp = opened.stamp;
         let file = Arc::new(opened.file);
         let etag = self.tag(hashed.as_deref().unwrap_or(&name), &file, stamp).await?;
-        let mut file = StaticFile::from_file(file, stamp.size).named(name);
-        file.etag = etag;
-        file.modified = Some(time(modified));
+        let mut file =
+            StaticFile::from_file(file, stamp.size).named(name).modified(time(modified)).hashed(etag);
+        file.plain_tag = plain_tag;
         file.coding = coding;
-        file.negotiated = self.precompressed;
+        file.negotiated = negotiated;
         Ok(file)
     }
 
