@@ -1032,7 +1032,7 @@ mod handlers {
     fn own(fd: RawFd) -> OwnedFd {
         use std::os::fd::FromRawFd;
         // SAFETY: every caller passes what `into_raw_fd` returned to it, once.
-        unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }
+        unsafe { OwnedFd::from_raw_fd(fd) }
     }
 
     fn is_closed_by_peer(mut near: &UnixStream) -> bool {

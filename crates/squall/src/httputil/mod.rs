@@ -11,6 +11,7 @@ mod form;
 mod headers;
 mod multipart;
 mod multipart_head;
+pub(crate) mod ows;
 pub(crate) mod ranges;
 mod request;
 mod status;

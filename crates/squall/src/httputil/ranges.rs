@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use super::headers::HttpHeaders;
+use super::ows;
 
 /// What a `Range` header asks for, before the length of the content is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl ByteRange {
     #[doc(alias = "_parse_request_range")]
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, value) = header.split_once('=')?;
-        if unit.trim() != "bytes" {
+        if ows::trim(unit) != "bytes" {
             return None;
         }
         let (first, last) = value.split_once('-').unwrap_or((value, ""));
@@ -91,7 +92,7 @@ impl fmt::Display for ContentRange<'_> {
 
 /// `Some(None)` for nothing, `None` for what is no number.
 fn number(text: &str) -> Option<Option<u64>> {
-    let text = text.trim();
+    let text = ows::trim(text);
     if text.is_empty() {
         return Some(None);
     }

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
+use crate::escape;
 use crate::httputil::{Arguments, clean_argument};
 
 /// Query and form arguments as text: decoded once, when first asked for.
@@ -123,7 +124,7 @@ impl Context {
     fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {
         let arguments = self.text_arguments()?;
         let found = arguments.list.iter().rev().find(|a| a.name == name && a.is_from(source));
-        found.map(|a| a.text().map(str::trim)).transpose()
+        found.map(|a| a.text().map(escape::trim)).transpose()
     }
 
     fn all(&self, name: &str, source: Source) -> Result<Vec<&str>> {
@@ -164,7 +165,7 @@ impl TextArgument {
 }
 
 fn trim_all(values: Vec<&str>) -> Vec<&str> {
-    values.into_iter().map(str::trim).collect()
+    values.into_iter().map(escape::trim).collect()
 }
 
 fn missing(name: &str) -> Error {

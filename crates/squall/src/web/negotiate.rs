@@ -1,6 +1,8 @@
 //! Which content coding a client is glad of (RFC 9110 §12.5.3): for files that lie there compressed and for what is
 //! compressed on its way.
 
+use crate::httputil::ows;
+
 /// A content coding for responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ContentCoding {
@@ -80,13 +82,13 @@ impl<'a> Accepted<'a> {
 
 fn explicit_weight(accept: &str, is_it: impl Fn(&str) -> bool) -> Option<u16> {
     accept.split(',').find_map(|member| {
-        let mut parts = member.split(';').map(str::trim);
+        let mut parts = member.split(';').map(ows::trim);
         if !is_it(parts.next()?) {
             return None;
         }
         let weight = parts.find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
-            name.trim_end().eq_ignore_ascii_case("q").then(|| thousandths(value.trim_start()))
+            ows::trim_end(name).eq_ignore_ascii_case("q").then(|| thousandths(ows::trim_start(value)))
         });
         Some(weight.unwrap_or(1000))
     })

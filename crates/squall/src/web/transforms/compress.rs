@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::encoder::{Encoder, Levels};
-use crate::httputil::{HttpHeaders, HttpServerRequest};
+use crate::httputil::{HttpHeaders, HttpServerRequest, ows};
 use crate::web::error::Result;
 use crate::web::negotiate::{Accepted, ContentCoding};
 
@@ -147,7 +147,7 @@ impl Compression {
     }
 
     fn takes(&self, content_type: &str) -> bool {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let essence = ows::trim(content_type.split(';').next().unwrap_or_default());
         let is = |other: &str| essence.eq_ignore_ascii_case(other);
         let is_text = essence.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"));
         is_text || CONTENT_TYPES.into_iter().any(is) || self.types.iter().any(|other| is(other))
@@ -171,7 +171,7 @@ impl Default for Compression {
 
 /// RFC 9111 §5.2.2.6.
 fn is_no_transform(directive: &str) -> bool {
-    directive.trim().eq_ignore_ascii_case("no-transform")
+    ows::trim(directive).eq_ignore_ascii_case("no-transform")
 }
 
 /// Bodies up to this size are compressed at once, which takes some 4 ms: their length can be told.

@@ -16,7 +16,7 @@ use super::context::Context;
 use super::error::{HttpError, Result};
 use super::negotiate::ContentCoding;
 use super::response::Response;
-use crate::httputil::{HttpHeaders, HttpServerRequest, InvalidHeader};
+use crate::httputil::{HttpHeaders, HttpServerRequest, InvalidHeader, ows};
 
 pub use self::compress::Compression;
 pub(super) use self::compress::weaken_tag_of_ranges;
@@ -247,15 +247,20 @@ impl Transforms {
         pace: Pace,
     ) -> Result {
         add_vary(headers, "Accept-Encoding")?;
-        let whole = finishing.then_some(chunk.len());
+        let is_head = *ctx.method() == http::Method::HEAD;
+        let whole = match told_length(headers) {
+            // A handler of HEAD need not write the body whose length it tells.
+            Some(length) if is_head && chunk.is_empty() => Some(length),
+            _ => finishing.then_some(chunk.len()),
+        };
         let Some(coding) = compression.choose(ctx.request(), status, headers, whole) else { return Ok(()) };
         mark(headers, coding)?;
-        let told = finishing && chunk.len() <= AT_ONCE && pace == Pace::AtOnce;
+        let told = finishing && whole == Some(chunk.len()) && chunk.len() <= AT_ONCE && pace == Pace::AtOnce;
         if !told {
             // Nobody knows the length of what is still to come, and nobody compresses much for HEAD to know it.
             headers.remove("Content-Length");
         }
-        if *ctx.method() == http::Method::HEAD && !told {
+        if is_head && !told {
             return Ok(());
         }
         let mut compress = Compress::new(coding, compression.levels, whole)?;
@@ -360,17 +365,20 @@ impl Context {
 
 /// A Content-Length that told the length before tells that after.
 fn correct_length(headers: &mut HttpHeaders, before: usize, after: usize) -> Result<(), InvalidHeader> {
-    let told = headers.get("Content-Length").and_then(|length| length.parse().ok());
-    if told == Some(before) { headers.set("Content-Length", after) } else { Ok(()) }
+    if told_length(headers) == Some(before) { headers.set("Content-Length", after) } else { Ok(()) }
+}
+
+fn told_length(headers: &HttpHeaders) -> Option<usize> {
+    headers.get("Content-Length")?.parse().ok()
 }
 
 /// Adds a name to `Vary`, unless it stands there already (RFC 9110 §12.5.5).
 pub(super) fn add_vary(headers: &mut HttpHeaders, name: &str) -> Result<(), InvalidHeader> {
     let Some(vary) = headers.joined("Vary") else { return headers.set("Vary", name) };
-    if vary.split(',').map(str::trim).any(|listed| listed == "*" || listed.eq_ignore_ascii_case(name)) {
+    if vary.split(',').map(ows::trim).any(|listed| listed == "*" || listed.eq_ignore_ascii_case(name)) {
         return Ok(());
     }
-    let vary = if vary.trim().is_empty() { name.to_owned() } else { format!("{vary}, {name}") };
+    let vary = if ows::trim(&vary).is_empty() { name.to_owned() } else { format!("{vary}, {name}") };
     headers.set("Vary", vary)
 }
 
