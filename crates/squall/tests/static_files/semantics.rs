@@ -441,7 +441,7 @@ async fn siblings_are_served(set: bool) {
     assert_ne!(response.header("Etag"), Some(&*plain));
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn a_new_sibling_is_noticed() {
     let files = Files::new();
     let server = testing::serve(app(&files));
@@ -460,4 +460,44 @@ async fn a_new_sibling_is_noticed() {
     ask().await.assert_text("changed").assert_header("Vary", "Accept-Encoding");
     std::fs::remove_file(files.at("static/robots.txt.br")).unwrap();
     ask().await.assert_text("changed");
+}
+
+/// Small files that have not changed for a while are held in memory for a moment: what they are must show at once.
+#[squall::test(timeout = 60)]
+async fn held_files_are_what_lies_there() {
+    let files = Files::new();
+    let handler = || StaticFileHandler::new(files.root());
+    let server = testing::serve(Application::new([url(r"/f/(.*)", handler())]).static_path(files.root()));
+    let path = files.write("static/held.txt", b"before");
+    files.write("static/held.txt.gz", b"packed");
+    let begun = SystemTime::now();
+    // Held are those whose last change is a few seconds ago, since the next would show in their stamp then.
+    let ask = async |name: &str| {
+        for _ in 0..3 {
+            server.get(name).await.assert_text("before").assert_header("Vary", "Accept-Encoding");
+            server.get(name).header("Accept-Encoding", "gzip").await.assert_text("packed");
+            let part = server.get(name).header("Range", "bytes=1-2").await;
+            part.assert_status(206).assert_text("ef").assert_header("Content-Range", "bytes 1-2/6");
+        }
+    };
+    while begun.elapsed().unwrap() < Duration::from_secs(4) {
+        ask("/static/held.txt").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ask("/f/held.txt").await;
+    ask("/static/held.txt").await;
+    let kept = server.get("/static/held.txt").await;
+    let stamp = path.metadata().unwrap().modified().unwrap();
+    // The same length, the same time of its last change: as a careless deployment would leave it.
+    std::fs::write(&path, "after!").unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(stamp).unwrap();
+    let changed = server.get("/static/held.txt").await;
+    changed.assert_text("after!");
+    assert_ne!(changed.header("Etag"), kept.header("Etag"));
+    // Nor is anything held that may no longer be seen.
+    files.link(files.at("outside/secret.txt"), "static/link");
+    std::fs::rename(files.at("static/link"), &path).unwrap();
+    server.get("/static/held.txt").await.assert_status(403);
+    std::fs::remove_file(&path).unwrap();
+    server.get("/static/held.txt").await.assert_status(404);
 }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::file::StaticFile;
+use super::file::{SMALL, StaticFile};
+use super::found::{Content, FoundFiles, Held, Present};
 use super::hashes::{HashCache, version_of};
 use super::open::{Kind, Links, Opened, Refused, Root, Stamp, normalize};
-use super::siblings::{Present, Siblings};
 use super::{StaticFiles, Version, has_version};
+use crate::iostream::FilePart;
 use crate::log;
 use crate::web::context::Context;
 use crate::web::error::{Error, HttpError, Result};
@@ -32,7 +33,7 @@ pub struct Directory {
     links: Links,
     /// `None`: unless transforms want to see the content.
     pub(super) precompressed: Option<bool>,
-    siblings: Siblings,
+    found: FoundFiles,
     /// Shared by clones. `None`: hash on every request.
     hashes: Option<Rc<HashCache>>,
 }
@@ -49,15 +50,15 @@ impl Directory {
             default_filename: None,
             links: Links::Inside,
             precompressed: None,
-            siblings: Siblings::default(),
+            found: FoundFiles::default(),
             hashes: Some(Rc::default()),
         }
     }
 
-    /// Forgets the hashes of all files (Tornado's `reset`), and which siblings they have. They are made anew by
-    /// themselves when a file changes.
+    /// Forgets the hashes of all files (Tornado's `reset`), and what was found beside them and in them. All of it
+    /// is made anew by itself when a file changes.
     pub fn reset(&self) {
-        self.siblings.clear();
+        self.found.clear();
         if let Some(hashes) = &self.hashes {
             hashes.clear();
         }
@@ -115,10 +116,42 @@ impl Directory {
         Ok(tag?)
     }
 
-    /// Whether compressed siblings are to be looked for: not on its own accord where transforms want to see what is in
-    /// the file.
-    fn looks_for_siblings(&self, ctx: &Context) -> bool {
-        self.precompressed.unwrap_or_else(|| !ctx.core().settings().transforms.read_bodies())
+    /// The links through which compressed siblings are looked for: none, unless it is asked for, where transforms want
+    /// to see what is in the file.
+    fn links_to_siblings(&self, ctx: &Context) -> Option<&Links> {
+        let looks = self.precompressed.unwrap_or_else(|| !ctx.core().settings().transforms.read_bodies());
+        looks.then_some(&self.links)
+    }
+
+    /// A small file that was found a moment ago, and is what it was.
+    fn held(&self, ctx: &Context, root: &Root, name: &str) -> Option<StaticFile> {
+        let choose = |present: Present| {
+            let accepted = ctx.request().headers().joined("Accept-Encoding")?;
+            Accepted::of(&accepted).choose(present.iter())
+        };
+        let Held { content, coding, stamp, present } =
+            self.found.held(root, name, ctx.request().start_time(), choose)?;
+        if coding.is_some() && content.plain_tag.is_none() && has_version(ctx) {
+            return None;
+        }
+        let file =
+            StaticFile::from_bytes(content.bytes).named(name.to_owned()).modified(time(stamp.modified));
+        let mut file = file.hashed(Some(content.tag));
+        file.plain_tag = content.plain_tag;
+        file.coding = coding;
+        file.negotiated = !present.is_empty();
+        Some(file)
+    }
+
+    /// Reads a small file, to be held for those who ask for it next.
+    async fn hold(&self, plain: (&str, Stamp), file: &Arc<std::fs::File>, stamp: Stamp, known: &StaticFile) {
+        let wanted = stamp.size <= SMALL && stamp.is_settled() && self.hashes.is_some();
+        let Some(tag) = known.etag.clone().filter(|_| wanted) else { return };
+        let Ok(bytes) = FilePart::new(Arc::clone(file), 0..stamp.size).read().await else { return };
+        if stamp.is_that_of(file) {
+            let content = Content { bytes: bytes.into(), tag, plain_tag: known.plain_tag.clone() };
+            self.found.hold(plain.0, plain.1, known.coding, content);
+        }
     }
 
     /// The sibling that the client would rather have, among those there are. One that is older than the file is stale,
@@ -171,6 +204,9 @@ impl StaticFiles for Directory {
     async fn open(&self, ctx: &Context, path: &str) -> Result<StaticFile> {
         let mut name = normalize(path).map_err(|refused| refused.into_error(path))?;
         let root = self.root(ctx.request().start_time()).map_err(|refused| refused.into_error(path))?;
+        if let Some(file) = self.held(ctx, &root, &name) {
+            return Ok(file);
+        }
         let found = root.find(&name, &self.links).await.map_err(|refused| refused.into_error(path))?;
         let mut opened = match found.kind {
             Kind::File => found,
@@ -180,34 +216,30 @@ impl StaticFiles for Directory {
         if opened.kind != Kind::File {
             return Err(Refused::NotAFile.into_error(path).into());
         }
-        let modified = opened.stamp.modified;
-        let mut sibling = None;
-        let mut negotiated = false;
-        if self.looks_for_siblings(ctx) {
-            let now = ctx.request().start_time();
-            let present = self.siblings.of(&root, &name, &self.links, now).await;
-            negotiated = !present.is_empty();
-            if negotiated {
-                sibling = Box::pin(self.open_sibling(ctx, &root, &name, present, modified)).await;
-            }
-        }
+        let plain = opened.stamp;
+        let (links, now) = (self.links_to_siblings(ctx), ctx.request().start_time());
+        let present = self.found.siblings(&root, &name, links, plain, now).await;
         let (mut coding, mut plain_tag, mut hashed) = (None, None, None);
-        if let Some((compressed, path, its_coding)) = sibling {
-            let plain = std::mem::replace(&mut opened, compressed);
+        if !present.is_empty()
+            && let Some((compressed, path, its_coding)) =
+                Box::pin(self.open_sibling(ctx, &root, &name, present, plain.modified)).await
+        {
+            let file = std::mem::replace(&mut opened, compressed).file;
             if has_version(ctx) {
-                plain_tag = self.tag(&name, &Arc::new(plain.file), plain.stamp).await?;
+                plain_tag = self.tag(&name, &Arc::new(file), plain).await?;
             }
             (coding, hashed) = (Some(its_coding), Some(path));
         }
         let stamp = opened.stamp;
         let file = Arc::new(opened.file);
         let etag = self.tag(hashed.as_deref().unwrap_or(&name), &file, stamp).await?;
-        let mut file =
-            StaticFile::from_file(file, stamp.size).named(name).modified(time(modified)).hashed(etag);
+        let opened = Arc::clone(&file);
+        let mut file = StaticFile::from_file(file, stamp.size).modified(time(plain.modified)).hashed(etag);
         file.plain_tag = plain_tag;
         file.coding = coding;
-        file.negotiated = negotiated;
-        Ok(file)
+        file.negotiated = !present.is_empty();
+        Box::pin(self.hold((&name, plain), &opened, stamp, &file)).await;
+        Ok(file.named(name))
     }
 
     fn version(&self, path: &str) -> Result<Version> {

@@ -23,7 +23,7 @@ use crate::web::negotiate::ContentCoding;
 use crate::web::transforms::Source;
 
 /// Files up to this size are read and sent with their head, in one system call; larger ones go out by `sendfile`.
-const SMALL: u64 = 32 * 1024;
+pub(super) const SMALL: u64 = 32 * 1024;
 /// Files up to this size are compressed once, and kept; larger ones are compressed while they are sent.
 const MOST_KEPT: usize = 8 * 1024 * 1024;
 /// How much is asked for at a time from a [`StaticContent`].

@@ -4,10 +4,10 @@ mod content_type;
 mod directory;
 mod embedded;
 mod file;
+mod found;
 mod hashes;
 mod open;
 pub(super) mod settings;
-mod siblings;
 
 use std::borrow::Cow;
 use std::fmt;
