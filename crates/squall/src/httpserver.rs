@@ -51,7 +51,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, ows,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
@@ -448,7 +448,7 @@ impl ProxyHeaders {
         let mut context = request.context();
         let headers = request.headers();
         let forwarded = headers.joined("X-Forwarded-For");
-        let mut addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(str::trim);
+        let mut addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(ows::trim);
         let first = addresses.clone().next_back();
         // When all are trusted proxies it is the first who asked.
         let last = addresses
@@ -461,7 +461,7 @@ impl ProxyHeaders {
             context.remote_ip = ip;
         }
         let scheme = headers.get("X-Scheme").or_else(|| headers.get("X-Forwarded-Proto"));
-        match scheme.and_then(|s| s.rsplit(',').next()).map(str::trim) {
+        match scheme.and_then(|s| s.rsplit(',').next()).map(ows::trim) {
             Some("http") => context.protocol = "http",
             Some("https") => context.protocol = "https",
             _ => {}

@@ -46,9 +46,9 @@ pub fn enable_pretty_logging() {
 ///
 /// In brackets, and in colour if the writer has colours: the level's first letter, the local time, the last segment
 /// of the module's path, the line. Fields of the event follow its message as ` name=value`, then those of the spans around
-/// it. Further lines of a
-/// message are indented by four spaces, and other control characters are escaped, so that no text that came over
-/// the network looks like a line of its own or steers the terminal.
+/// it. Further lines of a message are indented by four spaces, and what is not printable is escaped (control characters,
+/// other line separators, marks of direction, what has no width), so that no text that came over the network looks like a
+/// line of its own, steers the terminal or shows in another order than it has.
 ///
 /// ```
 /// use squall::log::LogFormatter;
@@ -150,7 +150,7 @@ impl Visit for Message {
     }
 }
 
-/// Indents continuation lines and escapes control characters.
+/// Indents continuation lines and escapes what is not printable.
 struct Escaped<'a, 'w> {
     writer: &'a mut Writer<'w>,
 }
@@ -158,19 +158,33 @@ struct Escaped<'a, 'w> {
 impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.find(|c: char| c.is_control() && c != '\t') {
+        while let Some(at) = rest.find(|c| !is_printable(c)) {
             let (plain, tail) = rest.split_at(at);
             self.writer.write_str(plain)?;
             let mut chars = tail.chars();
             match chars.next() {
                 Some('\n') => self.writer.write_str("\n    ")?,
-                Some(control) => write!(self.writer, "{}", control.escape_default())?,
+                Some(other) => write!(self.writer, "{}", other.escape_default())?,
                 None => {}
             }
             rest = chars.as_str();
         }
         self.writer.write_str(rest)
     }
+}
+
+/// Whether a character shows itself and does nothing else. Tabs do no harm.
+fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return matches!(c, '\t' | ' '..='~');
+    }
+    // The standard library's answer (Python's `isprintable`): `Debug` escapes what is a control, a format, a separator,
+    // private or not assigned, and at the beginning of a text what joins the character before it, which is fine here.
+    let (mut first, mut buffer) = (true, [0; 8]);
+    buffer[0] = b'x';
+    let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
+    let Ok(text) = std::str::from_utf8(&buffer[..length]) else { return false };
+    text.escape_debug().all(|shown| shown == c || std::mem::take(&mut first))
 }
 
 /// The first letter of Python's name for the level.
@@ -279,6 +293,24 @@ mod tests {
     fn further_lines_are_indented_and_control_characters_escaped() {
         let text = logged(false, || tracing::info!("one\ntwo\r\n[I forged] \x1b[31mred\tü"));
         assert!(text.ends_with("] one\n    two\\r\n    [I forged] \\u{1b}[31mred\tü\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_printable_is_escaped() {
+        for (text, shown) in [
+            ("one\u{2028}two\u{2029}three\u{85}", "one\\u{2028}two\\u{2029}three\\u{85}"),
+            ("\u{202e}gpj.exe", "\\u{202e}gpj.exe"),
+            ("\u{2066}a\u{2069}\u{200f}\u{61c}", "\\u{2066}a\\u{2069}\\u{200f}\\u{61c}"),
+            ("a\u{200b}b\u{feff}\u{ad}\u{2060}", "a\\u{200b}b\\u{feff}\\u{ad}\\u{2060}"),
+            ("\u{e000}\u{fff9}\u{e0041}\u{a0}\u{3000}", "\\u{e000}\\u{fff9}\\u{e0041}\\u{a0}\\u{3000}"),
+            (
+                "caf\u{e9} e\u{301} \u{5d0} \u{65e5}\u{672c} \u{1f600} '\"\\",
+                "caf\u{e9} e\u{301} \u{5d0} \u{65e5}\u{672c} \u{1f600} '\"\\",
+            ),
+        ] {
+            let logged = logged(false, || tracing::info!("<{text}>"));
+            assert!(logged.ends_with(&format!("] <{shown}>\n")), "{logged:?}");
+        }
     }
 
     #[test]

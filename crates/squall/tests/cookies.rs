@@ -53,6 +53,39 @@ async fn cookies_go_both_ways() {
     assert_eq!(lines(&refused), ["a=1; Path=/"]);
 }
 
+/// Only spaces and tabs are dropped around a name: to a browser `\u{a0}a` is another cookie, which any page of the domain may
+/// set where `a` is guarded (`__Host-`).
+#[squall::test]
+async fn white_space_of_unicode_belongs_to_the_name() {
+    let app = squall::testing::serve(routes());
+    for space in [
+        "\u{a0}", "\u{85}", "\u{2003}", "\u{2028}", "\u{3000}", "\u{feff}", "\u{200b}", "\u{1680}",
+        "\u{205f}",
+    ] {
+        for header in [
+            format!("a=good; {space}a=evil"),
+            format!("a=good; a{space}=evil"),
+            format!("a=good; {space}=evil"),
+        ] {
+            let raw = format!("GET /read HTTP/1.0\r\nCookie: {header}\r\n\r\n");
+            let answer = app.raw(raw).await;
+            assert!(answer.ends_with(b"\r\n\r\ngood"), "{header:?}: {}", String::from_utf8_lossy(&answer));
+        }
+        let raw = format!("GET /read HTTP/1.0\r\nCookie: a=1{space}\r\n\r\n");
+        assert!(app.raw(raw).await.ends_with(format!("1{space}").as_bytes()), "{space:?}");
+    }
+    // As the one octet that ISO-8859-1 has for it.
+    for header in [
+        &b"a=good; \xa0a=evil"[..],
+        b"a=good; a\xa0=evil",
+        b"\xa0a=evil; a=good",
+        b"a=evil; \t a \t=\t good \t",
+    ] {
+        let raw = [b"GET /read HTTP/1.0\r\nCookie: ", header, b"\r\n\r\n"].concat();
+        assert!(app.raw(raw).await.ends_with(b"\r\n\r\ngood"), "{}", header.escape_ascii());
+    }
+}
+
 #[squall::test]
 async fn all_cookies_are_cleared_once_each() {
     const COUNT: usize = 50;

@@ -1,5 +1,6 @@
-//! DESIGN.md's layers: a file may use what is in its own or a lower layer, never what is in a higher one; and
-//! `unsafe` stands in `sys/` only. Read from the sources, comments and strings aside.
+//! DESIGN.md's layers: a file may use what is in its own or a lower layer, never what is in a higher one; `unsafe`
+//! stands in `sys/` only; and no protocol code trims Unicode's white space. Read from the sources, comments and strings
+//! aside.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -120,6 +121,13 @@ fn the_check_finds_what_it_looks_for() {
     assert_eq!(check(&[("split/pure", 1), ("split", 2), ("lib", 3)], &[source]), [""; 0]);
     assert_eq!(problems("split/mod.rs", ""), ["split/mod.rs: not in the table of tests/layers.rs"]);
     assert_eq!(problems("low.rs", "\nunsafe fn f() {}"), ["low.rs:2: unsafe outside of sys/"]);
+    let unicode =
+        |word: &str| [format!("low.rs:1: {word}: use httputil::ows, or escape::trim for people's text")];
+    assert_eq!(problems("low.rs", "let a = b.trim();"), unicode("trim"));
+    assert_eq!(problems("low.rs", "b.map(str::trim_start)"), unicode("trim_start"));
+    assert_eq!(problems("low.rs", "b.map(<[u8]>::trim_ascii)"), unicode("trim_ascii"));
+    assert_eq!(problems("low.rs", "b.split_whitespace()"), unicode("split_whitespace"));
+    assert_eq!(problems("low.rs", "ows::trim(b); b.trim_matches(' '); fn trim() {}"), [""; 0]);
 }
 
 /// Everything wrong with these sources (path below `src/`, text), as `file:line: problem`.
@@ -138,6 +146,12 @@ fn check(table: &[(&str, u8)], sources: &[(String, String)]) -> Vec<String> {
                 problems.insert(format!("{path}:{}: unsafe outside of sys/", line(at)));
             }
         }
+        for (at, word) in words(&text).filter(|(at, word)| trims_unicode(&text[..*at], word)) {
+            if !PEOPLES_TEXT.iter().any(|room| starts_path(module, room)) {
+                let instead = "use httputil::ows, or escape::trim for people's text";
+                problems.insert(format!("{path}:{}: {word}: {instead}", line(at)));
+            }
+        }
         for (at, target) in used_modules(table, module, &text) {
             // What is no module is re-exported at the root.
             if let Some((name, other)) = find(table, &target).or(find(table, "lib"))
@@ -148,6 +162,19 @@ fn check(table: &[(&str, u8)], sources: &[(String, String)]) -> Vec<String> {
         }
     }
     problems.into_iter().collect()
+}
+
+/// Where text is for people, or by the application, rather than a peer's.
+const PEOPLES_TEXT: &[&str] = &["escape", "locale", "tcpclient", "template", "testing"];
+
+/// Whether this word, behind this text, is a function that takes more for white space than HTTP does.
+fn trims_unicode(before: &str, word: &str) -> bool {
+    match word {
+        "trim" | "trim_start" | "trim_end" => before.ends_with('.') || before.ends_with("str::"),
+        "trim_ascii" | "trim_ascii_start" | "trim_ascii_end" => true,
+        "split_whitespace" | "split_ascii_whitespace" | "is_whitespace" | "is_ascii_whitespace" => true,
+        _ => false,
+    }
 }
 
 /// The entry with the longest prefix of `module`.

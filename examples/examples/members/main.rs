@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use squall::escape::{url_escape, xhtml_escape};
+use squall::escape::{is_local_url, url_escape, xhtml_escape};
 use squall::httputil::{Cookie, SameSite};
 use squall::web::{Event, MultipartReader};
 use squall::{
@@ -79,13 +79,13 @@ impl RequestHandler for Login {
     async fn post(&mut self, ctx: &Context) -> Result {
         let cookie = Cookie::new("user", "").httponly(true).same_site(SameSite::Lax);
         ctx.set_signed_cookie_with(cookie, ctx.body_argument("name")?)?;
-        ctx.redirect_with(local_path(ctx.argument_or("next", "/")?), 303)
+        ctx.redirect_with(local_url(ctx.argument_or("next", "/")?), 303)
     }
 }
 
 /// A redirect leads to this site and nowhere else, whatever the link to the login page said.
-fn local_path(next: &str) -> &str {
-    if next.starts_with('/') && !next.starts_with("//") && !next.starts_with("/\\") { next } else { "/" }
+fn local_url(next: &str) -> &str {
+    if is_local_url(next) { next } else { "/" }
 }
 
 async fn logout(ctx: &Context) -> Result {

@@ -90,7 +90,7 @@ class Login(Base):
     def post(self):
         self.set_signed_cookie("user", self.get_body_argument("name"), httponly=True, samesite="Lax")
         target = self.get_argument("next", "/")
-        local = target.startswith("/") and target[1:2] not in ("/", "\\")
+        local = target.startswith("/") and target[1:2] not in ("/", "\\") and target.isprintable()
         self.redirect(target if local else "/", status=303)
 
 

@@ -1,5 +1,6 @@
 //! The pages, from the templates of `app.py`.
 
+use squall::escape::is_local_url;
 use squall::httputil::{Cookie, SameSite};
 use squall::template::{Kwargs, Serde, Value, context, from_args};
 use squall::web::UiModule;
@@ -27,8 +28,7 @@ pub(crate) async fn login(ctx: &Context) -> Result {
     let cookie = Cookie::new("user", "").httponly(true).same_site(SameSite::Lax);
     ctx.set_signed_cookie_with(cookie, ctx.body_argument("name")?)?;
     let target = ctx.argument_or("next", "/")?;
-    let local = target.starts_with('/') && !target[1..].starts_with(['/', '\\']);
-    ctx.redirect_with(if local { target } else { "/" }, 303)
+    ctx.redirect_with(if is_local_url(target) { target } else { "/" }, 303)
 }
 
 pub(crate) async fn logout(ctx: &Context) -> Result {

@@ -22,5 +22,7 @@ pub use text::squeeze;
 pub(crate) use text::trim;
 
 pub use url::{
-    url_escape, url_escape_path, url_unescape, url_unescape_bytes, url_unescape_path, url_unescape_path_bytes,
+    is_local_url, url_escape, url_escape_path, url_unescape, url_unescape_bytes, url_unescape_path,
+    url_unescape_path_bytes,
 };
+pub(crate) use url::{path_on_this_host, url_escape_whole};

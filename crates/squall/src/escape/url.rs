@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode, utf8_percent_encode};
+use url::Url;
 
 /// Percent-encodes text or bytes for the value of a query argument: a space becomes `+`, `/` becomes `%2F`.
 ///
@@ -36,6 +37,49 @@ pub fn url_escape<T: AsRef<[u8]> + ?Sized>(value: &T) -> Cow<'_, str> {
 /// ```
 pub fn url_escape_path<T: AsRef<[u8]> + ?Sized>(value: &T) -> Cow<'_, str> {
     percent_encode(value.as_ref(), UNRESERVED_OR_SLASH).into()
+}
+
+/// Percent-encodes what may not stand in a URL (RFC 3986) and leaves the rest, delimiters and escapes among it, as it is.
+///
+/// Browsers drop tabs and line ends from URLs, and read a backslash as a slash: as they stand, such characters make
+/// another URL of what looks harmless. Control characters other than tabs stay, for a header to refuse them.
+pub(crate) fn url_escape_whole(url: &str) -> Cow<'_, str> {
+    utf8_percent_encode(url, NOT_IN_URLS).into()
+}
+
+/// Whether a URL that came from outside, such as a login page's `next`, stays on this host, whatever browser reads it.
+///
+/// Local are references without scheme and host (`/mine?x=1`, `page`, `?x=1`, the empty one). `//evil.example`,
+/// `/\evil.example`, `https:evil.example` and `javascript:` are not, nor is anything with a control character or a
+/// backslash, which browsers drop or read as something else. It has to be decoded as far as it will be when it is
+/// redirected to; what [`argument`](crate::Context::argument) gives is. An absolute URL of one's own host is not
+/// local either: send its path.
+///
+/// ```
+/// use squall::escape::is_local_url;
+///
+/// assert!(is_local_url("/mine?x=1"));
+/// assert!(!is_local_url("//evil.example/"));
+/// assert!(!is_local_url("/\t/evil.example/"));
+/// ```
+pub fn is_local_url(url: &str) -> bool {
+    let odd = |c: char| c.is_control() || c == '\\';
+    if url.contains(odd) || url.starts_with(char::is_whitespace) || url.ends_with(char::is_whitespace) {
+        return false;
+    }
+    // The standard that browsers follow is the judge. Nobody can name both hosts, or be relative to both schemes.
+    ["http://a.invalid/x/y", "https://b.invalid/x/y"].into_iter().all(|page| {
+        let Ok(page) = Url::parse(page) else { return false };
+        page.join(url).is_ok_and(|target| {
+            target.origin() == page.origin() && target.username().is_empty() && target.password().is_none()
+        })
+    })
+}
+
+/// A path that begins with one slash, so that it names no host: browsers read `//host` and `/\host` as such.
+pub(crate) fn path_on_this_host(path: &str) -> String {
+    let rest = path.trim_start_matches(['/', '\\']);
+    format!("/{}", rest.replace('\\', "%5C"))
 }
 
 /// Decodes `%XX` and `+`, as in queries and forms. A broken escape stays as it is; bytes that are no UTF-8 become
@@ -80,6 +124,20 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 const UNRESERVED_OR_SLASH: &AsciiSet = &UNRESERVED.remove(b'/');
 
+/// The printable characters that RFC 3986 has no place for, and the tab; bytes beyond ASCII are encoded anyway.
+const NOT_IN_URLS: &AsciiSet = &AsciiSet::EMPTY
+    .add(b'\t')
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 fn to_text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
     match bytes {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
@@ -100,6 +158,100 @@ mod tests {
         assert!(matches!(url_escape_path("/a/b"), Cow::Borrowed("/a/b")));
         assert!(matches!(url_unescape("a/é"), Cow::Borrowed("a/é")));
         assert!(matches!(url_unescape_path("a+b"), Cow::Borrowed("a+b")));
+    }
+
+    #[test]
+    fn whole_urls_keep_what_they_are_made_of() {
+        for (url, escaped) in [
+            ("https://u:p@[::1]:8/a/b;c=d?e=f&g='h'#i", "https://u:p@[::1]:8/a/b;c=d?e=f&g='h'#i"),
+            ("/a%20b", "/a%20b"),
+            ("/\t/evil", "/%09/evil"),
+            ("/\\evil", "/%5Cevil"),
+            (" /a b\"<>", "%20/a%20b%22%3C%3E"),
+            ("/caf\u{e9}\u{202e}", "/caf%C3%A9%E2%80%AE"),
+            ("/a\r\nb\0\x7f", "/a\r\nb\0\x7f"),
+        ] {
+            assert_eq!(url_escape_whole(url), escaped, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn what_stays_on_this_host() {
+        for url in [
+            "/",
+            "/a",
+            "/a//b",
+            "a",
+            "a/b:c",
+            "./a:b",
+            "?a=//b",
+            "#//a",
+            "",
+            "/?next=https://x/",
+            "/a@b",
+            "..",
+            "/..",
+            "/%09/evil.example",
+            "/%5Cevil.example",
+            "%2F%2Fevil.example",
+            "/.//evil.example",
+            "/caf\u{e9}",
+        ] {
+            assert!(is_local_url(url), "{url:?}");
+        }
+        for url in [
+            "//evil.example",
+            "///evil.example",
+            "////evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "\\/evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "\t//evil.example",
+            "/\r\n/evil.example",
+            " //evil.example",
+            "//evil.example ",
+            "\u{1}//evil.example",
+            "//evil.example\u{0}",
+            "https:evil.example",
+            "http:evil.example",
+            "https:/evil.example",
+            "https://evil.example",
+            "HTTPS://evil.example",
+            "http:/a",
+            "http:///evil.example",
+            "javascript:alert(1)",
+            "java\tscript:alert(1)",
+            "data:text/html,x",
+            "mailto:a@b",
+            "ftp:a",
+            "//user@evil.example",
+            "//a.invalid/",
+            "//b.invalid/",
+            "//[::1]",
+            "//evil.example:80",
+            "http://a.invalid/x",
+            "https://b.invalid/x",
+            "///",
+            "//",
+            "/a\u{7f}b",
+            "/\u{85}/evil.example",
+            "\u{a0}//evil.example",
+            "x:y",
+            "file:///etc/passwd",
+        ] {
+            assert!(!is_local_url(url), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn no_path_names_a_host() {
+        for path in ["//evil.example/", "/\\evil.example/", "/\\/evil.example/", "evil.example/"] {
+            assert_eq!(path_on_this_host(path), "/evil.example/");
+        }
+        assert_eq!(path_on_this_host("/a//b/"), "/a//b/");
+        assert_eq!(path_on_this_host("/a\\b"), "/a%5Cb");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::head_writer;
-use crate::httputil::{HttpHeaders, ResponseStartLine};
+use crate::httputil::{HttpHeaders, ResponseStartLine, ows};
 
 /// The application broke the framing of its own response. The connection is cut, so that the client sees an
 /// incomplete response rather than a wrong one.
@@ -157,7 +157,7 @@ impl<'a> Framing<'a> {
                 b"Connection" => {
                     framing.close |= value
                         .split(|&b| b == b',')
-                        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
+                        .any(|token| ows::trim_bytes(token).eq_ignore_ascii_case(b"close"));
                 }
                 _ => {}
             }

@@ -13,7 +13,7 @@ use super::body::BodyLength;
 use super::error::ParseError;
 use super::host;
 use super::limits::Http1ConnectionParameters;
-use crate::httputil::{HttpHeaders, RequestHead};
+use crate::httputil::{HttpHeaders, RequestHead, ows};
 
 /// What the head says about the rest of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,13 +200,13 @@ fn framing(lines: &[httparse::Header<'_>], head: &mut RequestHead) -> Result<Req
                 facts.expect_continue = http11 && line.value.eq_ignore_ascii_case(b"100-continue");
             }
             10 if name.eq_ignore_ascii_case("connection") => {
-                for token in line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                for token in line.value.split(|&b| b == b',').map(ows::trim_bytes) {
                     close |= token.eq_ignore_ascii_case(b"close");
                     keep |= token.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
-                for value in line.value.split(|&b| b == b',').map(<[u8]>::trim_ascii) {
+                for value in line.value.split(|&b| b == b',').map(ows::trim_bytes) {
                     let value = parse_length(value)?;
                     if length.is_some_and(|former| former != value) {
                         return Err(ParseError::ContentLength);

@@ -11,7 +11,7 @@ use super::body::BodyLength;
 use super::error::ParseError;
 use super::head::{head_end, keep_one_length, mixes_line_ends, parse_length};
 use super::limits::Http1ConnectionParameters;
-use crate::httputil::{HttpHeaders, reason_phrase};
+use crate::httputil::{HttpHeaders, ows, reason_phrase};
 
 /// Status line and headers of a response.
 #[derive(Debug, Clone)]
@@ -138,11 +138,8 @@ fn unfold(head: &[u8]) -> Result<Cow<'_, [u8]>, ParseError> {
             let kept = kept.strip_suffix(b"\r").unwrap_or(kept).len();
             joined.truncate(kept);
             joined.push(b' ');
-            joined.extend_from_slice(rest.trim_ascii_start());
-            // The trimming of a blank continuation line took its end too.
-            if !joined.ends_with(b"\n") {
-                joined.extend_from_slice(b"\r\n");
-            }
+            let blanks = rest.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+            joined.extend_from_slice(&rest[blanks..]);
         } else {
             joined.extend_from_slice(line);
         }
@@ -198,7 +195,9 @@ fn framing(
     let lengths = lines.iter().filter(|line| line.name.eq_ignore_ascii_case("content-length"));
     if lengths.flat_map(|line| tokens(line.value)).count() > 1 {
         match announced {
-            ResponseBody::Framed(BodyLength::Length(length)) => keep_one_length(&mut head.headers, Some(length)),
+            ResponseBody::Framed(BodyLength::Length(length)) => {
+                keep_one_length(&mut head.headers, Some(length))
+            }
             ResponseBody::Framed(BodyLength::Empty) => keep_one_length(&mut head.headers, Some(0)),
             ResponseBody::Framed(BodyLength::Chunked) | ResponseBody::UntilClose => {}
         }
@@ -245,7 +244,7 @@ fn announced(lines: &[httparse::Header<'_>], http11: bool) -> Result<ResponseBod
 }
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+    value.split(|&byte| byte == b',').map(ows::trim_bytes)
 }
 
 #[cfg(test)]

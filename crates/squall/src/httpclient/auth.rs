@@ -14,6 +14,7 @@ use url::Url;
 
 use super::challenge::{Challenge, challenges};
 use crate::escape::hex;
+use crate::httputil::ows;
 
 /// User and password.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -142,7 +143,7 @@ impl DigestChallenge {
             challenge.get(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted.as_bytes()))
         };
         let knows_auth = |list: &[u8]| {
-            list.split(|&byte| byte == b',').any(|qop| qop.trim_ascii().eq_ignore_ascii_case(b"auth"))
+            list.split(|&byte| byte == b',').any(|qop| ows::trim_bytes(qop).eq_ignore_ascii_case(b"auth"))
         };
         let qop_auth = match challenge.get("qop") {
             None => false,

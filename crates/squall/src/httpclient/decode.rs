@@ -7,6 +7,8 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
+use crate::httputil::ows;
+
 /// What the client says it understands.
 pub(super) const ACCEPT_ENCODING: &str = "gzip, deflate, br, zstd";
 /// The most bytes of one piece.
@@ -59,7 +61,7 @@ enum Machine {
 impl Decoder {
     /// The decoder for a `Content-Encoding`; `None` for one that is not known, or several.
     pub(super) fn for_coding(coding: &str) -> Option<Self> {
-        let machine = match coding.trim().to_ascii_lowercase().as_str() {
+        let machine = match ows::trim(coding).to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => Machine::Gzip(Decompress::new_gzip(15)),
             "deflate" => Machine::Deflate { machine: Decompress::new(true), bare: false },
             "br" => Machine::Brotli(Box::new(BrotliState::new(

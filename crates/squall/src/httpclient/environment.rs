@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use super::error::HttpClientError;
 use super::proxy::Proxy;
-use crate::log;
+use crate::{escape, log};
 
 /// What the variables said when they were read.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +39,9 @@ impl ProxyEnvironment {
 
     /// A variable that is empty is as one that is not there.
     fn from(get: impl Fn(&str) -> Option<String>) -> Self {
-        let get =
-            |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let get = |name: &str| {
+            get(name).map(|value| escape::trim(&value).to_owned()).filter(|value| !value.is_empty())
+        };
         let way = |names: &[&'static str]| {
             let mut way = Way::Direct;
             for &name in names {

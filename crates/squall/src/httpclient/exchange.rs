@@ -11,8 +11,8 @@ use super::body::BodyWriter;
 use super::error::HttpClientError;
 use super::request::Body;
 use super::wire::Outgoing;
-use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::http1::response::{Asked, ResponseFacts, ResponseHead};
+use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::http1connection::{HeadError, ResponseHeads};
 use crate::iostream::IoStream;
 

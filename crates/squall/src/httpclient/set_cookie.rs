@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use url::{Host, Url};
 
+use crate::httputil::ows;
+
 /// The largest cookie that is kept: name and value (what browsers take).
 const LARGEST: usize = 4096;
 /// No cookie lives longer, whatever it says (RFC 6265bis §5.5).
@@ -43,7 +45,7 @@ impl Stored {
         }
         let mut parts = text.split(';');
         let (name, value) = parts.next()?.split_once('=')?;
-        let (name, value) = (name.trim(), value.trim());
+        let (name, value) = (ows::trim(name), ows::trim(value));
         if name.is_empty() || name.len() + value.len() > LARGEST {
             return None;
         }
@@ -171,7 +173,7 @@ impl<'a> Attributes<'a> {
         let mut found = Self::default();
         for part in parts {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let (name, value) = (name.trim(), value.trim());
+            let (name, value) = (ows::trim(name), ows::trim(value));
             if value.len() > LONGEST_ATTRIBUTE {
                 continue;
             }

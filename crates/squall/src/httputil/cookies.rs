@@ -8,18 +8,19 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use super::date::format_timestamp;
+use super::ows;
 
 /// The cookies of a `Cookie` header, in the order of their first mention; of several with one name the last counts
 /// (Tornado's `parse_cookie`).
 ///
-/// Read as browsers do: only `;` separates, a piece without `=` is the value of the cookie without a name, and a value
+/// Read as browsers do: only `;` separates, only spaces and tabs around names and values are dropped, a piece without `=` is the value of the cookie without a name, and a value
 /// in double quotes is unquoted. Takes linear time.
 pub fn parse_cookie(header: &str) -> Vec<(&str, Cow<'_, str>)> {
     let mut cookies: Vec<(&str, Cow<'_, str>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for piece in header.split(';') {
         let (name, value) = piece.split_once('=').unwrap_or(("", piece));
-        let (name, value) = (name.trim(), value.trim());
+        let (name, value) = (ows::trim(name), ows::trim(value));
         if name.is_empty() && value.is_empty() {
             continue;
         }

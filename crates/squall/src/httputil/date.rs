@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::ows;
+
 /// The time as in `Sun, 27 Jan 2013 18:43:20 GMT`.
 ///
 /// Times before 1970 are shown as the first second of 1970, those after 9999 as its last.
@@ -13,7 +15,7 @@ pub fn format_timestamp(time: SystemTime) -> String {
 
 /// Seconds since 1970 of a date in one of HTTP's three forms, or as in mail: with any zone, or none, which is UTC.
 pub(crate) fn parse_lenient(text: &str) -> Option<i64> {
-    let text = text.trim();
+    let text = ows::trim(text);
     if let Ok(time) = httpdate::parse_http_date(text) {
         return i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok();
     }

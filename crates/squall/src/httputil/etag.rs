@@ -41,12 +41,6 @@ impl EntityTag {
         }
         Self { text: SmallVec::from_slice(&text), of_hash: true }
     }
-
-    /// Whether `tag` is in the list of an `If-None-Match`, by weak comparison (RFC 9110 §13.1.2). `*` is any.
-    pub(crate) fn is_among(tag: &str, list: &str) -> bool {
-        let opaque = |tag| str::strip_prefix(tag, "W/").unwrap_or(tag);
-        list.trim() == "*" || list.split(',').any(|candidate| opaque(candidate.trim()) == opaque(tag))
-    }
 }
 
 impl PartialEq for EntityTag {
@@ -89,20 +83,5 @@ mod tests {
     fn tags() {
         assert_eq!(EntityTag::of_hash(0xabc).as_str(), "\"0000000000000abc\"");
         assert_eq!(EntityTag::from("\"x\"").to_string(), "\"x\"");
-    }
-
-    #[test]
-    fn weak_comparison() {
-        for (list, found) in [
-            ("\"a\"", true),
-            ("\"b\", W/\"a\"", true),
-            ("*", true),
-            ("\"b\", *", false),
-            ("a", false),
-            ("", false),
-        ] {
-            assert_eq!(EntityTag::is_among("\"a\"", list), found, "{list}");
-            assert_eq!(EntityTag::is_among("W/\"a\"", list), found, "{list}");
-        }
     }
 }

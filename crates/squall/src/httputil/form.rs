@@ -9,6 +9,7 @@ use super::headers::HttpHeaders;
 use super::multipart::{
     MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead, last_component,
 };
+use super::ows;
 
 /// What is taken of bodies that are forms (Tornado's `ParseBodyConfig`).
 ///
@@ -212,7 +213,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     pub(crate) fn of(content_type: &str) -> Option<Self> {
-        let content_type = content_type.trim_start().as_bytes();
+        let content_type = ows::trim_start(content_type).as_bytes();
         let is = |name: &str| {
             content_type.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         };

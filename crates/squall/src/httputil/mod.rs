@@ -2,6 +2,7 @@
 //! which a connection calls the application (Tornado's `tornado.httputil`).
 
 mod arguments;
+pub(crate) mod conditional;
 mod cookies;
 pub(crate) mod date;
 mod delegate;
@@ -10,6 +11,7 @@ mod form;
 mod headers;
 mod multipart;
 mod multipart_head;
+pub(crate) mod ows;
 pub(crate) mod ranges;
 mod request;
 mod status;

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use memchr::memmem::Finder;
 
 use super::multipart_head::{self, Parameters};
+use super::ows;
+use crate::escape;
 
 /// What a [`MultipartParser`] takes (Tornado's `ParseMultipartConfig`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,7 +240,7 @@ impl MultipartParser {
     /// When the type is not `multipart/form-data` or names no boundary, or the parser is switched off.
     pub fn new(content_type: &str, config: &ParseMultipartConfig) -> Result<Self, MultipartError> {
         let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-        if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+        if !ows::trim(essence).eq_ignore_ascii_case("multipart/form-data") {
             return Err(MultipartError::ContentType);
         }
         let boundary = Parameters::parse(parameters).get("boundary").ok_or(MultipartError::Boundary)?;
@@ -531,7 +533,7 @@ const LONGEST_NAME: usize = 255;
 
 /// The part of a client's file name behind the last separator of any system, if it names a file.
 pub(crate) fn last_component(filename: &str) -> Option<&str> {
-    let name = filename.rsplit(['/', '\\']).next()?.trim();
+    let name = escape::trim(filename.rsplit(['/', '\\']).next()?);
     let usable =
         !matches!(name, "" | "." | "..") && name.len() <= LONGEST_NAME && !name.contains(char::is_control);
     usable.then_some(name)

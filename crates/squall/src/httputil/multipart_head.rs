@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 
 use super::headers::is_token;
 use super::multipart::{MultipartError, PartHead};
+use super::ows;
 
 /// Reads the lines of a header, at least one, the last without its line end.
 ///
@@ -35,7 +36,7 @@ pub(super) fn parse(head: &[u8]) -> Result<PartHead, MultipartError> {
     }
     let disposition = disposition.ok_or(MultipartError::Disposition)?;
     let (kind, parameters) = disposition.split_once(';').unwrap_or((disposition, ""));
-    if !kind.trim().eq_ignore_ascii_case("form-data") {
+    if !ows::trim(kind).eq_ignore_ascii_case("form-data") {
         return Err(MultipartError::Disposition);
     }
     let parameters = Parameters::parse(parameters);
@@ -68,7 +69,7 @@ impl<'a> Parameters<'a> {
     /// Reads what stands behind the first semicolon. What is no parameter is passed over.
     pub(super) fn parse(text: &'a str) -> Self {
         let pairs = split_unquoted(text).filter_map(|parameter| parameter.split_once('='));
-        Self { list: pairs.map(|(name, value)| (name.trim(), value.trim())).collect() }
+        Self { list: pairs.map(|(name, value)| (ows::trim(name), ows::trim(value))).collect() }
     }
 
     /// The value of a parameter: of `name*` (RFC 5987) if that can be read, else of `name`, the last if it stands
@@ -86,7 +87,7 @@ impl<'a> Parameters<'a> {
     /// Whether there is `name*`, or a piece of it as in RFC 2231 §3 (`name*0`), whatever its value is.
     fn has_extended(&self, name: &str) -> bool {
         self.list.iter().any(|(sent, _)| {
-            sent.split_once('*').is_some_and(|(before, _)| before.trim_end().eq_ignore_ascii_case(name))
+            sent.split_once('*').is_some_and(|(before, _)| ows::trim_end(before).eq_ignore_ascii_case(name))
         })
     }
 }

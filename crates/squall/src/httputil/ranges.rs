@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::date;
+use super::headers::HttpHeaders;
+use super::ows;
 
 /// What a `Range` header asks for, before the length of the content is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,20 @@ pub enum Selection {
 }
 
 impl ByteRange {
+    /// What the `Range` of a request asks for; two of them ask for nothing.
+    pub(crate) fn of(headers: &HttpHeaders) -> Option<Self> {
+        let mut lines = headers.list("Range");
+        let header = lines.next()?;
+        if lines.next().is_some() { None } else { Self::parse(header) }
+    }
+
     /// Reads a `Range` header; `None` for other units, several ranges and what is no range: the header is ignored then.
     ///
     /// As in Tornado `bytes=5` stands for `bytes=5-`. Numbers beyond 2⁶⁴ are taken for the largest.
     #[doc(alias = "_parse_request_range")]
     pub fn parse(header: &str) -> Option<Self> {
         let (unit, value) = header.split_once('=')?;
-        if unit.trim() != "bytes" {
+        if ows::trim(unit) != "bytes" {
             return None;
         }
         let (first, last) = value.split_once('-').unwrap_or((value, ""));
@@ -56,7 +63,6 @@ impl ByteRange {
         let range = match self {
             Self::All => return Selection::Whole,
             Self::Suffix(0) => return Selection::Unsatisfiable,
-            Self::Suffix(length) if size == 0 && length > 0 => return Selection::Unsatisfiable,
             Self::Suffix(length) => size.saturating_sub(length)..size,
             Self::From { first, last } => {
                 if first >= size || last.is_some_and(|last| last < first) {
@@ -84,31 +90,9 @@ impl fmt::Display for ContentRange<'_> {
     }
 }
 
-/// Whether a range may be served although an `If-Range` header came with it (RFC 9110 §13.1.5): the content is what
-/// the client has a part of. Tags are compared strongly, dates exactly.
-pub(crate) fn if_range_holds(header: &str, etag: Option<&str>, last_modified: Option<&str>) -> bool {
-    let header = header.trim();
-    if header.starts_with('"') {
-        return etag == Some(header);
-    }
-    // A weak tag never matches; what is no tag is a date.
-    !header.starts_with("W/") && last_modified == Some(header)
-}
-
-/// Whether `modified` is not after the date of an `If-Modified-Since`. A header that is no date says no.
-///
-/// As lenient as Tornado: any zone, or none, which is UTC.
-pub(crate) fn not_modified_since(header: &str, modified: SystemTime) -> bool {
-    let modified = match modified.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
-        Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
-    };
-    date::parse_lenient(header).is_some_and(|since| since >= modified)
-}
-
 /// `Some(None)` for nothing, `None` for what is no number.
 fn number(text: &str) -> Option<Option<u64>> {
-    let text = text.trim();
+    let text = ows::trim(text);
     if text.is_empty() {
         return Some(None);
     }
@@ -120,8 +104,6 @@ fn number(text: &str) -> Option<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -171,11 +153,23 @@ mod tests {
 
     #[test]
     fn nothing_has_no_part() {
-        for header in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0"] {
+        for header in ["bytes=0-", "bytes=0-0", "bytes=-0"] {
             let range = ByteRange::parse(header).unwrap();
             assert_eq!(range.select(0), Selection::Unsatisfiable, "{header}");
         }
         assert_eq!(ByteRange::All.select(0), Selection::Whole);
+        // RFC 9110 §14.1.2: the last bytes of nothing are all of it.
+        assert_eq!(ByteRange::Suffix(1).select(0), Selection::Whole);
+    }
+
+    #[test]
+    fn two_lines_are_ignored() {
+        let mut headers = HttpHeaders::new();
+        assert_eq!(ByteRange::of(&headers), None);
+        headers.add("Range", "bytes=0-1").unwrap();
+        assert_eq!(ByteRange::of(&headers), Some(ByteRange::From { first: 0, last: Some(1) }));
+        headers.add("Range", "bytes=2-3").unwrap();
+        assert_eq!(ByteRange::of(&headers), None);
     }
 
     #[test]
@@ -183,44 +177,5 @@ mod tests {
         let part = ContentRange { part: Some(&(1..3)), size: 4 };
         assert_eq!(part.to_string(), "bytes 1-2/4");
         assert_eq!(ContentRange { part: None, size: 4 }.to_string(), "bytes */4");
-    }
-
-    #[test]
-    fn if_range() {
-        let (tag, date) = (Some("\"a\""), Some("Sun, 27 Jan 2013 18:43:20 GMT"));
-        for (header, holds) in [
-            ("\"a\"", true),
-            ("\"b\"", false),
-            ("W/\"a\"", false),
-            ("a", false),
-            ("Sun, 27 Jan 2013 18:43:20 GMT", true),
-            ("Sun, 27 Jan 2013 18:43:21 GMT", false),
-            ("", false),
-        ] {
-            assert_eq!(if_range_holds(header, tag, date), holds, "{header}");
-            assert!(!if_range_holds(header, None, None), "{header}");
-        }
-    }
-
-    #[test]
-    fn if_modified_since() {
-        let modified = UNIX_EPOCH + Duration::from_millis(1_359_312_200_900);
-        for (header, not_modified) in [
-            ("Sun, 27 Jan 2013 18:43:20 GMT", true),
-            ("Sun, 27 Jan 2013 18:43:19 GMT", false),
-            ("Sunday, 27-Jan-13 18:43:20 GMT", true),
-            ("Sun Jan 27 18:43:20 2013", true),
-            ("Sun, 27 Jan 2013 18:43:20", true),
-            ("Sun, 27 Jan 2013 20:43:20 +0200", true),
-            ("Sun, 27 Jan 2013 18:43:20 +0200", false),
-            ("27 Jan 2013 18:43:20 -0000", true),
-            ("Fri, 01 Jan 2100 00:00:00 GMT", true),
-            ("Fri, 01 Jan 1960 00:00:00 GMT", false),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", false),
-            ("!nv@l!d", false),
-            ("", false),
-        ] {
-            assert_eq!(not_modified_since(header, modified), not_modified, "{header}");
-        }
     }
 }

@@ -87,7 +87,7 @@ pub(crate) struct Inner {
     /// Whether callbacks are being run; what they add is seen at the end of the batch.
     in_batch: Cell<bool>,
     timeouts: RefCell<Timeouts>,
-    handlers: RefCell<HashMap<RawFd, Handler>>,
+    handlers: RefCell<HashMap<RawFd, Rc<Registration>>>,
     executor: RefCell<Option<Rc<dyn Executor>>>,
     on_panic: RefCell<Option<PanicHook>>,
 }
@@ -96,12 +96,6 @@ enum State {
     Idle(LocalRuntime),
     Running,
     Closed,
-}
-
-struct Handler {
-    registration: Rc<Registration>,
-    /// The loop was given a bare number, so that nobody else will close it with `close(true)`.
-    raw: bool,
 }
 
 type PanicHook = Rc<dyn Fn(&CallbackPanic<'_>)>;
@@ -257,13 +251,16 @@ impl IoLoop {
 
     /// Closes the loop: drops its callbacks, timeouts, handlers and tasks, and stops accepting new ones.
     ///
-    /// The objects that handlers were added with are dropped, which closes them unless they are shared. A
-    /// descriptor that was added as a bare number is closed with `all_fds` and left open without it. Work that an
-    /// executor has begun is not waited for. Closing a closed loop does nothing.
+    /// The objects that handlers were added with are dropped, which closes them unless they are shared. Whoever wants
+    /// a descriptor to be closed with the loop adds it as an [`OwnedFd`](std::os::fd::OwnedFd): one that was added as a
+    /// bare number stays open, since the loop does not own it. So `all_fds`, Tornado's argument, changes nothing. Work
+    /// that an executor has begun is not waited for. Closing a closed loop does nothing.
     ///
     /// # Panics
     /// If the loop is running.
     pub fn close(&self, all_fds: bool) {
+        // What the loop owns goes with it in any case; what it does not own may be somebody else's by now.
+        let _ = all_fds;
         assert!(!self.is_running(), "Cannot close a running IOLoop");
         let state = self.inner.state.replace(State::Closed);
         let State::Idle(runtime) = state else { return };
@@ -271,11 +268,8 @@ impl IoLoop {
         self.inner.callbacks.clear();
         drop(self.inner.timeouts.take());
         let handlers = self.inner.handlers.take();
-        for (fd, handler) in handlers {
-            handler.registration.remove();
-            if all_fds && handler.raw {
-                crate::sys::close(fd);
-            }
+        for registration in handlers.into_values() {
+            registration.remove();
         }
         runtime.shutdown_background();
         drop(self.inner.executor.take());
@@ -411,7 +405,8 @@ impl IoLoop {
     ///
     /// `source` is a socket, pipe or the like, or its number ([`RawFd`]). An object is kept alive until the handler
     /// is removed; share it through an [`Rc`] to keep it longer. A bare number must stay open until the handler is
-    /// removed, and belongs to the loop if it is closed with `close(true)`. The descriptor should be non-blocking.
+    /// removed, and is never closed by the loop; hand it over as an [`OwnedFd`](std::os::fd::OwnedFd) for that. The
+    /// descriptor should be non-blocking.
     ///
     /// As in Tornado the handler is called again, once per iteration, for as long as the condition holds. It may
     /// remove or update itself and other handlers, which then are not called for events that were pending.
@@ -431,13 +426,12 @@ impl IoLoop {
         if self.inner.handlers.borrow().contains_key(&fd) {
             return Err(HandlerError::AddedTwice(fd));
         }
-        let raw = (&source as &dyn Any).is::<RawFd>();
         let call = Box::new(move |events| handler(&source, events));
         let registration = {
             let _context = self.enter();
             Registration::new(fd, events, call)?
         };
-        self.inner.handlers.borrow_mut().insert(fd, Handler { registration: registration.clone(), raw });
+        self.inner.handlers.borrow_mut().insert(fd, registration.clone());
         self.spawn(handlers::drive(registration, Rc::downgrade(&self.inner)));
         Ok(())
     }
@@ -449,8 +443,8 @@ impl IoLoop {
     pub fn update_handler(&self, source: &impl AsRawFd, events: Events) -> Result<(), HandlerError> {
         let fd = source.as_raw_fd();
         match self.inner.handlers.borrow().get(&fd) {
-            Some(handler) => {
-                handler.registration.set_events(events);
+            Some(registration) => {
+                registration.set_events(events);
                 Ok(())
             }
             None => Err(HandlerError::NotAdded(fd)),
@@ -462,8 +456,8 @@ impl IoLoop {
     /// It must be called before the descriptor is closed.
     pub fn remove_handler(&self, source: &impl AsRawFd) {
         let removed = self.inner.handlers.borrow_mut().remove(&source.as_raw_fd());
-        if let Some(handler) = removed {
-            handler.registration.remove();
+        if let Some(registration) = removed {
+            registration.remove();
         }
     }
 }
@@ -555,7 +549,7 @@ impl Inner {
 
     /// Drops the entry of a registration that ended by itself, unless its number has been added anew.
     fn forget_handler(&self, registration: &Rc<Registration>) {
-        self.handlers.borrow_mut().retain(|_, handler| !Rc::ptr_eq(&handler.registration, registration));
+        self.handlers.borrow_mut().retain(|_, added| !Rc::ptr_eq(added, registration));
     }
 }
 

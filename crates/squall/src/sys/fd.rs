@@ -1,7 +1,7 @@
 //! Raw file descriptors, as `IoLoop::add_handler` accepts them.
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::Interest;
@@ -39,14 +39,4 @@ pub(crate) fn poll(fd: RawFd, interest: PollFlags) -> io::Result<PollFlags> {
     let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&no_wait)))?;
     Ok(fds[0].revents())
-}
-
-/// Closes `fd`, which the caller gave up by asking the loop to close all its descriptors.
-pub(crate) fn close(fd: RawFd) {
-    if fd < 0 {
-        return;
-    }
-    // SAFETY: `IoLoop::add_handler` documents that a raw descriptor passes into the loop's ownership with
-    // `close(true)`; the registration that held it is gone, so it is closed once.
-    drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }

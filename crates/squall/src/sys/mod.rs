@@ -9,7 +9,7 @@ mod scoped;
 mod signals;
 pub(crate) mod utf8;
 
-pub(crate) use fd::{close, poll, watch};
+pub(crate) use fd::{poll, watch};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
 pub(crate) use scoped::Scoped;
 pub(crate) use signals::{BlockedSignals, keep_dead_children};

@@ -178,7 +178,7 @@ impl Application {
         self.settings.xsrf.check(&mut problems);
         self.settings.templates.finish(&mut problems);
         self.routes.splice(0..0, self.settings.static_files.routes());
-        problems.extend(self.settings.transforms.take_problems());
+        problems.extend(self.settings.transforms.problems());
         let hooks = std::mem::take(&mut self.settings.hooks);
         problems.extend(hooks.problems());
         let outer = Outer { hooks: &hooks, in_group: false, sites: &self.settings.sites, prefix: "" };

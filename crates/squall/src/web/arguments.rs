@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
+use crate::escape;
 use crate::httputil::{Arguments, FORM_PIECE, cleaned_argument, is_clean};
 use crate::sys::utf8::{self, TextBytes, TextChecker};
 
@@ -186,7 +187,7 @@ impl Context {
     fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {
         let arguments = self.text_arguments()?;
         let found = arguments.of(name, source).next_back();
-        found.map(|text| readable(name, text).map(str::trim)).transpose()
+        found.map(|text| readable(name, text).map(escape::trim)).transpose()
     }
 
     fn all(&self, name: &str, source: Source) -> Result<Vec<&str>> {
@@ -240,7 +241,7 @@ fn too_many() -> HttpError {
 }
 
 fn trim_all(values: Vec<&str>) -> Vec<&str> {
-    values.into_iter().map(str::trim).collect()
+    values.into_iter().map(escape::trim).collect()
 }
 
 fn missing(name: &str) -> Error {

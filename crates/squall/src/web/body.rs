@@ -11,7 +11,7 @@ use super::application::Application;
 use super::arguments::unreadable;
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
-use crate::httputil::{Arguments, BodyError, FORM_PIECE, FormBody, FormKind, HttpFile, ParseBodyConfig};
+use crate::httputil::{Arguments, BodyError, FORM_PIECE, FormBody, FormKind, HttpFile, ParseBodyConfig, ows};
 
 impl Application {
     /// What is taken of bodies that are forms. Default: 100 parts of a multipart form with headers of 10 KiB, 1,000
@@ -88,7 +88,7 @@ impl Context {
     /// 415 for another Content-Type; 400 as [`json`](Self::json).
     pub fn require_json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         let content_type = self.request().headers().get("Content-Type").unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = ows::trim(content_type.split(';').next().unwrap_or_default()).to_ascii_lowercase();
         if essence != "application/json" && !(essence.contains('/') && essence.ends_with("+json")) {
             return Err(HttpError::refusal(415, "The Content-Type is not application/json").into());
         }

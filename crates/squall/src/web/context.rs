@@ -254,8 +254,18 @@ impl Context {
     /// # Errors
     /// [`Disconnected`] when the client has left; an error when more was written than the Content-Length that was set.
     pub async fn flush(&self) -> Result {
-        self.send_part()?;
+        let heavy = self.is_heavy();
+        if heavy && self.compresses_much() {
+            // Boxed: it is rare, and need not make every request's future larger.
+            Box::pin(self.send_much()).await?;
+        } else {
+            self.send_part()?;
+        }
         self.request.connection().flush().await.map_err(Disconnected::from)?;
+        if heavy {
+            // A fast client must not make the loop compress for it alone.
+            tokio::task::yield_now().await;
+        }
         Ok(())
     }
 
@@ -264,7 +274,7 @@ impl Context {
     /// # Errors
     /// When the response is finished already, or does not fit its Content-Length or status.
     pub async fn finish(&self) -> Result {
-        self.finish_now()?;
+        self.end().await?;
         // A client that left is no error of a response that is complete.
         let _ = self.request.connection().flush().await;
         Ok(())
@@ -294,8 +304,12 @@ impl Context {
 
     /// Answers with a 302 to `url`, which may be relative, and finishes.
     ///
+    /// What may not stand in a URL (RFC 3986: spaces, tabs, backslashes, quotes, characters beyond ASCII) is
+    /// percent-encoded, so that no browser drops it and reads another URL. A URL that a client has given, as in `next`,
+    /// may still be another site's: ask [`is_local_url`](crate::escape::is_local_url).
+    ///
     /// # Errors
-    /// When the head was already sent, or `url` holds control characters.
+    /// When the head was already sent, or `url` holds control characters other than tabs.
     pub fn redirect(&self, url: &str) -> Result {
         self.redirect_with(url, 302)
     }
@@ -312,7 +326,7 @@ impl Context {
             return Err(misuse(format!("{status} is no redirect")));
         }
         self.set_status(status);
-        self.set_header("Location", encode_non_ascii(url))?;
+        self.set_header("Location", &*escape::url_escape_whole(url))?;
         self.finish_now()
     }
 
@@ -330,7 +344,7 @@ impl Context {
         let error = HttpError::new(status).into();
         self.start_error(&error);
         self.write_site_error(&error).await?;
-        if self.is_finished() { Ok(()) } else { self.finish_now() }
+        if self.is_finished() { Ok(()) } else { self.end().await }
     }
 
     /// Takes the connection out of HTTP, for protocols of one's own. Nothing more is sent by this context.
@@ -479,11 +493,6 @@ impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("request", &self.request).finish_non_exhaustive()
     }
-}
-
-/// A header holds no characters beyond ISO-8859-1, a URL none beyond ASCII.
-fn encode_non_ascii(url: &str) -> String {
-    percent_encoding::utf8_percent_encode(url, &percent_encoding::AsciiSet::EMPTY).to_string()
 }
 
 fn not_found(message: String) -> Error {

@@ -197,7 +197,7 @@ impl Cors {
             Some(methods) => ctx.set_header("Access-Control-Allow-Methods", methods.join(", "))?,
             None => ctx.set_header("Access-Control-Allow-Methods", ctx.route().allow())?,
         }
-        match (&self.headers, request.joined("Access-Control-Request-Headers")) {
+        match (&self.headers, request.joined_bytes("Access-Control-Request-Headers")) {
             (Some(names), _) if !names.is_empty() => {
                 ctx.set_header("Access-Control-Allow-Headers", names.join(", "))?;
             }
@@ -220,7 +220,7 @@ impl Cors {
             ctx.update_headers(|headers| add_vary(headers, "Origin"))?;
         }
         let Some(origin) = self.allowed_origin(ctx) else { return Ok(()) };
-        ctx.set_header("Access-Control-Allow-Origin", origin)?;
+        ctx.set_header("Access-Control-Allow-Origin", origin.as_bytes())?;
         if self.credentials {
             ctx.set_header("Access-Control-Allow-Credentials", "true")?;
         }

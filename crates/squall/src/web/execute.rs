@@ -356,7 +356,10 @@ fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
             })
             .await
         };
-        let served = served.and_then(|()| if ctx.is_finished() { Ok(()) } else { ctx.finish_now() });
+        let served = match served {
+            Ok(()) if !ctx.is_finished() => ctx.end().await,
+            served => served,
+        };
         match served {
             Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
                 guard("on_connection_close", || handler.on_connection_close(&ctx));
@@ -385,7 +388,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
             return;
         }
         ctx.write(finish.chunk());
-        match ctx.finish_now() {
+        match ctx.end().await {
             Ok(()) => return,
             Err(error) => return fail(ctx, &error),
         }
@@ -425,7 +428,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
         }
     }
     if !ctx.is_finished()
-        && let Err(error) = ctx.finish_now()
+        && let Err(error) = ctx.end().await
     {
         fail(ctx, &error);
     }

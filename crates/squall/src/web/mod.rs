@@ -18,6 +18,7 @@ mod handler;
 mod hooks;
 mod locale;
 mod multipart;
+mod negotiate;
 mod proxy;
 mod redirect;
 mod render;
@@ -52,6 +53,7 @@ pub use error_handler::ErrorHandler;
 pub use fallback::IntoFallback;
 pub use handler::RequestHandler;
 pub use multipart::{MultipartForm, MultipartReader};
+pub use negotiate::ContentCoding;
 pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use request_id::{RequestId, request_id};
@@ -70,6 +72,6 @@ pub use static_files::{
 };
 #[cfg(feature = "tower")]
 pub use tower::{AppService, FallbackHandler, RequestBody, RequestBodyError, ResponseBody, ServiceError};
-pub use transforms::{Compression, CompressionChoice, ContentCoding, OutputTransform};
+pub use transforms::{Compression, CompressionChoice, OutputTransform};
 pub use ui_module::UiModule;
 pub use upload::UploadedFile;

@@ -11,6 +11,7 @@ use super::body::{arguments_as, missing_file};
 use super::context::Context;
 use super::error::{Error, HttpError, Result};
 use super::upload::{Spool, UploadedFile};
+use crate::escape;
 use crate::httputil::{
     Arguments, BodyError, MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead,
     clean_argument,
@@ -260,7 +261,7 @@ impl MultipartForm {
     pub fn argument_opt(&self, name: &str) -> Result<Option<String>> {
         let Some(value) = self.fields.values(name).next_back() else { return Ok(None) };
         match std::str::from_utf8(value) {
-            Ok(text) => Ok(Some(clean_argument(text.trim().to_owned()).trim().to_owned())),
+            Ok(text) => Ok(Some(escape::trim(&clean_argument(escape::trim(text).to_owned())).to_owned())),
             Err(_) => Err(HttpError::refusal(400, format!("Invalid unicode in {name}")).into()),
         }
     }

@@ -5,8 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
-use super::slash::on_this_host;
-use crate::escape;
+use crate::escape::{self, path_on_this_host};
 
 /// Redirects `GET` to a target made from the groups of its route (Tornado's `RedirectHandler`).
 ///
@@ -160,7 +159,7 @@ impl Template {
             let set = encoding_after(&target);
             target.extend(utf8_percent_encode(value.copied().unwrap_or_default(), set));
         }
-        if self.stays_here() { on_this_host(&target) } else { target }
+        if self.stays_here() { path_on_this_host(&target) } else { target }
     }
 
     /// Whether the target's own text names no host, so that no group may.

@@ -4,12 +4,64 @@ use http::Method;
 
 use super::context::{Context, misuse};
 use super::disconnected::Disconnected;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::response::Phase;
+use super::transforms::Pace;
 use crate::http1connection::HttpOutputError;
-use crate::httputil::{EntityTag, HttpHeaders, ResponseStartLine};
+use crate::httputil::conditional::{self, Validators};
+use crate::httputil::{HttpHeaders, ResponseStartLine};
+
+/// From so much on a piece that goes through transforms may have held the loop for a while.
+const HEAVY: usize = 16 * 1024;
 
 impl Context {
+    /// Ends the response. Much that is to be compressed goes slice by slice, so that nobody else waits for all of it.
+    pub(super) async fn end(&self) -> Result {
+        if !self.compresses_much() {
+            return self.finish_now();
+        }
+        // Boxed: it is rare, and need not make every request's future larger.
+        Box::pin(self.finish_in_slices()).await
+    }
+
+    async fn finish_in_slices(&self) -> Result {
+        let phase = self.response.borrow().phase;
+        if phase == Phase::Buffering {
+            self.run_head_hooks()?;
+            self.finish_head()?;
+        }
+        self.send(true, Pace::InSlices)?;
+        self.send_slices(true).await?;
+        self.response.borrow_mut().phase = Phase::Finished;
+        self.request().connection().finish()?;
+        Ok(())
+    }
+
+    /// As [`send_part`](Self::send_part), with pauses.
+    pub(super) async fn send_much(&self) -> Result {
+        if self.response.borrow().phase == Phase::Buffering {
+            self.begin_head()?;
+        }
+        self.send(false, Pace::InSlices)?;
+        self.send_slices(false).await
+    }
+
+    /// Cancel safe: what is left goes with what is sent next.
+    async fn send_slices(&self, finishing: bool) -> Result {
+        let connection = self.request().connection();
+        while let Some(slice) = self.transforms.next_slice(finishing)? {
+            connection.write(&slice).map_err(closed)?;
+            connection.flush().await.map_err(Disconnected::from)?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Whether sending what has been written now may hold the loop for a while.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.response.borrow().body.len() >= HEAVY && !self.core().settings().transforms.is_empty()
+    }
+
     pub(super) fn finish_now(&self) -> Result {
         let phase = self.response.borrow().phase;
         if phase == Phase::Finished {
@@ -19,7 +71,7 @@ impl Context {
             self.run_head_hooks()?;
             self.finish_head()?;
         }
-        self.send(true)?;
+        self.send(true, Pace::AtOnce)?;
         self.response.borrow_mut().phase = Phase::Finished;
         self.request().connection().finish()?;
         Ok(())
@@ -89,13 +141,29 @@ impl Context {
                 headers.add("Etag", tag)?;
             }
         }
-        let Some(wanted) = self.request().headers().get("If-None-Match") else { return Ok(()) };
+        let asked = self.request().headers();
+        if !conditional::is_conditional(asked) {
+            return Ok(());
+        }
+        self.weaken_tag_if_compressed()?;
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
-        if response.headers.get("Etag").is_some_and(|tag| EntityTag::is_among(tag, wanted)) {
-            response.body.clear();
-            response.set_status(304, None);
+        // As in Tornado the tag alone decides, and without one nothing does: dates are the handler's business.
+        let Some(tag) = response.headers.get("Etag") else { return Ok(()) };
+        let current = Validators { etag: Some(tag), modified: None };
+        let status = if conditional::has_failed(asked, current) {
+            412
+        } else if conditional::is_not_modified(asked, current) {
+            304
+        } else {
+            return Ok(());
+        };
+        response.body.clear();
+        if status == 412 || self.core().settings().transforms.compresses() {
+            // It is not the length of this, or not what would be sent.
+            response.headers.remove("Content-Length");
         }
+        response.set_status(status, None);
         Ok(())
     }
 
@@ -104,7 +172,7 @@ impl Context {
         if self.response.borrow().phase == Phase::Buffering {
             self.begin_head()?;
         }
-        self.send(false)
+        self.send(false, Pace::AtOnce)
     }
 
     /// Whether bytes that do not go through [`write`](Self::write) would be missing from what transforms make of the
@@ -113,14 +181,14 @@ impl Context {
         self.transforms.are_some()
     }
 
-    fn send(&self, finishing: bool) -> Result {
+    fn send(&self, finishing: bool, pace: Pace) -> Result {
         let phase = self.response.borrow().phase;
         if phase == Phase::Buffering {
             if !self.core().settings().transforms.is_empty() {
-                self.transforms.first_chunk(self, &self.response, finishing)?;
+                self.transforms.first_chunk(self, &self.response, finishing, pace)?;
             }
         } else if self.transforms.are_some() && phase == Phase::Streaming {
-            self.transforms.chunk(&self.response, finishing)?;
+            self.transforms.chunk(&self.response, finishing, pace)?;
         }
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
@@ -138,10 +206,7 @@ impl Context {
             }
         };
         response.body.clear();
-        match sent {
-            Err(HttpOutputError::Closed) => Err(Disconnected::gone().into()),
-            sent => Ok(sent?),
-        }
+        sent.map_err(closed)
     }
 
     /// Sets the head of a response that is another server's: it goes out as it is.
@@ -154,5 +219,12 @@ impl Context {
     /// Changes the headers of the response in place.
     pub(super) fn update_headers<T>(&self, change: impl FnOnce(&mut HttpHeaders) -> T) -> T {
         change(&mut self.response.borrow_mut().headers)
+    }
+}
+
+fn closed(error: HttpOutputError) -> Error {
+    match error {
+        HttpOutputError::Closed => Disconnected::gone().into(),
+        other => other.into(),
     }
 }

@@ -4,6 +4,7 @@ use http::Method;
 
 use super::context::Context;
 use super::error::{HttpError, Result};
+use crate::escape::path_on_this_host;
 
 /// What a resource does about the slash at the end of its path.
 ///
@@ -38,31 +39,12 @@ impl TrailingSlash {
         if target.is_empty() {
             return Ok(());
         }
-        let mut target = on_this_host(&target);
+        let mut target = path_on_this_host(&target);
         let query = ctx.request().query();
         if !query.is_empty() {
             target.push('?');
             target.push_str(query);
         }
         ctx.redirect_with(&target, 301)
-    }
-}
-
-/// A path that cannot be taken for another host: browsers read `//host` and `/\\host` as such.
-pub(super) fn on_this_host(path: &str) -> String {
-    let rest = path.trim_start_matches(['/', '\\']);
-    format!("/{}", rest.replace('\\', "%5C"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_path_names_a_host() {
-        for path in ["//evil.example/", "/\\evil.example/", "/\\/evil.example/", "evil.example/"] {
-            assert_eq!(on_this_host(path), "/evil.example/");
-        }
-        assert_eq!(on_this_host("/a//b/"), "/a//b/");
     }
 }

@@ -239,8 +239,10 @@ fn folder_of(path: &Path) -> &Path {
 fn link(file: &File, path: &Path) -> io::Result<()> {
     use std::os::fd::AsRawFd;
 
-    use rustix::fs::{AtFlags, CWD, linkat};
+    use rustix::fs::{AtFlags, CWD, Mode, fchmod, linkat};
 
+    // It was made with what the umask leaves, which is of no account as long as nobody can open it.
+    fchmod(file, Mode::RUSR | Mode::WUSR)?;
     // open(2): how a file made with O_TMPFILE is linked without privileges.
     let source = format!("/proc/self/fd/{}", file.as_raw_fd());
     let linked = tempfile::Builder::new().prefix(".upload-").make_in(folder_of(path), |name| {
@@ -308,6 +310,9 @@ mod tests {
                 let file = UploadedFile::new("name".to_owned(), None, content);
                 for _ in 0..2 {
                     file.persist(&target).await.unwrap();
+                    let mode =
+                        std::os::unix::fs::PermissionsExt::mode(&target.metadata().unwrap().permissions());
+                    assert_eq!(mode & 0o777, 0o600, "{size}");
                 }
                 assert_eq!(std::fs::read(&target).unwrap(), vec![b'x'; size]);
                 let missing = folder.path().join("missing/kept");

@@ -98,6 +98,17 @@ impl Context {
         }
     }
 
+    /// The request's path and query, such that a login page which sends its users there keeps them on this host.
+    fn local_uri(&self) -> String {
+        let uri = self.request().uri();
+        if escape::is_local_url(uri) {
+            return uri.to_owned();
+        }
+        let request = self.request();
+        let (path, query) = (escape::path_on_this_host(request.path()), request.query());
+        if query.is_empty() { path } else { format!("{path}?{query}") }
+    }
+
     fn redirect_to_login(&self) -> Result {
         if !matches!(*self.method(), Method::GET | Method::HEAD) {
             return Err(HttpError::new(403).with_message("Login required").into());
@@ -111,8 +122,7 @@ impl Context {
         if login.contains('?') {
             return self.redirect(login);
         }
-        let next =
-            if has_scheme(login) { self.request().full_url() } else { self.request().uri().to_owned() };
+        let next = if has_scheme(login) { self.request().full_url() } else { self.local_uri() };
         self.redirect(&format!("{login}?next={}", escape::url_escape(&next)))
     }
 }

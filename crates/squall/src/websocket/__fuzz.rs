@@ -9,7 +9,7 @@ use super::handshake::{
     Asker, Refusal, accept_key, asker, check_key, check_response, check_upgrade, subprotocols,
 };
 use super::protocol::{Decoder, Event, Role};
-use crate::httputil::HttpHeaders;
+use crate::httputil::{HttpHeaders, ows};
 
 /// Most bytes of a message, of text in a control frame, and what a codec of the handshake's is tried on.
 const LIMIT: usize = 4000;
@@ -119,7 +119,7 @@ pub fn handshake(data: &[u8]) {
     for line in String::from_utf8_lossy(lines).lines() {
         if let Some((name, value)) = line.split_once(':') {
             // As the parser of requests refuses other names and values.
-            let _ = headers.add(name, value.trim());
+            let _ = headers.add(name, ows::trim(value));
         }
     }
     let verdict = check_upgrade(&headers, true).and_then(|()| check_key(&headers));

@@ -4,6 +4,7 @@ use super::deflate::{
     DeflateSetting, Deflater, Inflater, compressor_memory, context_memory, decompressor_memory,
 };
 use super::protocol::Role;
+use crate::httputil::ows;
 
 /// How to compress messages (permessage-deflate, RFC 7692), if the peer does too.
 ///
@@ -275,13 +276,13 @@ struct Extension<'a> {
 
 /// The extensions of a header (RFC 6455 §9.1); `None` for one that is malformed.
 fn extensions(header: &str) -> impl Iterator<Item = Option<Extension<'_>>> {
-    header.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| {
-        let mut pieces = part.split(';').map(str::trim);
+    header.split(',').map(ows::trim).filter(|part| !part.is_empty()).map(|part| {
+        let mut pieces = part.split(';').map(ows::trim);
         let name = pieces.next()?;
         let parameters = pieces.map(|piece| match piece.split_once('=') {
             None => is_token(piece).then_some((piece, None)),
             Some((name, value)) => {
-                let (name, value) = (name.trim_end(), value.trim_start());
+                let (name, value) = (ows::trim_end(name), ows::trim_start(value));
                 let inner = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
                 (is_token(name) && is_token(inner)).then_some((name, Some(inner)))
             }

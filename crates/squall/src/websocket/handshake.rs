@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
-use crate::httputil::HttpHeaders;
+use crate::httputil::{HttpHeaders, ows};
 
 /// The value of `Sec-WebSocket-Accept` for a key (Tornado's `compute_accept_value`).
 #[doc(alias = "compute_accept_value")]
@@ -55,7 +55,7 @@ pub(super) fn check_upgrade(headers: &HttpHeaders, http11: bool) -> Result<(), R
         return Err(Refusal::NotWebSocket);
     }
     let mut tokens = headers.list("Connection").flat_map(|value| value.split(','));
-    if !tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
+    if !tokens.any(|token| ows::trim(token).eq_ignore_ascii_case("upgrade")) {
         return Err(Refusal::NotUpgrade);
     }
     if http11 { Ok(()) } else { Err(Refusal::OldHttp) }
@@ -111,7 +111,7 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
 /// The subprotocols that a client offers, its favourite first.
 pub(super) fn subprotocols(headers: &HttpHeaders) -> impl Iterator<Item = &str> {
     let values = headers.list("Sec-WebSocket-Protocol").flat_map(|value| value.split(','));
-    values.map(str::trim).filter(|name| !name.is_empty())
+    values.map(ows::trim).filter(|name| !name.is_empty())
 }
 
 /// A fresh `Sec-WebSocket-Key` from these random bytes.
@@ -125,7 +125,7 @@ pub(super) fn check_response(headers: &HttpHeaders, key: &str) -> Result<(), &'s
         return Err("the server does not upgrade to websocket");
     }
     let mut tokens = headers.list("Connection").flat_map(|value| value.split(','));
-    if !tokens.any(|token| token.trim().eq_ignore_ascii_case("upgrade")) {
+    if !tokens.any(|token| ows::trim(token).eq_ignore_ascii_case("upgrade")) {
         return Err("the server does not upgrade the connection");
     }
     if headers.get("Sec-WebSocket-Accept") != Some(&accept_key(key)) {

@@ -42,8 +42,8 @@ impl StaticFiles for Custom {
         Ok(format!("{prefix}{name}.{}.{extension}", self.version(path)?.unwrap()))
     }
 
-    fn cache_time(&self, _ctx: &Context, _path: &str, content_type: &str) -> Duration {
-        assert_eq!(content_type, "text/x-custom");
+    fn cache_time(&self, _ctx: &Context, _path: &str, content_type: &str, file: &StaticFile) -> Duration {
+        assert_eq!((content_type, file.size()), ("text/x-custom", 3));
         Duration::from_secs(60)
     }
 

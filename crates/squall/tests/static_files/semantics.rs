@@ -74,13 +74,85 @@ async fn what_a_file_comes_with() {
 async fn versioned_files_are_kept() {
     let files = Files::new();
     let server = testing::serve(app(&files));
-    for path in ["/robots.txt?v=12345", "/static/robots.txt?v=", "/static/robots.txt?a=1&v"] {
-        let response = get_and_head(&server, path, &[]).await;
+    let version = format!("v={ROBOTS_HASH}");
+    for path in ["/robots.txt?", "/static/robots.txt?", "/static/robots.txt?a=1&", "/robots.txt?v=1&"] {
+        let response = get_and_head(&server, &format!("{path}{version}"), &[]).await;
         response.assert_status(200).assert_header("Cache-Control", "max-age=315360000");
         let expires = httpdate(response.header("Expires").unwrap());
         let away = expires.duration_since(SystemTime::now()).unwrap();
         let ten_years = Duration::from_secs(315_360_000);
         assert!(away <= ten_years && away > ten_years - Duration::from_secs(60), "{away:?}");
+    }
+    // Another version is another file's, such as that of the next release: this one must not be kept for it.
+    let other = format!("v={}", ROBOTS_HASH.replace('6', "7"));
+    for query in ["v=12345", "v=", "a=1&v", "V=1", &other, &format!("x={ROBOTS_HASH}")] {
+        let response = get_and_head(&server, &format!("/static/robots.txt?{query}"), &[]).await;
+        response.assert_status(200);
+        assert_eq!((response.header("Cache-Control"), response.header("Expires")), (None, None), "{query}");
+    }
+    files.write("static/robots.txt", b"the next release");
+    let response = get_and_head(&server, &format!("/static/robots.txt?{version}"), &[]).await;
+    response.assert_text("the next release");
+    assert_eq!(response.header("Cache-Control"), None);
+}
+
+/// A compressed sibling has another tag, but is the same version.
+#[squall::test]
+async fn siblings_have_the_version_of_the_file() {
+    let files = Files::new();
+    files.write("static/robots.txt.gz", b"gzipped");
+    let server = testing::serve(app(&files));
+    let path = format!("/static/robots.txt?v={ROBOTS_HASH}");
+    for accepted in ["", "gzip"] {
+        let response = get_and_head(&server, &path, &[("Accept-Encoding", accepted)]).await;
+        response.assert_header("Cache-Control", "max-age=315360000").assert_header("Vary", "Accept-Encoding");
+        assert_eq!(response.header("Content-Encoding"), (!accepted.is_empty()).then_some(accepted));
+    }
+}
+
+#[squall::test]
+async fn urls_are_escaped() {
+    let files = Files::new();
+    for name in ["a#b?c%d e.txt", "\"<>\\^`{|}.txt", "caf\u{e9}+&=;.txt", "dir/per%20cent.txt"] {
+        files.write(&format!("static/{name}"), name.as_bytes());
+    }
+    let server = testing::serve(app(&files));
+    for (name, escaped) in [
+        ("a#b?c%d e.txt", "a%23b%3Fc%25d%20e.txt"),
+        ("\"<>\\^`{|}.txt", "%22%3C%3E%5C%5E%60%7B%7C%7D.txt"),
+        ("caf\u{e9}+&=;.txt", "caf%C3%A9%2B%26%3D%3B.txt"),
+        ("dir/per%20cent.txt", "dir/per%2520cent.txt"),
+    ] {
+        let asked = format!("/static_url/{}", squall::escape::url_escape_path(name));
+        let url = server.get(&asked).await.text().to_owned();
+        assert!(url.starts_with(&format!("/static/{escaped}?v=")), "{url}");
+        let response = server.get(&url).await;
+        response.assert_text(name).assert_header("Cache-Control", "max-age=315360000");
+    }
+}
+
+/// Nix and Bazel give all files such a time: a client's date would match whatever the content is.
+#[squall::test]
+async fn times_that_say_nothing() {
+    let files = Files::new();
+    let server = testing::serve(app(&files));
+    for seconds in [0, 1] {
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        File::options().write(true).open(files.at("static/robots.txt")).unwrap().set_modified(time).unwrap();
+        let stamp = format_timestamp(time);
+        for headers in [
+            &[][..],
+            &[("If-Modified-Since", &*stamp)],
+            &[("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")],
+            &[("If-Unmodified-Since", "Thu, 01 Jan 1970 00:00:00 GMT")],
+            &[("If-Range", &stamp), ("Range", "bytes=1-2")],
+        ] {
+            let response = get_and_head(&server, "/static/robots.txt", headers).await;
+            response.assert_status(200).assert_header("Etag", &tag());
+            assert_eq!(response.header("Last-Modified"), None, "{headers:?}");
+        }
+        let known = [("If-None-Match", &*tag())];
+        get_and_head(&server, "/static/robots.txt", &known).await.assert_status(304);
     }
 }
 
@@ -158,6 +230,19 @@ async fn conditions() {
         (&[("If-Range", &before), ("Range", "bytes=1-4")], 200),
         (&[("If-Range", &after), ("Range", "bytes=1-4")], 200),
         (&[("If-Range", &tag)], 200),
+        (&[("If-None-Match", "\"x\""), ("If-None-Match", &tag)], 304),
+        (&[("If-None-Match", &tag), ("If-None-Match", "\"x\"")], 304),
+        (&[("If-None-Match", "\"a,b\", W/\"c\""), ("If-None-Match", "\"x\"")], 200),
+        (&[("If-None-Match", tag.trim_matches('"'))], 200),
+        (&[("If-Match", &tag)], 200),
+        (&[("If-Match", "*")], 200),
+        (&[("If-Match", "\"x\""), ("If-Match", &tag)], 200),
+        (&[("If-Match", &tag), ("If-None-Match", &tag)], 304),
+        (&[("If-Unmodified-Since", &stamp)], 200),
+        (&[("If-Unmodified-Since", "!nv@l!d")], 200),
+        (&[("If-Match", &tag), ("If-Unmodified-Since", &before)], 200),
+        (&[("Range", "bytes=1-4"), ("Range", "bytes=1-4")], 200),
+        (&[("If-Range", &tag), ("If-Range", &tag), ("Range", "bytes=1-4")], 200),
     ];
     for (headers, status) in table {
         let response = get_and_head(&server, "/static/robots.txt", headers).await;
@@ -176,6 +261,30 @@ async fn conditions() {
             206 => assert_eq!(response.bytes(), &ROBOTS[1..5]),
             _ => assert_eq!(response.bytes(), ROBOTS),
         }
+    }
+    let table: &[&[(&str, &str)]] = &[
+        &[("If-Match", "\"x\"")],
+        &[("If-Match", &weak)],
+        &[("If-Match", "x")],
+        &[("If-Match", "\"x\""), ("If-None-Match", &tag)],
+        &[("If-Match", "\"x\""), ("Range", "bytes=1-4")],
+        &[("If-Unmodified-Since", &before)],
+        &[("If-Match", "\"x\""), ("If-Unmodified-Since", &stamp)],
+    ];
+    for headers in table {
+        let response = get_and_head(&server, "/static/robots.txt", headers).await;
+        assert_eq!(response.status(), 412, "{headers:?}");
+        assert!(!response.text().contains("Disallow"), "{headers:?}");
+    }
+}
+
+#[squall::test]
+async fn the_last_bytes_of_nothing() {
+    let files = Files::new();
+    let server = testing::serve(app(&files));
+    for (range, status) in [("bytes=-1", 200), ("bytes=-100", 200), ("bytes=0-", 416), ("bytes=-0", 416)] {
+        let response = get_and_head(&server, "/static/empty/x", &[("Range", range)]).await;
+        response.assert_status(status).assert_header("Content-Length", "0").assert_text("");
     }
 }
 
@@ -276,6 +385,21 @@ async fn redirects_stay_here() {
 
 #[squall::test]
 async fn precompressed_siblings() {
+    // Without a word about it, too.
+    for set in [true, false] {
+        siblings_are_served(set).await;
+    }
+    let files = Files::new();
+    files.write("static/app.js", b"plain");
+    files.write("static/app.js.gz", b"gzipped");
+    let off = StaticFileHandler::new(files.root()).precompressed(false);
+    let server = testing::serve(Application::new([]).static_handler(off));
+    let response = get_and_head(&server, "/static/app.js", &[("Accept-Encoding", "gzip")]).await;
+    response.assert_text("plain");
+    assert_eq!((response.header("Content-Encoding"), response.header("Vary")), (None, None));
+}
+
+async fn siblings_are_served(set: bool) {
     let files = Files::new();
     files.write("static/app.js", b"plain");
     files.write("static/app.js.br", b"brotli");
@@ -284,7 +408,10 @@ async fn precompressed_siblings() {
     let old = files.write("static/old.js.gz", b"stale");
     let past = SystemTime::now() - Duration::from_secs(100);
     File::options().write(true).open(old).unwrap().set_modified(past).unwrap();
-    let handler = StaticFileHandler::new(files.root()).precompressed(true);
+    let mut handler = StaticFileHandler::new(files.root());
+    if set {
+        handler = handler.precompressed(true);
+    }
     let server = testing::serve(Application::new([]).static_handler(handler));
     for (path, accepted, body, coding) in [
         ("app.js", "", "plain", None),
@@ -312,4 +439,65 @@ async fn precompressed_siblings() {
     let response = get_and_head(&server, "/static/app.js", headers).await;
     response.assert_status(206).assert_text("bro").assert_header("Content-Range", "bytes 0-2/6");
     assert_ne!(response.header("Etag"), Some(&*plain));
+}
+
+#[squall::test(timeout = 60)]
+async fn a_new_sibling_is_noticed() {
+    let files = Files::new();
+    let server = testing::serve(app(&files));
+    let ask = async || server.get("/static/robots.txt").header("Accept-Encoding", "br").await;
+    assert_eq!(ask().await.header("Vary"), None);
+    files.write("static/robots.txt.br", b"brotli");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while ask().await.header("Content-Encoding") != Some("br") {
+        assert!(tokio::time::Instant::now() < deadline, "the sibling is not seen");
+        tokio::task::yield_now().await;
+    }
+    // One that goes, or that a change of the file has made stale, is noticed at once.
+    files.write("static/robots.txt", b"changed");
+    let later = SystemTime::now() + Duration::from_secs(5);
+    File::options().write(true).open(files.at("static/robots.txt")).unwrap().set_modified(later).unwrap();
+    ask().await.assert_text("changed").assert_header("Vary", "Accept-Encoding");
+    std::fs::remove_file(files.at("static/robots.txt.br")).unwrap();
+    ask().await.assert_text("changed");
+}
+
+/// Small files that have not changed for a while are held in memory for a moment: what they are must show at once.
+#[squall::test(timeout = 60)]
+async fn held_files_are_what_lies_there() {
+    let files = Files::new();
+    let handler = || StaticFileHandler::new(files.root());
+    let server = testing::serve(Application::new([url(r"/f/(.*)", handler())]).static_path(files.root()));
+    let path = files.write("static/held.txt", b"before");
+    files.write("static/held.txt.gz", b"packed");
+    let begun = SystemTime::now();
+    // Held are those whose last change is a few seconds ago, since the next would show in their stamp then.
+    let ask = async |name: &str| {
+        for _ in 0..3 {
+            server.get(name).await.assert_text("before").assert_header("Vary", "Accept-Encoding");
+            server.get(name).header("Accept-Encoding", "gzip").await.assert_text("packed");
+            let part = server.get(name).header("Range", "bytes=1-2").await;
+            part.assert_status(206).assert_text("ef").assert_header("Content-Range", "bytes 1-2/6");
+        }
+    };
+    while begun.elapsed().unwrap() < Duration::from_secs(4) {
+        ask("/static/held.txt").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ask("/f/held.txt").await;
+    ask("/static/held.txt").await;
+    let kept = server.get("/static/held.txt").await;
+    let stamp = path.metadata().unwrap().modified().unwrap();
+    // The same length, the same time of its last change: as a careless deployment would leave it.
+    std::fs::write(&path, "after!").unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(stamp).unwrap();
+    let changed = server.get("/static/held.txt").await;
+    changed.assert_text("after!");
+    assert_ne!(changed.header("Etag"), kept.header("Etag"));
+    // Nor is anything held that may no longer be seen.
+    files.link(files.at("outside/secret.txt"), "static/link");
+    std::fs::rename(files.at("static/link"), &path).unwrap();
+    server.get("/static/held.txt").await.assert_status(403);
+    std::fs::remove_file(&path).unwrap();
+    server.get("/static/held.txt").await.assert_status(404);
 }

@@ -199,6 +199,17 @@ async fn head_has_the_headers_of_get() {
     let head = server.head("/?flush").header("Accept-Encoding", "gzip").await;
     head.assert_header("Content-Encoding", "gzip");
     assert_eq!(head.header("Content-Length"), None);
+    // A handler of HEAD that tells a length tells that before compression.
+    for (path, coding) in [
+        ("/?length=0&header=Content-Length:1035", Some("gzip")),
+        ("/?length=0&header=Content-Length:1035&type=image/png", None),
+        ("/?length=0&header=Content-Length:12", None),
+    ] {
+        let head = server.head(path).header("Accept-Encoding", "gzip").await;
+        head.assert_status(200);
+        assert_eq!(head.header("Content-Encoding"), coding, "{path}");
+        assert_eq!(head.header("Content-Length").is_some(), coding.is_none(), "{path}");
+    }
 }
 
 #[squall::test(timeout = 60)]
@@ -240,6 +251,244 @@ async fn static_files() {
     assert_eq!(picture.header("Content-Encoding"), None);
     picture.assert_header("Content-Length", &text.len().to_string()).assert_text(&text);
     server.get("/static/long.txt").header("If-None-Match", tag).await.assert_status(304);
+}
+
+/// GET, HEAD and 304 say the same of a representation (RFC 9110 §9.3.2, §15.4.5).
+async fn agree(server: &TestServer, path: &str, headers: &[(&str, &str)], names: &[&str]) -> TestResponse {
+    let ask = |method: &'static str, more: &[(&str, &str)]| {
+        let headers = headers.iter().chain(more);
+        headers.fold(server.request(method, path), |request, (name, value)| request.header(name, value))
+    };
+    let (get, head) = (ask("GET", &[]).await, ask("HEAD", &[]).await);
+    assert_eq!((head.status(), head.bytes()), (get.status(), &b""[..]), "{path} {headers:?}");
+    for name in names.iter().chain(&["Content-Length", "Content-Encoding", "Content-Type"]) {
+        assert_eq!(head.header(name), get.header(name), "HEAD: {name} of {path} {headers:?}");
+    }
+    let Some(tag) = get.header("Etag").filter(|_| get.status() == 200) else { return get };
+    for method in ["GET", "HEAD"] {
+        let cached = ask(method, &[("If-None-Match", tag)]).await;
+        cached.assert_status(304).assert_text("");
+        for name in names {
+            assert_eq!(cached.header(name), get.header(name), "304: {name} of {path} {headers:?}");
+        }
+        assert_eq!((cached.header("Content-Length"), cached.header("Content-Encoding")), (None, None));
+    }
+    get
+}
+
+#[squall::test(timeout = 60)]
+async fn get_head_and_304_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "all work and no play\n".repeat(20_000);
+    for name in ["plain.txt", "both.txt", "picture.png"] {
+        std::fs::write(folder.path().join(name), &text).unwrap();
+    }
+    std::fs::write(folder.path().join("short.txt"), "short").unwrap();
+    std::fs::write(folder.path().join("both.txt.br"), "not really brotli").unwrap();
+    let static_app = Application::new([any("/", respond)]).static_path(folder.path());
+    let server = serve(static_app.compress_response(true));
+    let names = ["Etag", "Vary", "Accept-Ranges", "Last-Modified", "Cache-Control"];
+    for accepted in ["", "gzip", "zstd", "br", "gzip, deflate, br, zstd", "identity"] {
+        let headers = [("Accept-Encoding", accepted)];
+        for (path, coding) in [
+            ("/static/plain.txt", accepted),
+            ("/static/short.txt", accepted),
+            ("/static/both.txt", if accepted.contains("br") { "br" } else { accepted }),
+            ("/static/picture.png", ""),
+            ("/", accepted),
+            ("/?length=5", ""),
+            ("/?header=Accept-Ranges:bytes", accepted),
+        ] {
+            let response = agree(&server, path, &headers, &names).await;
+            response.assert_status(200).assert_header("Vary", "Accept-Encoding");
+            let coding = match coding {
+                "" | "identity" => None,
+                "gzip, deflate, br, zstd" => Some("zstd"),
+                one => Some(one),
+            };
+            assert_eq!(response.header("Content-Encoding"), coding, "{path} {accepted}");
+            let stored = path.ends_with("/both.txt") && coding == Some("br");
+            if path.starts_with("/static/") && coding.is_some() && !stored {
+                response.assert_header("Transfer-Encoding", "chunked");
+            } else {
+                response.assert_header("Content-Length", &response.bytes().len().to_string());
+            }
+        }
+        let ranged = [("Accept-Encoding", accepted), ("Range", "bytes=4-7")];
+        agree(&server, "/static/plain.txt", &ranged, &names).await.assert_status(206).assert_text("work");
+        let not_the_part = [("Accept-Encoding", accepted), ("Range", "bytes=4-7"), ("If-Range", "\"x\"")];
+        let whole = agree(&server, "/static/plain.txt", &not_the_part, &names).await;
+        assert_eq!(decoded(&whole), text, "{accepted}");
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn a_file_is_compressed_once() {
+    // Text that compresses well and slowly: what is kept comes back at once, which is all that can be seen from here.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.txt");
+    let text: String =
+        (0..200_000_u32).map(|i| format!("line {} of many\n", i % 7919 * 7907 % 7919)).collect();
+    std::fs::write(&path, &text).unwrap();
+    let server = serve(Application::new([]).static_path(folder.path()).compress_response(true));
+    let first = ask(&server, "/static/long.txt", "gzip").await;
+    assert_eq!(decoded(&first), text);
+    for _ in 0..5 {
+        assert!(ask(&server, "/static/long.txt", "gzip").await.bytes() == first.bytes(), "they differ");
+    }
+    // Kept by its tag: a new content is another entry.
+    std::fs::write(&path, "changed").unwrap();
+    assert_eq!(decoded(&ask(&server, "/static/long.txt", "gzip").await), "changed");
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(decoded(&ask(&server, "/static/long.txt", "gzip").await), text);
+}
+
+/// Those that are too large to be kept are compressed while they are sent.
+#[squall::test(timeout = 60)]
+async fn large_files_are_compressed_on_their_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "all work and no play\n".repeat(500_000);
+    std::fs::write(folder.path().join("large.txt"), &text).unwrap();
+    let server = serve(Application::new([]).static_path(folder.path()).compress_response(true));
+    let headers = [("Accept-Encoding", "gzip")];
+    let large = agree(&server, "/static/large.txt", &headers, &["Etag", "Vary", "Accept-Ranges"]).await;
+    large.assert_header("Content-Encoding", "gzip").assert_header("Transfer-Encoding", "chunked");
+    assert!(decoded(&large) == text, "the bytes differ");
+}
+
+#[squall::test(timeout = 60)]
+async fn much_is_compressed_in_slices() {
+    let server = serving(Compression::new());
+    for coding in ["gzip", "zstd", "br"] {
+        let headers = [("Accept-Encoding", coding)];
+        let at_once = agree(&server, "/?length=262144", &headers, &["Etag", "Vary"]).await;
+        at_once.assert_header("Content-Length", &at_once.bytes().len().to_string());
+        assert_eq!(decoded(&at_once).len(), 262_144);
+        for length in [262_145, 3_000_000] {
+            let path = format!("/?length={length}");
+            let sliced = agree(&server, &path, &headers, &["Etag", "Vary"]).await;
+            sliced.assert_header("Content-Encoding", coding).assert_header("Transfer-Encoding", "chunked");
+            assert_eq!(decoded(&sliced).len(), length, "{coding}");
+            // A length that the handler tells is no hindrance.
+            let told = format!("{path}&header=Content-Length:{length}");
+            assert_eq!(decoded(&ask(&server, &told, coding).await).len(), length, "{coding}");
+        }
+        let image = ask(&server, "/?length=3000000&type=image/png", coding).await;
+        image.assert_header("Content-Length", "3000000");
+        // To HTTP/1.0 the end of the connection is the end.
+        let raw =
+            server.raw(format!("GET /?length=3000000 HTTP/1.0\r\nAccept-Encoding: {coding}\r\n\r\n")).await;
+        let end = raw.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&raw[..end + 4]);
+        assert!(head.contains(&format!("Content-Encoding: {coding}\r\n")), "{head}");
+        assert!(!head.contains("Content-Length"), "{head}");
+    }
+}
+
+/// While one client's large page is compressed, others are served: several of them before it is done.
+#[squall::test(timeout = 60)]
+async fn others_are_served_between_slices() {
+    let app = Application::new([
+        any("/", respond),
+        get("/much", async |ctx: &Context| {
+            ctx.write("all work and no play\n".repeat(200_000));
+            ctx.flush().await?;
+            ctx.write("all work and no play\n".repeat(200_000));
+            Ok(())
+        }),
+        get("/quick", async |ctx: &Context| {
+            ctx.write("quick");
+            Ok(())
+        }),
+    ]);
+    let server = serve(app.compress_response(Compression::new().gzip_level(9)));
+    for path in ["/much", "/?length=8400000"] {
+        let much = tokio::task::spawn_local({
+            let request = server.get(path).header("Accept-Encoding", "gzip");
+            async move { request.await }
+        });
+        for _ in 0..5 {
+            server.get("/quick").await.assert_text("quick");
+            assert!(!much.is_finished(), "{path}");
+        }
+        assert_eq!(decoded(&much.await.unwrap()).len(), 8_400_000);
+    }
+}
+
+/// What is left when somebody stops waiting for a flush comes with the next.
+#[squall::test(timeout = 60)]
+async fn a_flush_of_much_may_be_dropped() {
+    let app = Application::new([get("/", async |ctx: &Context| {
+        ctx.write("all work and no play\n".repeat(50_000));
+        // Polled once, in which the first slice goes out.
+        let flush = std::pin::pin!(ctx.flush());
+        tokio::select! {
+            biased;
+            flushed = flush => flushed?,
+            () = std::future::ready(()) => {}
+        }
+        ctx.write("end");
+        Ok(())
+    })]);
+    let server = serve(app.compress_response(true));
+    for coding in ["gzip", "zstd", "br"] {
+        let text = decoded(&ask(&server, "/", coding).await);
+        assert_eq!(text.len(), 21 * 50_000 + 3, "{coding}");
+        assert!(text.ends_with("no play\nend"), "{coding}");
+    }
+}
+
+/// HEAD of 50 MB compresses nothing: the processor would be busy for most of a second.
+#[squall::test(timeout = 60)]
+async fn head_does_not_compress_much() {
+    let server = serving(Compression::new().codings([ContentCoding::Brotli]).brotli_level(11));
+    for path in ["/?length=50000000", "/?length=50000000&header=Content-Length:50000000"] {
+        let head = server.head(path).header("Accept-Encoding", "br").await;
+        head.assert_status(200)
+            .assert_header("Content-Encoding", "br")
+            .assert_header("Vary", "Accept-Encoding");
+        assert_eq!((head.header("Content-Length"), head.bytes()), (None, &b""[..]), "{path}");
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn conditions_of_what_handlers_write() {
+    let server = serve(Application::new([any("/", respond)]));
+    let tag = server.get("/").await.header("Etag").unwrap().to_owned();
+    let weak = format!("W/{tag}");
+    #[rustfmt::skip] // one row, one line
+    let table = [
+        ("/", &[("If-None-Match", &*tag)][..], 304),
+        ("/", &[("If-None-Match", &weak)], 304),
+        ("/", &[("If-None-Match", "*")], 304),
+        ("/", &[("If-None-Match", "\"x\""), ("If-None-Match", &tag)], 304),
+        ("/", &[("If-None-Match", "\"x\""), ("If-None-Match", "\"y\"")], 200),
+        ("/", &[("If-None-Match", tag.trim_matches('"'))], 200),
+        ("/?header=Etag:%22a,b%22", &[("If-None-Match", "\"a,b\"")], 304),
+        ("/?header=Etag:%22a,b%22", &[("If-None-Match", "\"x\", W/\"a,b\"")], 304),
+        ("/?header=Etag:%22a,b%22", &[("If-None-Match", "\"a\", \"b\"")], 200),
+        ("/?header=Etag:ab", &[("If-None-Match", "ab")], 200),
+        ("/?header=Etag:ab", &[("If-None-Match", "\"ab\"")], 200),
+        ("/", &[("If-Match", &tag)], 200),
+        ("/", &[("If-Match", "*")], 200),
+        ("/", &[("If-Match", &weak)], 412),
+        ("/", &[("If-Match", "\"x\"")], 412),
+        ("/", &[("If-Match", "\"x\""), ("If-None-Match", &tag)], 412),
+        ("/", &[("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT")], 200),
+        ("/?status=201", &[("If-Match", "\"x\"")], 201),
+    ];
+    for (path, headers, status) in table {
+        for method in ["GET", "HEAD"] {
+            let request = server.request(method, path);
+            let response =
+                headers.iter().fold(request, |request, (name, value)| request.header(name, value)).await;
+            assert_eq!(response.status(), status, "{method} {path} {headers:?}");
+            assert_eq!(response.text().is_empty(), status >= 300 || method == "HEAD", "{headers:?}");
+        }
+        let post =
+            headers.iter().fold(server.post(path), |request, (name, value)| request.header(name, value));
+        assert!(matches!(post.await.status(), 200 | 201), "{headers:?}");
+    }
 }
 
 /// Replaces each byte by two, and tells how often it was called.
@@ -298,4 +547,43 @@ async fn transforms_of_ones_own() {
     let server = serve(app().add_transform(|_| Double(10)).compress_response(true));
     let response = ask(&server, "/?length=1000", "gzip").await;
     assert_eq!(decoded(&response), format!("{}  11 11", "x".repeat(4000)));
+}
+
+/// Keeps the length, as a transform of what has one must.
+struct Upper;
+
+impl OutputTransform for Upper {
+    fn transform_first_chunk(
+        &mut self,
+        _status: &mut u16,
+        _headers: &mut HttpHeaders,
+        chunk: &mut Vec<u8>,
+        finishing: bool,
+    ) -> Result {
+        self.transform_chunk(chunk, finishing)
+    }
+
+    fn transform_chunk(&mut self, chunk: &mut Vec<u8>, _finishing: bool) -> Result {
+        chunk.make_ascii_uppercase();
+        Ok(())
+    }
+}
+
+/// Files come to a transform as they lie there, before any compression; a sibling would be gibberish to it.
+#[squall::test(timeout = 60)]
+async fn transforms_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "all work and no play\n".repeat(20_000);
+    std::fs::write(folder.path().join("short.txt"), "abc").unwrap();
+    std::fs::write(folder.path().join("long.txt"), &text).unwrap();
+    std::fs::write(folder.path().join("long.txt.gz"), "gzipped").unwrap();
+    for compressed in [false, true] {
+        let app = Application::new([]).static_path(folder.path()).add_transform(|_| Upper);
+        let server = serve(app.compress_response(compressed));
+        for (path, text) in [("/static/short.txt", "ABC"), ("/static/long.txt", &*text.to_uppercase())] {
+            let response = ask(&server, path, "gzip").await;
+            assert_eq!(response.header("Content-Encoding"), compressed.then_some("gzip"), "{path}");
+            assert!(decoded(&response) == text, "{path}: the bytes differ");
+        }
+    }
 }

@@ -67,3 +67,23 @@ async fn login() {
     let nowhere = serve(Application::new([url("/auth", Private)]).site(Blog));
     nowhere.get("/auth").await.assert_status(500);
 }
+
+/// A login page sends its users on to `next`: nobody may make that another host by the path they ask for.
+#[squall::test(timeout = 30)]
+async fn next_stays_on_this_host() {
+    let server = serve(Application::new([url("/.*", Private)]).site(Blog).login_url("/login"));
+    for (target, next) in [
+        ("/a//b?x=//y", "/a//b?x=//y"),
+        ("//evil.example/a?x=1", "/evil.example/a?x=1"),
+        ("///evil.example", "/evil.example"),
+        ("/\\evil.example", "/evil.example"),
+        ("/%09/evil.example", "/%09/evil.example"),
+        ("http://evil.example//evil.example/", "/evil.example/"),
+    ] {
+        let answer = server.raw(format!("GET {target} HTTP/1.0\r\nHost: h\r\n\r\n")).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let location = format!("\r\nLocation: /login?next={}\r\n", squall::escape::url_escape(next));
+        assert!(answer.contains(&location) || answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+        assert!(squall::escape::is_local_url(next));
+    }
+}

@@ -89,15 +89,7 @@ async fn v2_2_1_header_injection() {
             get_row("a whole response", "by=set&v=%0D%0A%0D%0Ahi", &*error),
             get_row("added", "by=add&v=a%0D%0AX-Evil:1", &*error),
             get_row("DEL", "by=set&v=a%7F", &*error),
-            // U+010A: one byte would be LF. Text goes out as UTF-8.
-            get_row(
-                "a character that must not be cut to LF",
-                "by=set&v=a%C4%8AX-Evil:1",
-                ok("").replace(
-                    "Etag: <etag>\r\nContent-Length: 0",
-                    "X: a\u{10a}X-Evil:1\r\nEtag: <etag>\r\nContent-Length: 0",
-                ),
-            ),
+            get_row("a character that would be cut to LF", "by=set&v=a%C4%8AX-Evil:1", &*error),
             get_row("in the name", "by=name&v=X-Evil:1%0D%0AX", &*error),
             get_row("a space in the name", "by=name&v=X-Evil%20", &*error),
             get_row("in the header of an error: left out", "by=error&v=a%0D%0AX-Evil:1", &*forbidden),
@@ -128,6 +120,24 @@ async fn v3_1_control_characters_in_a_redirect() {
         ],
     )
     .await;
+}
+
+/// Browsers drop tabs from a URL and read a backslash as a slash: left as they are, these would lead to another host.
+#[squall::test(timeout = 60)]
+async fn what_browsers_would_read_otherwise_is_escaped_in_a_redirect() {
+    let server = serving(async |ctx: &Context| ctx.redirect(&ctx.untrimmed_arguments("to")?.concat()));
+    for (to, location) in [
+        ("/%09/evil.example", "/%09/evil.example"),
+        ("%09//evil.example", "%09//evil.example"),
+        ("%20//evil.example", "%20//evil.example"),
+        ("/%5Cevil.example", "/%5Cevil.example"),
+        ("/a%20b%22%3C%3E", "/a%20b%22%3C%3E"),
+        ("/caf%C3%A9%E2%80%AE", "/caf%C3%A9%E2%80%AE"),
+        ("https://x.example/%2520?a=b%26c=%5B%5D%23d", "https://x.example/%20?a=b&c=[]#d"),
+    ] {
+        let answer = server.get(&format!("/?to={to}")).await;
+        answer.assert_status(302).assert_header("Location", location);
+    }
 }
 
 #[test]

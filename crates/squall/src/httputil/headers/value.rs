@@ -10,8 +10,9 @@ use super::super::date;
 
 /// What can be the value of a header field: text, octets, integers, and points in time (as an HTTP date).
 ///
-/// Text is sent as UTF-8 (Tornado sends ISO-8859-1 and refuses the rest; RFC 9110 §5.5 says that new fields are ASCII, and
-/// what browsers and servers do read beyond it is UTF-8). For other octets give bytes.
+/// Text is sent in ISO-8859-1, one octet for each character, and text with a character beyond it is refused, as in
+/// Tornado (RFC 9110 §5.5: what is beyond ASCII has no meaning of its own). Bytes are sent as they are: for UTF-8, and to
+/// hand on what came from a peer.
 pub trait HeaderValue {
     /// Appends the value's octets.
     fn append_to(&self, out: &mut Vec<u8>);
@@ -19,19 +20,24 @@ pub trait HeaderValue {
 
 impl HeaderValue for str {
     fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.as_bytes());
+        if self.is_ascii() {
+            out.extend_from_slice(self.as_bytes());
+        } else {
+            // What has no octet becomes NUL, which no field may hold.
+            out.extend(self.chars().map(|c| u8::try_from(c).unwrap_or(0)));
+        }
     }
 }
 
 impl HeaderValue for String {
     fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.as_bytes());
+        self.as_str().append_to(out);
     }
 }
 
 impl HeaderValue for Cow<'_, str> {
     fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.as_bytes());
+        (**self).append_to(out);
     }
 }
 
@@ -100,7 +106,8 @@ integer_values!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 pub enum InvalidHeader {
     /// The name is not a token.
     Name(String),
-    /// The value of this field holds a control character, which would break the head apart.
+    /// The value of this field holds a control character, which would break the head apart, or is text with a character
+    /// beyond ISO-8859-1.
     Value(String),
 }
 

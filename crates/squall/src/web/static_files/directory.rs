@@ -7,14 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::file::StaticFile;
+use super::file::{SMALL, StaticFile};
+use super::found::{Content, FoundFiles, Held, Present};
 use super::hashes::{HashCache, version_of};
-use super::negotiate;
 use super::open::{Kind, Links, Opened, Refused, Root, Stamp, normalize};
-use super::{StaticFiles, Version};
+use super::{StaticFiles, Version, has_version};
+use crate::iostream::FilePart;
 use crate::log;
 use crate::web::context::Context;
 use crate::web::error::{Error, HttpError, Result};
+use crate::web::negotiate::{Accepted, ContentCoding};
 
 /// The root is looked up anew so often, so that one that is replaced (a link to the current release) is noticed.
 const ROOT_KEPT: Duration = Duration::from_secs(1);
@@ -29,7 +31,9 @@ pub struct Directory {
     root: RefCell<Option<(Root, Instant)>>,
     pub(super) default_filename: Option<String>,
     links: Links,
-    pub(super) precompressed: bool,
+    /// `None`: unless transforms want to see the content.
+    pub(super) precompressed: Option<bool>,
+    found: FoundFiles,
     /// Shared by clones. `None`: hash on every request.
     hashes: Option<Rc<HashCache>>,
 }
@@ -45,13 +49,16 @@ impl Directory {
             root: RefCell::default(),
             default_filename: None,
             links: Links::Inside,
-            precompressed: false,
+            precompressed: None,
+            found: FoundFiles::default(),
             hashes: Some(Rc::default()),
         }
     }
 
-    /// Forgets the hashes of all files (Tornado's `reset`). They are made anew by themselves when a file changes.
+    /// Forgets the hashes of all files (Tornado's `reset`), and what was found beside them and in them. All of it
+    /// is made anew by itself when a file changes.
     pub fn reset(&self) {
+        self.found.clear();
         if let Some(hashes) = &self.hashes {
             hashes.clear();
         }
@@ -109,23 +116,64 @@ impl Directory {
         Ok(tag?)
     }
 
-    /// The sibling that the client would rather have. One that is older than the file is stale, and passed over.
-    async fn find_sibling(
+    /// The links through which compressed siblings are looked for: none, unless it is asked for, where transforms want
+    /// to see what is in the file.
+    fn links_to_siblings(&self, ctx: &Context) -> Option<&Links> {
+        let looks = self.precompressed.unwrap_or_else(|| !ctx.core().settings().transforms.read_bodies());
+        looks.then_some(&self.links)
+    }
+
+    /// A small file that was found a moment ago, and is what it was.
+    fn held(&self, ctx: &Context, root: &Root, name: &str) -> Option<StaticFile> {
+        let choose = |present: Present| {
+            let accepted = ctx.request().headers().joined("Accept-Encoding")?;
+            Accepted::of(&accepted).choose(present.iter())
+        };
+        let Held { content, coding, stamp, present } =
+            self.found.held(root, name, ctx.request().start_time(), choose)?;
+        if coding.is_some() && content.plain_tag.is_none() && has_version(ctx) {
+            return None;
+        }
+        let file =
+            StaticFile::from_bytes(content.bytes).named(name.to_owned()).modified(time(stamp.modified));
+        let mut file = file.hashed(Some(content.tag));
+        file.plain_tag = content.plain_tag;
+        file.coding = coding;
+        file.negotiated = !present.is_empty();
+        Some(file)
+    }
+
+    /// Reads a small file, to be held for those who ask for it next.
+    async fn hold(&self, plain: (&str, Stamp), file: &Arc<std::fs::File>, stamp: Stamp, known: &StaticFile) {
+        let wanted = stamp.size <= SMALL && stamp.is_settled() && self.hashes.is_some();
+        let Some(tag) = known.etag.clone().filter(|_| wanted) else { return };
+        let Ok(bytes) = FilePart::new(Arc::clone(file), 0..stamp.size).read().await else { return };
+        if stamp.is_that_of(file) {
+            let content = Content { bytes: bytes.into(), tag, plain_tag: known.plain_tag.clone() };
+            self.found.hold(plain.0, plain.1, known.coding, content);
+        }
+    }
+
+    /// The sibling that the client would rather have, among those there are. One that is older than the file is stale,
+    /// and passed over.
+    async fn open_sibling(
         &self,
         ctx: &Context,
         root: &Root,
         path: &str,
+        mut present: Present,
         modified: i64,
-    ) -> Option<(Opened, String, &'static str)> {
+    ) -> Option<(Opened, String, ContentCoding)> {
         let accepted = ctx.request().headers().joined("Accept-Encoding")?;
-        for coding in negotiate::welcome(&accepted) {
-            let sibling = format!("{path}{}", coding.extension);
+        while let Some(coding) = Accepted::of(&accepted).choose(present.iter()) {
+            let sibling = format!("{path}{}", coding.extension());
             if let Ok(opened) = root.find(&sibling, &self.links).await
                 && opened.kind == Kind::File
                 && opened.stamp.modified >= modified
             {
-                return Some((opened, sibling, coding.name));
+                return Some((opened, sibling, coding));
             }
+            present.remove(coding);
         }
         None
     }
@@ -156,6 +204,9 @@ impl StaticFiles for Directory {
     async fn open(&self, ctx: &Context, path: &str) -> Result<StaticFile> {
         let mut name = normalize(path).map_err(|refused| refused.into_error(path))?;
         let root = self.root(ctx.request().start_time()).map_err(|refused| refused.into_error(path))?;
+        if let Some(file) = self.held(ctx, &root, &name) {
+            return Ok(file);
+        }
         let found = root.find(&name, &self.links).await.map_err(|refused| refused.into_error(path))?;
         let mut opened = match found.kind {
             Kind::File => found,
@@ -165,23 +216,30 @@ impl StaticFiles for Directory {
         if opened.kind != Kind::File {
             return Err(Refused::NotAFile.into_error(path).into());
         }
-        let modified = opened.stamp.modified;
-        let mut coding = None;
-        let mut hashed = None;
-        if self.precompressed
-            && let Some(found) = Box::pin(self.find_sibling(ctx, &root, &name, modified)).await
+        let plain = opened.stamp;
+        let (links, now) = (self.links_to_siblings(ctx), ctx.request().start_time());
+        let present = self.found.siblings(&root, &name, links, plain, now).await;
+        let (mut coding, mut plain_tag, mut hashed) = (None, None, None);
+        if !present.is_empty()
+            && let Some((compressed, path, its_coding)) =
+                Box::pin(self.open_sibling(ctx, &root, &name, present, plain.modified)).await
         {
-            (opened, hashed, coding) = (found.0, Some(found.1), Some(found.2));
+            let file = std::mem::replace(&mut opened, compressed).file;
+            if has_version(ctx) {
+                plain_tag = self.tag(&name, &Arc::new(file), plain).await?;
+            }
+            (coding, hashed) = (Some(its_coding), Some(path));
         }
         let stamp = opened.stamp;
         let file = Arc::new(opened.file);
         let etag = self.tag(hashed.as_deref().unwrap_or(&name), &file, stamp).await?;
-        let mut file = StaticFile::from_file(file, stamp.size).named(name);
-        file.etag = etag;
-        file.modified = Some(time(modified));
+        let opened = Arc::clone(&file);
+        let mut file = StaticFile::from_file(file, stamp.size).modified(time(plain.modified)).hashed(etag);
+        file.plain_tag = plain_tag;
         file.coding = coding;
-        file.negotiated = self.precompressed;
-        Ok(file)
+        file.negotiated = !present.is_empty();
+        Box::pin(self.hold((&name, plain), &opened, stamp, &file)).await;
+        Ok(file.named(name))
     }
 
     fn version(&self, path: &str) -> Result<Version> {

@@ -58,10 +58,12 @@ impl Embedded {
 impl StaticFiles for Embedded {
     async fn open(&self, _ctx: &Context, path: &str) -> Result<StaticFile> {
         let (&name, file) = self.files.get_key_value(path).ok_or_else(|| HttpError::new(404))?;
-        let mut found = StaticFile::from_bytes(Bytes::from_static(file.content)).named(name);
-        found.etag = Some(Rc::clone(&file.tag));
-        found.modified = self.modified;
-        Ok(found)
+        let found = StaticFile::from_bytes(Bytes::from_static(file.content)).named(name);
+        let found = found.hashed(Some(Rc::clone(&file.tag)));
+        Ok(match self.modified {
+            Some(time) => found.modified(time),
+            None => found,
+        })
     }
 
     fn version(&self, path: &str) -> Result<Version> {

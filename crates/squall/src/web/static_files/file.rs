@@ -8,18 +8,24 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::content_type;
+use super::hashes::version_of;
 use crate::httputil::EntityTag;
+use crate::httputil::conditional::Validators;
 use crate::iostream::FilePart;
 use crate::web::context::Context;
 use crate::web::error::Result;
+use crate::web::negotiate::ContentCoding;
+use crate::web::transforms::Source;
 
 /// Files up to this size are read and sent with their head, in one system call; larger ones go out by `sendfile`.
-const SMALL: u64 = 32 * 1024;
+pub(super) const SMALL: u64 = 32 * 1024;
+/// Files up to this size are compressed once, and kept; larger ones are compressed while they are sent.
+const MOST_KEPT: usize = 8 * 1024 * 1024;
 /// How much is asked for at a time from a [`StaticContent`].
 const PIECE: u64 = 64 * 1024;
 
@@ -28,10 +34,14 @@ pub struct StaticFile {
     content: Content,
     pub(super) size: u64,
     pub(super) name: Cow<'static, str>,
-    pub(super) modified: Option<SystemTime>,
+    modified: Option<SystemTime>,
     pub(super) etag: Option<Rc<str>>,
+    /// What the entity tag of the file itself would be, where this is a compressed sibling; for its version.
+    pub(super) plain_tag: Option<Rc<str>>,
+    /// The entity tag is a hash of the content.
+    hashed: bool,
     /// The Content-Encoding of the content.
-    pub(super) coding: Option<&'static str>,
+    pub(super) coding: Option<ContentCoding>,
     /// Another client may get another encoding.
     pub(super) negotiated: bool,
 }
@@ -67,8 +77,17 @@ impl StaticFile {
     }
 
     fn new(size: u64, content: Content) -> Self {
-        let (modified, etag, coding) = (None, None, None);
-        Self { content, size, name: Cow::Borrowed(""), modified, etag, coding, negotiated: false }
+        Self {
+            content,
+            size,
+            name: Cow::Borrowed(""),
+            modified: None,
+            etag: None,
+            plain_tag: None,
+            hashed: false,
+            coding: None,
+            negotiated: false,
+        }
     }
 
     /// The name that the Content-Type is guessed from. Default: the path of the request.
@@ -78,11 +97,14 @@ impl StaticFile {
         self
     }
 
-    /// When it was last modified. Default: not known; there is no Last-Modified then.
+    /// When it was last modified. Default: not known; there is no Last-Modified then, and no date of a client's matches.
+    ///
+    /// The first two seconds of 1970, and what is before, are not known either: build tools that make the same files
+    /// of the same sources (Nix, Bazel) give all of them such a time, whatever their content.
     #[must_use]
     #[doc(alias = "get_modified_time")]
     pub fn modified(mut self, time: SystemTime) -> Self {
-        self.modified = Some(time);
+        self.modified = Some(time).filter(|time| *time >= UNIX_EPOCH + Duration::from_secs(2));
         self
     }
 
@@ -92,7 +114,39 @@ impl StaticFile {
     #[doc(alias = "compute_etag")]
     pub fn etag(mut self, tag: Option<EntityTag>) -> Self {
         self.etag = tag.map(|tag| tag.as_str().into());
+        self.hashed = false;
         self
+    }
+
+    /// Gives it a hash of its content as entity tag.
+    pub(super) fn hashed(mut self, tag: Option<Rc<str>>) -> Self {
+        self.hashed = tag.is_some();
+        self.etag = tag;
+        self
+    }
+
+    pub(super) fn validators(&self) -> Validators<'_> {
+        Validators { etag: self.etag.as_deref(), modified: self.modified }
+    }
+
+    /// The version that its entity tag makes, if that is a hash.
+    pub(super) fn version(&self) -> Option<&str> {
+        if !self.hashed {
+            return None;
+        }
+        self.plain_tag.as_deref().or(self.etag.as_deref()).map(version_of)
+    }
+
+    /// What makes of it something compressed that can be kept, by which tag; `None` for what is too large, or has no
+    /// tag that tells its content from any other.
+    pub(super) fn source_to_keep(&self) -> Option<(Rc<str>, Source)> {
+        let tag = self.etag.clone().filter(|_| self.hashed)?;
+        let size = usize::try_from(self.size).ok().filter(|size| *size <= MOST_KEPT)?;
+        Some(match &self.content {
+            Content::File(file) => (tag, Source::File(Arc::clone(file), size)),
+            Content::Bytes(content) => (tag, Source::Bytes(content.clone())),
+            Content::Other(_) => return None,
+        })
     }
 
     /// How many bytes it has.
@@ -136,7 +190,8 @@ impl StaticFile {
 /// As Tornado, which sends files in pieces: transforms do not know how long the body will be, and gzip takes on small
 /// files too.
 async fn hand_to_transforms(ctx: &Context, length: u64) -> Result {
-    if !ctx.core().settings.transforms.is_empty() && !ctx.has_no_body() {
+    let transformed = ctx.core().settings.transforms.read_bodies() || ctx.coding_of_file().is_some();
+    if transformed && !ctx.has_no_body() {
         ctx.set_header("Content-Length", length)?;
         Box::pin(ctx.flush()).await?;
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha512};
 use tokio::sync::OnceCell;
 
-use super::open::Stamp;
+use super::open::{RACY, Stamp};
 use crate::httputil::date;
 use crate::ioloop::IoLoop;
 use crate::iostream::FilePart;
@@ -21,8 +21,6 @@ const MAX_HASHED: u64 = 64 * 1024 * 1024;
 const MAX_ENTRIES: usize = 10_000;
 /// Files up to this size are hashed on the loop, if they are in the page cache: that takes some 40 µs.
 const SMALL: u64 = 32 * 1024;
-/// A file that changed so lately may change again without its stamp showing it. Seconds.
-const RACY: i64 = 2;
 
 /// The hash as an entity tag: quoted, in hexadecimal. `None` for a file that has none.
 pub(super) type Tag = Option<Rc<str>>;

@@ -4,8 +4,8 @@ mod content_type;
 mod directory;
 mod embedded;
 mod file;
+mod found;
 mod hashes;
-mod negotiate;
 mod open;
 pub(super) mod settings;
 
@@ -17,9 +17,13 @@ use std::time::{Duration, SystemTime};
 
 use self::open::Links;
 use super::context::Context;
-use super::error::Result;
+use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
-use crate::httputil::ranges::{ContentRange, if_range_holds, not_modified_since};
+use super::negotiate::ContentCoding;
+use super::transforms::{add_vary, weaken_tag_of_ranges};
+use crate::escape;
+use crate::httputil::conditional::{self, Validators};
+use crate::httputil::ranges::ContentRange;
 use crate::httputil::{ByteRange, EntityTag, Selection, date, format_timestamp};
 
 pub use self::directory::Directory;
@@ -88,16 +92,18 @@ pub trait StaticFiles: 'static {
     #[doc(alias = "get_version")]
     fn version(&self, path: &str) -> Result<Version>;
 
-    /// The URL of a file. Default: prefix, path, and `?v=` with the [`version`](Self::version) if it is to be included.
+    /// The URL of a file. Default: prefix, path (percent-encoded), and `?v=` with the [`version`](Self::version) if it is to be included.
     ///
     /// # Errors
     /// As [`version`](Self::version).
     #[doc(alias = "make_static_url")]
     fn static_url(&self, prefix: &str, path: &str, include_version: bool) -> Result<String> {
-        match if include_version { self.version(path)? } else { None } {
-            Some(version) => Ok(format!("{prefix}{path}?v={version}")),
-            None => Ok(format!("{prefix}{path}")),
-        }
+        let version = if include_version { self.version(path)? } else { None };
+        let path = escape::url_escape_path(path);
+        Ok(match version {
+            Some(version) => format!("{prefix}{path}?v={version}"),
+            None => format!("{prefix}{path}"),
+        })
     }
 
     /// The Content-Type. Default: what the file's name tells.
@@ -107,12 +113,16 @@ pub trait StaticFiles: 'static {
     }
 
     /// How long a client may keep the file without asking again; zero: no word about it. Default: ten years if the URL
-    /// has an argument `v`.
+    /// has an argument `v` and that is the [version](Self::version) of the file that is sent. (Tornado takes any: who
+    /// asks for a version that is yet to be deployed keeps the old file for ten years.)
     #[doc(alias = "get_cache_time")]
-    fn cache_time(&self, ctx: &Context, _path: &str, _content_type: &str) -> Duration {
-        let versioned =
-            ctx.request().query_arguments().is_some_and(|arguments| arguments.values("v").next().is_some());
-        if versioned { CACHE_MAX_AGE } else { Duration::ZERO }
+    fn cache_time(&self, ctx: &Context, path: &str, _content_type: &str, file: &StaticFile) -> Duration {
+        let Some(arguments) = ctx.request().query_arguments() else { return Duration::ZERO };
+        let asked_for = |version: &str| arguments.values("v").any(|asked| asked == version.as_bytes());
+        let own = || self.version(path).ok().flatten();
+        let is_own = has_version(ctx)
+            && (file.version().is_some_and(asked_for) || own().is_some_and(|own| asked_for(&own)));
+        if is_own { CACHE_MAX_AGE } else { Duration::ZERO }
     }
 
     /// Sets further headers. Default: none.
@@ -125,15 +135,13 @@ pub trait StaticFiles: 'static {
 
     /// Whether the client has the file already. Default: `If-None-Match` decides, and without it `If-Modified-Since`.
     fn should_return_304(&self, ctx: &Context, etag: Option<&str>, modified: Option<SystemTime>) -> bool {
-        let headers = ctx.request().headers();
-        match headers.joined("If-None-Match") {
-            Some(wanted) if !wanted.is_empty() => etag.is_some_and(|tag| EntityTag::is_among(tag, &wanted)),
-            _ => match (headers.get("If-Modified-Since"), modified) {
-                (Some(since), Some(modified)) => not_modified_since(since, modified),
-                _ => false,
-            },
-        }
+        conditional::is_not_modified(ctx.request().headers(), Validators { etag, modified })
     }
+}
+
+/// Whether the URL names a version.
+fn has_version(ctx: &Context) -> bool {
+    ctx.request().query_arguments().is_some_and(|arguments| arguments.values("v").next().is_some())
 }
 
 /// Serves files: `url(r"/files/(.*)", StaticFileHandler::new("files"))`.
@@ -142,7 +150,12 @@ pub trait StaticFiles: 'static {
 /// with entity tags (the SHA-512 of the content), `Last-Modified`, conditional requests and single ranges. Paths and
 /// links that lead out of the directory, directories and special files are a 403. Files of 32 KiB and more are sent by
 /// the kernel, without being read into memory; what is not in its page cache is read by a thread of the executor, so that
-/// a slow disk stalls nobody else.
+/// a slow disk stalls nobody else. `If-Match` and `If-Unmodified-Since` that do not hold are a 412.
+///
+/// Where there is `x.br`, `x.zst` or `x.gz` beside `x`, clients that like it get it instead. With
+/// [`compress_response`](crate::Application::compress_response) the other files of types that compress well are compressed
+/// too: those of up to 8 MiB once, by a thread of the executor, and kept (by their hashes, 32 MiB of them in a process),
+/// larger ones while they are sent. A range is one of the sibling, or else of the file as it lies there.
 pub struct StaticFileHandler<F: StaticFiles = Directory> {
     files: Rc<F>,
 }
@@ -175,11 +188,12 @@ impl StaticFileHandler {
         self.change(|directory| directory.set_links(if on { Links::Anywhere } else { Links::Inside }))
     }
 
-    /// Serves `x.br`, `x.zst` or `x.gz` instead of `x` to clients that like it, if there is such a file and it is not
-    /// older. Default: off.
+    /// Whether `x.br`, `x.zst` or `x.gz` is served instead of `x` to clients that like it, if there is such a file and it
+    /// is not older. A new one is noticed within a second. Default: on, but off where the application has an
+    /// [output transform](crate::Application::add_transform), which is to see what is in the file.
     #[must_use]
     pub fn precompressed(self, on: bool) -> Self {
-        self.change(|directory| directory.precompressed = on)
+        self.change(|directory| directory.precompressed = Some(on))
     }
 
     /// Remembers the hashes of files that have not changed. Default: on; off for finding out what hashing costs.
@@ -207,14 +221,29 @@ impl<F: StaticFiles> StaticFileHandler<F> {
         if file.name.is_empty() {
             file.name = Cow::Owned(path.clone().into_owned());
         }
-        let modified = file.modified.map(format_timestamp);
-        set_headers(files, ctx, &path, &file, modified.as_deref())?;
-        if files.should_return_304(ctx, file.etag.as_deref(), file.modified) {
+        set_headers(files, ctx, &path, &file)?;
+        let size = file.size();
+        let selection = selection(ctx, &file);
+        let coding = match selection {
+            Selection::Whole if file.coding.is_none() => ctx.coding_of_file(),
+            // A part is one of what lies there.
+            _ => None,
+        };
+        if coding.is_some() {
+            ctx.update_headers(weaken_tag_of_ranges)?;
+        }
+        let current = file.validators();
+        if conditional::has_failed(ctx.request().headers(), current) {
+            return Err(HttpError::new(412).into());
+        }
+        if files.should_return_304(ctx, current.etag, current.modified) {
             ctx.set_status(304);
             return Ok(());
         }
-        let size = file.size();
-        let range = match selection(ctx, &file, modified.as_deref()) {
+        if let Some(coding) = coding {
+            return Box::pin(send_compressed(ctx, file, coding)).await;
+        }
+        let range = match selection {
             Selection::Whole => 0..size,
             Selection::Part(part) => {
                 ctx.set_status(206);
@@ -238,29 +267,42 @@ impl<F: StaticFiles> StaticFileHandler<F> {
     }
 }
 
-fn set_headers<F: StaticFiles>(
-    files: &F,
-    ctx: &Context,
-    path: &str,
-    file: &StaticFile,
-    modified: Option<&str>,
-) -> Result {
+/// Sends a whole file that is to be compressed. As in Tornado it is chunked, whether its length is known or not yet, so
+/// that `HEAD` and `GET` say the same without anything being compressed for `HEAD`.
+async fn send_compressed(ctx: &Context, file: StaticFile, coding: ContentCoding) -> Result {
+    if *ctx.method() == http::Method::HEAD {
+        ctx.set_header("Content-Encoding", coding.as_str())?;
+        return ctx.send_part();
+    }
+    let kept = file.source_to_keep().filter(|_| !ctx.core().settings().transforms.read_bodies());
+    if let Some((tag, source)) = kept {
+        let content = ctx.kept_compressed(&tag, coding, source).await?;
+        ctx.set_header("Content-Encoding", coding.as_str())?;
+        ctx.write(content);
+        return ctx.send_part();
+    }
+    let size = file.size();
+    file.send(ctx, 0..size).await
+}
+
+fn set_headers<F: StaticFiles>(files: &F, ctx: &Context, path: &str, file: &StaticFile) -> Result {
     ctx.set_header("Accept-Ranges", "bytes")?;
-    if let Some(etag) = &file.etag {
-        ctx.set_header("Etag", &**etag)?;
+    let Validators { etag, modified } = file.validators();
+    if let Some(etag) = etag {
+        ctx.set_header("Etag", etag)?;
     }
     if let Some(modified) = modified {
-        ctx.set_header("Last-Modified", modified)?;
+        ctx.set_header("Last-Modified", format_timestamp(modified))?;
     }
     let content_type = files.content_type(path, file);
     ctx.set_header("Content-Type", &content_type)?;
     if let Some(coding) = file.coding {
-        ctx.set_header("Content-Encoding", coding)?;
+        ctx.set_header("Content-Encoding", coding.as_str())?;
     }
     if file.negotiated {
-        ctx.add_header("Vary", "Accept-Encoding")?;
+        ctx.update_headers(|headers| add_vary(headers, "Accept-Encoding"))?;
     }
-    let keep = files.cache_time(ctx, path, &content_type).as_secs();
+    let keep = files.cache_time(ctx, path, &content_type, file).as_secs();
     if keep > 0 {
         let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(date::unix_seconds().saturating_add(keep));
         ctx.set_header("Expires", format_timestamp(expires))?;
@@ -270,11 +312,12 @@ fn set_headers<F: StaticFiles>(
 }
 
 /// Which bytes the request is for.
-fn selection(ctx: &Context, file: &StaticFile, modified: Option<&str>) -> Selection {
+fn selection(ctx: &Context, file: &StaticFile) -> Selection {
     let headers = ctx.request().headers();
-    let Some(range) = headers.get("Range").and_then(ByteRange::parse) else { return Selection::Whole };
-    let holds = |condition| if_range_holds(condition, file.etag.as_deref(), modified);
-    if headers.get("If-Range").is_none_or(holds) { range.select(file.size()) } else { Selection::Whole }
+    match ByteRange::of(headers) {
+        Some(range) if conditional::if_range_holds(headers, file.validators()) => range.select(file.size()),
+        _ => Selection::Whole,
+    }
 }
 
 impl<F: StaticFiles> RequestHandler for StaticFileHandler<F> {

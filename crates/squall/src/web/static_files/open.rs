@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::httputil::date;
 use crate::ioloop::IoLoop;
 use crate::web::error::{HttpError, Result};
 
@@ -39,6 +40,9 @@ pub(super) enum Kind {
     /// A pipe, a device.
     Other,
 }
+
+/// A file that changed so lately may change again without its stamp showing it. Seconds.
+pub(super) const RACY: i64 = 2;
 
 /// Tells one state of one file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +99,13 @@ impl Root {
         }
         let (root, owned, links) = (self.clone(), path.to_owned(), links.clone());
         in_executor(move || root.find_blocking(&owned, &links)).await
+    }
+
+    /// The state of what is at a [normalized](normalize) path, wherever links lead: of use only to find out whether that
+    /// is what was opened a moment ago. `None` if it cannot be told.
+    pub(super) fn stamp_of(&self, path: &str) -> Option<Stamp> {
+        let stat = rustix::fs::statat(&self.directory, path, rustix::fs::AtFlags::empty()).ok()?;
+        Some(Stamp::of(&stat))
     }
 
     /// As [`find`](Self::find), waiting for the disk right here.
@@ -214,14 +225,30 @@ impl Opened {
             rustix::fs::FileType::Directory => Kind::Directory,
             _ => Kind::Other,
         };
-        let stamp = Stamp {
+        Ok(Self { stamp: Stamp::of(&stat), file: File::from(file), kind })
+    }
+}
+
+impl Stamp {
+    fn of(stat: &rustix::fs::Stat) -> Self {
+        Self {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified: stat.st_mtime,
             nanoseconds: stat.st_mtime_nsec as i64,
             changed: (stat.st_ctime, stat.st_ctime_nsec as i64),
             inode: (stat.st_dev, stat.st_ino),
-        };
-        Ok(Self { file: File::from(file), stamp, kind })
+        }
+    }
+
+    /// Whether it is so old that another change of the file would show in it.
+    pub(super) fn is_settled(self) -> bool {
+        let now = i64::try_from(date::unix_seconds()).unwrap_or(i64::MAX);
+        self.modified.max(self.changed.0).saturating_add(RACY) <= now
+    }
+
+    /// Whether an open file is in this state still.
+    pub(super) fn is_that_of(self, file: &File) -> bool {
+        rustix::fs::fstat(file).is_ok_and(|stat| Self::of(&stat) == self)
     }
 }
 

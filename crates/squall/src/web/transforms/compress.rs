@@ -1,11 +1,11 @@
 //! Compressed responses (Tornado's `GZipContentEncoding`, with brotli and zstd beside it).
 
-use std::rc::Rc;
+use bytes::{Bytes, BytesMut};
 
-use super::encoder::Encoder;
-use super::{OutputTransform, add_vary, negotiate};
-use crate::httputil::{HttpHeaders, HttpServerRequest};
+use super::encoder::{Encoder, Levels};
+use crate::httputil::{HttpHeaders, HttpServerRequest, ows};
 use crate::web::error::Result;
+use crate::web::negotiate::{Accepted, ContentCoding};
 
 /// Types beyond `text/*` that are compressed: Tornado's list.
 const CONTENT_TYPES: [&str; 7] = [
@@ -18,34 +18,6 @@ const CONTENT_TYPES: [&str; 7] = [
     "image/svg+xml",
 ];
 
-/// A content coding for responses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ContentCoding {
-    /// `gzip` (RFC 1952), which every client knows.
-    Gzip,
-    /// `br` (RFC 7932).
-    Brotli,
-    /// `zstd` (RFC 8878).
-    Zstd,
-}
-
-impl ContentCoding {
-    /// The name in `Content-Encoding`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Brotli => "br",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// Whether this name in an `Accept-Encoding` means it. (`x-gzip`: RFC 9110 §8.4.1.3.)
-    pub(super) fn is_named(self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(self.as_str())
-            || (self == Self::Gzip && name.eq_ignore_ascii_case("x-gzip"))
-    }
-}
-
 /// How responses are compressed, for [`Application::compress_response`](crate::Application::compress_response).
 ///
 /// Compressed are responses of a type that compresses well (`text/*`, JavaScript, JSON, XML, SVG) to clients whose
@@ -57,8 +29,13 @@ impl ContentCoding {
 /// The entity tag is that of the body before compression, as in Tornado. Only where clients may ask for parts
 /// (`Accept-Ranges`) it becomes a weak one, so that no client joins parts of different codings.
 ///
-/// Compression takes place on the loop: for a megabyte of text it takes 4 ms with zstd, 15 with gzip. Secrets that stand in a
-/// page beside what an attacker chooses can be guessed from its length (BREACH); XSRF tokens are masked against that.
+/// Compression takes place on the loop: for a megabyte of text it takes 4 ms with zstd, 15 with gzip. More than 256 KiB are
+/// compressed and sent piece by piece, chunked, and others are served in between; the answer to their `HEAD` tells no
+/// length. Static files of up to 8 MiB are compressed once, by a thread, and kept ([`StaticFileHandler`]). Secrets that
+/// stand in a page beside what an attacker chooses can be guessed from its length (BREACH); XSRF tokens are masked
+/// against that.
+///
+/// [`StaticFileHandler`]: crate::web::StaticFileHandler
 ///
 /// ```
 /// use squall::Application;
@@ -73,13 +50,9 @@ impl ContentCoding {
 #[derive(Debug, Clone)]
 pub struct Compression {
     codings: Vec<ContentCoding>,
-    pub(super) gzip_level: u32,
-    pub(super) brotli_level: u32,
-    pub(super) zstd_level: u32,
+    pub(super) levels: Levels,
     min_length: usize,
     types: Vec<String>,
-    /// Made when the application starts.
-    shared: Option<Rc<Self>>,
 }
 
 impl Compression {
@@ -87,12 +60,9 @@ impl Compression {
     pub fn new() -> Self {
         Self {
             codings: vec![ContentCoding::Zstd, ContentCoding::Gzip, ContentCoding::Brotli],
-            gzip_level: 6,
-            brotli_level: 4,
-            zstd_level: 3,
+            levels: Levels { gzip: 6, brotli: 4, zstd: 3 },
             min_length: 1024,
             types: Vec::new(),
-            shared: None,
         }
     }
 
@@ -110,21 +80,21 @@ impl Compression {
     /// The effort of gzip, from 0 to 9. Default: 6, Tornado's.
     #[must_use]
     pub fn gzip_level(mut self, level: u32) -> Self {
-        self.gzip_level = level;
+        self.levels.gzip = level;
         self
     }
 
-    /// The effort of brotli, from 0 to 11. Default: 4.
+    /// The effort of brotli, from 0 to 11. Default: 4. From 10 on each piece of a large body holds the loop for long.
     #[must_use]
     pub fn brotli_level(mut self, level: u32) -> Self {
-        self.brotli_level = level;
+        self.levels.brotli = level;
         self
     }
 
     /// The effort of zstd, from 1 to 19. Default: 3.
     #[must_use]
     pub fn zstd_level(mut self, level: u32) -> Self {
-        self.zstd_level = level;
+        self.levels.zstd = level;
         self
     }
 
@@ -144,33 +114,40 @@ impl Compression {
         self
     }
 
-    /// Mistakes, and the end of changing.
-    pub(super) fn take_problems(&mut self) -> Vec<String> {
+    /// Mistakes that keep the application from starting.
+    pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         for (what, level, allowed) in [
-            ("gzip", self.gzip_level, 0..=9),
-            ("brotli", self.brotli_level, 0..=11),
-            ("zstd", self.zstd_level, 1..=19),
+            ("gzip", self.levels.gzip, 0..=9),
+            ("brotli", self.levels.brotli, 0..=11),
+            ("zstd", self.levels.zstd, 1..=19),
         ] {
             if !allowed.contains(&level) {
                 let (least, most) = allowed.into_inner();
                 problems.push(format!("compression: {what} has levels from {least} to {most}, not {level}"));
             }
         }
-        self.shared = Some(Rc::new(self.clone()));
         problems
     }
 
-    /// The transform of one response.
-    pub(super) fn transform(&self, request: &HttpServerRequest) -> Box<dyn OutputTransform> {
-        let accept = request.headers().joined("Accept-Encoding");
-        let coding = accept.and_then(|accept| negotiate::choose(&accept, &self.codings));
-        let wanted = coding.and_then(|coding| Some((coding, Rc::clone(self.shared.as_ref()?))));
-        Box::new(Compress { wanted, encoder: None })
+    /// The coding for a response with this head, of which `whole` bytes are all; `None` to leave it as it is.
+    pub(super) fn choose(
+        &self,
+        request: &HttpServerRequest,
+        status: u16,
+        headers: &HttpHeaders,
+        whole: Option<usize>,
+    ) -> Option<ContentCoding> {
+        if whole.is_some_and(|length| length < self.min_length) {
+            return None;
+        }
+        let accept = request.headers().joined("Accept-Encoding")?;
+        let coding = Accepted::of(&accept).choose(self.codings.iter().copied())?;
+        self.applies_to(status, headers).then_some(coding)
     }
 
     fn takes(&self, content_type: &str) -> bool {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let essence = ows::trim(content_type.split(';').next().unwrap_or_default());
         let is = |other: &str| essence.eq_ignore_ascii_case(other);
         let is_text = essence.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("text/"));
         is_text || CONTENT_TYPES.into_iter().any(is) || self.types.iter().any(|other| is(other))
@@ -194,59 +171,79 @@ impl Default for Compression {
 
 /// RFC 9111 §5.2.2.6.
 fn is_no_transform(directive: &str) -> bool {
-    directive.trim().eq_ignore_ascii_case("no-transform")
+    ows::trim(directive).eq_ignore_ascii_case("no-transform")
 }
 
-/// The compression of one response.
-struct Compress {
-    /// What the client would take.
-    wanted: Option<(ContentCoding, Rc<Compression>)>,
-    encoder: Option<Encoder>,
+/// Bodies up to this size are compressed at once, which takes some 4 ms: their length can be told.
+pub(super) const AT_ONCE: usize = 256 * 1024;
+/// Of larger ones so much at a time; others are served in between.
+const SLICE: usize = 64 * 1024;
+
+/// The compression of one response that is at work.
+pub(super) struct Compress {
+    encoder: Encoder,
+    /// What has been written and not yet compressed, of a body that goes slice by slice.
+    rest: Bytes,
 }
 
-impl OutputTransform for Compress {
-    fn transform_first_chunk(
-        &mut self,
-        status: &mut u16,
-        headers: &mut HttpHeaders,
-        chunk: &mut Vec<u8>,
-        finishing: bool,
-    ) -> Result {
-        add_vary(headers, "Accept-Encoding")?;
-        let Some((coding, options)) = self.wanted.take() else { return Ok(()) };
-        if (finishing && chunk.len() < options.min_length) || !options.applies_to(*status, headers) {
-            return Ok(());
-        }
-        headers.set("Content-Encoding", coding.as_str())?;
-        weaken_tag_of_ranges(headers)?;
-        if !finishing {
-            // What is still to come has a length that nobody knows.
-            headers.remove("Content-Length");
-        }
-        self.encoder = Some(Encoder::new(coding, &options, finishing.then_some(chunk.len()))?);
-        self.transform_chunk(chunk, finishing)
+impl Compress {
+    /// For a body of which `whole` bytes are all, or for one that goes on.
+    pub(super) fn new(coding: ContentCoding, levels: Levels, whole: Option<usize>) -> Result<Self> {
+        Ok(Self { encoder: Encoder::new(coding, levels, whole)?, rest: Bytes::new() })
     }
 
-    fn transform_chunk(&mut self, chunk: &mut Vec<u8>, finishing: bool) -> Result {
-        if finishing {
-            let Some(encoder) = self.encoder.take() else { return Ok(()) };
-            *chunk = encoder.last(chunk)?;
-        } else if let Some(encoder) = &mut self.encoder
-            // Flushing nothing would still cost an empty block.
-            && !chunk.is_empty()
-        {
-            *chunk = encoder.piece(chunk)?;
+    /// Compresses a chunk in place, and what was left over.
+    pub(super) fn chunk(&mut self, chunk: &mut Vec<u8>) -> Result {
+        self.join_rest(chunk);
+        // Flushing nothing would still cost an empty block.
+        if !chunk.is_empty() {
+            *chunk = self.encoder.piece(chunk)?;
         }
         Ok(())
     }
 
-    fn is_done(&self) -> bool {
-        self.encoder.is_none()
+    /// Compresses the last chunk in place.
+    pub(super) fn last(mut self, chunk: &mut Vec<u8>) -> Result {
+        self.join_rest(chunk);
+        *chunk = self.encoder.last(chunk)?;
+        Ok(())
+    }
+
+    /// Takes what [`next_slice`](Self::next_slice) will compress.
+    pub(super) fn put(&mut self, mut chunk: Vec<u8>) {
+        self.join_rest(&mut chunk);
+        self.rest = chunk.into();
+    }
+
+    /// Compresses another slice; `None` when there is no more. With the last the client has all that was put in, unless
+    /// the body is `finishing`: then [`last`](Self::last) follows.
+    pub(super) fn next_slice(&mut self, finishing: bool) -> Result<Option<Vec<u8>>> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let slice = self.rest.split_to(self.rest.len().min(SLICE));
+        let more = finishing || !self.rest.is_empty();
+        Ok(Some(if more { self.encoder.part(&slice)? } else { self.encoder.piece(&slice)? }))
+    }
+
+    /// A future that was dropped between two slices left it behind.
+    fn join_rest(&mut self, chunk: &mut Vec<u8>) {
+        if !self.rest.is_empty() {
+            let mut all = BytesMut::from(std::mem::take(&mut self.rest));
+            all.extend_from_slice(chunk);
+            *chunk = all.into();
+        }
     }
 }
 
+/// Changes the head of a response that is about to be compressed.
+pub(super) fn mark(headers: &mut HttpHeaders, coding: ContentCoding) -> Result {
+    headers.set("Content-Encoding", coding.as_str())?;
+    weaken_tag_of_ranges(headers)
+}
+
 /// A strong tag promises the same bytes, also to `If-Range` (RFC 9110 §8.8.3.3).
-fn weaken_tag_of_ranges(headers: &mut HttpHeaders) -> Result {
+pub(in crate::web) fn weaken_tag_of_ranges(headers: &mut HttpHeaders) -> Result {
     if headers.contains("Accept-Ranges")
         && let Some(tag) = headers.get("Etag").filter(|tag| tag.starts_with('"'))
     {
@@ -288,7 +285,7 @@ mod tests {
     #[test]
     fn every_piece_can_be_read_when_it_is_out() {
         for coding in every_coding() {
-            let mut encoder = Encoder::new(coding, &Compression::new(), None).unwrap();
+            let mut encoder = Encoder::new(coding, Compression::new().levels, None).unwrap();
             let (mut sent, mut expected) = (Vec::new(), Vec::new());
             for piece in ["one", "two two two two two two two two", "three", &"long ".repeat(50_000)] {
                 sent.extend(encoder.piece(piece.as_bytes()).unwrap());
@@ -306,8 +303,35 @@ mod tests {
         for coding in every_coding() {
             for length in [0, 1, 1024, 70_000, 5_000_000] {
                 let body: Vec<u8> = (0..length).map(|i: u32| (i * 7 / 5) as u8).collect();
-                let encoder = Encoder::new(coding, &Compression::new(), Some(body.len())).unwrap();
+                let encoder = Encoder::new(coding, Compression::new().levels, Some(body.len())).unwrap();
                 assert_eq!(decoded(coding, &encoder.last(&body).unwrap()), body, "{coding:?} {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn slices_make_the_same_body() {
+        for coding in every_coding() {
+            let body: Vec<u8> = (0..300_000_u32).map(|i| (i * 7 / 5) as u8).collect();
+            for finishing in [true, false] {
+                let mut compress = Compress::new(coding, Compression::new().levels, None).unwrap();
+                let (mut sent, mut count) = (Vec::new(), 0);
+                compress.put(body.clone());
+                while let Some(slice) = compress.next_slice(finishing).unwrap() {
+                    sent.extend(slice);
+                    count += 1;
+                }
+                assert_eq!(count, body.len().div_ceil(SLICE));
+                if !finishing {
+                    assert_eq!(decoded(coding, &sent), body, "{coding:?}");
+                }
+                // Some are left over when somebody stops waiting for them.
+                compress.put(body.clone());
+                sent.extend(compress.next_slice(finishing).unwrap().unwrap());
+                let mut end = b"end".to_vec();
+                compress.last(&mut end).unwrap();
+                sent.extend(end);
+                assert_eq!(decoded(coding, &sent), [&body, &body, &b"end"[..]].concat(), "{coding:?}");
             }
         }
     }
@@ -335,8 +359,8 @@ mod tests {
 
     #[test]
     fn levels_are_checked() {
-        assert!(Compression::new().take_problems().is_empty());
-        let mut wrong = Compression::new().gzip_level(10).brotli_level(12).zstd_level(0);
-        assert_eq!(wrong.take_problems().len(), 3);
+        assert!(Compression::new().problems().is_empty());
+        let wrong = Compression::new().gzip_level(10).brotli_level(12).zstd_level(0);
+        assert_eq!(wrong.problems().len(), 3);
     }
 }

@@ -2,7 +2,15 @@
 
 use std::io::{self, Write};
 
-use super::compress::{Compression, ContentCoding};
+use crate::web::negotiate::ContentCoding;
+
+/// The effort of each coding.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Levels {
+    pub(super) gzip: u32,
+    pub(super) brotli: u32,
+    pub(super) zstd: u32,
+}
 
 /// An encoder that writes into memory.
 pub(super) enum Encoder {
@@ -21,19 +29,15 @@ const BROTLI_BUFFER: usize = 4096;
 
 impl Encoder {
     /// An encoder for a body of which `whole` bytes are all, or for one that goes on.
-    pub(super) fn new(
-        coding: ContentCoding,
-        options: &Compression,
-        whole: Option<usize>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(coding: ContentCoding, levels: Levels, whole: Option<usize>) -> io::Result<Self> {
         let window = whole.map_or(STREAM_WINDOW, window_for);
         Ok(match coding {
             ContentCoding::Gzip => {
-                let level = flate2::Compression::new(options.gzip_level);
+                let level = flate2::Compression::new(levels.gzip);
                 Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
             }
             ContentCoding::Brotli => {
-                let quality = options.brotli_level;
+                let quality = levels.brotli;
                 Self::Brotli(Box::new(brotli::CompressorWriter::new(
                     Vec::new(),
                     BROTLI_BUFFER,
@@ -42,7 +46,7 @@ impl Encoder {
                 )))
             }
             ContentCoding::Zstd => {
-                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), options.zstd_level as i32)?;
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), levels.zstd as i32)?;
                 encoder.set_parameter(zstd::zstd_safe::CParameter::WindowLog(window))?;
                 encoder.set_pledged_src_size(whole.map(|length| length as u64))?;
                 Self::Zstd(encoder)
@@ -50,20 +54,18 @@ impl Encoder {
         })
     }
 
+    /// Takes a piece, and gives out what has been made so far: more will follow at once.
+    pub(super) fn part(&mut self, data: &[u8]) -> io::Result<Vec<u8>> {
+        self.writer().write_all(data)?;
+        Ok(self.take_made())
+    }
+
     /// Takes a piece, and gives out all that a decoder needs to have it whole.
     pub(super) fn piece(&mut self, data: &[u8]) -> io::Result<Vec<u8>> {
-        let writer: &mut dyn Write = match self {
-            Self::Gzip(encoder) => encoder,
-            Self::Brotli(encoder) => encoder,
-            Self::Zstd(encoder) => encoder,
-        };
+        let writer = self.writer();
         writer.write_all(data)?;
         writer.flush()?;
-        Ok(std::mem::take(match self {
-            Self::Gzip(encoder) => encoder.get_mut(),
-            Self::Brotli(encoder) => encoder.get_mut(),
-            Self::Zstd(encoder) => encoder.get_mut(),
-        }))
+        Ok(self.take_made())
     }
 
     /// Takes the last piece.
@@ -82,6 +84,22 @@ impl Encoder {
                 encoder.finish()
             }
         }
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Gzip(encoder) => encoder,
+            Self::Brotli(encoder) => encoder,
+            Self::Zstd(encoder) => encoder,
+        }
+    }
+
+    fn take_made(&mut self) -> Vec<u8> {
+        std::mem::take(match self {
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Brotli(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        })
     }
 }
 
