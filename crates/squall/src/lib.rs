@@ -479,6 +479,8 @@ pub mod tcpclient;
 pub mod tcpserver;
 pub mod template;
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod web;
 pub mod websocket;
 

@@ -52,7 +52,7 @@ impl TlsConfig {
         let name = ServerName::try_from(name).map_err(|_| {
             HttpClientError::Request(format!("{host} is no name that a certificate can have"))
         })?;
-        stream.start_tls(Arc::clone(&self.0), name).await.map_err(HttpClientError::Tls)
+        stream.start_tls((Arc::clone(&self.0), name)).await.map_err(HttpClientError::Tls)
     }
 
     fn finish(mut config: ClientConfig) -> Self {

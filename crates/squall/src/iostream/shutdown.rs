@@ -22,14 +22,15 @@ impl IoStream {
         }
     }
 
-    /// Closes the stream so that the peer sees an error rather than an end: a TCP connection is reset. For what must
-    /// not look complete.
+    /// Closes the stream so that the peer sees an error rather than an end: a TCP connection is reset, and over TLS
+    /// nothing says that it was meant (`close_notify`). For what must not look complete.
     pub fn abort(&self) {
-        if let Link::Open(transport) = &*self.0.link.borrow()
-            && transport.is_tcp()
-        {
-            // Without the option the close is an ordinary one, which is the best that is left.
-            let _ = transport.socket().set_linger(Some(Duration::ZERO));
+        if let Link::Open(transport) = &*self.0.link.borrow() {
+            transport.forgo_end();
+            if transport.is_tcp() {
+                // Without the option the close is an ordinary one, which is the best that is left.
+                let _ = transport.socket().set_linger(Some(Duration::ZERO));
+            }
         }
         self.close();
     }
