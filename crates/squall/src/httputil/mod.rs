@@ -12,6 +12,8 @@ mod multipart;
 mod multipart_head;
 pub(crate) mod ranges;
 mod request;
+#[cfg(feature = "tls")]
+mod ssl_certificate;
 mod status;
 
 pub(crate) use arguments::clean as clean_argument;
