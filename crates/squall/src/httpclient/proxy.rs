@@ -7,6 +7,7 @@ use url::Url;
 
 use super::auth;
 use super::error::HttpClientError;
+use super::tls::{TlsConfig, secured};
 use crate::http1::Http1ConnectionParameters;
 use crate::http1::response::{self, Asked};
 use crate::iostream::IoStream;
@@ -19,27 +20,32 @@ pub struct Proxy {
     port: u16,
     user: Option<(String, String)>,
     tunnel: bool,
+    /// How to speak TLS with it; `None` for the system's authorities.
+    tls: Option<TlsConfig>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Http,
+    /// HTTP over TLS with the proxy itself.
+    Https,
     Socks5,
 }
 
 impl Proxy {
-    /// The proxy that a URL names: `http://user:password@host:port`, or `socks5://…`, where names are resolved by
-    /// the proxy. Ports default to 3128 and 1080.
+    /// The proxy that a URL names: `http://user:password@host:port`; `https://…`, when the proxy itself speaks TLS; or
+    /// `socks5://…`, where names are resolved by the proxy. Ports default to 3128, 443 and 1080.
     ///
     /// # Errors
     /// [`HttpClientError::Request`] for any other URL.
     pub fn new(url: &str) -> Result<Self, HttpClientError> {
         let refuse =
-            || HttpClientError::Request("a proxy is http://host:port or socks5://host:port".to_owned());
+            || HttpClientError::Request("a proxy is http://host:port, https://host:port or socks5://host:port".to_owned());
         let text = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let url = Url::parse(&text).map_err(|_| refuse())?;
         let (kind, port) = match url.scheme() {
             "http" => (Kind::Http, 3128),
+            "https" => (Kind::Https, 443),
             "socks5" | "socks5h" => (Kind::Socks5, 1080),
             _ => return Err(refuse()),
         };
@@ -50,7 +56,7 @@ impl Proxy {
         let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = (!url.username().is_empty())
             .then(|| (decode(url.username()), decode(url.password().unwrap_or_default())));
-        Ok(Self { kind, host, port, user, tunnel: false })
+        Ok(Self { kind, host, port, user, tunnel: false, tls: None })
     }
 
     /// With user and password.
@@ -68,6 +74,14 @@ impl Proxy {
         self
     }
 
+    /// Whom to trust when the proxy itself speaks TLS (`https://`). Default: the system's authorities.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
@@ -78,13 +92,25 @@ impl Proxy {
 
     /// Whether requests are handed to the proxy with their absolute URL.
     pub(super) fn forwards(&self) -> bool {
-        self.kind == Kind::Http && !self.tunnel
+        self.speaks_http() && !self.tunnel
     }
 
     /// The value of `Proxy-Authorization`.
     pub(super) fn authorization(&self) -> Option<String> {
         let (user, password) = self.user.as_ref()?;
-        (self.kind == Kind::Http).then(|| auth::basic(user, password))
+        self.speaks_http().then(|| auth::basic(user, password))
+    }
+
+    fn speaks_http(&self) -> bool {
+        matches!(self.kind, Kind::Http | Kind::Https)
+    }
+
+    /// A new connection to the proxy, over TLS if it wants that.
+    pub(crate) async fn secure(&self, stream: IoStream) -> Result<IoStream, HttpClientError> {
+        match self.kind {
+            Kind::Https => secured(self.tls.as_ref(), &stream, &self.host).await,
+            Kind::Http | Kind::Socks5 => Ok(stream),
+        }
     }
 
     /// On a new connection to the proxy: asks for one to the server.
@@ -95,7 +121,7 @@ impl Proxy {
         port: u16,
     ) -> Result<(), HttpClientError> {
         match self.kind {
-            Kind::Http => self.connect(stream, host, port).await,
+            Kind::Http | Kind::Https => self.connect(stream, host, port).await,
             Kind::Socks5 => self.socks5(stream, host, port).await,
         }
     }
@@ -217,7 +243,11 @@ fn socks_error(code: u8) -> &'static str {
 impl fmt::Debug for Proxy {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.kind == Kind::Http { "http" } else { "socks5" };
+        let scheme = match self.kind {
+            Kind::Http => "http",
+            Kind::Https => "https",
+            Kind::Socks5 => "socks5",
+        };
         write!(f, "Proxy({scheme}://{}:{})", self.host, self.port)
     }
 }
@@ -282,6 +312,8 @@ mod tests {
         assert_eq!(format!("{proxy:?}"), "Proxy(http://proxy:8080)");
         assert_eq!(Proxy::new("proxy").unwrap().port(), 3128);
         assert_eq!(Proxy::new("http://proxy:80").unwrap().port(), 80);
+        let secure = Proxy::new("https://proxy").unwrap();
+        assert_eq!((secure.port(), secure.forwards()), (443, true));
         let socks = Proxy::new("socks5://h").unwrap();
         assert_eq!((socks.port(), socks.forwards(), socks.authorization()), (1080, false, None));
         for bad in ["ftp://x", "http://", "socks4://x", "http://[bad"] {
