@@ -1,5 +1,6 @@
 //! Ends of a connection that say more than [`close`](IoStream::close).
 
+use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
@@ -20,6 +21,18 @@ impl IoStream {
             Link::Open(transport) => transport.shutdown(Shutdown::Write),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// [`shutdown_write`](Self::shutdown_write) once all that is queued has been sent, and over TLS also the word that this
+    /// is the end. It waits as long as the peer takes nothing: put a time limit around it. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// When the stream is or gets closed before that.
+    pub async fn finish_write(&self) -> io::Result<()> {
+        self.flush().await?;
+        let transport = self.transport().ok_or(io::ErrorKind::NotConnected)?;
+        poll_fn(|cx| transport.poll_end(cx)).await
     }
 
     /// Closes the stream so that the peer sees an error rather than an end: a TCP connection is reset, and over TLS

@@ -21,8 +21,7 @@ use super::transport::Transport;
 /// certificates, which rustls takes up to 64 KiB.
 const MAX_HANDSHAKE_BYTES: usize = 256 * 1024;
 
-/// So much is encrypted at a time: what a slow peer holds in memory beside the queue, and what has to leave before a
-/// write counts as progress for sure.
+/// So much is encrypted at a time: what a slow peer holds in memory beside the queue.
 const RECORD_BUFFER: usize = 32 * 1024;
 
 /// How long a refused peer is given to take the alert that says why.
@@ -111,7 +110,7 @@ impl IoStream {
         let limits = self.0.limits.get();
         let under = self.take_transport()?;
         let tls =
-            Tls { under, session: RefCell::new(session), owed: Cell::new(0), mute: Cell::new(false) };
+            Tls { under, session: RefCell::new(session), held: Cell::new(0), mute: Cell::new(false) };
         if let Err(error) = tls.handshake().await {
             // No end of a connection that never was is to be announced.
             tls.mute();
@@ -172,9 +171,8 @@ impl IoStream {
 pub(super) struct Tls {
     pub(super) under: Transport,
     session: RefCell<Connection>,
-    /// So many bytes have been encrypted, but not all that became of them has been sent: they have not been counted
-    /// as taken yet. Whoever writes tries again with the same bytes, since it was told that the socket is full.
-    owed: Cell<usize>,
+    /// So many bytes have been encrypted and not been sent.
+    held: Cell<usize>,
     /// The connection ends without saying so: it must not look complete, or the end has been said.
     mute: Cell<bool>,
 }
@@ -283,26 +281,43 @@ impl Tls {
         }
     }
 
-    /// Encrypts and sends. What could not be sent at once is owed: as much of it as has left is reported, or
-    /// `WouldBlock`, and the caller comes back with the rest.
+    /// Encrypts and sends. What is encrypted counts as taken, for there is no way back; so much of it as could not be sent
+    /// at once is [`held`](Self::held).
     pub(super) fn send(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut session = self.session.borrow_mut();
-        if self.owed.get() == 0 {
-            // With nothing of the protocol's own in the way rustls takes some of `data`.
-            let (_, flushed) = self.flush(&mut session)?;
-            if !flushed {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            self.owed.set(session.writer().write_vectored(data)?);
+        // First what is held, and what the protocol itself has to say: then rustls has room.
+        if !self.progress(&mut session)?.1 {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        let (sent, flushed) = self.flush(&mut session)?;
-        let given: usize = data.iter().map(|slice| slice.len()).sum();
-        let owed = self.owed.get().min(given);
-        // Before all has left, what has counts as so much of the data, so that a slow peer that takes some is seen to.
-        // The last byte is kept back: it stands for all of them being sent.
-        let taken = if flushed { owed } else { sent.min(owed.saturating_sub(1)) };
-        self.owed.set(if flushed { 0 } else { owed - taken });
-        if taken == 0 && owed > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        let taken = session.writer().write_vectored(data)?;
+        self.held.set(taken);
+        self.progress(&mut session)?;
+        Ok(taken)
+    }
+
+    /// How many bytes of those that were taken have not been sent.
+    pub(super) fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Sends what is held; returns how much of it.
+    pub(super) fn send_held(&self) -> io::Result<usize> {
+        match self.progress(&mut self.session.borrow_mut())? {
+            (0, false) => Err(io::ErrorKind::WouldBlock.into()),
+            (sent, _) => Ok(sent),
+        }
+    }
+
+    /// Sends what is encrypted; returns how much less is held than before, and whether all is sent.
+    ///
+    /// Before all is sent, each byte counts for one of the data, so that a slow peer that takes some is seen to. The last
+    /// one is kept back: it stands for all of them being sent.
+    fn progress(&self, session: &mut Connection) -> io::Result<(usize, bool)> {
+        let (sent, done) = self.flush(session)?;
+        let held = self.held.get();
+        let gone = if done { held } else { sent.min(held.saturating_sub(1)) };
+        self.held.set(held - gone);
+        Ok((gone, done))
     }
 
     /// Says that nothing more will be sent, as far as the socket takes that now.
@@ -314,6 +329,28 @@ impl Tls {
         session.send_close_notify();
         // The connection ends anyhow.
         let _ = self.flush(&mut session);
+    }
+
+    /// [`close_notify`](Self::close_notify), until the socket has taken it.
+    pub(super) fn poll_close_notify(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.mute.replace(true) {
+            self.session.borrow_mut().send_close_notify();
+        }
+        loop {
+            if self.flush(&mut self.session.borrow_mut())?.1 {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.under.poll_write_ready(cx))?;
+            let written = self.under.try_write_io(|| match self.flush(&mut self.session.borrow_mut())? {
+                (_, true) => Ok(0),
+                (_, false) => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            if let Err(error) = written
+                && !is_momentary(&error)
+            {
+                return Poll::Ready(Err(error));
+            }
+        }
     }
 
     /// From now on the end of the connection looks like a cut: part of what was to be sent is lost.
@@ -342,9 +379,10 @@ impl Tls {
             let _ = self.flush(session);
             return Err(invalid(error));
         }
-        // Answers of the protocol itself, such as new keys; what does not fit goes with the next write.
+        // Answers of the protocol itself, such as new keys; what does not fit goes with the next write. That nothing can be
+        // written any more is for who writes: what the peer has sent stays good.
         if !session.is_handshaking() {
-            let _ = self.flush(session)?;
+            let _ = self.flush(session);
         }
         Ok(count)
     }

@@ -4,6 +4,8 @@ use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+#[cfg(feature = "tls")]
+use std::task::ready;
 use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
@@ -184,6 +186,26 @@ impl Transport {
         self.socket().send_vectored_with_flags(data, SEND_FLAGS)
     }
 
+    /// How many of the bytes that it has taken wait in it for the socket. Nothing can be sent before those; see
+    /// [`send_held`](Self::send_held).
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.held(),
+        }
+    }
+
+    /// Sends some of what is held; returns how much of it.
+    pub(super) fn send_held(&self) -> io::Result<usize> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(0),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.send_held(),
+        }
+    }
+
     /// One `sendfile` of at most `count` bytes at `offset`, as [`send`](Self::send). 0 is the end of the file.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn send_file(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
@@ -221,6 +243,17 @@ impl Transport {
             tls.close_notify();
         }
         self.socket().shutdown(how)
+    }
+
+    /// Ends the sending side once the end has been said, which over TLS can take a full socket's time.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS says it"))]
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => ready!(tls.poll_close_notify(cx))?,
+        }
+        Poll::Ready(self.shutdown(Shutdown::Write))
     }
 
     /// Waits until the peer has closed or reset the connection (or [`shutdown`](Self::shutdown) was called here),
