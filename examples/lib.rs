@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use squall::HttpServer;
 use squall::httpserver::{IntoDelegate, ServerError};
 use squall::tls::SslOptions;
-use squall::HttpServer;
 
 /// The value of `--port=N` or `--port N` on the command line, else `default`.
 pub fn port_option(default: u16) -> u16 {
@@ -16,7 +16,10 @@ pub fn port_option(default: u16) -> u16 {
 ///
 /// # Errors
 /// When the port cannot be had, or the application or a file is wrong.
-pub fn listen<D: IntoDelegate>(make_app: impl Fn() -> D + 'static, port: u16) -> Result<HttpServer, ServerError> {
+pub fn listen<D: IntoDelegate>(
+    make_app: impl Fn() -> D + 'static,
+    port: u16,
+) -> Result<HttpServer, ServerError> {
     let server = with_tls(HttpServer::new(make_app));
     server.listen(port)?;
     Ok(server)

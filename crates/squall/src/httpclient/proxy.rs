@@ -39,8 +39,11 @@ impl Proxy {
     /// # Errors
     /// [`HttpClientError::Request`] for any other URL.
     pub fn new(url: &str) -> Result<Self, HttpClientError> {
-        let refuse =
-            || HttpClientError::Request("a proxy is http://host:port, https://host:port or socks5://host:port".to_owned());
+        let refuse = || {
+            HttpClientError::Request(
+                "a proxy is http://host:port, https://host:port or socks5://host:port".to_owned(),
+            )
+        };
         let text = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let url = Url::parse(&text).map_err(|_| refuse())?;
         let (kind, port) = match url.scheme() {

@@ -6,7 +6,8 @@ use super::{HttpServer, ServerError};
 use crate::tls::SslOptions;
 
 /// What a client is told that speaks HTTP without TLS to a port that has it.
-const CLEAR_TEXT_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 70\r\n\
+const CLEAR_TEXT_ANSWER: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 70\r\n\
     Connection: close\r\n\r\nThe request came in clear text, but this port takes HTTPS (TLS) only.\n";
 
 impl HttpServer {

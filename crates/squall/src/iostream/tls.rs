@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection,
+    ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig,
+    ServerConnection,
 };
 
 use super::IoStream;
@@ -109,8 +110,7 @@ impl IoStream {
         session.set_buffer_limit(Some(RECORD_BUFFER));
         let limits = self.0.limits.get();
         let under = self.take_transport()?;
-        let tls =
-            Tls { under, session: RefCell::new(session), held: Cell::new(0), mute: Cell::new(false) };
+        let tls = Tls { under, session: RefCell::new(session), held: Cell::new(0), mute: Cell::new(false) };
         if let Err(error) = tls.handshake().await {
             // No end of a connection that never was is to be announced.
             tls.mute();
@@ -189,8 +189,9 @@ impl Tls {
             if !flushed {
                 poll_fn(|cx| self.under.poll_write_ready(cx)).await?;
                 // Clears the readiness if the socket is full after all.
-                let written =
-                    self.under.try_write_io(|| self.session.borrow_mut().write_tls(&mut Carrier(&self.under)));
+                let written = self
+                    .under
+                    .try_write_io(|| self.session.borrow_mut().write_tls(&mut Carrier(&self.under)));
                 if let Err(error) = written
                     && !is_momentary(&error)
                 {

@@ -149,7 +149,9 @@ impl Transport {
     /// What a `recv` would give; it stays in the socket.
     #[cfg(feature = "tls")]
     pub(super) fn try_peek(&self, target: &mut [u8]) -> io::Result<usize> {
-        self.try_io(Interest::READABLE, || Ok(rustix::net::recv(self, target, rustix::net::RecvFlags::PEEK)?.1))
+        self.try_io(Interest::READABLE, || {
+            Ok(rustix::net::recv(self, target, rustix::net::RecvFlags::PEEK)?.1)
+        })
     }
 
     #[inline]

@@ -50,7 +50,11 @@ fn parse_v1(bytes: &[u8]) -> Result<Progress, ProxyError> {
             return Err(ProxyError::Malformed);
         }
         let missing = if bytes.ends_with(b"\r") { 1 } else { 2 };
-        return if bytes.len() + missing > MAX_V1 { Err(ProxyError::TooLong) } else { Ok(Progress::More(missing)) };
+        return if bytes.len() + missing > MAX_V1 {
+            Err(ProxyError::TooLong)
+        } else {
+            Ok(Progress::More(missing))
+        };
     };
     let line = std::str::from_utf8(line).map_err(|_| ProxyError::Malformed)?;
     if line.contains(['\r', '\n']) {
@@ -78,7 +82,8 @@ fn parse_v1(bytes: &[u8]) -> Result<Progress, ProxyError> {
 
 /// A decimal number without leading zeros.
 fn port(text: &str) -> Result<u16, ProxyError> {
-    let is_canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let is_canonical =
+        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if is_canonical { text.parse().map_err(|_| ProxyError::Malformed) } else { Err(ProxyError::Malformed) }
 }
 
@@ -260,7 +265,10 @@ mod tests {
         let good: &[(Vec<u8>, Option<&str>)] = &[
             (b"PROXY TCP4 1.2.3.4 5.6.7.8 12345 443\r\n".to_vec(), Some("1.2.3.4:12345")),
             (b"PROXY TCP6 ::1 2001:db8::1 12345 443\r\n".to_vec(), Some("[::1]:12345")),
-            (b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n".to_vec(), Some("255.255.255.255:65535")),
+            (
+                b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n".to_vec(),
+                Some("255.255.255.255:65535"),
+            ),
             (b"PROXY UNKNOWN\r\n".to_vec(), None),
             (b"PROXY UNKNOWN ffff::1 ffff::1 65535 65535\r\n".to_vec(), None),
             (v2(0x21, 0x11, &v4), Some("1.2.3.4:12345")),
@@ -338,7 +346,9 @@ mod tests {
             let network: Network = network.parse().unwrap();
             assert_eq!(network.contains(address.parse().unwrap()), expected, "{network:?} {address}");
         }
-        for bad in ["", "a", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08", "::/129", "10.0.0.0/8/8"] {
+        for bad in
+            ["", "a", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/08", "::/129", "10.0.0.0/8/8"]
+        {
             assert_eq!(bad.parse::<Network>(), Err(InvalidNetwork), "{bad}");
         }
     }

@@ -45,8 +45,9 @@ impl TlsAcceptor {
     /// When a file cannot be read, holds something else than it should, or does not fit another; when a certificate has
     /// expired; when an option has no effect or no meaning.
     pub fn new(options: SslOptions) -> Result<Self, SslError> {
-        let tickets = TicketSecret::generate()
-            .map_err(|error| SslError::new("session_tickets", None, format_args!("no random bytes: {error}")))?;
+        let tickets = TicketSecret::generate().map_err(|error| {
+            SslError::new("session_tickets", None, format_args!("no random bytes: {error}"))
+        })?;
         // Before the files are read: what changes meanwhile is noticed.
         let stamp = Stamp::take(&options);
         let settings = Settings::load(&options, &tickets)?;
@@ -82,7 +83,9 @@ impl TlsAcceptor {
     async fn shake_hands(&self, stream: &IoStream) -> io::Result<IoStream> {
         match clear_text::listen(stream).await? {
             Speech::Tls => {}
-            Speech::Nothing => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a word")),
+            Speech::Nothing => {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a word"));
+            }
             Speech::ClearText => {
                 clear_text::refuse(stream, self.0.options.clear_text_answer).await;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the client speaks clear text"));
@@ -160,10 +163,14 @@ impl Shared {
         let load = move || Settings::load(&options, &tickets);
         match IoLoop::current().run_in_executor(None, load).await {
             Ok(loaded) => match self.take(loaded) {
-                Ok(()) => tracing::info!(target: log::GENERAL, "New certificates are in use: {:?}", self.options),
+                Ok(()) => {
+                    tracing::info!(target: log::GENERAL, "New certificates are in use: {:?}", self.options)
+                }
                 Err(error) => log_kept(&error),
             },
-            Err(error) => tracing::error!(target: log::GENERAL, "Cannot read the certificates again: {error}"),
+            Err(error) => {
+                tracing::error!(target: log::GENERAL, "Cannot read the certificates again: {error}")
+            }
         }
     }
 

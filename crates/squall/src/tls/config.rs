@@ -28,8 +28,11 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn load(options: &SslOptions, secret: &Arc<TicketSecret>) -> Result<Self, SslError> {
         let provider = Arc::new(choose(options)?);
-        let certificates: Result<Vec<_>, _> =
-            options.identities.iter().map(|(certificate, key)| identity(certificate, key, &provider)).collect();
+        let certificates: Result<Vec<_>, _> = options
+            .identities
+            .iter()
+            .map(|(certificate, key)| identity(certificate, key, &provider))
+            .collect();
         let authorities = authorities(options)?;
         let client_verifier = authorities.map(|roots| verifier(roots, options, &provider)).transpose()?;
         let versions: &[_] = match options.min_version {
@@ -72,7 +75,11 @@ impl Settings {
 }
 
 /// A certificate with its key, and the names that it is for.
-fn identity(certfile: &Pem, keyfile: &Pem, provider: &CryptoProvider) -> Result<(CertifiedKey, Vec<String>), SslError> {
+fn identity(
+    certfile: &Pem,
+    keyfile: &Pem,
+    provider: &CryptoProvider,
+) -> Result<(CertifiedKey, Vec<String>), SslError> {
     let chain = certfile.certificates("certfile")?;
     let key = keyfile.key()?;
     let wrong = |cause: &dyn std::fmt::Display| certfile.error("certfile", cause);
@@ -109,7 +116,9 @@ fn authorities(options: &SslOptions) -> Result<Option<(RootCertStore, [u8; 32])>
     let file = match (&options.ca_certs, options.cert_reqs) {
         (None, CertReqs::None) => return Ok(None),
         (Some(file), CertReqs::None) => {
-            return Err(file.error("ca_certs", "without cert_reqs no client would be asked for a certificate"));
+            return Err(
+                file.error("ca_certs", "without cert_reqs no client would be asked for a certificate")
+            );
         }
         (None, CertReqs::Optional | CertReqs::Required) => {
             return Err(SslError::new("cert_reqs", None, "without ca_certs no client's certificate is good"));

@@ -22,7 +22,10 @@ impl Pem {
     }
 
     /// The certificates in it, at least one.
-    pub(super) fn certificates(&self, option: &'static str) -> Result<Vec<CertificateDer<'static>>, SslError> {
+    pub(super) fn certificates(
+        &self,
+        option: &'static str,
+    ) -> Result<Vec<CertificateDer<'static>>, SslError> {
         let text = self.read(option)?;
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         match found {
@@ -44,8 +47,9 @@ impl Pem {
                 return self.error(option, "the key is encrypted; `openssl pkey` writes one that is not");
             }
             match error {
-                pem::Error::NoItemsFound => self
-                    .error(option, "there is no private key in it (PKCS#8, PKCS#1 or SEC1, in PEM)"),
+                pem::Error::NoItemsFound => {
+                    self.error(option, "there is no private key in it (PKCS#8, PKCS#1 or SEC1, in PEM)")
+                }
                 error => self.error(option, describe(&error)),
             }
         })
@@ -80,7 +84,9 @@ fn describe(error: &pem::Error) -> String {
         pem::Error::MissingSectionEnd { end_marker } => {
             format!("it breaks off: there is no line {}", end_marker.escape_ascii())
         }
-        pem::Error::IllegalSectionStart { line } => format!("a line of it is broken: {}", line.escape_ascii()),
+        pem::Error::IllegalSectionStart { line } => {
+            format!("a line of it is broken: {}", line.escape_ascii())
+        }
         pem::Error::Base64Decode(_) => "what is in it is not Base64".to_owned(),
         other => other.to_string(),
     }

@@ -72,7 +72,8 @@ impl Ticketer {
         let (name, key) = self.key(&current)?;
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).ok()?;
-        let mut ticket = Vec::with_capacity(NAME_LENGTH + NONCE_LEN + plain.len() + CHACHA20_POLY1305.tag_len());
+        let mut ticket =
+            Vec::with_capacity(NAME_LENGTH + NONCE_LEN + plain.len() + CHACHA20_POLY1305.tag_len());
         ticket.extend_from_slice(&name);
         ticket.extend_from_slice(&nonce);
         ticket.extend_from_slice(plain);

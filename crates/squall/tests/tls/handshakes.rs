@@ -76,7 +76,8 @@ async fn bad_bytes_are_one_line_each() {
         let _ = stream.shutdown_write();
         until_close(&stream).await;
         assert_eq!(authority.client().fetch(url(&server)).await.unwrap().text(), "ok", "{case}");
-        let lines: Vec<String> = log.text().lines().filter(|line| line.contains("TLS")).map(str::to_owned).collect();
+        let lines: Vec<String> =
+            log.text().lines().filter(|line| line.contains("TLS")).map(str::to_owned).collect();
         assert!(matches!(&lines[..], [only] if only.contains(line)), "{case}: {lines:?}");
         assert_eq!(log.lines_with("ERROR"), 0, "{case}: {}", log.text());
     }

@@ -12,7 +12,9 @@ use squall::testing::{TestServer, serve_on};
 use squall::tls::{AltName, CertReqs, SslOptions};
 use squall::web::{Hsts, UrlSpec, any};
 use squall::websocket::{WebSocketRequest, websocket_connect};
-use squall::{Application, Context, HttpServer, Message, Result, WebSocket, WebSocketHandler, get, handler, post, ws};
+use squall::{
+    Application, Context, HttpServer, Message, Result, WebSocket, WebSocketHandler, get, handler, post, ws,
+};
 
 use crate::support::{Authority, ask, client_with, connect, plain};
 
@@ -32,7 +34,8 @@ fn routes() -> Vec<UrlSpec> {
         }),
         get("/who", async |ctx: &Context| {
             let chain = ctx.request().ssl_certificate();
-            let names: Vec<String> = chain.iter().map(|c| format!("{} by {}", c.subject(), c.issuer())).collect();
+            let names: Vec<String> =
+                chain.iter().map(|c| format!("{} by {}", c.subject(), c.issuer())).collect();
             ctx.write(names.join("\n"));
             Ok(())
         }),
@@ -158,7 +161,8 @@ async fn client_certificates() {
         let client = client_with(config(identity));
         // Twice anew: the second takes up the session of the first.
         for _ in 0..2 {
-            let answer = client.fetch(HttpRequest::get(url(&server, "/who")).header("Connection", "close")).await;
+            let answer =
+                client.fetch(HttpRequest::get(url(&server, "/who")).header("Connection", "close")).await;
             match (&answer, expected) {
                 (Ok(answer), Some(expected)) => assert_eq!(answer.text(), expected, "{required:?}"),
                 (Err(_), None) => {}
@@ -225,7 +229,11 @@ async fn https_redirect_and_hsts() {
         ("GET", "/%0d%0aX:y", "[::1]:80", 301, "https://[::1]:8443/%0d%0aX:y"),
     ] {
         let answer = clear.request(method, target).header("Host", host).await;
-        assert_eq!((answer.status(), answer.header("Location")), (status, Some(location)), "{method} {target}");
+        assert_eq!(
+            (answer.status(), answer.header("Location")),
+            (status, Some(location)),
+            "{method} {target}"
+        );
         assert_eq!(answer.header("Strict-Transport-Security"), None);
     }
     let answer = clear.get("/").header("X-Scheme", "https").await;
@@ -281,7 +289,8 @@ async fn websockets() {
     let authority = Authority::new();
     let options = authority.certify(&["localhost"]).options();
     let server = serve_on(HttpServer::new(|| Application::new([ws("/", Echo)])).ssl_options(options));
-    let request = WebSocketRequest::new(format!("wss://localhost:{}/", server.port())).tls(authority.trusted());
+    let request =
+        WebSocketRequest::new(format!("wss://localhost:{}/", server.port())).tls(authority.trusted());
     let mut client = websocket_connect(request).await.unwrap();
     for size in [0, 5, 125, 70_000, 1_000_000] {
         client.write_message("x".repeat(size)).await.unwrap();

@@ -47,7 +47,12 @@ fn each_mistake_names_the_file_and_the_cause() {
         ("nonsense", &good.key, "certfile", "there is no certificate in it"),
         (&good.key, &good.key, "certfile", "there is no certificate in it"),
         ("-----BEGIN CERTIFICATE-----\nAAAA", &good.key, "certfile", "breaks off"),
-        ("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", &good.key, "certfile", "not Base64"),
+        (
+            "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+            &good.key,
+            "certfile",
+            "not Base64",
+        ),
         (
             "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
             &good.key,
@@ -92,7 +97,12 @@ fn each_mistake_names_the_file_and_the_cause() {
         (SslOptions::new(folder.0.path(), &key), "certfile", Some(folder.0.path()), "not a file"),
         (SslOptions::new(&cert, not_a_file), "keyfile", Some(not_a_file), "not a file"),
         (options().certificate(&missing, &key), "certfile", Some(&missing), "No such file"),
-        (options().ca_certs(&missing).cert_reqs(CertReqs::Required), "ca_certs", Some(&missing), "No such file"),
+        (
+            options().ca_certs(&missing).cert_reqs(CertReqs::Required),
+            "ca_certs",
+            Some(&missing),
+            "No such file",
+        ),
         (options().ca_certs(&key).cert_reqs(CertReqs::Optional), "ca_certs", Some(&key), "no certificate"),
         (options().ca_certs(&cert), "ca_certs", Some(&cert), "without cert_reqs"),
         (options().cert_reqs(CertReqs::Required), "cert_reqs", None, "without ca_certs"),
@@ -126,7 +136,10 @@ fn every_kind_of_key_and_file_is_read() {
         SslOptions::from_pem(rsa.0, rsa.1),
         SslOptions::from_pem(ec.0, ec.1),
         SslOptions::from_pem(rsa.0, rsa.1).certificate_pem(ec.0, ec.1),
-        good.options().min_version(TlsVersion::Tls13).ciphers("TLS_AES_128_GCM_SHA256").curves("X25519:P-256"),
+        good.options()
+            .min_version(TlsVersion::Tls13)
+            .ciphers("TLS_AES_128_GCM_SHA256")
+            .curves("X25519:P-256"),
         good.options().ciphers("ECDHE-ECDSA-AES128-GCM-SHA256:TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
     ] {
         TlsAcceptor::new(options).unwrap();

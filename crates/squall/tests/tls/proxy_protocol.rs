@@ -89,9 +89,8 @@ async fn before_tls() {
     let authority = Authority::new();
     let options = authority.certify(&["server.test"]).options();
     let (server, port) = listen(HttpServer::new(app).ssl_options(options), &["127.0.0.1"]);
-    let secure = async |stream: IoStream| {
-        stream.start_tls((Arc::new(authority.config()), name("server.test"))).await
-    };
+    let secure =
+        async |stream: IoStream| stream.start_tls((Arc::new(authority.config()), name("server.test"))).await;
     for header in [&b"PROXY TCP4 1.2.3.4 5.6.7.8 12345 443\r\n"[..], &v2(0x20, 0, &[])] {
         let stream = plain(port).await;
         stream.write(header).await.unwrap();
@@ -107,7 +106,8 @@ async fn before_tls() {
 async fn per_listener() {
     let (server, port) = listen(HttpServer::new(app), &["127.0.0.1"]);
     server.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
-    let other = server.local_addrs().iter().filter_map(|address| address.port()).find(|p| *p != port).unwrap();
+    let other =
+        server.local_addrs().iter().filter_map(|address| address.port()).find(|p| *p != port).unwrap();
     assert_eq!(ask(&plain(other).await, "/").await.unwrap(), "http 127.0.0.1");
     server.stop();
 }

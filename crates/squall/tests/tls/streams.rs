@@ -75,9 +75,10 @@ async fn both_sides_of_one_type() {
 #[squall::test(timeout = 60)]
 async fn what_a_handshake_agreed_on_can_be_read() {
     let authority = Authority::new();
-    for (versions, version) in
-        [(&[&rustls::version::TLS12][..], ProtocolVersion::TLSv1_2), (rustls::ALL_VERSIONS, ProtocolVersion::TLSv1_3)]
-    {
+    for (versions, version) in [
+        (&[&rustls::version::TLS12][..], ProtocolVersion::TLSv1_2),
+        (rustls::ALL_VERSIONS, ProtocolVersion::TLSv1_3),
+    ] {
         let mut client = authority.config_with(versions, None);
         client.alpn_protocols = vec![b"other".to_vec(), b"squall".to_vec()];
         let mut server = server_config(&authority.certify(&["server.test", "other.test"]));
@@ -122,7 +123,9 @@ async fn only_an_idle_stream_starts_tls() {
 
     {
         let mut reading = Box::pin(client.read_bytes(1));
-        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(reading.as_mut().poll(cx))).await.is_pending());
+        assert!(
+            std::future::poll_fn(|cx| std::task::Poll::Ready(reading.as_mut().poll(cx))).await.is_pending()
+        );
         busy(client.start_tls(role()).await.unwrap_err());
     }
 
@@ -145,9 +148,10 @@ async fn only_an_idle_stream_starts_tls() {
 #[squall::test(timeout = 60)]
 async fn the_name_is_checked() {
     let authority = Authority::new();
-    let server = Arc::new(server_config(&authority.certify_with(&["server.test", "*.wild.test"], |params| {
-        params.subject_alt_names.push(crate::support::ip_name("127.0.0.1"));
-    })));
+    let server =
+        Arc::new(server_config(&authority.certify_with(&["server.test", "*.wild.test"], |params| {
+            params.subject_alt_names.push(crate::support::ip_name("127.0.0.1"));
+        })));
     let client = Arc::new(authority.config());
     for (host, good) in [
         ("server.test", true),
@@ -179,7 +183,8 @@ async fn a_refused_server_is_told() {
     let authority = Authority::new();
     let server = server_config(&Authority::new().certify(&["server.test"]));
     let client = authority.config_with(&[&rustls::version::TLS12], None);
-    let (client, server) = shake_hands(pair(false).await, (Arc::new(client), Arc::new(server)), "server.test").await;
+    let (client, server) =
+        shake_hands(pair(false).await, (Arc::new(client), Arc::new(server)), "server.test").await;
     assert!(client.is_err());
     let error = server.unwrap_err();
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
@@ -190,7 +195,8 @@ async fn a_refused_server_is_told() {
 #[squall::test(timeout = 60)]
 async fn an_end_is_told_from_a_cut() {
     // Said, by closing, by shutting down the sending side and by dropping the stream.
-    for end in [|stream: IoStream| stream.close(), |stream: IoStream| stream.shutdown_write().unwrap(), drop] {
+    for end in [|stream: IoStream| stream.close(), |stream: IoStream| stream.shutdown_write().unwrap(), drop]
+    {
         let (client, server) = tls_pair(false).await;
         server.write("all").await.unwrap();
         end(server);
@@ -299,4 +305,25 @@ async fn a_handshake_that_fails_closes() {
         let again = client.start_tls((Arc::clone(&client_config), name("server.test"))).await;
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::NotConnected);
     }
+}
+
+/// Tornado's test_connect_tls_cancel_closes_stream and its like: nobody goes on with a handshake that was given up.
+#[squall::test(timeout = 60)]
+async fn a_dropped_handshake_closes() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.config());
+    let (client, server) = pair(false).await;
+    {
+        let mut handshake = Box::pin(client.start_tls((Arc::clone(&config), name("server.test"))));
+        let first = std::future::poll_fn(|cx| std::task::Poll::Ready(handshake.as_mut().poll(cx))).await;
+        assert!(first.is_pending());
+    }
+    assert!(client.closed());
+    let hello = server.read_until_close().await.unwrap();
+    assert_eq!(hello[0], 22);
+    // By a time limit.
+    let (client, server) = pair(false).await;
+    let handshake = client.start_tls((config, name("server.test")));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), handshake).await.is_err());
+    assert!(client.closed() && server.read_until_close().await.unwrap()[0] == 22);
 }
