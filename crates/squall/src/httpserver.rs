@@ -366,28 +366,17 @@ struct HttpService {
     running: OnceCell<Rc<Server>>,
 }
 
+#[derive(Default)]
 struct Config {
     params: Http1ConnectionParameters,
     xheaders: bool,
     trusted_downstream: Vec<IpAddr>,
+    /// `None`: `https` if it is that, else `http`.
     protocol: Option<&'static str>,
     /// The server speaks TLS.
     secure: bool,
     /// What is wrong with an option, found when it was set.
     mistake: Option<Rc<dyn Fn() -> ServerError>>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            params: Http1ConnectionParameters::default(),
-            xheaders: false,
-            trusted_downstream: Vec::new(),
-            protocol: None,
-            secure: false,
-            mistake: None,
-        }
-    }
 }
 
 impl HttpService {

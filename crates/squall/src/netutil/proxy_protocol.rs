@@ -73,7 +73,8 @@ fn parse_v1(bytes: &[u8]) -> Result<Progress, ProxyError> {
                 .map_err(|_| ProxyError::Malformed)
             };
             let source = SocketAddr::new(address(source)?, port(source_port)?);
-            (address(destination)?, port(destination_port)?);
+            address(destination)?;
+            port(destination_port)?;
             Ok(Progress::Done(Some(source)))
         }
         _ => Err(ProxyError::Malformed),

@@ -164,12 +164,12 @@ impl Shared {
         match IoLoop::current().run_in_executor(None, load).await {
             Ok(loaded) => match self.take(loaded) {
                 Ok(()) => {
-                    tracing::info!(target: log::GENERAL, "New certificates are in use: {:?}", self.options)
+                    tracing::info!(target: log::GENERAL, "New certificates are in use");
                 }
                 Err(error) => log_kept(&error),
             },
             Err(error) => {
-                tracing::error!(target: log::GENERAL, "Cannot read the certificates again: {error}")
+                tracing::error!(target: log::GENERAL, "Cannot read the certificates again: {error}");
             }
         }
     }

@@ -14,7 +14,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// What tells one state of the files from another: device and inode (a new file in the place of the old, also behind
 /// a symbolic link), length, and when its content and its inode were changed. A file that is not there has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp(Vec<Option<(u64, u64, u64, [i64; 4])>>);
+pub(super) struct Stamp(Vec<Option<FileState>>);
+
+type FileState = (u64, u64, u64, [i64; 4]);
 
 impl Stamp {
     pub(super) fn take(options: &SslOptions) -> Self {

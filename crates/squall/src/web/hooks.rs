@@ -197,7 +197,7 @@ impl Hooks {
             let hook = Rc::clone(&hook);
             Box::pin(async move { hook(ctx) })
         });
-        self.before.insert(0, Hook::new(call));
+        self.layers.insert(0, Hook::new(Layer::Before(call)));
     }
 
     pub(super) fn add_after(&mut self, hook: impl Fn(&Context) -> Result + 'static) {

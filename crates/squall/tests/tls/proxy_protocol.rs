@@ -107,7 +107,7 @@ async fn per_listener() {
     let (server, port) = listen(HttpServer::new(app), &["127.0.0.1"]);
     server.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
     let other =
-        server.local_addrs().iter().filter_map(|address| address.port()).find(|p| *p != port).unwrap();
+        server.local_addrs().iter().filter_map(squall::netutil::Address::port).find(|p| *p != port).unwrap();
     assert_eq!(ask(&plain(other).await, "/").await.unwrap(), "http 127.0.0.1");
     server.stop();
 }
