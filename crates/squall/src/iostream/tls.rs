@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig,
+    ClientConfig, ClientConnection, Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig,
     ServerConnection,
 };
 
@@ -77,6 +77,8 @@ pub struct TlsInfo {
     pub version: Option<ProtocolVersion>,
     /// The cipher suite, by its IANA name.
     pub cipher_suite: Option<&'static str>,
+    /// How the keys were agreed on: `X25519`, or `X25519MLKEM768` with the feature `tls-aws-lc` on both sides.
+    pub key_exchange_group: Option<NamedGroup>,
     /// The protocol chosen by ALPN (`http/1.1`); `None` when one side named none.
     pub alpn_protocol: Option<Vec<u8>>,
     /// The name that the client asked for (SNI); known to the server only.
@@ -247,6 +249,7 @@ impl Tls {
         TlsInfo {
             version: session.protocol_version(),
             cipher_suite: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+            key_exchange_group: session.negotiated_key_exchange_group().map(|group| group.name()),
             alpn_protocol: session.alpn_protocol().map(<[u8]>::to_vec),
             server_name,
             peer_certificates: session

@@ -238,3 +238,24 @@ async fn sessions_are_taken_up_again() {
         }
     }
 }
+
+/// By aws-lc-rs keys are agreed on that a quantum computer would not break, with clients that can; with ring by X25519.
+#[squall::test(timeout = 60)]
+async fn how_keys_are_agreed_on() {
+    let authority = Authority::new();
+    let server = serve_https(authority.certify(&["server.test"]).options());
+    let group =
+        async |config| connect(&config, server.port()).await.unwrap().tls_info().unwrap().key_exchange_group;
+    assert_eq!(group(Arc::new(authority.config())).await, Some(rustls::NamedGroup::X25519));
+    #[cfg(feature = "tls-aws-lc")]
+    {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        let pem = authority.pem();
+        roots.add(rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+        let builder = rustls::ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let config = Arc::new(builder.with_no_client_auth());
+        assert_eq!(group(config).await, Some(rustls::NamedGroup::X25519MLKEM768));
+    }
+}
