@@ -4,10 +4,39 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use squall::HttpServer;
+use squall::httpserver::{IntoDelegate, ServerError};
+use squall::tls::SslOptions;
 
 /// The value of `--port=N` or `--port N` on the command line, else `default`.
 pub fn port_option(default: u16) -> u16 {
     option("port").unwrap_or(default)
+}
+
+/// Serves on `port`; over TLS if the command line has `--certfile=FILE --keyfile=FILE`.
+///
+/// # Errors
+/// When the port cannot be had, or the application or a file is wrong.
+pub fn listen<D: IntoDelegate>(
+    make_app: impl Fn() -> D + 'static,
+    port: u16,
+) -> Result<HttpServer, ServerError> {
+    let server = with_tls(HttpServer::new(make_app));
+    server.listen(port)?;
+    Ok(server)
+}
+
+/// The server, which speaks TLS if the command line has `--certfile=FILE --keyfile=FILE`.
+pub fn with_tls(server: HttpServer) -> HttpServer {
+    match (option::<String>("certfile"), option::<String>("keyfile")) {
+        (Some(certfile), Some(keyfile)) => server.ssl_options(SslOptions::new(certfile, keyfile)),
+        (None, None) => server,
+        _ => fail("--certfile and --keyfile go together"),
+    }
+}
+
+/// `https` if the command line has `--certfile`, else `http`.
+pub fn scheme() -> &'static str {
+    if option::<String>("certfile").is_some() { "https" } else { "http" }
 }
 
 /// The addresses of a server, for people to read.

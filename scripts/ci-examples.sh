@@ -89,6 +89,22 @@ check_hello() {
   stop 0
 }
 
+# The certificate that it makes, in those that take one; more of HTTPS is in ci-tls.sh.
+check_localhost_certificate() {
+  local files=(--certfile "$work/localhost.pem" --keyfile "$work/localhost-key.pem") name
+  expect "localhost_certificate" "$("$bin/localhost_certificate" "${files[@]}")" '.*localhost-key.pem are a certificate.*'
+  "$bin/localhost_certificate" "${files[@]}" >/dev/null 2>&1 && fail "localhost_certificate overwrites files"
+  for name in hello sse; do
+    start "$name" --port "$port" "${files[@]}"
+    expect "$name, https" \
+      "$(fetch -o /dev/null -w '%{http_code}' --cacert "$work/localhost.pem" "https://localhost:$port/")" 200
+    expect "$name, http to the port of https" \
+      "$(fetch -o /dev/null -w '%{http_code}' "http://localhost:$port/")" 400
+    stop 0
+  done
+  echo "ok: localhost_certificate"
+}
+
 check_file_receiver() {
   mkdir "$work/kept"
   head -c 200000 /dev/zero >"$work/large.bin"

@@ -17,7 +17,7 @@ use squall::{
     Application, Context, HttpServer, IoLoop, Message, OrStatus, Result, WebSocket, WebSocketHandler, get,
     shutdown_signal, ws,
 };
-use squall_examples::{fail, option, port_option, unique};
+use squall_examples::{fail, option, port_option, unique, with_tls};
 
 /// So many messages of a room are kept.
 const KEPT: usize = 50;
@@ -38,7 +38,7 @@ fn main() -> Result {
         fail("--processes needs --redis: else each process has rooms of its own");
     }
     let pubsub = redis.as_deref().map_or_else(PubSub::in_process, over_redis);
-    let server = HttpServer::new(move || make_app(pubsub.clone()));
+    let server = with_tls(HttpServer::new(move || make_app(pubsub.clone())));
     server.bind(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
     // Forks, if at all, before there is a loop; the parent stays in this call.

@@ -1,7 +1,7 @@
 //! Tornado's hello world: `cargo run --release --example hello`, then `curl -i localhost:8888/`.
 
 use squall::{Application, Context, RequestHandler, Result, handler, post, shutdown_signal, url};
-use squall_examples::port_option;
+use squall_examples::{listen, port_option, scheme};
 
 #[derive(Clone)]
 struct Main;
@@ -33,8 +33,8 @@ fn make_app() -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    make_app().listen(port)?;
-    println!("listening on http://localhost:{port}/");
+    listen(make_app, port)?;
+    println!("listening on {}://localhost:{port}/", scheme());
     shutdown_signal().await;
     Ok(())
 }

@@ -2,10 +2,11 @@
 //! application of its own (seeds 000 and 001, `HTTPServer.bind` and `start(0)`).
 //!
 //! `cargo run --release --example multi_process`, then `curl -i localhost:8888/` a few times. Options: `--port`,
-//! `--processes` (0, the default, is one per core; 1 does not fork).
+//! `--processes` (0, the default, is one per core; 1 does not fork), `--certfile` and `--keyfile` for HTTPS: a session
+//! that one process began goes on with another.
 
 use squall::{Application, Context, HttpServer, IoLoop, Result, get};
-use squall_examples::{option, port_option};
+use squall_examples::{option, port_option, with_tls};
 
 fn make_app() -> Application {
     Application::new([get("/", async |ctx: &Context| {
@@ -20,7 +21,7 @@ fn make_app() -> Application {
 
 fn main() -> Result {
     squall::log::enable_pretty_logging();
-    let server = HttpServer::new(make_app);
+    let server = with_tls(HttpServer::new(make_app));
     server.bind(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
     // The parent stays in this call; it returns in the children.

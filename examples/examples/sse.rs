@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use squall::web::Event;
 use squall::{Application, Context, Result, get, post, shutdown_signal};
-use squall_examples::port_option;
+use squall_examples::{listen, port_option, scheme};
 use tokio::sync::Notify;
 
 const PAGE: &str = r#"<!DOCTYPE html>
@@ -65,8 +65,8 @@ fn make_app() -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    make_app().listen(port)?;
-    println!("listening on http://localhost:{port}/");
+    listen(make_app, port)?;
+    println!("listening on {}://localhost:{port}/", scheme());
     shutdown_signal().await;
     Ok(())
 }

@@ -40,6 +40,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fmt;
@@ -111,10 +114,10 @@ impl HttpServer {
     }
 
     /// The scheme of all requests, for a server behind a proxy that ends TLS and says nothing about it.
-    /// Default: `http`.
+    /// Default: `https` when the server speaks TLS itself, else `http`.
     #[must_use]
     pub fn protocol(self, protocol: &'static str) -> Self {
-        self.with(|c| c.protocol = protocol)
+        self.with(|c| c.protocol = Some(protocol))
     }
 
     /// Decompress request bodies that come with `Content-Encoding: gzip`. Default: off.
@@ -232,6 +235,7 @@ impl HttpServer {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
+        self.tcp.handler().check_options()?;
         Ok(self.tcp.bind(port, options)?)
     }
 
@@ -241,6 +245,7 @@ impl HttpServer {
     /// When a loop exists already and processes are to be forked, or the application is wrong. A forked process whose
     /// application is wrong says so and exits with [`EX_CONFIG`](process::EX_CONFIG), which ends them all.
     pub fn start(&self, processes: usize) -> Result<(), ServerError> {
+        self.tcp.handler().check_options()?;
         self.tcp.start(processes)?;
         let prepared = self.tcp.handler().prepare();
         if let Err(error) = &prepared
@@ -261,6 +266,15 @@ impl HttpServer {
         self.tcp.handler().prepare()?;
         self.tcp.add_sockets(listeners);
         Ok(())
+    }
+
+    /// Takes what has changed in the files of its options, which are certificates and keys: for SIGHUP. Connections go
+    /// on.
+    ///
+    /// # Errors
+    /// When something is wrong with them; what was there before stays in use.
+    pub fn reload(&self) -> Result<(), BoxError> {
+        self.tcp.reload()
     }
 
     /// Stops listening. Open connections go on.
@@ -333,6 +347,8 @@ pub enum ServerError {
     Start(StartError),
     /// The application is wrong; the text names each mistake and its line.
     Application(Box<dyn Error>),
+    /// An option of the server is wrong, such as a certificate's file; the error is that option's own.
+    Option(Box<dyn Error>),
 }
 
 impl fmt::Display for ServerError {
@@ -340,7 +356,7 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
-            Self::Application(error) => error.fmt(f),
+            Self::Application(error) | Self::Option(error) => error.fmt(f),
         }
     }
 }
@@ -350,7 +366,7 @@ impl Error for ServerError {
         match self {
             Self::Bind(error) => error.source(),
             Self::Start(error) => error.source(),
-            Self::Application(error) => error.source(),
+            Self::Application(error) | Self::Option(error) => error.source(),
         }
     }
 }
@@ -377,29 +393,30 @@ struct HttpService {
     running: OnceCell<Rc<Server>>,
 }
 
+#[derive(Default)]
 struct Config {
     params: Http1ConnectionParameters,
     xheaders: bool,
     trusted_downstream: Vec<IpAddr>,
-    protocol: &'static str,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            params: Http1ConnectionParameters::default(),
-            xheaders: false,
-            trusted_downstream: Vec::new(),
-            protocol: "http",
-        }
-    }
+    /// `None`: `https` if it is that, else `http`.
+    protocol: Option<&'static str>,
+    /// The server speaks TLS.
+    secure: bool,
+    /// What is wrong with an option, found when it was set.
+    mistake: Option<Rc<dyn Fn() -> ServerError>>,
 }
 
 impl HttpService {
+    fn check_options(&self) -> Result<(), ServerError> {
+        let mistake = self.config.borrow().mistake.clone();
+        mistake.map_or(Ok(()), |mistake| Err(mistake()))
+    }
+
     fn prepare(&self) -> Result<(), ServerError> {
         if self.running.get().is_some() {
             return Ok(());
         }
+        self.check_options()?;
         let mut delegate = (self.factory)()?;
         let config = self.config.borrow();
         if config.xheaders {
@@ -417,7 +434,7 @@ impl HttpService {
         for timeout in timeouts {
             set.allow_for(timeout.unwrap_or(Duration::MAX));
         }
-        let protocol = config.protocol;
+        let protocol = config.protocol.unwrap_or(if config.secure { "https" } else { "http" });
         let _ = self.running.set(Rc::new(Server { delegate, params, set, protocol }));
         Ok(())
     }

@@ -414,6 +414,32 @@
 //! # }, None).unwrap();
 //! ```
 //!
+//! # HTTPS
+//!
+//! [`HttpServer::ssl_options`] makes a server speak TLS ([`tls`]). The files are checked when it starts, and taken anew when
+//! they change. [`BindOptions::proxy_protocol`](netutil::BindOptions::proxy_protocol) is for load balancers in front.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use squall::tls::SslOptions;
+//! use squall::web::Hsts;
+//! use squall::{Application, Context, HttpServer, IoLoop, Result, get};
+//!
+//! fn make_app() -> Application {
+//!     Application::new([get("/", async |ctx: &Context| ctx.write_json(ctx.request().protocol()))])
+//!         .https_redirect(443)
+//!         .hsts(Hsts::new(Duration::from_secs(365 * 24 * 3600)))
+//! }
+//!
+//! fn main() -> Result {
+//!     let secure = HttpServer::new(make_app).ssl_options(SslOptions::new("cert.pem", "key.pem"));
+//!     secure.listen(443)?;
+//!     let clear = HttpServer::new(make_app); // whose requests are sent to the other
+//!     clear.listen(80)?;
+//!     Ok(IoLoop::current().start()?)
+//! }
+//! ```
+//!
 //! # Several processes
 //!
 //! One thread uses one core. [`HttpServer::bind`] and [`HttpServer::start`] share a port among supervised processes, each
@@ -487,6 +513,8 @@ pub mod tcpclient;
 pub mod tcpserver;
 pub mod template;
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod web;
 pub mod websocket;
 

@@ -16,15 +16,21 @@
 //! IoLoop::current().start().unwrap();
 //! ```
 
+mod proxy_header;
+
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::ioloop::{catch_panic, panic_message};
 use crate::iostream::{IoStream, StreamError};
 use crate::log;
-use crate::netutil::{Acceptor, Address, BindError, BindOptions, Connection, Listener, bind_sockets, spawn};
+use crate::netutil::{
+    Acceptor, Address, BindError, BindOptions, Connection, Listener, Network, bind_sockets, spawn,
+};
 use crate::process::{self, ForkError};
 
 /// What went wrong on one connection; it is logged.
@@ -54,6 +60,23 @@ pub trait StreamHandler: 'static {
         spawn(async move { log_outcome(catch_panic(handler.handle_stream(stream, address)).await) });
     }
 }
+
+/// What is made of a connection before the handler has it, such as TLS.
+pub(crate) trait Preamble {
+    /// Called in each process that serves.
+    fn start(&self);
+
+    /// Gives the stream and the address that the handler gets, or nothing when the connection has ended.
+    fn run(self: Rc<Self>, stream: IoStream, address: Address) -> Prepared;
+
+    /// Takes what has changed in files.
+    ///
+    /// # Errors
+    /// When something is wrong with them; what was there before stays in use.
+    fn reload(&self) -> Result<(), BoxError>;
+}
+
+pub(crate) type Prepared = Pin<Box<dyn Future<Output = Option<(IoStream, Address)>>>>;
 
 /// What became of a connection, for the log.
 fn log_outcome(outcome: Result<Result<(), BoxError>, Box<dyn std::any::Any + Send>>) {
@@ -95,14 +118,18 @@ pub struct TcpServer<H> {
     shared: Rc<Shared<H>>,
     acceptors: RefCell<Vec<Acceptor>>,
     /// Bound by `bind`, to be served by `start`.
-    waiting: RefCell<Vec<Listener>>,
+    waiting: RefCell<Vec<(Listener, Proxies)>>,
     started: Cell<bool>,
 }
+
+/// From whom a header of the PROXY protocol is believed, where there is one.
+type Proxies = Option<Rc<[Network]>>;
 
 struct Shared<H> {
     handler: Rc<H>,
     max_buffer_size: Cell<Option<usize>>,
     read_chunk_size: Cell<Option<usize>>,
+    preamble: RefCell<Option<Rc<dyn Preamble>>>,
 }
 
 impl<H: StreamHandler> TcpServer<H> {
@@ -113,6 +140,7 @@ impl<H: StreamHandler> TcpServer<H> {
                 handler: Rc::new(handler),
                 max_buffer_size: Cell::new(None),
                 read_chunk_size: Cell::new(None),
+                preamble: RefCell::default(),
             }),
             acceptors: RefCell::default(),
             waiting: RefCell::default(),
@@ -136,7 +164,9 @@ impl<H: StreamHandler> TcpServer<H> {
     ///
     /// As [`bind_sockets`].
     pub fn listen_on(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
-        self.add_sockets(bind_sockets(port, options)?);
+        for bound in bind(port, options)? {
+            self.serve(bound);
+        }
         Ok(())
     }
 
@@ -147,11 +177,11 @@ impl<H: StreamHandler> TcpServer<H> {
     ///
     /// As [`bind_sockets`].
     pub fn bind(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
-        let listeners = bind_sockets(port, options)?;
+        let bound = bind(port, options)?;
         if self.started.get() {
-            self.add_sockets(listeners);
+            bound.into_iter().for_each(|bound| self.serve(bound));
         } else {
-            self.waiting.borrow_mut().extend(listeners);
+            self.waiting.borrow_mut().extend(bound);
         }
         Ok(())
     }
@@ -176,15 +206,23 @@ impl<H: StreamHandler> TcpServer<H> {
             }
         }
         let waiting = self.waiting.take();
-        self.add_sockets(waiting);
+        waiting.into_iter().for_each(|bound| self.serve(bound));
         Ok(())
     }
 
     /// Serves a listening socket that was made elsewhere, from now on.
     pub fn add_socket(&self, listener: impl Into<Listener>) {
+        self.serve((listener.into(), None));
+    }
+
+    fn serve(&self, (listener, proxies): (Listener, Proxies)) {
         let shared = self.shared.clone();
-        let acceptor = Acceptor::start(listener.into(), move |connection, address| {
-            shared.clone().serve(connection, address);
+        let preamble = shared.preamble.borrow().clone();
+        if let Some(preamble) = preamble {
+            preamble.start();
+        }
+        let acceptor = Acceptor::start(listener, move |connection, address| {
+            shared.clone().serve(connection, address, proxies.clone());
         });
         self.acceptors.borrow_mut().push(acceptor);
     }
@@ -209,13 +247,29 @@ impl<H: StreamHandler> TcpServer<H> {
     pub fn local_addrs(&self) -> Vec<Address> {
         let acceptors = self.acceptors.borrow();
         let waiting = self.waiting.borrow();
-        let bound = waiting.iter().filter_map(|listener| listener.local_addr().ok());
+        let bound = waiting.iter().filter_map(|(listener, _)| listener.local_addr().ok());
         acceptors.iter().filter_map(Acceptor::local_addr).chain(bound).collect()
     }
 
     /// The handler.
     pub fn handler(&self) -> &H {
         &self.shared.handler
+    }
+
+    /// Takes what has changed in the files of its options, which are certificates and keys: for SIGHUP. Connections go
+    /// on.
+    ///
+    /// # Errors
+    /// When something is wrong with them; what was there before stays in use.
+    pub fn reload(&self) -> Result<(), BoxError> {
+        let preamble = self.shared.preamble.borrow().clone();
+        preamble.map_or(Ok(()), |preamble| preamble.reload())
+    }
+
+    /// What is made of each connection that is accepted from now on, first of all.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "TLS is the only one"))]
+    pub(crate) fn set_preamble(&self, preamble: Rc<dyn Preamble>) {
+        self.shared.preamble.replace(Some(preamble));
     }
 
     /// Limits the read buffer of connections accepted from now on; see [`IoStream::set_max_buffer_size`].
@@ -230,7 +284,7 @@ impl<H: StreamHandler> TcpServer<H> {
 }
 
 impl<H: StreamHandler> Shared<H> {
-    fn serve(self: Rc<Self>, connection: Connection, address: Address) {
+    fn serve(self: Rc<Self>, connection: Connection, address: Address, proxies: Proxies) {
         let stream = IoStream::from(connection);
         if let Some(bytes) = self.max_buffer_size.get() {
             stream.set_max_buffer_size(bytes);
@@ -238,8 +292,29 @@ impl<H: StreamHandler> Shared<H> {
         if let Some(bytes) = self.read_chunk_size.get() {
             stream.set_read_chunk_size(bytes);
         }
-        H::connection_made(&self.handler, stream, address);
+        let preamble = self.preamble.borrow().clone();
+        if preamble.is_none() && proxies.is_none() {
+            return H::connection_made(&self.handler, stream, address);
+        }
+        spawn(async move {
+            let address = match proxies {
+                Some(proxies) => proxy_header::read(&stream, address, &proxies).await,
+                None => Some(address),
+            };
+            let prepared = match (address, preamble) {
+                (Some(address), Some(preamble)) => preamble.run(stream, address).await,
+                (address, _) => address.map(|address| (stream, address)),
+            };
+            if let Some((stream, address)) = prepared {
+                H::connection_made(&self.handler, stream, address);
+            }
+        });
     }
+}
+
+fn bind(port: u16, options: &BindOptions) -> Result<Vec<(Listener, Proxies)>, BindError> {
+    let proxies: Proxies = options.proxies.as_deref().map(Rc::from);
+    Ok(bind_sockets(port, options)?.into_iter().map(|listener| (listener, proxies.clone())).collect())
 }
 
 impl<H> fmt::Debug for TcpServer<H> {

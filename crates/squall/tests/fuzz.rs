@@ -14,6 +14,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("frames", squall::websocket::__fuzz::frames),
     ("deflate", squall::websocket::__fuzz::deflate),
     ("handshake", squall::websocket::__fuzz::handshake),
+    ("proxy_protocol", squall::netutil::__fuzz_proxy_protocol),
 ];
 
 /// The longest input.

@@ -1,6 +1,12 @@
 //! `IoStream` on real sockets. The first part has a counterpart for every test of Tornado's `iostream_test.py` that is not
-//! about TLS, pipes or Python's buffer protocol; each runs over TCP and over Unix sockets.
+//! about TLS, pipes or Python's buffer protocol; each runs over TCP, over Unix sockets, and over TLS on both (Tornado's
+//! `TestIOStreamSSL` and `TestIOStreamSSLContext`).
 #![allow(clippy::unwrap_used, missing_docs)]
+
+#[cfg(feature = "tls")]
+#[path = "tls/support.rs"]
+#[expect(dead_code, reason = "it is for the tests of TLS")]
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::error::Error;
@@ -32,16 +38,44 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     result
 }
 
-/// Runs a test on two connected streams, first of TCP, then of Unix sockets.
+/// Runs a test on two connected streams, first of TCP, then of Unix sockets, then of TLS over them.
 fn each(test: impl AsyncFn(IoStream, IoStream)) {
+    #[cfg(feature = "tls")]
+    for unix in [false, true] {
+        run(async {
+            let (reader, writer) = if unix { unix_pair() } else { tcp_pair() };
+            let (reader, writer) = secured(reader, writer).await;
+            test(reader, writer).await;
+        });
+    }
     run(async {
         let (reader, writer) = tcp_pair();
         test(reader, writer).await;
     });
     run(async {
-        let (reader, writer) = std::os::unix::net::UnixStream::pair().unwrap();
-        test(IoStream::from_std_unix(reader).unwrap(), IoStream::from_std_unix(writer).unwrap()).await;
+        let (reader, writer) = unix_pair();
+        test(reader, writer).await;
     });
+}
+
+/// TLS over two ends of a connection.
+#[cfg(feature = "tls")]
+async fn secured(client: IoStream, server: IoStream) -> (IoStream, IoStream) {
+    type Configs = (Arc<rustls::ClientConfig>, squall::tls::SslOptions);
+    static CONFIGS: std::sync::OnceLock<Configs> = std::sync::OnceLock::new();
+    let (config, options) = CONFIGS.get_or_init(|| {
+        let authority = support::Authority::new();
+        (Arc::new(authority.config()), authority.certify(&["server.test"]).options())
+    });
+    let acceptor = squall::tls::TlsAcceptor::new(options.clone()).unwrap();
+    let role = (Arc::clone(config), support::name("server.test"));
+    let (client, server) = tokio::join!(client.start_tls(role), acceptor.accept(server));
+    (client.unwrap(), server.unwrap())
+}
+
+fn unix_pair() -> (IoStream, IoStream) {
+    let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+    (IoStream::from_std_unix(one).unwrap(), IoStream::from_std_unix(other).unwrap())
 }
 
 fn std_pair() -> (std::net::TcpStream, std::net::TcpStream) {

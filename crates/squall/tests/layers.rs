@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("process", 2),
     ("tcpclient", 2),
     ("tcpserver", 2),
+    ("tls", 2),
     // L3 messages
     ("http1", 3),
     ("http1connection", 3),

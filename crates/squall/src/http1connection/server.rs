@@ -296,7 +296,11 @@ impl Http1Connection {
 
     /// Sends what is left, then says so to the peer and waits a little for it to close.
     pub(super) async fn close_gently(self: Rc<Self>) -> Outcome {
-        if self.drain_out().await.is_err() || self.stream.shutdown_write().is_err() {
+        if self.drain_out().await.is_err() {
+            return Outcome::Gone;
+        }
+        let ended = tokio::time::timeout(LINGER_IDLE, self.stream.finish_write()).await;
+        if !matches!(ended, Ok(Ok(()))) {
             return Outcome::Gone;
         }
         let reading = async {

@@ -218,4 +218,8 @@ impl HttpTransport for Http1Connection {
         self.leave_set();
         Ok(self.stream.clone())
     }
+
+    fn stream(&self) -> Option<IoStream> {
+        Some(self.stream.clone())
+    }
 }

@@ -265,6 +265,10 @@ impl Fetch<'_> {
         let stream = self.client.tcp.connect_with(host, port, &options).await?;
         // Requests are written whole; waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
+        let stream = match &key.proxy {
+            Some(proxy) => within(deadline, TIMEOUT_HANDSHAKE, proxy.secure(stream)).await?,
+            None => stream,
+        };
         if let Some(proxy) = key.proxy.as_ref().filter(|_| self.forwarding().is_none()) {
             let establishing = proxy.establish(&stream, &key.host, key.port);
             within(deadline, TIMEOUT_CONNECTING, establishing).await?;

@@ -9,6 +9,7 @@ use url::Url;
 use super::auth::Credentials;
 use super::error::HttpClientError;
 use super::reference;
+use super::tls::{TlsConfig, secured};
 use crate::http1::response::Asked;
 use crate::http1::{Http1ConnectionParameters, head_writer};
 use crate::http1connection::{HeadError, ResponseHeads};
@@ -22,28 +23,36 @@ pub struct Proxy {
     port: u16,
     credentials: Option<Credentials>,
     tunnel: bool,
+    /// How to speak TLS with it; `None` for the system's authorities.
+    tls: Option<TlsConfig>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
     Http,
+    /// HTTP over TLS with the proxy itself.
+    Https,
     Socks5,
 }
 
 impl Proxy {
-    /// The proxy that a URL names: `http://user:password@host:port`, or `socks5://…`, where names are resolved by
-    /// the proxy. Ports default to 3128 and 1080.
+    /// The proxy that a URL names: `http://user:password@host:port`; `https://…`, when the proxy itself speaks TLS; or
+    /// `socks5://…`, where names are resolved by the proxy. Ports default to 3128, 443 and 1080.
     ///
     /// # Errors
     /// [`HttpClientError::Request`] for any other URL.
     pub fn new(url: &str) -> Result<Self, HttpClientError> {
-        let refuse =
-            || HttpClientError::Request("a proxy is http://host:port or socks5://host:port".to_owned());
+        let refuse = || {
+            HttpClientError::Request(
+                "a proxy is http://host:port, https://host:port or socks5://host:port".to_owned(),
+            )
+        };
         let text = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         reference::check(&text).map_err(|_| refuse())?;
         let url = Url::parse(&text).map_err(|_| refuse())?;
         let (kind, port) = match url.scheme() {
             "http" => (Kind::Http, 3128),
+            "https" => (Kind::Https, 443),
             "socks5" | "socks5h" => (Kind::Socks5, 1080),
             _ => return Err(refuse()),
         };
@@ -51,7 +60,7 @@ impl Proxy {
         let written_80 = kind == Kind::Http && text.trim_end_matches('/').ends_with(":80");
         let port = url.port().unwrap_or(if written_80 { 80 } else { port });
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(refuse)?.to_owned();
-        Ok(Self { kind, host, port, credentials: Credentials::of_url(&url), tunnel: false })
+        Ok(Self { kind, host, port, credentials: Credentials::of_url(&url), tunnel: false, tls: None })
     }
 
     /// With user and password.
@@ -69,6 +78,14 @@ impl Proxy {
         self
     }
 
+    /// Whom to trust when the proxy itself speaks TLS (`https://`). Default: the system's authorities.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
@@ -79,12 +96,24 @@ impl Proxy {
 
     /// Whether requests are handed to the proxy with their absolute URL.
     pub(super) fn forwards(&self) -> bool {
-        self.kind == Kind::Http && !self.tunnel
+        self.speaks_http() && !self.tunnel
     }
 
     /// The value of `Proxy-Authorization`.
     pub(super) fn authorization(&self) -> Option<String> {
-        self.credentials.as_ref().filter(|_| self.kind == Kind::Http).map(Credentials::basic)
+        self.credentials.as_ref().filter(|_| self.speaks_http()).map(Credentials::basic)
+    }
+
+    fn speaks_http(&self) -> bool {
+        matches!(self.kind, Kind::Http | Kind::Https)
+    }
+
+    /// A new connection to the proxy, over TLS if it wants that.
+    pub(crate) async fn secure(&self, stream: IoStream) -> Result<IoStream, HttpClientError> {
+        match self.kind {
+            Kind::Https => secured(self.tls.as_ref(), &stream, &self.host).await,
+            Kind::Http | Kind::Socks5 => Ok(stream),
+        }
     }
 
     /// On a new connection to the proxy: asks for one to the server.
@@ -95,7 +124,7 @@ impl Proxy {
         port: u16,
     ) -> Result<(), HttpClientError> {
         match self.kind {
-            Kind::Http => self.connect(stream, host, port).await,
+            Kind::Http | Kind::Https => self.connect(stream, host, port).await,
             Kind::Socks5 => self.socks5(stream, host, port).await,
         }
     }
@@ -211,7 +240,11 @@ fn socks_error(code: u8) -> &'static str {
 impl fmt::Debug for Proxy {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.kind == Kind::Http { "http" } else { "socks5" };
+        let scheme = match self.kind {
+            Kind::Http => "http",
+            Kind::Https => "https",
+            Kind::Socks5 => "socks5",
+        };
         write!(f, "Proxy({scheme}://{}:{})", self.host, self.port)
     }
 }
@@ -230,6 +263,8 @@ mod tests {
         assert_eq!(format!("{proxy:?}"), "Proxy(http://proxy:8080)");
         assert_eq!(Proxy::new("proxy").unwrap().port(), 3128);
         assert_eq!(Proxy::new("http://proxy:80").unwrap().port(), 80);
+        let secure = Proxy::new("https://proxy").unwrap();
+        assert_eq!((secure.port(), secure.forwards()), (443, true));
         let socks = Proxy::new("socks5://h").unwrap();
         assert_eq!((socks.port(), socks.forwards(), socks.authorization()), (1080, false, None));
         for bad in ["ftp://x", "http://", "socks4://x", "http://[bad", "http:///x"] {

@@ -4,21 +4,30 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::HttpClientError;
 use crate::iostream::IoStream;
+use crate::log;
+use crate::tls::provider;
 
 /// Settings of https connections (what Tornado's `ca_certs`, `client_cert`, `client_key` and `ssl_options` say).
 ///
 /// Cheap to clone. Connections are shared between requests with the same settings only: clones of one `TlsConfig`.
 #[doc(alias = "ssl_options")]
 #[derive(Clone)]
-pub struct TlsConfig(Arc<ClientConfig>);
+pub struct TlsConfig(Arc<Settings>);
+
+struct Settings {
+    config: Arc<ClientConfig>,
+    /// Whose certificate the server must have, if not that of the URL's host.
+    server_hostname: Option<ServerName<'static>>,
+}
 
 impl TlsConfig {
     /// To put settings together.
@@ -39,26 +48,34 @@ impl TlsConfig {
     pub(crate) fn unverified() -> Self {
         static UNVERIFIED: OnceLock<TlsConfig> = OnceLock::new();
         let config = || {
-            let verifier = NoVerification(Arc::new(ring::default_provider()));
-            let config = versions().dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-            Self::finish(config.with_no_client_auth())
+            tracing::warn!(
+                target: log::GENERAL,
+                "validate_cert is off for some request: anybody on the way can read and change it"
+            );
+            Self::finish(without_verification().with_no_client_auth(), None)
         };
         UNVERIFIED.get_or_init(config).clone()
     }
 
     /// Makes `stream`, which is connected to `host`, one over TLS.
     pub(super) async fn connect(&self, stream: &IoStream, host: &str) -> Result<IoStream, HttpClientError> {
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(name).map_err(|_| {
-            HttpClientError::Request(format!("{host} is no name that a certificate can have"))
-        })?;
-        stream.start_tls(Arc::clone(&self.0), name).await.map_err(HttpClientError::Tls)
+        let name = match &self.0.server_hostname {
+            Some(name) => name.clone(),
+            None => server_name(host)?,
+        };
+        stream.start_tls((Arc::clone(&self.0.config), name)).await.map_err(HttpClientError::Tls)
     }
 
-    fn finish(mut config: ClientConfig) -> Self {
+    fn finish(mut config: ClientConfig, server_hostname: Option<ServerName<'static>>) -> Self {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(Arc::new(config))
+        Self(Arc::new(Settings { config: Arc::new(config), server_hostname }))
     }
+}
+
+fn server_name(host: &str) -> Result<ServerName<'static>, HttpClientError> {
+    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    ServerName::try_from(name)
+        .map_err(|_| HttpClientError::Request(format!("{host} is no name that a certificate can have")))
 }
 
 /// Makes `stream`, which is connected to `host`, one over TLS, with the system's authorities unless there are settings.
@@ -75,15 +92,20 @@ pub(crate) async fn secured(
 
 /// TLS 1.2 and 1.3, which is what rustls has.
 fn versions() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring has the ciphers of both versions")
+        .expect("the provider has the ciphers of both versions")
+}
+
+fn without_verification() -> rustls::ConfigBuilder<ClientConfig, WantsClientCert> {
+    let verifier = NoVerification(Arc::new(provider()));
+    versions().dangerous().with_custom_certificate_verifier(Arc::new(verifier))
 }
 
 /// For whatever else rustls can do. `alpn_protocols` should be `http/1.1` or empty.
 impl From<Arc<ClientConfig>> for TlsConfig {
     fn from(config: Arc<ClientConfig>) -> Self {
-        Self(config)
+        Self(Arc::new(Settings { config, server_hostname: None }))
     }
 }
 
@@ -113,6 +135,8 @@ impl fmt::Debug for TlsConfig {
 pub struct TlsConfigBuilder {
     authorities: Option<RootCertStore>,
     identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    server_hostname: Option<ServerName<'static>>,
+    unverified: bool,
 }
 
 impl TlsConfigBuilder {
@@ -145,23 +169,46 @@ impl TlsConfigBuilder {
         Ok(self)
     }
 
+    /// Whose certificate the server must have, whatever host the URL names: for a server that is reached by an address,
+    /// or through a tunnel. Also sent as SNI. Default: the host of the URL.
+    ///
+    /// # Errors
+    /// [`HttpClientError::Request`] when no certificate can have the name.
+    pub fn server_hostname(mut self, name: &str) -> Result<Self, HttpClientError> {
+        self.server_hostname = Some(server_name(name)?);
+        Ok(self)
+    }
+
+    /// Whether the server's certificate is checked at all (Tornado's `validate_cert`). Off, anybody on the way can read
+    /// and change everything; it is logged as a warning. Default: on.
+    pub fn validate_cert(mut self, on: bool) -> Self {
+        self.unverified = !on;
+        self
+    }
+
     /// The settings.
     ///
     /// # Errors
     /// [`HttpClientError::Request`] when the system's authorities cannot be read, or certificate and key do not belong
     /// together.
     pub fn build(self) -> Result<TlsConfig, HttpClientError> {
-        let authorities = match self.authorities {
-            Some(authorities) => authorities,
-            None => system_authorities()?,
+        let config = if self.unverified {
+            tracing::warn!(target: log::GENERAL, "validate_cert is off: TLS certificates are not checked");
+            without_verification()
+        } else {
+            let authorities = match self.authorities {
+                Some(authorities) => authorities,
+                None => system_authorities()?,
+            };
+            versions().with_root_certificates(authorities)
         };
-        let config = versions().with_root_certificates(authorities);
-        Ok(TlsConfig::finish(match self.identity {
+        let config = match self.identity {
             None => config.with_no_client_auth(),
             Some((chain, key)) => config
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| mistake("the client's certificate", error))?,
-        }))
+        };
+        Ok(TlsConfig::finish(config, self.server_hostname))
     }
 }
 

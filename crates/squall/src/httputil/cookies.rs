@@ -59,7 +59,8 @@ pub struct Cookie {
     expiry: Expiry,
     max_age: Option<Duration>,
     httponly: bool,
-    secure: bool,
+    /// `None`: not said.
+    secure: Option<bool>,
     same_site: Option<SameSite>,
     partitioned: bool,
 }
@@ -85,7 +86,7 @@ impl Cookie {
             expiry: Expiry::Unset,
             max_age: None,
             httponly: false,
-            secure: false,
+            secure: None,
             same_site: None,
             partitioned: false,
         }
@@ -152,10 +153,10 @@ impl Cookie {
         self
     }
 
-    /// Whether the cookie is sent over TLS only. Default: false.
+    /// Whether the cookie is sent over TLS only. Default: false; for signed and XSRF cookies: if the request came by https.
     #[must_use]
     pub fn secure(mut self, secure: bool) -> Self {
-        self.secure = secure;
+        self.secure = Some(secure);
         self
     }
 
@@ -217,10 +218,20 @@ impl Cookie {
             Some(SameSite::Lax) => "; SameSite=Lax",
             Some(SameSite::None) => "; SameSite=None",
         });
-        if self.secure {
+        if self.is_secure() {
             header.push_str("; Secure");
         }
         Ok(header)
+    }
+
+    /// Whether it is for https only, unless it says itself.
+    pub(crate) fn or_secure(mut self, secure: bool) -> Self {
+        self.secure.get_or_insert(secure);
+        self
+    }
+
+    fn is_secure(&self) -> bool {
+        self.secure == Some(true)
     }
 
     /// Gives a cookie whose expiry nobody has set this one.
@@ -250,16 +261,16 @@ impl Cookie {
         let has_prefix = |prefix: &str| {
             self.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
-        if has_prefix("__Host-") && !(self.secure && self.path == "/" && self.domain.is_empty()) {
+        if has_prefix("__Host-") && !(self.is_secure() && self.path == "/" && self.domain.is_empty()) {
             return Err(InvalidCookie::HostPrefix);
         }
-        if has_prefix("__Secure-") && !self.secure {
+        if has_prefix("__Secure-") && !self.is_secure() {
             return Err(InvalidCookie::SecurePrefix);
         }
-        if self.same_site == Some(SameSite::None) && !self.secure {
+        if self.same_site == Some(SameSite::None) && !self.is_secure() {
             return Err(InvalidCookie::SameSiteNone);
         }
-        if self.partitioned && !self.secure {
+        if self.partitioned && !self.is_secure() {
             return Err(InvalidCookie::Partitioned);
         }
         Ok(())

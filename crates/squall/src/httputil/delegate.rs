@@ -168,6 +168,11 @@ pub trait HttpTransport {
     /// # Errors
     /// As there.
     fn detach(&self, id: StreamId) -> io::Result<IoStream>;
+
+    /// The stream below, to ask it things; not to read or write. The default has none.
+    fn stream(&self) -> Option<IoStream> {
+        None
+    }
 }
 
 /// The way back to the client for one request (Tornado's `HTTPConnection`).
@@ -185,6 +190,12 @@ impl HttpConnection {
     /// The exchange `id` of `transport`.
     pub fn new(transport: Rc<dyn HttpTransport>, id: StreamId) -> Self {
         Self { transport, id }
+    }
+
+    /// The stream below, to ask it things.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "TLS is what there is to ask about"))]
+    pub(crate) fn stream(&self) -> Option<IoStream> {
+        self.transport.stream()
     }
 
     /// Writes the head of the response and perhaps the first piece of its body.

@@ -14,6 +14,8 @@ mod multipart_head;
 pub(crate) mod ows;
 pub(crate) mod ranges;
 mod request;
+#[cfg(feature = "tls")]
+mod ssl_certificate;
 mod status;
 
 pub use arguments::{Arguments, parse_qs};

@@ -50,6 +50,8 @@ pub use self::error::{
 };
 pub use self::file::FilePart;
 pub use self::read::Chunks;
+#[cfg(feature = "tls")]
+pub use self::tls::{TlsInfo, TlsRole};
 pub use self::write::WriteFuture;
 
 use self::transport::{Link, Transport};
@@ -305,30 +307,46 @@ impl IoStream {
     /// When the stream is closed, or over TLS, or in use: a read, a write or a
     /// [`closed_by_peer`](Self::closed_by_peer) is outstanding. The stream is unchanged then.
     pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
-        if self.reading() || self.0.write.borrow().is_some() {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the stream is not idle"));
-        }
-        if self.0.link.borrow().open().is_some_and(|transport| transport.has_session()) {
+        if self.0.link.borrow().open().is_some_and(|transport| transport.is_tls()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the stream is over TLS"));
         }
-        let socket = match self.0.link.replace(Link::Closed) {
-            Link::Closed => return Err(io::ErrorKind::NotConnected.into()),
-            Link::Unconnected(socket) => socket,
+        let unconnected = matches!(*self.0.link.borrow(), Link::Unconnected(_));
+        let socket = match (unconnected && !self.is_busy()).then(|| self.0.link.replace(Link::Closed)) {
+            Some(Link::Unconnected(socket)) => socket,
+            _ => self.take_transport()?.into_socket()?,
+        };
+        let mut buffer = self.read_buffer();
+        let received = buffer.len();
+        Ok((socket, buffer.take(received)))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.reading() || self.0.write.borrow().is_some()
+    }
+
+    /// Takes what carries the connection out of an idle stream, which counts as closed afterwards.
+    fn take_transport(&self) -> io::Result<Transport> {
+        if self.is_busy() {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "IOStream is not idle"));
+        }
+        let transport = match self.0.link.replace(Link::Closed) {
             Link::Open(transport) | Link::Connecting(transport) => match Rc::try_unwrap(transport) {
-                Ok(transport) => transport.into_socket()?,
+                Ok(transport) => transport,
                 Err(shared) => {
                     self.0.link.replace(Link::Open(shared));
                     return Err(io::Error::new(io::ErrorKind::ResourceBusy, "the stream is being watched"));
                 }
             },
+            other => {
+                self.0.link.replace(other);
+                return Err(io::ErrorKind::NotConnected.into());
+            }
         };
         self.0.close_callback.take();
         if let Some(reader) = self.0.reader.take() {
             reader.wake();
         }
-        let mut buffer = self.read_buffer();
-        let received = buffer.len();
-        Ok((socket, buffer.take(received)))
+        Ok(transport)
     }
 
     fn with_socket<R>(&self, query: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
@@ -360,14 +378,17 @@ impl IoStream {
             // The first error is the one that closed the stream.
             let _ = self.0.error.set(error);
         }
-        if let Link::Open(transport) | Link::Connecting(transport) = link
-            && Rc::strong_count(&transport) > 1
-        {
-            // A waiter for the peer's close still holds the socket: this ends its wait, and the connection right now.
-            // An error says that the connection is gone already.
-            let _ = transport.shutdown(Shutdown::Both);
-        }
         let queue = self.0.write.take();
+        if let Link::Open(transport) | Link::Connecting(transport) = link {
+            if queue.is_some() {
+                transport.forgo_end();
+            }
+            if Rc::strong_count(&transport) > 1 {
+                // A waiter for the peer's close still holds the socket: this ends its wait, and the connection right
+                // now. An error says that the connection is gone already.
+                let _ = transport.shutdown(Shutdown::Both);
+            }
+        }
         if let Some(reader) = self.0.reader.take() {
             reader.wake();
         }

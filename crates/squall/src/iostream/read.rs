@@ -300,7 +300,9 @@ impl IoStream {
             Ok(0) => self.close(),
             Ok(n) => return Ok(n),
             Err(error) => {
-                if !is_connection_reset(&error) && !self.closed() {
+                // A TLS connection that ends without a word is common, and the reader is told.
+                let is_cut = is_connection_reset(&error) || error.kind() == io::ErrorKind::UnexpectedEof;
+                if !is_cut && !self.closed() {
                     tracing::warn!(target: log::GENERAL, "error on read: {error}");
                 }
                 self.close_with(error);

@@ -1,96 +1,262 @@
-//! TLS between a stream and its socket, by rustls: what is sent is encrypted on the way to the socket, what is received
-//! decrypted on the way from it.
+//! TLS between a stream and what carries it, by rustls: what is sent is encrypted on the way down, what is received
+//! decrypted on the way up. One type for both sides of a handshake.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig,
+    ServerConnection,
+};
 
 use super::IoStream;
-use super::transport::{SEND_FLAGS, Transport};
-use crate::netutil::within;
+use super::transport::Transport;
+
+/// The most bytes that a peer may send before the handshake is done; the longest honest ones are a chain of client
+/// certificates, which rustls takes up to 64 KiB.
+const MAX_HANDSHAKE_BYTES: usize = 256 * 1024;
+
+/// So much is encrypted at a time: what a slow peer holds in memory beside the queue.
+const RECORD_BUFFER: usize = 32 * 1024;
+
+/// How long a refused peer is given to take the alert that says why.
+const ALERT_TIME: Duration = Duration::from_secs(2);
+
+/// The side that a stream takes in [`IoStream::start_tls`], with its settings.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum TlsRole {
+    /// Begins the handshake (Tornado's `server_side=False`).
+    Client {
+        /// Whom to trust, and with what certificate.
+        config: Arc<ClientConfig>,
+        /// The name that the server's certificate must be for; sent as SNI unless it is an address.
+        server_name: ServerName<'static>,
+    },
+    /// Answers it (`server_side=True`).
+    Server {
+        /// The certificates, and which clients are let in.
+        config: Arc<ServerConfig>,
+    },
+}
+
+impl TlsRole {
+    fn session(self) -> io::Result<Connection> {
+        Ok(match self {
+            Self::Client { config, server_name } => {
+                ClientConnection::new(config, server_name).map_err(invalid)?.into()
+            }
+            Self::Server { config } => ServerConnection::new(config).map_err(invalid)?.into(),
+        })
+    }
+}
+
+impl From<(Arc<ClientConfig>, ServerName<'static>)> for TlsRole {
+    fn from((config, server_name): (Arc<ClientConfig>, ServerName<'static>)) -> Self {
+        Self::Client { config, server_name }
+    }
+}
+
+impl From<Arc<ServerConfig>> for TlsRole {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self::Server { config }
+    }
+}
+
+/// What a TLS handshake has agreed on: [`IoStream::tls_info`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TlsInfo {
+    /// TLS 1.2 or 1.3.
+    pub version: Option<ProtocolVersion>,
+    /// The cipher suite, by its IANA name.
+    pub cipher_suite: Option<&'static str>,
+    /// How the keys were agreed on: `X25519`, or `X25519MLKEM768` with the feature `tls-aws-lc` on both sides.
+    pub key_exchange_group: Option<NamedGroup>,
+    /// The protocol chosen by ALPN (`http/1.1`); `None` when one side named none.
+    pub alpn_protocol: Option<Vec<u8>>,
+    /// The name that the client asked for (SNI); known to the server only.
+    pub server_name: Option<String>,
+    /// The peer's certificate and those that it sent with it, which have been checked as the settings say; empty when
+    /// it sent none.
+    pub peer_certificates: Vec<CertificateDer<'static>>,
+    /// A former session was taken up again.
+    pub resumed: bool,
+}
 
 impl IoStream {
-    /// Makes a TLS connection as client of this connected, idle stream and gives the stream over it (Tornado's
-    /// `start_tls`). This one counts as closed afterwards.
+    /// Makes a TLS connection of this connected, idle stream, as client or as server, and gives the stream over it
+    /// (Tornado's `start_tls`). This one counts as closed afterwards. A stream over TLS can be made one again, for what a
+    /// TLS proxy tunnels.
     ///
-    /// Not cancel safe: dropping the future closes the connection.
+    /// It waits for the peer as long as that takes: put a time limit around it. A peer that is refused is told why, by an
+    /// alert. Not cancel safe: dropping the future closes the connection.
     ///
     /// # Errors
-    /// When the stream is in use, has received data that nobody has read (it was sent in the clear, and must not be
-    /// taken for what was encrypted) or is not over TCP; when the handshake fails, with a [`rustls::Error`] inside where
-    /// rustls refused it.
-    pub async fn start_tls(
-        &self,
-        config: Arc<ClientConfig>,
-        server_name: ServerName<'static>,
-    ) -> io::Result<IoStream> {
+    /// `ResourceBusy` ("IOStream is not idle") when a read or a write is under way, or data has been received that nobody
+    /// has read: it was sent in the clear, and must not be taken for what was encrypted. The stream is unchanged then.
+    /// When the handshake fails: an error with a [`rustls::Error`] inside where rustls refused it, else that of the
+    /// socket.
+    pub async fn start_tls(&self, role: impl Into<TlsRole>) -> io::Result<IoStream> {
         if !self.read_buffer().is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "data came before the TLS handshake"));
+            let not_idle = "IOStream is not idle; cannot convert to SSL: there is unread data";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, not_idle));
         }
-        let session = ClientConnection::new(config, server_name).map_err(invalid)?;
+        let mut session = role.into().session()?;
+        session.set_buffer_limit(Some(RECORD_BUFFER));
         let limits = self.0.limits.get();
-        let (socket, _) = self.detach()?;
-        let Transport::Tcp(tcp) = within(|| Transport::register(socket))? else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "TLS is for TCP"));
-        };
-        let tls = Tls { tcp, session: RefCell::new(session), owed: Cell::new(0) };
-        tls.handshake().await?;
+        let under = self.take_transport()?;
+        let tls = Tls { under, session: RefCell::new(session), held: Cell::new(0), mute: Cell::new(false) };
+        if let Err(error) = tls.handshake().await {
+            // No end of a connection that never was is to be announced.
+            tls.mute();
+            tls.linger().await;
+            return Err(error);
+        }
         let stream = Self::open(Transport::Tls(Box::new(tls)));
         stream.0.limits.set(limits);
         Ok(stream)
     }
+
+    /// Resolves when the TLS handshake is done (Tornado's `SSLIOStream.wait_for_handshake`): a stream over TLS exists
+    /// only from then on, so this is at once, and any number of times.
+    ///
+    /// # Errors
+    /// `Unsupported` when the stream is not over TLS, `NotConnected` when it is closed.
+    #[expect(clippy::unused_async, reason = "Tornado's name, awaited there")]
+    pub async fn wait_for_handshake(&self) -> io::Result<()> {
+        match self.transport() {
+            None => Err(io::ErrorKind::NotConnected.into()),
+            Some(transport) if transport.is_tls() => Ok(()),
+            Some(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "the stream is not over TLS")),
+        }
+    }
+
+    /// The first bytes that the peer has sent, which stay where they are; `Ok(0)` at the end. For a stream from which
+    /// nothing has been read.
+    pub(crate) async fn peek(&self, target: &mut [u8]) -> io::Result<usize> {
+        let Some(transport) = self.transport() else { return Ok(0) };
+        poll_fn(|cx| {
+            loop {
+                ready!(transport.poll_read_ready(cx))?;
+                match transport.try_peek(target) {
+                    Err(error) if is_momentary(&error) => {}
+                    result => return Poll::Ready(result),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether the stream is over TLS. False once it is closed.
+    pub fn is_tls(&self) -> bool {
+        self.0.link.borrow().open().is_some_and(|transport| transport.is_tls())
+    }
+
+    /// What the handshake has agreed on; `None` when the stream is not over TLS, or closed.
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        match &**self.0.link.borrow().open()? {
+            Transport::Tls(tls) => Some(tls.info()),
+            Transport::Tcp(_) | Transport::Unix(_) => None,
+        }
+    }
 }
 
-/// A socket with its TLS session.
+/// What carries a TLS session, and the session. Between records neither holds more than rustls needs: no plaintext, no
+/// block of ours.
 pub(super) struct Tls {
-    pub(super) tcp: TcpStream,
-    session: RefCell<ClientConnection>,
-    /// So many bytes have been encrypted, but not all that became of them has been sent: they have not been counted
-    /// as taken yet. Whoever writes tries again with the same bytes, since it was told that the socket is full.
-    owed: Cell<usize>,
+    pub(super) under: Transport,
+    session: RefCell<Connection>,
+    /// So many bytes have been encrypted and not been sent.
+    held: Cell<usize>,
+    /// The connection ends without saying so: it must not look complete, or the end has been said.
+    mute: Cell<bool>,
 }
 
 impl Tls {
     async fn handshake(&self) -> io::Result<()> {
+        let mut received = 0;
         loop {
             let (handshaking, flushed) = {
                 let mut session = self.session.borrow_mut();
-                let flushed = self.flush(&mut session)?;
+                let (_, flushed) = self.flush(&mut session)?;
                 (session.is_handshaking(), flushed)
             };
             if !flushed {
-                self.tcp.writable().await?;
+                poll_fn(|cx| self.under.poll_write_ready(cx)).await?;
                 // Clears the readiness if the socket is full after all.
-                let written = self.tcp.try_io(Interest::WRITABLE, || {
-                    self.session.borrow_mut().write_tls(&mut Socket(&self.tcp))
-                });
+                let written = self
+                    .under
+                    .try_write_io(|| self.session.borrow_mut().write_tls(&mut Carrier(&self.under)));
                 if let Err(error) = written
-                    && error.kind() != io::ErrorKind::WouldBlock
+                    && !is_momentary(&error)
                 {
                     return Err(error);
                 }
             } else if handshaking {
-                self.tcp.readable().await?;
+                poll_fn(|cx| self.under.poll_read_ready(cx)).await?;
                 match self.receive(&mut self.session.borrow_mut()) {
                     Ok(0) => {
-                        return Err(io::Error::new(
-                            io::ErrorKind::UnexpectedEof,
-                            "closed during TLS handshake",
-                        ));
+                        let cut = "closed during TLS handshake";
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
                     }
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                    _ => {}
+                    Ok(count) => received += count,
+                    Err(error) if is_momentary(&error) => {}
+                    Err(error) => return Err(error),
+                }
+                if received > MAX_HANDSHAKE_BYTES {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "the TLS handshake is endless"));
                 }
             } else {
                 return Ok(());
             }
+        }
+    }
+
+    /// Ends a connection whose peer may still be sending: closed at once, the alert on its way would be lost to a reset.
+    async fn linger(&self) {
+        let is_server = matches!(*self.session.borrow(), Connection::Server(_));
+        if !is_server || self.under.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let drain = async {
+            let (mut block, mut left) = ([0; 4096], MAX_HANDSHAKE_BYTES);
+            while left > 0 && poll_fn(|cx| self.under.poll_read_ready(cx)).await.is_ok() {
+                match self.under.try_read(&mut block) {
+                    Ok(0) => break,
+                    Ok(count) => left = left.saturating_sub(count),
+                    Err(error) if is_momentary(&error) => {}
+                    Err(_) => break,
+                }
+            }
+        };
+        // Boxed: rare, and its block would make every handshake's future larger. Late or not, the connection ends.
+        let _ = tokio::time::timeout(ALERT_TIME, Box::pin(drain)).await;
+    }
+
+    fn info(&self) -> TlsInfo {
+        let session = self.session.borrow();
+        let server_name = match &*session {
+            Connection::Server(server) => server.server_name().map(str::to_owned),
+            Connection::Client(_) => None,
+        };
+        TlsInfo {
+            version: session.protocol_version(),
+            cipher_suite: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
+            key_exchange_group: session.negotiated_key_exchange_group().map(|group| group.name()),
+            alpn_protocol: session.alpn_protocol().map(<[u8]>::to_vec),
+            server_name,
+            peer_certificates: session
+                .peer_certificates()
+                .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect())
+                .unwrap_or_default(),
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         }
     }
 
@@ -99,15 +265,15 @@ impl Tls {
         let waiting = self.session.borrow_mut().process_new_packets();
         match waiting {
             Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {
-                self.tcp.poll_read_ready(cx)
+                self.under.poll_read_ready(cx)
             }
             Ok(_) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(invalid(error))),
         }
     }
 
-    /// Decrypted bytes; `Ok(0)` only when the peer has said that it closes. A connection that just ends is an error:
-    /// anybody on the way can end it.
+    /// Decrypted bytes; `Ok(0)` only when the peer has said that it closes. A connection that just ends is an error
+    /// (`UnexpectedEof`): anybody on the way can end it.
     pub(super) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut session = self.session.borrow_mut();
         loop {
@@ -119,54 +285,108 @@ impl Tls {
         }
     }
 
-    /// Encrypts and sends. What could not be sent at once is `WouldBlock`, and owed.
+    /// Encrypts and sends. What is encrypted counts as taken, for there is no way back; so much of it as could not be sent
+    /// at once is [`held`](Self::held).
     pub(super) fn send(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut session = self.session.borrow_mut();
-        if self.owed.get() == 0 {
-            // rustls holds 64 KiB at most; with nothing of the protocol's own in the way it takes some of `data`.
-            if !self.flush(&mut session)? {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            self.owed.set(session.writer().write_vectored(data)?);
-        }
-        if !self.flush(&mut session)? {
+        // First what is held, and what the protocol itself has to say: then rustls has room.
+        if !self.progress(&mut session)?.1 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let given: usize = data.iter().map(|slice| slice.len()).sum();
-        Ok(self.owed.take().min(given))
+        let taken = session.writer().write_vectored(data)?;
+        self.held.set(taken);
+        self.progress(&mut session)?;
+        Ok(taken)
+    }
+
+    /// How many bytes of those that were taken have not been sent.
+    pub(super) fn held(&self) -> usize {
+        self.held.get()
+    }
+
+    /// Sends what is held; returns how much of it.
+    pub(super) fn send_held(&self) -> io::Result<usize> {
+        match self.progress(&mut self.session.borrow_mut())? {
+            (0, false) => Err(io::ErrorKind::WouldBlock.into()),
+            (sent, _) => Ok(sent),
+        }
+    }
+
+    /// Sends what is encrypted; returns how much less is held than before, and whether all is sent.
+    ///
+    /// Before all is sent, each byte counts for one of the data, so that a slow peer that takes some is seen to. The last
+    /// one is kept back: it stands for all of them being sent.
+    fn progress(&self, session: &mut Connection) -> io::Result<(usize, bool)> {
+        let (sent, done) = self.flush(session)?;
+        let held = self.held.get();
+        let gone = if done { held } else { sent.min(held.saturating_sub(1)) };
+        self.held.set(held - gone);
+        Ok((gone, done))
     }
 
     /// Says that nothing more will be sent, as far as the socket takes that now.
     pub(super) fn close_notify(&self) {
+        if self.mute.replace(true) {
+            return;
+        }
         let mut session = self.session.borrow_mut();
         session.send_close_notify();
         // The connection ends anyhow.
         let _ = self.flush(&mut session);
     }
 
-    /// Sends what is encrypted; returns whether that was all.
-    fn flush(&self, session: &mut ClientConnection) -> io::Result<bool> {
-        while session.wants_write() {
-            match session.write_tls(&mut Socket(&self.tcp)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => drop(result?),
+    /// [`close_notify`](Self::close_notify), until the socket has taken it.
+    pub(super) fn poll_close_notify(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.mute.replace(true) {
+            self.session.borrow_mut().send_close_notify();
+        }
+        loop {
+            if self.flush(&mut self.session.borrow_mut())?.1 {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.under.poll_write_ready(cx))?;
+            let written = self.under.try_write_io(|| match self.flush(&mut self.session.borrow_mut())? {
+                (_, true) => Ok(0),
+                (_, false) => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            if let Err(error) = written
+                && !is_momentary(&error)
+            {
+                return Poll::Ready(Err(error));
             }
         }
-        Ok(true)
+    }
+
+    /// From now on the end of the connection looks like a cut: part of what was to be sent is lost.
+    pub(super) fn mute(&self) {
+        self.mute.set(true);
+    }
+
+    /// Sends what is encrypted; returns how much of it, and whether that was all.
+    fn flush(&self, session: &mut Connection) -> io::Result<(usize, bool)> {
+        let mut sent = 0;
+        while session.wants_write() {
+            match session.write_tls(&mut Carrier(&self.under)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((sent, false)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => sent += result?,
+            }
+        }
+        Ok((sent, true))
     }
 
     /// One `recv`, decrypted.
-    fn receive(&self, session: &mut ClientConnection) -> io::Result<usize> {
-        let count = self.tcp.try_io(Interest::READABLE, || session.read_tls(&mut Socket(&self.tcp)))?;
+    fn receive(&self, session: &mut Connection) -> io::Result<usize> {
+        let count = session.read_tls(&mut Carrier(&self.under))?;
         if let Err(error) = session.process_new_packets() {
             // There is an alert for the peer that says why.
             let _ = self.flush(session);
             return Err(invalid(error));
         }
-        // Answers of the protocol itself, such as new keys; what does not fit goes with the next write.
+        // Answers of the protocol itself, such as new keys; what does not fit goes with the next write. That nothing can be
+        // written any more is for who writes: what the peer has sent stays good.
         if !session.is_handshaking() {
-            let _ = self.flush(session)?;
+            let _ = self.flush(session);
         }
         Ok(count)
     }
@@ -178,22 +398,22 @@ impl Drop for Tls {
     }
 }
 
-/// The socket as rustls reads and writes it: one system call each, whatever the loop knows.
-struct Socket<'a>(&'a TcpStream);
+/// What is below, as rustls reads and writes it: one system call each.
+struct Carrier<'a>(&'a Transport);
 
-impl Read for Socket<'_> {
+impl Read for Carrier<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*SockRef::from(self.0)).read(buf)
+        self.0.try_read(buf)
     }
 }
 
-impl Write for Socket<'_> {
+impl Write for Carrier<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        SockRef::from(self.0).send_with_flags(data, SEND_FLAGS)
+        self.0.send(data)
     }
 
     fn write_vectored(&mut self, data: &[IoSlice<'_>]) -> io::Result<usize> {
-        SockRef::from(self.0).send_vectored_with_flags(data, SEND_FLAGS)
+        self.0.send_vectored(data)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -203,4 +423,8 @@ impl Write for Socket<'_> {
 
 fn invalid(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn is_momentary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

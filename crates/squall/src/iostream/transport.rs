@@ -4,6 +4,8 @@ use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+#[cfg(feature = "tls")]
+use std::task::ready;
 use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
@@ -62,12 +64,29 @@ impl Transport {
     }
 
     /// Whether the socket is of no use by itself.
-    pub(super) fn has_session(&self) -> bool {
+    pub(super) fn is_tls(&self) -> bool {
         !matches!(self, Self::Tcp(_) | Self::Unix(_))
     }
 
     pub(super) fn is_tcp(&self) -> bool {
-        !matches!(self, Self::Unix(_))
+        matches!(self.carrier(), Self::Tcp(_))
+    }
+
+    /// What is at the bottom: a socket.
+    fn carrier(&self) -> &Self {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => self,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.under.carrier(),
+        }
+    }
+
+    /// The connection ends with something unsent: over TLS its end is not announced, so that it does not look complete.
+    pub(super) fn forgo_end(&self) {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(tls) = self {
+            tls.mute();
+        }
     }
 
     pub(super) fn socket(&self) -> SockRef<'_> {
@@ -75,7 +94,7 @@ impl Transport {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(stream) => SockRef::from(stream),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => SockRef::from(&tls.tcp),
+            Self::Tls(tls) => tls.under.socket(),
         }
     }
 
@@ -95,7 +114,7 @@ impl Transport {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.tcp.poll_write_ready(cx),
+            Self::Tls(tls) => tls.under.poll_write_ready(cx),
         }
     }
 
@@ -125,6 +144,14 @@ impl Transport {
         }
         let room = buf.capacity() - buf.len();
         self.try_read_with(room, || Ok(rustix::io::read(self, spare_capacity(buf))?))
+    }
+
+    /// What a `recv` would give; it stays in the socket.
+    #[cfg(feature = "tls")]
+    pub(super) fn try_peek(&self, target: &mut [u8]) -> io::Result<usize> {
+        self.try_io(Interest::READABLE, || {
+            Ok(rustix::net::recv(self, target, rustix::net::RecvFlags::PEEK)?.1)
+        })
     }
 
     #[inline]
@@ -159,6 +186,26 @@ impl Transport {
             return tls.send(data);
         }
         self.socket().send_vectored_with_flags(data, SEND_FLAGS)
+    }
+
+    /// How many of the bytes that it has taken wait in it for the socket. Nothing can be sent before those; see
+    /// [`send_held`](Self::send_held).
+    #[inline]
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.held(),
+        }
+    }
+
+    /// Sends some of what is held; returns how much of it.
+    pub(super) fn send_held(&self) -> io::Result<usize> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Ok(0),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.send_held(),
+        }
     }
 
     /// One `sendfile` of at most `count` bytes at `offset`, as [`send`](Self::send). 0 is the end of the file.
@@ -200,17 +247,28 @@ impl Transport {
         self.socket().shutdown(how)
     }
 
+    /// Ends the sending side once the end has been said, which over TLS can take a full socket's time.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS says it"))]
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => {}
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => ready!(tls.poll_close_notify(cx))?,
+        }
+        Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+
     /// Waits until the peer has closed or reset the connection (or [`shutdown`](Self::shutdown) was called here),
     /// whether or not there is unread data. Any number of tasks can wait.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) async fn read_closed(&self) {
         // tokio resolves an interest in PRIORITY on PRIORITY or READ_CLOSED, and only the second is ever reported
         // for a socket that was registered for reading and writing (EPOLLRDHUP or EPOLLHUP). It is never cleared.
-        let ready = match self {
+        let ready = match self.carrier() {
             Self::Tcp(stream) => stream.ready(Interest::PRIORITY).await,
             Self::Unix(stream) => stream.ready(Interest::PRIORITY).await,
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.tcp.ready(Interest::PRIORITY).await,
+            Self::Tls(_) => return,
         };
         // An error means that the loop is gone: as good as closed.
         drop(ready);
@@ -221,11 +279,11 @@ impl Transport {
     pub(super) async fn read_closed(&self) {
         const RECHECK: std::time::Duration = std::time::Duration::from_millis(100);
         loop {
-            let ready = match self {
+            let ready = match self.carrier() {
                 Self::Tcp(stream) => stream.ready(Interest::READABLE).await,
                 Self::Unix(stream) => stream.ready(Interest::READABLE).await,
                 #[cfg(feature = "tls")]
-                Self::Tls(tls) => tls.tcp.ready(Interest::READABLE).await,
+                Self::Tls(_) => return,
             };
             if ready.map_or(true, |ready| ready.is_read_closed()) {
                 return;
@@ -240,7 +298,7 @@ impl Transport {
             Self::Tcp(stream) => stream.try_io(interest, operation),
             Self::Unix(stream) => stream.try_io(interest, operation),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.tcp.try_io(interest, operation),
+            Self::Tls(tls) => tls.under.try_io(interest, operation),
         }
     }
 }
@@ -251,7 +309,7 @@ impl AsFd for Transport {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.tcp.as_fd(),
+            Self::Tls(tls) => tls.under.as_fd(),
         }
     }
 }

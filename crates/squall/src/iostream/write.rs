@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -70,20 +69,21 @@ impl IoStream {
             return WriteFuture(State::Done(Some(Err(self.closed_error()))));
         }
         let mut segment = FileSegment::new(part);
-        let sent = match self.send_file_now(&mut segment) {
-            Ok(sent) => sent as u64,
+        let taken = match self.send_file_now(&mut segment) {
+            Ok(taken) => taken,
             Err(error) => {
                 self.fail_write(error);
                 return WriteFuture(State::Done(Some(Err(self.closed_error()))));
             }
         };
-        self.0.queued.set(self.0.queued.get() + total);
-        self.0.flushed.set(self.0.flushed.get() + sent);
-        if sent == total {
+        self.count(total, taken);
+        if self.write_buffer_len() == 0 {
             return WriteFuture(State::Done(Some(Ok(()))));
         }
-        segment.advance(sent);
-        self.enqueue_segment(Segment::File(Box::new(segment)));
+        segment.advance(taken.bytes as u64);
+        if segment.left() > 0 {
+            self.enqueue_segment(Segment::File(Box::new(segment)));
+        }
         WriteFuture(State::Waiting { stream: self.clone(), target: self.0.queued.get() })
     }
 
@@ -147,22 +147,28 @@ impl IoStream {
             let full = StreamBufferFullError { side: Side::Write };
             return WriteFuture(State::Done(Some(Err(full.into()))));
         }
-        let sent = match self.send_now(data.as_slice()) {
-            Ok(sent) => sent,
+        let taken = match self.send_now(data.as_slice()) {
+            Ok(taken) => taken,
             Err(error) => {
                 self.fail_write(error);
                 return WriteFuture(State::Done(Some(Err(self.closed_error()))));
             }
         };
-        self.0.queued.set(self.0.queued.get() + total as u64);
-        self.0.flushed.set(self.0.flushed.get() + sent as u64);
-        if sent < total {
-            self.enqueue(data.skip(sent));
+        self.count(total as u64, taken);
+        if taken.bytes < total {
+            self.enqueue(data.skip(taken.bytes));
         }
         if self.write_buffer_len() == 0 {
             return WriteFuture(State::Done(Some(Ok(()))));
         }
         WriteFuture(State::Waiting { stream: self.clone(), target: self.0.queued.get() })
+    }
+
+    /// Counts a write of `total` bytes of which some have been taken.
+    #[inline]
+    fn count(&self, total: u64, taken: Taken) {
+        self.0.queued.set(self.0.queued.get() + total);
+        self.0.flushed.set(self.0.flushed.get() + (taken.bytes - taken.held) as u64);
     }
 
     /// How many of the bytes that wait are in memory rather than in a file.
@@ -176,17 +182,15 @@ impl IoStream {
             return Ok(0);
         }
         let result = match &*self.0.link.borrow() {
-            Link::Open(transport) => send(transport),
+            Link::Open(transport) => self.take(transport, send(transport)),
             Link::Unconnected(_) | Link::Connecting(_) => return Ok(0),
             Link::Closed => return Err(io::ErrorKind::NotConnected.into()),
         };
         match result {
-            Ok(n) => {
-                self.0.queued.set(self.0.queued.get() + n as u64);
-                self.0.flushed.set(self.0.flushed.get() + n as u64);
-                Ok(n)
+            Ok(taken) => {
+                self.count(taken.bytes as u64, taken);
+                Ok(taken.bytes)
             }
-            Err(error) if would_block(&error) => Ok(0),
             Err(error) => {
                 let report = duplicate(&error);
                 self.fail_write(error);
@@ -196,32 +200,41 @@ impl IoStream {
     }
 
     /// Sends what the kernel takes at once: nothing if there is a queue or no connection yet.
-    fn send_now(&self, data: &[u8]) -> io::Result<usize> {
+    fn send_now(&self, data: &[u8]) -> io::Result<Taken> {
         if data.is_empty() || self.0.write.borrow().is_some() {
-            return Ok(0);
+            return Ok(Taken::default());
         }
         let link = self.0.link.borrow();
-        let Some(transport) = link.open() else { return Ok(0) };
-        match transport.send(data) {
-            Err(error) if would_block(&error) => Ok(0),
-            result => result,
+        let Some(transport) = link.open() else { return Ok(Taken::default()) };
+        self.take(transport, transport.send(data))
+    }
+
+    /// After a `send` with nothing in the queue: what the transport has taken and holds is for somebody to send.
+    #[inline]
+    fn take(&self, transport: &Transport, sent: io::Result<usize>) -> io::Result<Taken> {
+        let bytes = match sent {
+            Err(error) if would_block(&error) => return Ok(Taken::default()),
+            result => result?,
+        };
+        let held = transport.held();
+        if held > 0 {
+            self.0.write.borrow_mut().get_or_insert_default().held = held as u64;
+            self.spawn_flusher();
         }
+        Ok(Taken { bytes, held })
     }
 
     /// As [`send_now`](Self::send_now), of a file: nothing if the disk would have to be waited for.
-    fn send_file_now(&self, segment: &mut FileSegment) -> io::Result<usize> {
+    fn send_file_now(&self, segment: &mut FileSegment) -> io::Result<Taken> {
         if segment.left() == 0 || self.0.write.borrow().is_some() {
-            return Ok(0);
+            return Ok(Taken::default());
         }
         let link = self.0.link.borrow();
-        let Some(transport) = link.open() else { return Ok(0) };
+        let Some(transport) = link.open() else { return Ok(Taken::default()) };
         if !segment.is_at_hand() {
-            return Ok(0);
+            return Ok(Taken::default());
         }
-        match segment.send(transport) {
-            Err(error) if would_block(&error) => Ok(0),
-            result => result,
-        }
+        self.take(transport, segment.send(transport))
     }
 
     fn enqueue(&self, data: Data<'_>) {
@@ -304,9 +317,17 @@ impl IoStream {
     fn send_queue(&self, transport: &Transport) -> io::Result<Progress> {
         let mut slot = self.0.write.borrow_mut();
         let Some(queue) = slot.as_mut() else { return Ok(Progress { done: true, woken: Vec::new() }) };
-        let sent = transport.try_write_io(|| queue.send(transport))?;
-        queue.advance(sent as u64);
-        let flushed = self.0.flushed.get() + sent as u64;
+        let sent = if queue.held > 0 {
+            let sent = transport.try_write_io(|| transport.send_held())? as u64;
+            queue.held -= sent;
+            sent
+        } else {
+            let taken = transport.try_write_io(|| queue.send(transport))? as u64;
+            queue.advance(taken);
+            queue.held = transport.held() as u64;
+            taken - queue.held
+        };
+        let flushed = self.0.flushed.get() + sent;
         self.0.flushed.set(flushed);
         let woken = queue.waiters_up_to(flushed);
         let done = queue.is_empty();
@@ -396,11 +417,19 @@ impl AsyncWrite for IoStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(IoStream::poll_flush(&self, cx))?;
         let Some(transport) = self.transport() else { return Poll::Ready(Ok(())) };
-        Poll::Ready(match transport.shutdown(Shutdown::Write) {
+        Poll::Ready(match ready!(transport.poll_end(cx)) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
         })
     }
+}
+
+/// What became of a first attempt to send.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    bytes: usize,
+    /// So many of them wait in the transport.
+    held: usize,
 }
 
 /// What sending a part of the queue has brought about.
@@ -439,6 +468,8 @@ pub(super) struct WriteQueue {
     segments: VecDeque<Segment>,
     /// How much of the first segment has been sent, unless it is a file, which knows by itself.
     front_sent: usize,
+    /// Bytes before the first segment that the transport has taken and not sent.
+    held: u64,
     /// Tasks to wake once that many bytes of the stream have been flushed.
     waiters: Vec<(u64, Waker)>,
     /// The task that makes progress on the queue: `connect` until the stream is connected, the flusher from then on.
@@ -454,7 +485,7 @@ enum Segment {
 
 impl WriteQueue {
     pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
+        self.segments.is_empty() && self.held == 0
     }
 
     pub(super) fn park_driver(&mut self, cx: &Context<'_>) {

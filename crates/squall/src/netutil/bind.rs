@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::Address;
+use super::{Address, Network};
 use crate::sys;
 
 /// The default length of the queue of connections that wait to be accepted.
@@ -113,6 +113,7 @@ pub struct BindOptions {
     backlog: u32,
     flags: i32,
     reuse_port: bool,
+    pub(crate) proxies: Option<Vec<Network>>,
 }
 
 impl Default for BindOptions {
@@ -123,6 +124,7 @@ impl Default for BindOptions {
             backlog: DEFAULT_BACKLOG,
             flags: libc::AI_PASSIVE,
             reuse_port: false,
+            proxies: None,
         }
     }
 }
@@ -168,6 +170,18 @@ impl BindOptions {
     #[must_use]
     pub fn reuse_port(mut self, reuse_port: bool) -> Self {
         self.reuse_port = reuse_port;
+        self
+    }
+
+    /// Every connection begins with a header of the PROXY protocol, version 1 or 2, by which a load balancer says who
+    /// the client is: `.proxy_protocol(["10.0.0.0/8".parse()?])`. It comes before TLS. Believed from these proxies only;
+    /// a connection from elsewhere, or without a good header within 10 s, is closed with a line in the log. Default: off.
+    ///
+    /// For servers ([`HttpServer::listen_on`](crate::HttpServer::listen_on) and its like), which read it;
+    /// [`bind_sockets`] knows nothing of it.
+    #[must_use]
+    pub fn proxy_protocol(mut self, proxies: impl IntoIterator<Item = Network>) -> Self {
+        self.proxies = Some(proxies.into_iter().collect());
         self
     }
 }

@@ -6,6 +6,7 @@ mod bind;
 mod context;
 #[cfg(feature = "hickory")]
 mod hickory;
+mod proxy_protocol;
 mod resolver;
 
 pub use accept::{Connection, add_accept_handler};
@@ -16,9 +17,13 @@ pub use bind::{
 
 #[cfg(feature = "hickory")]
 pub use hickory::HickoryResolver;
+#[doc(hidden)]
+pub use proxy_protocol::__fuzz as __fuzz_proxy_protocol;
+pub use proxy_protocol::{InvalidNetwork, Network};
 pub use resolver::{
     BlockingResolver, CachingResolver, OverrideResolver, Resolver, Resolving, SystemResolver,
 };
 
 pub(crate) use accept::Acceptor;
 pub(crate) use context::{spawn, within};
+pub(crate) use proxy_protocol::{MAX_V2, Progress, parse as parse_proxy_header};

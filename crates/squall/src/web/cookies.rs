@@ -174,7 +174,8 @@ impl Context {
         signature_key_version(self.cookie(name)?)
     }
 
-    /// Sets a signed cookie that lasts 30 days.
+    /// Sets a signed cookie that lasts 30 days. If the request came by https, the cookie is
+    /// [`secure`](Cookie::secure), which Tornado leaves to its users.
     ///
     /// # Errors
     /// 500 without the setting `cookie_secret`; when the cookie could not be sent.
@@ -184,13 +185,15 @@ impl Context {
     }
 
     /// Sets a signed cookie with the name and attributes of `cookie`. It lasts 30 days unless the cookie says otherwise,
-    /// as with [`Cookie::session`].
+    /// as with [`Cookie::session`], and is [`secure`](Cookie::secure) if the request came by https unless it says
+    /// otherwise.
     ///
     /// # Errors
     /// As [`set_signed_cookie`](Self::set_signed_cookie).
     pub fn set_signed_cookie_with(&self, cookie: Cookie, value: impl AsRef<[u8]>) -> Result {
         let signed = self.create_signed_value(cookie.name(), value, SignedVersion::V2)?;
-        Ok(self.set_cookie_with(&cookie.or_expires_days(30.0).with_value(signed))?)
+        let cookie = cookie.or_expires_days(30.0).or_secure(self.is_https());
+        Ok(self.set_cookie_with(&cookie.with_value(signed))?)
     }
 
     /// A signed value for other places than cookies.

@@ -190,7 +190,17 @@ impl Hooks {
         self.layers.push(Hook::new(Layer::Around(call)));
     }
 
-    fn add_after(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
+    /// Ahead of all others, whenever it was added.
+    pub(super) fn add_first(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
+        let hook = Rc::new(hook);
+        let call: Function = Rc::new(move |ctx| {
+            let hook = Rc::clone(&hook);
+            Box::pin(async move { hook(ctx) })
+        });
+        self.layers.insert(0, Hook::new(Layer::Before(call)));
+    }
+
+    pub(super) fn add_after(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
         self.after.push(Hook::new(Rc::new(hook)));
     }
 

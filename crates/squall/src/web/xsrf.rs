@@ -85,7 +85,8 @@ impl Application {
         self
     }
 
-    /// Attributes of the cookie: `.xsrf_cookie_kwargs(|cookie| cookie.secure(true).httponly(true))`.
+    /// Attributes of the cookie: `.xsrf_cookie_kwargs(|cookie| cookie.secure(true).httponly(true))`. Without a word about
+    /// it the cookie is secure if the request came by https, which Tornado leaves to its users.
     #[must_use]
     pub fn xsrf_cookie_kwargs(mut self, options: impl Fn(Cookie) -> Cookie + 'static) -> Self {
         self.settings.xsrf.cookie = Some(Rc::new(options));
@@ -138,7 +139,7 @@ impl Context {
             if self.has_user_now() {
                 cookie = cookie.or_expires_days(30.0);
             }
-            self.set_cookie_with(&cookie)?;
+            self.set_cookie_with(&cookie.or_secure(self.is_https()))?;
         }
         Ok(state.sent.get_or_init(|| token))
     }

@@ -275,6 +275,7 @@ impl WebSocketRequest {
 
     async fn reach_through(&self, proxy: &Proxy, target: &Target) -> Result<IoStream, WebSocketConnectError> {
         let stream = self.tcp.connect(proxy.host(), proxy.port()).await?;
+        let stream = proxy.secure(stream).await.map_err(|error| WebSocketConnectError::Tls(error.into()))?;
         let closing = CloseOnDrop::new(&stream);
         let asked = proxy.establish(&stream, &target.host, target.port).await;
         asked.map_err(|error| WebSocketConnectError::Proxy(error.into()))?;

@@ -1,0 +1,31 @@
+//! HTTPS.
+
+use std::rc::Rc;
+
+use super::{HttpServer, ServerError};
+use crate::tls::SslOptions;
+
+/// What a client is told that speaks HTTP without TLS to a port that has it.
+const CLEAR_TEXT_ANSWER: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 70\r\n\
+    Connection: close\r\n\r\nThe request came in clear text, but this port takes HTTPS (TLS) only.\n";
+
+impl HttpServer {
+    /// Serves HTTPS (Tornado's `HTTPServer(ssl_options=…)`): every connection begins with a TLS handshake, on a task of
+    /// its own. Requests have `https` for their [`protocol`](crate::httputil::HttpServerRequest::protocol).
+    ///
+    /// A handshake that fails is a line in the log and reaches no handler; plain HTTP is answered with 400. Set it before
+    /// [`bind`](Self::bind): the keys of session tickets are drawn here, so that all processes have the same. What is
+    /// wrong with the options is the error of the next [`bind`](Self::bind), [`listen`](Self::listen) or
+    /// [`start`](Self::start).
+    #[must_use]
+    pub fn ssl_options(self, options: SslOptions) -> Self {
+        let result = self.tcp.ssl_options(options.for_http(CLEAR_TEXT_ANSWER));
+        self.with(|config| match result {
+            Ok(()) => config.secure = true,
+            Err(error) => {
+                config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
+            }
+        })
+    }
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# HTTPS with other programs: OpenSSL's and curl's clients, sessions that go from one process to another, Tornado's client and
+# server, sslyze where pip can install it. Needs openssl, curl and Python; says what it skips.
+#
+#   scripts/ci-tls.sh                 builds the examples in release mode
+#   PROFILE=debug scripts/ci-tls.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+command -v openssl >/dev/null || { echo "SKIPPED: no openssl" >&2; exit 0; }
+profile=${PROFILE:-release}
+flag=--release
+[ "$profile" = release ] || flag=
+cargo build --quiet $flag --examples
+bin=${CARGO_TARGET_DIR:-target}/$profile/examples
+work=$(mktemp -d)
+pids=()
+
+finish() {
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
+  rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  for log in "$work"/*.log; do [ -s "$log" ] && sed "s|^|  ${log##*/}: |" "$log" >&2; done
+  exit 1
+}
+
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# start PORT COMMAND...: runs it in the background.
+start() {
+  "${@:2}" >"$work/$(basename "$2").log" 2>&1 &
+  pids+=("$!")
+  for _ in $(seq 200); do
+    is_open "$1" && return
+    sleep 0.05
+  done
+  fail "$2 does not listen on port $1"
+}
+
+# client ARGUMENT...: OpenSSL's, against hello.
+client() { openssl s_client -connect "localhost:$port" -CAfile "$work/cert.pem" "$@" </dev/null 2>&1 || true; }
+
+# expect WHAT PATTERN: what was read from it has that.
+expect() {
+  local text
+  text=$(cat)
+  grep -q -- "$2" <<<"$text" || fail "$1: $text"
+  echo "ok: $1"
+}
+
+"$bin/localhost_certificate" --certfile "$work/cert.pem" --keyfile "$work/key.pem" >/dev/null
+"$bin/localhost_certificate" --certfile "$work/cert.pem" --keyfile "$work/other.pem" >/dev/null 2>&1 &&
+  fail "a certificate was overwritten"
+port=$((20000 + RANDOM % 10000))
+start "$port" "$bin/hello" --port "$port" --certfile "$work/cert.pem" --keyfile "$work/key.pem"
+
+client -tls1_2 | expect "TLS 1.2" 'Verify return code: 0 (ok)'
+client -tls1_3 | expect "TLS 1.3" 'Verify return code: 0 (ok)'
+client -tls1_3 -alpn h2,http/1.1 | expect "ALPN" 'ALPN protocol: http/1.1'
+client -servername elsewhere.test | expect "an unknown name is shown the default" 'localhost, for development'
+client -tls1_1 -cipher 'DEFAULT@SECLEVEL=0' | expect "TLS 1.1 is refused" 'alert protocol version\|no protocols available\|handshake failure'
+client -tls1_2 -cipher 'AES128-SHA' | expect "CBC and no forward secrecy is refused" 'handshake failure'
+client -alpn h3 | expect "another protocol is refused" 'no application protocol'
+{ (sleep 0.3; printf 'R\n'; sleep 0.3) | openssl s_client -connect "localhost:$port" -tls1_2 2>&1 || true; } |
+  expect "renegotiation is refused" 'no renegotiation\|unexpected message\|RENEGOTIATING'
+
+head -c 10000000 /dev/urandom >"$work/body"
+curl -sS --cacert "$work/cert.pem" "https://localhost:$port/" | expect "curl" 'Hello, world'
+curl -sS --cacert "$work/cert.pem" --data-binary "@$work/body" -H 'Content-Type: application/octet-stream' -H 'Expect:' "https://localhost:$port/echo" |
+  cmp - "$work/body" || fail "10 MB came back changed"
+echo "ok: 10 MB there and back"
+curl -sSi "http://localhost:$port/" | expect "clear text to the port of HTTPS" '^HTTP/1.1 400 Bad Request'
+if curl -sS "https://localhost:$port/" >/dev/null 2>&1; then fail "a certificate of nobody's was trusted"; fi
+
+# Other files while it runs.
+"$bin/localhost_certificate" --certfile "$work/new.pem" --keyfile "$work/new-key.pem" >/dev/null
+before=$(client -showcerts | grep -m 1 -A 5 'BEGIN CERTIFICATE')
+mv "$work/new-key.pem" "$work/key.pem" && mv "$work/new.pem" "$work/cert.pem"
+for _ in $(seq 100); do
+  [ "$(client -showcerts | grep -m 1 -A 5 'BEGIN CERTIFICATE')" = "$before" ] || break
+  sleep 0.1
+done
+curl -sS --cacert "$work/cert.pem" "https://localhost:$port/" | expect "a new certificate" 'Hello, world'
+
+for bad in "--certfile /nowhere --keyfile $work/key.pem" "--certfile $work/key.pem --keyfile $work/key.pem"; do
+  # shellcheck disable=SC2086
+  { "$bin/hello" --port 0 $bad 2>&1 || true; } | expect "refused at start-up: $bad" '^error: ssl_options: certfile'
+done
+
+if command -v python3 >/dev/null; then
+  shared=$((port + 1))
+  start "$shared" "$bin/multi_process" --port "$shared" --processes 2 \
+    --certfile "$work/cert.pem" --keyfile "$work/key.pem"
+  for version in TLSv1_2 TLSv1_3; do
+    python3 scripts/tls/resume.py "$shared" "$work/cert.pem" 200 "$version" || fail "sessions"
+  done
+else
+  echo "SKIPPED: sessions across processes: no Python" >&2
+fi
+
+(
+  . scripts/tornado-venv.sh
+  "$SQUALL_TORNADO_PYTHON" scripts/tls/tornado_client.py "$port" "$work/cert.pem" || exit 1
+  theirs=$((port + 2))
+  "$SQUALL_TORNADO_PYTHON" scripts/tls/tornado_server.py "$theirs" "$work/cert.pem" "$work/key.pem" &
+  server=$!
+  trap 'kill $server' EXIT
+  for _ in $(seq 200); do is_open "$theirs" && break; sleep 0.05; done
+  SSL_CERT_FILE="$work/cert.pem" "$bin/webspider" --url "https://localhost:$theirs/" |
+    expect "squall's client and Tornado's server" 'Done in .* fetched [12] URLs'
+) || fail "Tornado"
+
+if [ -n "${SQUALL_SSLYZE:-}" ] || python3 -m venv "$work/venv" 2>/dev/null && "$work/venv/bin/pip" install -q sslyze 2>/dev/null; then
+  # But for the certificate, which no authority has signed.
+  "${SQUALL_SSLYZE:-$work/venv/bin/sslyze}" --mozilla_config intermediate "localhost:$port" >"$work/sslyze.txt" 2>&1 || true
+  sed -n '/COMPLIANCE/,$p' "$work/sslyze.txt"
+  if grep -A 20 'COMPLIANCE' "$work/sslyze.txt" | grep '^ *\* ' | grep -qv 'certificate'; then
+    fail "sslyze finds more than the certificate"
+  fi
+  echo "ok: sslyze"
+else
+  echo "SKIPPED: sslyze cannot be installed" >&2
+fi
+command -v testssl.sh >/dev/null || echo "SKIPPED: testssl.sh is not installed" >&2
