@@ -160,7 +160,7 @@ impl UiModule for Show {
     }
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn hostile_values_stay_where_they_were_put() {
     let names: Vec<String> = (0..PLACES.len()).map(|index| format!("{index}.html")).collect();
     let mut texts: Vec<(String, String)> =

@@ -36,7 +36,7 @@ fn some<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<Strin
     Option::deserialize(from).map(Some)
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn pages_come_out_as_in_tornado() {
     let here = here();
     let mut problems = Vec::new();

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use http::Version;
 
-use crate::httputil::HttpHeaders;
+use crate::httputil::{HttpHeaders, ows};
 
 /// How the proxy names itself in `Via`.
 const NAME: &str = "squall";
@@ -20,7 +20,7 @@ pub(super) fn add(headers: &mut HttpHeaders, name: &str, value: &[u8]) {
 /// The members of a field that is a list (RFC 9110 §5.6.1).
 pub(super) fn members<'a>(headers: &'a HttpHeaders, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let members = headers.list_bytes(name).flat_map(|value| value.split(|&byte| byte == b','));
-    members.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    members.map(ows::trim_bytes).filter(|member| !member.is_empty())
 }
 
 /// Decides field by field what stays behind.

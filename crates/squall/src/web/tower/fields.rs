@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::http1::ParseError;
 use crate::http1::head::parse_length;
-use crate::httputil::{HttpHeaders, InvalidHeader};
+use crate::httputil::{HttpHeaders, InvalidHeader, ows};
 
 /// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
 const OF_CONNECTION: [HeaderName; 6] = [
@@ -70,7 +70,7 @@ pub(super) fn content_length<T: AsRef<[u8]>>(
     let mut length = None;
     for line in lines {
         for digits in line.as_ref().split(|&byte| byte == b',') {
-            let told = parse_length(digits.trim_ascii())?;
+            let told = parse_length(ows::trim_bytes(digits))?;
             if length.replace(told).is_some_and(|former| former != told) {
                 return Err(ParseError::ContentLength);
             }
