@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use squall::HttpServer;
 use squall::httpserver::{IntoDelegate, ServerError};
-use squall::tls::SslOptions;
+use squall::tls::{CertReqs, SslOptions};
 
 /// The value of `--port=N` or `--port N` on the command line, else `default`.
 pub fn port_option(default: u16) -> u16 {
@@ -25,13 +25,25 @@ pub fn listen<D: IntoDelegate>(
     Ok(server)
 }
 
-/// The server, which speaks TLS if the command line has `--certfile=FILE --keyfile=FILE`.
+/// The server, which speaks TLS if the command line has `--certfile=FILE --keyfile=FILE`; several, with commas, are for the
+/// names in each. With `--ca_certs=FILE` clients must have a certificate of an authority in that.
 pub fn with_tls(server: HttpServer) -> HttpServer {
-    match (option::<String>("certfile"), option::<String>("keyfile")) {
-        (Some(certfile), Some(keyfile)) => server.ssl_options(SslOptions::new(certfile, keyfile)),
-        (None, None) => server,
+    let (certfiles, keyfiles) = match (option::<String>("certfile"), option::<String>("keyfile")) {
+        (Some(certfiles), Some(keyfiles)) => (certfiles, keyfiles),
+        (None, None) => return server,
         _ => fail("--certfile and --keyfile go together"),
+    };
+    let (mut certfiles, mut keyfiles) = (certfiles.split(','), keyfiles.split(','));
+    let mut pairs = certfiles.by_ref().zip(keyfiles.by_ref());
+    let Some((certfile, keyfile)) = pairs.next() else { return server };
+    let mut options = SslOptions::new(certfile, keyfile);
+    for (certfile, keyfile) in pairs {
+        options = options.certificate(certfile, keyfile);
     }
+    if let Some(file) = option::<String>("ca_certs") {
+        options = options.ca_certs(file).cert_reqs(CertReqs::Required);
+    }
+    server.ssl_options(options)
 }
 
 /// `https` if the command line has `--certfile`, else `http`.

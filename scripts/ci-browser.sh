@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Visits the examples `members`, `chat_websocket` and `chat_longpoll` with a headless Chromium. Needs Debian's packages
-# chromium and chromium-driver, which it installs where it may, and Python's selenium; without them it says so and skips.
+# Visits the examples `members`, `chat_websocket` (also over https) and `chat_longpoll` with a headless Chromium. Needs
+# Debian's packages chromium and chromium-driver, which it installs where it may, and Python's selenium; without them it
+# says so and skips.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,3 +40,8 @@ for name in chat_websocket chat_longpoll; do
   port=$((20000 + RANDOM % 10000))
   timeout 300 "$work/venv/bin/python" scripts/browser/chat.py "${CARGO_TARGET_DIR:-target}/$profile/examples/$name" "$port"
 done
+# Over https, with the messages over wss.
+bin=${CARGO_TARGET_DIR:-target}/$profile/examples
+"$bin/localhost_certificate" --certfile "$work/cert.pem" --keyfile "$work/key.pem" >/dev/null
+timeout 300 "$work/venv/bin/python" scripts/browser/chat.py "$bin/chat_websocket" $((20000 + RANDOM % 10000)) \
+  --certfile "$work/cert.pem" --keyfile "$work/key.pem"

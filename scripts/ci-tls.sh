@@ -92,6 +92,43 @@ for bad in "--certfile /nowhere --keyfile $work/key.pem" "--certfile $work/key.p
   { "$bin/hello" --port 0 $bad 2>&1 || true; } | expect "refused at start-up: $bad" '^error: ssl_options: certfile'
 done
 
+# Certificates by name, and of clients: made by OpenSSL, with keys of every kind.
+certify() { # NAME KEY-OPTION...
+  openssl req -x509 -nodes -days 2 -subj "/CN=$1" -addext "subjectAltName=DNS:$1" "${@:2}" \
+    -keyout "$work/$1-key.pem" -out "$work/$1.pem" 2>/dev/null
+}
+certify one.test -newkey rsa:2048
+certify two.test -newkey ec -pkeyopt ec_paramgen_curve:P-384
+certify three.test -newkey ed25519
+certify clients -newkey ec -pkeyopt ec_paramgen_curve:P-256
+certify strangers -newkey ec -pkeyopt ec_paramgen_curve:P-256
+for name in client stranger; do
+  openssl req -nodes -subj "/CN=$name" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout "$work/$name-key.pem" 2>/dev/null |
+    openssl x509 -req -days 2 -CA "$work/${name}s.pem" -CAkey "$work/${name}s-key.pem" -CAcreateserial \
+      -extfile <(echo 'basicConstraints=CA:FALSE') -out "$work/$name.pem" 2>/dev/null
+done
+named=$((port + 3))
+start "$named" "$bin/hello" --port "$named" --ca_certs "$work/clients.pem" \
+  --certfile "$work/one.test.pem,$work/two.test.pem,$work/three.test.pem" \
+  --keyfile "$work/one.test-key.pem,$work/two.test-key.pem,$work/three.test-key.pem"
+# ask NAME ARGUMENT...: a request by OpenSSL's client.
+ask() {
+  { printf 'GET / HTTP/1.0\r\n\r\n'; sleep 1; } |
+    openssl s_client -connect "localhost:$named" -servername "$1" -CAfile "$work/$1.pem" "${@:2}" 2>&1 || true
+}
+own=(-cert "$work/client.pem" -key "$work/client-key.pem")
+for name in one.test two.test three.test; do
+  for version in -tls1_2 -tls1_3; do
+    ask "$name" "$version" "${own[@]}" | tee "$work/asked" | expect "$name, $version" 'Verify return code: 0 (ok)'
+    expect "$name, $version, with a client's certificate" 'Hello, world' <"$work/asked"
+  done
+done
+for version in -tls1_2 -tls1_3; do
+  ask one.test "$version" | expect "none of the client's is refused, $version" 'certificate required\|handshake failure'
+  ask one.test "$version" -cert "$work/stranger.pem" -key "$work/stranger-key.pem" |
+    expect "a stranger's is refused, $version" 'unknown ca\|alert'
+done
+
 if command -v python3 >/dev/null; then
   shared=$((port + 1))
   start "$shared" "$bin/multi_process" --port "$shared" --processes 2 \

@@ -1,8 +1,9 @@
 """Visits the chat examples with two windows that talk to each other, also after their server was started anew.
 
-    chat.py COMMAND PORT
+    chat.py COMMAND PORT [OPTION...]
 
-COMMAND is the program chat_websocket or chat_longpoll, which this starts on PORT, stops and starts again. Drives a
+COMMAND is the program chat_websocket or chat_longpoll, which this starts on PORT with these options, stops and starts again.
+With `--certfile` among them the visit is over https, whoever has signed the certificate. Drives a
 headless Chromium through chromedriver; needs the Python package `selenium`. Prints one line for each thing that holds;
 the first that does not ends it with status 1.
 """
@@ -20,15 +21,18 @@ SECONDS = 60
 
 
 def main():
-    command, port = sys.argv[1], sys.argv[2]
+    command, port, rest = sys.argv[1], sys.argv[2], sys.argv[3:]
+    scheme = "https" if "--certfile" in rest else "http"
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(argument)
-    server = Server(command, port)
+    if scheme == "https":
+        options.add_argument("--ignore-certificate-errors")
+    server = Server(command, port, rest)
     try:
         browser = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
         try:
-            visit(browser, server, f"http://localhost:{port}/")
+            visit(browser, server, f"{scheme}://localhost:{port}/")
         finally:
             browser.quit()
     finally:
@@ -36,12 +40,12 @@ def main():
 
 
 class Server:
-    def __init__(self, command, port):
-        self.command, self.port = command, port
+    def __init__(self, command, port, options):
+        self.command, self.port, self.options = command, port, options
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen([self.command, "--port", self.port], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([self.command, "--port", self.port, *self.options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + SECONDS
         while True:
             try:

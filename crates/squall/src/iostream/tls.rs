@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig,
@@ -249,7 +250,7 @@ impl Tls {
         TlsInfo {
             version: session.protocol_version(),
             cipher_suite: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
-            key_exchange_group: session.negotiated_key_exchange_group().map(|group| group.name()),
+            key_exchange_group: session.negotiated_key_exchange_group().map(SupportedKxGroup::name),
             alpn_protocol: session.alpn_protocol().map(<[u8]>::to_vec),
             server_name,
             peer_certificates: session
