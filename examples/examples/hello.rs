@@ -1,6 +1,6 @@
 //! Tornado's hello world: `cargo run --release --example hello`, then `curl -i localhost:8888/`.
 
-use squall::{Application, Context, RequestHandler, Result, handler, post, shutdown_signal, url};
+use squall::{Application, Context, RequestHandler, Result, handler, post, url};
 use squall_examples::port_option;
 
 #[derive(Clone)]
@@ -33,8 +33,7 @@ fn make_app() -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    make_app().listen(port)?;
+    let server = make_app().listen(port)?;
     println!("listening on http://localhost:{port}/");
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

@@ -1,10 +1,10 @@
-//! One process per core on a shared port: bind before there is a loop, fork, and let each child make a loop and an
+//! One process per core on a shared port: bind before there is a loop, then `run` forks, and each child makes a loop and an
 //! application of its own (seeds 000 and 001, `HTTPServer.bind` and `start(0)`).
 //!
 //! `cargo run --release --example multi_process`, then `curl -i localhost:8888/` a few times. Options: `--port`,
 //! `--processes` (0, the default, is one per core; 1 does not fork).
 
-use squall::{Application, Context, HttpServer, IoLoop, Result, get};
+use squall::{Application, Context, HttpServer, Result, get};
 use squall_examples::{option, port_option};
 
 fn make_app() -> Application {
@@ -20,10 +20,9 @@ fn make_app() -> Application {
 
 fn main() -> Result {
     squall::log::enable_pretty_logging();
-    let server = HttpServer::new(make_app);
+    let server = HttpServer::new(make_app).processes(option("processes").unwrap_or(0));
     server.bind(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
-    // The parent stays in this call; it returns in the children.
-    server.start(option("processes").unwrap_or(0))?;
-    Ok(IoLoop::current().start()?)
+    // Forks and supervises; each process makes an application of its own, serves, and drains on SIGTERM.
+    server.run()
 }

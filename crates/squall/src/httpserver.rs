@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use squall::httpserver::HttpServer;
-//! use squall::{Application, Context, IoLoop, get};
+//! use squall::{Application, Context, get};
 //!
 //! fn make_app() -> Application {
 //!     Application::new([get("/", async |ctx: &Context| {
@@ -14,10 +14,7 @@
 //! }
 //!
 //! fn main() -> squall::Result {
-//!     let server = HttpServer::new(make_app).xheaders(true);
-//!     server.bind(8888)?;
-//!     server.start(0)?; // one process per core
-//!     Ok(IoLoop::current().start()?)
+//!     HttpServer::new(make_app).xheaders(true).bind(8888)?.run() // one process per core, until a signal
 //! }
 //! ```
 //!
@@ -38,6 +35,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod drain;
+mod run;
+
 use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fmt;
@@ -49,7 +49,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, Shutdown,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
@@ -188,15 +188,15 @@ impl HttpServer {
     /// # Errors
     /// As [`listen`](Self::listen).
     pub fn listen_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
-        self.tcp.handler().prepare()?;
+        self.prepare()?;
         Ok(self.tcp.listen_on(port, options)?)
     }
 
-    /// Binds a port of all interfaces, to be served by [`start`](Self::start).
+    /// Binds a port of all interfaces, to be served by [`run`](Self::run) or [`start`](Self::start).
     ///
     /// # Errors
     /// When the port cannot be had.
-    pub fn bind(&self, port: u16) -> Result<(), ServerError> {
+    pub fn bind(&self, port: u16) -> Result<&Self, ServerError> {
         self.bind_on(port, &BindOptions::new())
     }
 
@@ -204,18 +204,22 @@ impl HttpServer {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn bind_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
-        Ok(self.tcp.bind(port, options)?)
+    pub fn bind_on(&self, port: u16, options: &BindOptions) -> Result<&Self, ServerError> {
+        self.tcp.bind(port, options)?;
+        Ok(self)
     }
 
     /// Serves what was bound in `processes` processes: 1 is this one, 0 is one per core. See [`TcpServer::start`].
+    ///
+    /// It returns at once, in each of them; `IoLoop::current().start()` then serves until SIGTERM or SIGINT, drains as
+    /// [`serve`](Self::serve) does, and returns.
     ///
     /// # Errors
     /// When a loop exists already and processes are to be forked, or the application is wrong. A forked process whose
     /// application is wrong says so and exits with [`EX_CONFIG`](process::EX_CONFIG), which ends them all.
     pub fn start(&self, processes: usize) -> Result<(), ServerError> {
         self.tcp.start(processes)?;
-        let prepared = self.tcp.handler().prepare();
+        let prepared = self.prepare();
         if let Err(error) = &prepared
             && process::task_id().is_some()
         {
@@ -223,7 +227,9 @@ impl HttpServer {
             eprintln!("error: {error}");
             std::process::exit(process::EX_CONFIG);
         }
-        prepared
+        prepared?;
+        self.serve_on_loop();
+        Ok(())
     }
 
     /// Serves sockets that were made elsewhere.
@@ -231,7 +237,7 @@ impl HttpServer {
     /// # Errors
     /// When the application is wrong.
     pub fn add_sockets(&self, listeners: impl IntoIterator<Item = Listener>) -> Result<(), ServerError> {
-        self.tcp.handler().prepare()?;
+        self.prepare()?;
         self.tcp.add_sockets(listeners);
         Ok(())
     }
@@ -241,10 +247,12 @@ impl HttpServer {
         self.tcp.stop();
     }
 
-    /// Lets every connection end after the response that it is at, idle ones at once. WebSockets are closed with 1001.
+    /// Lets every connection end after the response that it is at, idle ones at once; one that was busy less than a second
+    /// ago is given a second for a request that may be on its way. WebSockets are closed with 1001.
+    /// [`serve`](Self::serve) does this and more when the process is to end.
     pub fn drain(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
-            running.delegate.on_shutdown();
+            running.delegate.on_shutdown(&Shutdown::new(Duration::ZERO));
             running.set.drain();
         }
     }
@@ -253,7 +261,7 @@ impl HttpServer {
     /// answer, at most 5 s.
     pub fn close_all_connections(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
-            running.delegate.on_shutdown();
+            running.delegate.on_shutdown(&Shutdown::new(Duration::ZERO));
             running.set.close_all();
         }
     }
@@ -266,6 +274,13 @@ impl HttpServer {
     /// The addresses that the server listens on.
     pub fn local_addrs(&self) -> Vec<Address> {
         self.tcp.local_addrs()
+    }
+
+    fn prepare(&self) -> Result<(), ServerError> {
+        if self.tcp.handler().prepare()? {
+            drain::register(&self.tcp);
+        }
+        Ok(())
     }
 
     fn with(self, change: impl FnOnce(&mut Config)) -> Self {
@@ -304,6 +319,8 @@ pub enum ServerError {
     Bind(BindError),
     /// The server runs already, or processes cannot be forked.
     Start(StartError),
+    /// [`run`](HttpServer::run) was called, and no port was bound.
+    NothingBound,
     /// The application is wrong; the text names each mistake and its line.
     Application(Box<dyn Error>),
 }
@@ -313,6 +330,7 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
+            Self::NothingBound => f.write_str("there is nothing to serve: bind a port first"),
             Self::Application(error) => error.fmt(f),
         }
     }
@@ -323,6 +341,7 @@ impl Error for ServerError {
         match self {
             Self::Bind(error) => error.source(),
             Self::Start(error) => error.source(),
+            Self::NothingBound => None,
             Self::Application(error) => error.source(),
         }
     }
@@ -355,6 +374,9 @@ struct Config {
     xheaders: bool,
     trusted_downstream: Vec<IpAddr>,
     protocol: &'static str,
+    processes: usize,
+    drain_timeout: Duration,
+    drain_delay: Duration,
 }
 
 impl Default for Config {
@@ -364,14 +386,18 @@ impl Default for Config {
             xheaders: false,
             trusted_downstream: Vec::new(),
             protocol: "http",
+            processes: 0,
+            drain_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
         }
     }
 }
 
 impl HttpService {
-    fn prepare(&self) -> Result<(), ServerError> {
+    /// False when it was ready before.
+    fn prepare(&self) -> Result<bool, ServerError> {
         if self.running.get().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let mut delegate = (self.factory)()?;
         let config = self.config.borrow();
@@ -391,7 +417,7 @@ impl HttpService {
         }
         let protocol = config.protocol;
         let _ = self.running.set(Rc::new(Server { delegate, params, set, protocol }));
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -453,8 +479,8 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
         self.inner.on_close();
     }
 
-    fn on_shutdown(&self) {
-        self.inner.on_shutdown();
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        self.inner.on_shutdown(shutdown);
     }
 }
 

@@ -19,7 +19,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use crate::ioloop::{catch_panic, panic_message};
 use crate::iostream::{IoStream, StreamError};
@@ -93,16 +93,25 @@ where
 #[doc(alias = "TCPServer")]
 pub struct TcpServer<H> {
     shared: Rc<Shared<H>>,
-    acceptors: RefCell<Vec<Acceptor>>,
-    /// Bound by `bind`, to be served by `start`.
-    waiting: RefCell<Vec<Listener>>,
-    started: Cell<bool>,
 }
 
 struct Shared<H> {
     handler: Rc<H>,
     max_buffer_size: Cell<Option<usize>>,
     read_chunk_size: Cell<Option<usize>>,
+    acceptors: RefCell<Vec<Acceptor>>,
+    /// Bound by `bind`, to be served by `start`.
+    waiting: RefCell<Vec<Listener>>,
+    started: Cell<bool>,
+}
+
+/// A server that lives as long as somebody else has it, or it listens.
+pub(crate) struct WeakTcpServer<H>(Weak<Shared<H>>);
+
+impl<H> WeakTcpServer<H> {
+    pub(crate) fn upgrade(&self) -> Option<TcpServer<H>> {
+        Some(TcpServer { shared: self.0.upgrade()? })
+    }
 }
 
 impl<H: StreamHandler> TcpServer<H> {
@@ -113,10 +122,10 @@ impl<H: StreamHandler> TcpServer<H> {
                 handler: Rc::new(handler),
                 max_buffer_size: Cell::new(None),
                 read_chunk_size: Cell::new(None),
+                acceptors: RefCell::default(),
+                waiting: RefCell::default(),
+                started: Cell::new(false),
             }),
-            acceptors: RefCell::default(),
-            waiting: RefCell::default(),
-            started: Cell::new(false),
         }
     }
 
@@ -148,10 +157,10 @@ impl<H: StreamHandler> TcpServer<H> {
     /// As [`bind_sockets`].
     pub fn bind(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
         let listeners = bind_sockets(port, options)?;
-        if self.started.get() {
+        if self.shared.started.get() {
             self.add_sockets(listeners);
         } else {
-            self.waiting.borrow_mut().extend(listeners);
+            self.shared.waiting.borrow_mut().extend(listeners);
         }
         Ok(())
     }
@@ -165,17 +174,17 @@ impl<H: StreamHandler> TcpServer<H> {
     ///
     /// When the server was started before, and when processes cannot be forked.
     pub fn start(&self, processes: usize) -> Result<(), StartError> {
-        if self.started.replace(true) {
+        if self.shared.started.replace(true) {
             return Err(StartError::AlreadyStarted);
         }
         if processes != 1 {
             let count = Some(processes).filter(|n| *n > 0);
             if let Err(error) = process::fork_processes(count, None) {
-                self.started.set(false);
+                self.shared.started.set(false);
                 return Err(StartError::Fork(error));
             }
         }
-        let waiting = self.waiting.take();
+        let waiting = self.shared.waiting.take();
         self.add_sockets(waiting);
         Ok(())
     }
@@ -186,7 +195,7 @@ impl<H: StreamHandler> TcpServer<H> {
         let acceptor = Acceptor::start(listener.into(), move |connection, address| {
             shared.clone().serve(connection, address);
         });
-        self.acceptors.borrow_mut().push(acceptor);
+        self.shared.acceptors.borrow_mut().push(acceptor);
     }
 
     /// Serves listening sockets such as [`bind_sockets`] makes.
@@ -198,17 +207,32 @@ impl<H: StreamHandler> TcpServer<H> {
 
     /// Stops listening and closes the listening sockets. Open connections go on. Stopping twice does nothing.
     pub fn stop(&self) {
-        let waiting = self.waiting.take();
+        let waiting = self.shared.waiting.take();
         drop(waiting);
-        for acceptor in self.acceptors.take() {
+        for acceptor in self.shared.acceptors.take() {
             acceptor.stop();
         }
     }
 
+    /// [`stop`](Self::stop), once what the kernel has queued is accepted: closing a listening socket resets the
+    /// connections that wait in its queue.
+    pub async fn finish(&self) {
+        let waiting = self.shared.waiting.take();
+        drop(waiting);
+        let acceptors = self.shared.acceptors.take();
+        for acceptor in acceptors {
+            acceptor.finish().await;
+        }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakTcpServer<H> {
+        WeakTcpServer(Rc::downgrade(&self.shared))
+    }
+
     /// The addresses that the server listens on, and those that it is bound to before [`start`](Self::start).
     pub fn local_addrs(&self) -> Vec<Address> {
-        let acceptors = self.acceptors.borrow();
-        let waiting = self.waiting.borrow();
+        let acceptors = self.shared.acceptors.borrow();
+        let waiting = self.shared.waiting.borrow();
         let bound = waiting.iter().filter_map(|listener| listener.local_addr().ok());
         acceptors.iter().filter_map(Acceptor::local_addr).chain(bound).collect()
     }
@@ -244,7 +268,7 @@ impl<H: StreamHandler> Shared<H> {
 
 impl<H> fmt::Debug for TcpServer<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpServer").field("started", &self.started.get()).finish_non_exhaustive()
+        f.debug_struct("TcpServer").field("started", &self.shared.started.get()).finish_non_exhaustive()
     }
 }
 

@@ -46,6 +46,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("websocket/client", 4),
     ("websocket/connect", 4),
     ("websocket/connection", 4),
+    ("websocket/farewell", 4),
     ("websocket/pool", 4),
     ("websocket/queue", 4),
     ("websocket/random", 4),

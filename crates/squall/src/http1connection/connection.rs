@@ -48,7 +48,7 @@ pub(crate) struct Http1Connection {
     /// So many bytes of a head that is not complete have been looked at.
     pub(super) looked_at: Cell<u32>,
     /// When bytes last arrived, the start of the requests among them; half the size of an `Instant`.
-    received: Cell<Nanos>,
+    pub(super) received: Cell<Nanos>,
     /// Since a sweep found output waiting: how much had been taken then, and when the client is given up.
     pub(super) stall: Cell<Option<Stall>>,
     pub(super) exchange: RefCell<Exchange>,
@@ -141,6 +141,7 @@ impl Http1Connection {
             unread: false,
             end: None,
         };
+        let server_nanos = server.set.nanos();
         let connection = Rc::new(Self {
             stream,
             server,
@@ -150,7 +151,7 @@ impl Http1Connection {
             expired: Cell::new(false),
             deadline: Cell::new(None),
             looked_at: Cell::new(0),
-            received: Cell::default(),
+            received: Cell::new(server_nanos),
             stall: Cell::new(None),
             exchange: RefCell::new(exchange),
         });
@@ -344,13 +345,18 @@ impl Http1Connection {
     }
 
     /// Reads more; 0 is the end of the stream, an error of kind `TimedOut` the deadline.
+    ///
+    /// A request that has come is served, however late: its client could not know whether it was.
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.expired.get() {
+        let expired = self.expired.get();
+        if expired && self.waiting.get() != Waiting::Idle {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let filled = self.stream.poll_fill(cx);
         if filled.is_ready() {
             self.received.set(self.server.set.nanos());
+        } else if expired {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         filled
     }

@@ -12,6 +12,7 @@ mod multipart;
 mod multipart_head;
 pub(crate) mod ranges;
 mod request;
+mod shutdown;
 mod status;
 
 pub(crate) use arguments::clean as clean_argument;
@@ -34,4 +35,5 @@ pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
 pub use ranges::{ByteRange, Selection};
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
+pub use shutdown::{Detached, Shutdown};
 pub use status::reason_phrase;

@@ -52,6 +52,7 @@ pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
 
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
+pub(crate) use signal::ShutdownSignals;
 
 use callbacks::{Callback, Local, Shared};
 use handlers::Registration;

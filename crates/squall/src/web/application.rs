@@ -25,7 +25,7 @@ use super::transforms::TransformSettings;
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending,
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending, Shutdown,
 };
 use crate::log;
 use crate::netutil::BindOptions;
@@ -440,12 +440,14 @@ impl HttpServerConnectionDelegate for Service {
         }
     }
 
-    fn on_shutdown(&self) {
-        self.0.websockets.close_all();
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        self.0.websockets.leave(shutdown);
         if let Some(fallback) = &self.0.fallback {
-            fallback.on_shutdown();
+            fallback.on_shutdown(shutdown);
         }
         let groups = self.0.hosts.iter().map(|group| &group.routes);
-        groups.chain([&self.0.routes]).for_each(|routes| routes.for_each(&mut Route::on_shutdown));
+        groups
+            .chain([&self.0.routes])
+            .for_each(|routes| routes.for_each(&mut |route| route.on_shutdown(shutdown)));
     }
 }

@@ -544,7 +544,7 @@ async fn draining_ends_idle_connections_and_lets_others_finish() {
     server.drain();
     idle.closed().await;
     go.notify_one();
-    busy.expect(ok("slow")).await;
+    busy.expect(closing(&ok("slow"))).await;
     busy.closed().await;
     assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }

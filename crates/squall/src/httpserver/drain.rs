@@ -1,0 +1,158 @@
+//! The end of the servers of a loop: nobody is cut off who can be let finish.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::HttpService;
+use crate::http1connection::Server;
+use crate::httputil::Shutdown;
+use crate::ioloop::ShutdownSignals;
+use crate::log::GENERAL;
+use crate::process;
+use crate::tcpserver::{TcpServer, WeakTcpServer};
+
+/// When the drain is done is looked at so often.
+const LOOK: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// The HTTP servers of this thread that have started.
+    static SERVERS: RefCell<Vec<WeakTcpServer<HttpService>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has the server drained together with the others of its thread.
+pub(super) fn register(server: &TcpServer<HttpService>) {
+    SERVERS.with_borrow_mut(|servers| {
+        servers.retain(|server| server.upgrade().is_some());
+        servers.push(server.downgrade());
+    });
+}
+
+/// Waits for SIGTERM or SIGINT, then drains all servers of this thread. A second signal cuts what is still open, except
+/// in a forked process: its parent counts, since a terminal or a service manager signals each process of a group.
+pub(super) async fn serve() -> io::Result<()> {
+    let mut signals = ShutdownSignals::listen()?;
+    let signal = signals.recv().await;
+    let drain = Drain::new();
+    tracing::info!(target: GENERAL, "{signal}: shutting down, {}", drain.open());
+    let started = Instant::now();
+    let is_worker = process::task_id().is_some();
+    let again = async {
+        if is_worker {
+            std::future::pending::<()>().await;
+        }
+        signals.recv().await
+    };
+    let why = tokio::select! {
+        biased;
+        done = drain.run() => (!done).then_some("the time to drain is up"),
+        signal = again => Some(signal),
+    };
+    if let Some(why) = why {
+        drain.cut(why, started.elapsed());
+        // The connections' tasks see it, and the kernel gets what they still write.
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+struct Drain {
+    servers: Vec<(TcpServer<HttpService>, Rc<Server>)>,
+    /// After the clients were told that the end comes, before anything ends.
+    delay: Duration,
+    timeout: Duration,
+    shutdown: Shutdown,
+}
+
+impl Drain {
+    fn new() -> Self {
+        let servers = SERVERS.with_borrow(|servers| {
+            let servers = servers.iter().filter_map(WeakTcpServer::upgrade);
+            let running = |server: &TcpServer<HttpService>| server.handler().running.get().cloned();
+            servers.filter_map(|server| running(&server).map(|running| (server, running))).collect::<Vec<_>>()
+        });
+        let longest = |of: fn(&super::Config) -> Duration| {
+            servers.iter().map(|(server, _)| of(&server.handler().config.borrow())).max().unwrap_or_default()
+        };
+        let delay = longest(|config| config.drain_delay);
+        let timeout = longest(|config| config.drain_timeout);
+        Self { servers, delay, timeout, shutdown: Shutdown::new(timeout / 2) }
+    }
+
+    /// True when all connections have ended.
+    async fn run(&self) -> bool {
+        for (_, running) in &self.servers {
+            running.set.announce_end();
+        }
+        tokio::time::sleep(self.delay).await;
+        for (server, _) in &self.servers {
+            server.finish().await;
+        }
+        for (_, running) in &self.servers {
+            running.set.drain();
+            running.delegate.on_shutdown(&self.shutdown);
+        }
+        let Some(end) = Instant::now().checked_add(self.timeout) else {
+            return std::future::pending().await;
+        };
+        while !self.open().is_none() {
+            if Instant::now() >= end {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        true
+    }
+
+    fn open(&self) -> Open {
+        let http = self.servers.iter().map(|(_, running)| running.set.len()).sum();
+        Open { http, requests: None, detached: self.shutdown.open() }
+    }
+
+    /// Ends what is open, in one line of the log.
+    fn cut(&self, why: &str, after: Duration) {
+        let mut cut = Open { http: 0, requests: Some(0), detached: self.shutdown.cut() };
+        for (server, running) in &self.servers {
+            server.stop();
+            let (connections, requests) = running.set.cut_all();
+            cut.http += connections;
+            cut.requests = cut.requests.map(|sum| sum + requests);
+        }
+        if !cut.is_none() {
+            tracing::warn!(target: GENERAL, "Cut off after {:.1} s ({why}): {cut}", after.as_secs_f64());
+        }
+    }
+}
+
+/// How many connections are open.
+struct Open {
+    http: usize,
+    /// How many of them are at a request, if that is known.
+    requests: Option<usize>,
+    /// WebSockets, and other protocols.
+    detached: usize,
+}
+
+impl Open {
+    fn is_none(&self) -> bool {
+        self.http == 0 && self.detached == 0
+    }
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        write!(f, "{} connection{}", self.http, plural(self.http))?;
+        if let Some(requests) = self.requests {
+            write!(f, " with {requests} request{}", plural(requests))?;
+        }
+        if self.detached > 0 {
+            write!(f, ", {} WebSocket{}", self.detached, plural(self.detached))?;
+        }
+        Ok(())
+    }
+}
