@@ -319,8 +319,8 @@ pub enum ServerError {
     Bind(BindError),
     /// The server runs already, or processes cannot be forked.
     Start(StartError),
-    /// [`run`](HttpServer::run) was called, and no port was bound.
-    NothingBound,
+    /// `--certfile` or `--keyfile` was given, and this cannot serve TLS.
+    NoTls,
     /// The application is wrong; the text names each mistake and its line.
     Application(Box<dyn Error>),
 }
@@ -330,7 +330,9 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
-            Self::NothingBound => f.write_str("there is nothing to serve: bind a port first"),
+            Self::NoTls => {
+                f.write_str("this program cannot serve TLS: --certfile and --keyfile are of no use")
+            }
             Self::Application(error) => error.fmt(f),
         }
     }
@@ -341,7 +343,7 @@ impl Error for ServerError {
         match self {
             Self::Bind(error) => error.source(),
             Self::Start(error) => error.source(),
-            Self::NothingBound => None,
+            Self::NoTls => None,
             Self::Application(error) => error.source(),
         }
     }

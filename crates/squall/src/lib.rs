@@ -468,6 +468,7 @@ pub mod locale;
 pub mod locks;
 pub mod log;
 pub mod netutil;
+pub mod options;
 pub mod process;
 pub mod pubsub;
 pub mod queues;

@@ -3,9 +3,12 @@
 //! squall only emits `tracing` events; what becomes of them is the application's choice.
 //! [`enable_pretty_logging`] makes the usual one.
 
+mod file;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -16,6 +19,8 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use file::reopen;
 
 /// The target of the one line per request (Tornado's `tornado.access`).
 pub const ACCESS: &str = "squall::access";
@@ -31,15 +36,92 @@ pub const GENERAL: &str = "squall::general";
 /// The environment variable `RUST_LOG` selects what is written (`debug`, `warn,squall::access=info`); the default
 /// is `info`. Nothing happens when the process has a `tracing` subscriber already.
 pub fn enable_pretty_logging() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    // No file can fail to be opened.
+    let _ = enable(LogSettings::default());
+}
+
+/// The least severe level that is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Threshold {
+    /// Everything but traces.
+    Debug,
+    /// The default.
+    #[default]
+    Info,
+    /// What somebody should look at.
+    Warning,
+    /// What went wrong.
+    Error,
+    /// Logging is left alone.
+    None,
+}
+
+/// By what log files are rotated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RotateMode {
+    /// Their size.
+    #[default]
+    Size,
+    /// Midnight.
+    Time,
+}
+
+/// What [`enable`] is told (Tornado's logging options).
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// What is logged, unless `RUST_LOG` says otherwise. Default: [`Threshold::Info`].
+    pub threshold: Threshold,
+    /// A file to append to. Processes may share it. Default: none.
+    pub file_prefix: Option<PathBuf>,
+    /// When the file has so many bytes it is rotated, a second later at most; 0 for never. Default: 100,000,000.
+    pub max_size: u64,
+    /// So many rotated files are kept. Default: 10.
+    pub num_backups: usize,
+    /// By what the file is rotated. Default: its size.
+    pub rotate_mode: RotateMode,
+    /// Whether to write to standard error. Default: if there is no file.
+    pub to_stderr: Option<bool>,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            threshold: Threshold::Info,
+            file_prefix: None,
+            max_size: 100_000_000,
+            num_backups: 10,
+            rotate_mode: RotateMode::Size,
+            to_stderr: None,
+        }
+    }
+}
+
+/// Writes events as Tornado writes them, in colour on a terminal.
+///
+/// Nothing happens with [`Threshold::None`], or when the process has a `tracing` subscriber already.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn enable(settings: LogSettings) -> io::Result<()> {
+    let level = match settings.threshold {
+        Threshold::Debug => LevelFilter::DEBUG,
+        Threshold::Info => LevelFilter::INFO,
+        Threshold::Warning => LevelFilter::WARN,
+        Threshold::Error => LevelFilter::ERROR,
+        Threshold::None => return Ok(()),
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    let sink = file::Sink::open(&settings)?;
+    let in_color = settings.file_prefix.is_none() && io::stderr().is_terminal();
     // The one error is that a subscriber is installed; it was chosen first, so it stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(in_color)
         .event_format(LogFormatter::new())
-        .with_writer(std::io::stderr)
+        .with_writer(sink)
         .finish()
         .try_init();
+    Ok(())
 }
 
 /// Tornado's line format: `[I 261121 01:27:48 web:2345] 200 GET / (::1) 0.51ms`.

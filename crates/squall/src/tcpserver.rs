@@ -156,13 +156,17 @@ impl<H: StreamHandler> TcpServer<H> {
     ///
     /// As [`bind_sockets`].
     pub fn bind(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
-        let listeners = bind_sockets(port, options)?;
+        self.bind_listeners(bind_sockets(port, options)?);
+        Ok(())
+    }
+
+    /// As [`bind`](Self::bind), for sockets that were made elsewhere.
+    pub fn bind_listeners(&self, listeners: impl IntoIterator<Item = Listener>) {
         if self.shared.started.get() {
             self.add_sockets(listeners);
         } else {
             self.shared.waiting.borrow_mut().extend(listeners);
         }
-        Ok(())
     }
 
     /// Serves the sockets of [`bind`](Self::bind) in `processes` processes: 1 is this one, 0 is one per core.

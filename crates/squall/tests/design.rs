@@ -1,5 +1,8 @@
 //! The example of DESIGN.md, cookies and WebSocket aside: the code that users should be able to write.
 
+#[path = "options/cases.rs"]
+mod options;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;

@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("escape", 0),
     ("locale", 0),
     ("log", 0),
+    ("options", 0),
     ("sys", 0),
     // L1 loop
     ("ioloop", 1),

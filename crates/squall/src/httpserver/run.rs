@@ -5,8 +5,13 @@ use std::time::Duration;
 use super::{HttpServer, ServerError, drain};
 use crate::ioloop::IoLoop;
 use crate::log::GENERAL;
+use crate::netutil::{Address, BindOptions, DEFAULT_BACKLOG, bind_unix_socket};
+use crate::options::{self, Builtins};
 use crate::process;
 use crate::web::error::Error;
+
+/// Who may connect to the socket of `--unix-socket`: the user and the group, which a proxy in front is of.
+const SOCKET_MODE: u32 = 0o660;
 
 /// Serving to the end.
 impl HttpServer {
@@ -51,13 +56,13 @@ impl HttpServer {
     /// }
     /// ```
     ///
+    /// Where the [options](crate::options) were given a port, address, Unix socket, number of processes or time to drain,
+    /// they win over what the program says; a program that leaves the port to them binds none itself.
+    ///
     /// # Errors
-    /// As [`start`](Self::start); and when nothing was bound.
+    /// As [`start`](Self::start) and [`bind`](Self::bind).
     pub fn run(&self) -> Result<(), Error> {
-        if self.local_addrs().is_empty() {
-            return Err(ServerError::NothingBound.into());
-        }
-        let processes = self.tcp.handler().config.borrow().processes;
+        let processes = self.follow_options()?;
         self.start(processes)?;
         IoLoop::current().start()?;
         if process::task_id().is_some() {
@@ -84,6 +89,32 @@ impl HttpServer {
     #[must_use]
     pub fn drain_delay(self, delay: Duration) -> Self {
         self.with(|c| c.drain_delay = delay)
+    }
+
+    /// Binds what the options say, and says how many processes there are to be.
+    fn follow_options(&self) -> Result<usize, Error> {
+        let given = options::given()?;
+        if given.certfile.is_some() || given.keyfile.is_some() {
+            return Err(ServerError::NoTls.into());
+        }
+        let local = BindOptions::new().address(given.address.clone().unwrap_or_default());
+        if let Some(path) = &given.unix_socket {
+            self.tcp.stop();
+            self.tcp.bind_listeners([bind_unix_socket(path, SOCKET_MODE, DEFAULT_BACKLOG)?]);
+        } else if given.port.is_some() || given.address.is_some() || self.local_addrs().is_empty() {
+            let bound = self.local_addrs().iter().find_map(Address::port);
+            let port = given.port.or(bound).unwrap_or_else(Builtins::default_port);
+            self.tcp.stop();
+            self.tcp.bind(port, &local)?;
+        }
+        let addresses: Vec<String> = self.local_addrs().iter().map(ToString::to_string).collect();
+        tracing::info!(target: GENERAL, "Serving on {}", addresses.join(", "));
+        let mut config = self.tcp.handler().config.borrow_mut();
+        if let Some(timeout) = given.drain_timeout {
+            config.drain_timeout = timeout;
+        }
+        let processes = given.processes.unwrap_or(config.processes);
+        Ok(if given.debug { 1 } else { processes })
     }
 
     /// Has the loop end by itself when the process was asked to, and all is drained.

@@ -174,6 +174,7 @@ impl Application {
 
     pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
         let mut problems = self.settings.locale.take_problems();
+        self.settings.debug.follow_options();
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
         self.settings.templates.finish(&mut problems);

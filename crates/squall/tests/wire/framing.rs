@@ -7,7 +7,9 @@ use squall::web::any;
 use squall::{Application, Context, HttpServer, get, post};
 use tokio::sync::Notify;
 
-use super::support::{Client, bad, body_too_large, closes, ok, ok_untagged, ok_with, stays, table, within};
+use super::support::{
+    Client, bad, body_too_large, closes, closing, ok, ok_untagged, ok_with, stays, table, within,
+};
 
 fn app() -> Application {
     Application::new([
