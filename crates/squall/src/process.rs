@@ -1,9 +1,10 @@
 //! One process per core: forking and supervising them, as Tornado's `process` module does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 
@@ -11,7 +12,7 @@ use crate::ioloop::IoLoop;
 use crate::log::GENERAL;
 use crate::sys::{self, BlockedSignals, ForkFailure, Forked};
 
-/// How many times children are restarted in all, unless [`fork_processes`] is told otherwise.
+/// How many times children are restarted within ten minutes, unless [`fork_processes`] is told otherwise.
 pub const DEFAULT_MAX_RESTARTS: usize = 100;
 
 /// The number of processors this process may use (its affinity mask and cgroup quota count), at least 1.
@@ -36,8 +37,12 @@ pub const EX_CONFIG: i32 = 78;
 ///
 /// It returns in the children only, each with its number, counted from 0. The calling process stays in it: it
 /// restarts a child that was killed or exited with a status other than 0, under the same number, up to
-/// `max_restarts` times in all ([`DEFAULT_MAX_RESTARTS`]). When all have exited with status 0, it exits with 0. A child
+/// `max_restarts` times within ten minutes ([`DEFAULT_MAX_RESTARTS`]; Tornado counts those of a lifetime, so that a crash a
+/// day ends a service after some months). When all have exited with status 0, it exits with 0. A child
 /// that exits with [`EX_CONFIG`] is not restarted, and ends them all.
+///
+/// A child that crashes again within a minute is given time: its successor comes to life after 100 ms, and after twice as
+/// long each time, at most 10 s, as long as this goes on.
 ///
 /// SIGTERM and SIGINT are passed on to the children, which are not restarted then; when all are gone, the parent exits,
 /// with 0 if each exited with 0 or died of that signal, else with 1. On Linux children get SIGTERM when the parent
@@ -68,13 +73,16 @@ pub fn fork_processes(num: Option<usize>, max_restarts: Option<usize>) -> Result
     let mut supervisor = Supervisor {
         signals,
         children: BTreeMap::new(),
-        restarts_left: max_restarts.unwrap_or(DEFAULT_MAX_RESTARTS),
+        restarts: RestartPolicy::new(max_restarts.unwrap_or(DEFAULT_MAX_RESTARTS)),
         stopping: None,
         clean: true,
     };
     match supervisor.run(num) {
-        Ok(Role::Child(id)) => {
+        Ok(Role::Child { id, delay }) => {
             TASK_ID.store(id, Ordering::Relaxed);
+            // Signals act as usual from here on, so that a child that still waits can be ended.
+            drop(supervisor);
+            std::thread::sleep(delay);
             Ok(id)
         }
         Ok(Role::ParentDone { status }) => std::process::exit(status),
@@ -95,7 +103,7 @@ pub enum ForkError {
     Threads(usize),
     /// The process is itself a child, with this number.
     IsChild(usize),
-    /// Children ended abnormally more often than `max_restarts`.
+    /// Children ended abnormally more often than `max_restarts` within ten minutes.
     TooManyRestarts,
     /// This child exited with [`EX_CONFIG`]: it would fail in the same way again.
     Misconfigured(usize),
@@ -151,7 +159,7 @@ struct Supervisor {
     /// Children get the former mask back when they drop their copy of the supervisor.
     signals: BlockedSignals,
     children: BTreeMap<usize, Pid>,
-    restarts_left: usize,
+    restarts: RestartPolicy,
     /// The signal that asked for the end; from then on nothing is restarted.
     stopping: Option<Signal>,
     /// Whether every child that ended after that did so as asked.
@@ -159,24 +167,33 @@ struct Supervisor {
 }
 
 enum Role {
-    Child(usize),
-    ParentDone { status: i32 },
+    /// To begin after this time.
+    Child {
+        id: usize,
+        delay: Duration,
+    },
+    ParentDone {
+        status: i32,
+    },
 }
 
 impl Supervisor {
     fn run(&mut self, num: usize) -> Result<Role, ForkError> {
         tracing::info!(target: GENERAL, "Starting {num} processes");
         for id in 0..num {
+            self.restarts.started(id, Instant::now());
             if self.start_child(id)? {
-                return Ok(Role::Child(id));
+                return Ok(Role::Child { id, delay: Duration::ZERO });
             }
         }
         while !self.children.is_empty() {
             match self.signals.wait()? {
                 Signal::CHILD => {
                     for (id, status) in self.reap()? {
-                        if self.should_restart(id, status)? && self.start_child(id)? {
-                            return Ok(Role::Child(id));
+                        if let Some(delay) = self.should_restart(id, status)?
+                            && self.start_child(id)?
+                        {
+                            return Ok(Role::Child { id, delay });
                         }
                     }
                 }
@@ -219,8 +236,12 @@ impl Supervisor {
         Ok(ended)
     }
 
-    /// Logs how a child ended.
-    fn should_restart(&mut self, id: usize, Ended { pid, status }: Ended) -> Result<bool, ForkError> {
+    /// Logs how a child ended. Its successor, if there is to be one, begins after the time that this gives.
+    fn should_restart(
+        &mut self,
+        id: usize,
+        Ended { pid, status }: Ended,
+    ) -> Result<Option<Duration>, ForkError> {
         let restarting = if self.stopping.is_none() { ", restarting" } else { "" };
         match (status.terminating_signal(), status.exit_status()) {
             (Some(signal), _) => {
@@ -228,7 +249,7 @@ impl Supervisor {
             }
             (None, Some(0)) => {
                 tracing::info!(target: GENERAL, "child {id} (pid {pid}) exited normally");
-                return Ok(false);
+                return Ok(None);
             }
             (None, Some(EX_CONFIG)) if self.stopping.is_none() => return Err(ForkError::Misconfigured(id)),
             (None, code) => {
@@ -238,10 +259,9 @@ impl Supervisor {
         }
         if let Some(stop) = self.stopping {
             self.clean &= status.terminating_signal() == Some(stop.as_raw());
-            return Ok(false);
+            return Ok(None);
         }
-        self.restarts_left = self.restarts_left.checked_sub(1).ok_or(ForkError::TooManyRestarts)?;
-        Ok(true)
+        self.restarts.crashed(id, Instant::now()).ok_or(ForkError::TooManyRestarts).map(Some)
     }
 
     fn signal_all(&self, signal: Signal) {
@@ -265,6 +285,66 @@ struct Ended {
     status: WaitStatus,
 }
 
+/// When a child that crashed is started again, and when that is given up: numbers and times only.
+///
+/// The child itself waits, not the parent: forked at once, it is there for signals, and the parent need not know of
+/// time.
+struct RestartPolicy {
+    /// Within [`WINDOW`](Self::WINDOW).
+    most: usize,
+    /// The restarts of the last `WINDOW`, at most `most`.
+    recent: VecDeque<Instant>,
+    children: BTreeMap<usize, Life>,
+}
+
+/// One child, or rather its number.
+struct Life {
+    /// When the present child begins, or began.
+    since: Instant,
+    /// Crashes in a row, none of them after a life of [`RestartPolicy::STABLE`].
+    crashes: u32,
+}
+
+impl RestartPolicy {
+    const WINDOW: Duration = Duration::from_secs(600);
+    /// A child that has lived so long does work, whatever ended it.
+    const STABLE: Duration = Duration::from_secs(60);
+    const FIRST_DELAY: Duration = Duration::from_millis(100);
+    const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
+    fn new(most: usize) -> Self {
+        Self { most, recent: VecDeque::new(), children: BTreeMap::new() }
+    }
+
+    /// A child begins for the first time.
+    fn started(&mut self, id: usize, now: Instant) {
+        self.children.insert(id, Life { since: now, crashes: 0 });
+    }
+
+    /// How long the successor of a child that crashed is to wait; `None` when there were too many.
+    fn crashed(&mut self, id: usize, now: Instant) -> Option<Duration> {
+        while self.recent.front().is_some_and(|&at| now.saturating_duration_since(at) >= Self::WINDOW) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.most {
+            return None;
+        }
+        self.recent.push_back(now);
+        let life = self.children.entry(id).or_insert(Life { since: now, crashes: 0 });
+        if now.saturating_duration_since(life.since) >= Self::STABLE {
+            life.crashes = 0;
+        }
+        // The first is most likely bad luck, and a worker is missing.
+        let delay = match life.crashes {
+            0 => Duration::ZERO,
+            again => Self::FIRST_DELAY.saturating_mul(1 << (again - 1).min(16)).min(Self::LONGEST_DELAY),
+        };
+        life.crashes += 1;
+        life.since = now + delay;
+        Some(delay)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,5 +357,47 @@ mod tests {
     #[test]
     fn a_process_that_was_not_forked_has_no_task_id() {
         assert_eq!(task_id(), None);
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn crashes_are_counted_within_ten_minutes() {
+        let mut policy = RestartPolicy::new(3);
+        let mut now = Instant::now();
+        policy.started(0, now);
+        // One in four minutes, a year long.
+        for _ in 0..131_400 {
+            now += 240 * SECOND;
+            assert_eq!(policy.crashed(0, now), Some(Duration::ZERO));
+        }
+        // The third and the fourth within ten minutes; what children have in common counts together.
+        assert!(policy.crashed(0, now + SECOND).is_none());
+        assert!(policy.crashed(1, now + SECOND).is_none());
+        assert!(policy.crashed(1, now + 121 * SECOND).is_some());
+        assert!(RestartPolicy::new(0).crashed(0, now).is_none());
+    }
+
+    #[test]
+    fn who_crashes_again_waits_longer() {
+        let mut policy = RestartPolicy::new(usize::MAX);
+        let mut now = Instant::now();
+        policy.started(0, now);
+        let mut crash_after = |id, life: Duration| {
+            now += life;
+            let delay = policy.crashed(id, now).unwrap();
+            now += delay;
+            delay.as_millis()
+        };
+        let delays: Vec<_> = (0..10).map(|_| crash_after(0, SECOND)).collect();
+        assert_eq!(delays, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        // Each child by itself.
+        assert_eq!(crash_after(1, SECOND), 0);
+        // A minute of work, and all is forgotten.
+        assert_eq!(crash_after(0, 60 * SECOND), 0);
+        assert_eq!(crash_after(0, SECOND), 100);
+        for _ in 0..100 {
+            assert!(crash_after(0, SECOND) <= 10_000);
+        }
     }
 }
