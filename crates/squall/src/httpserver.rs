@@ -36,6 +36,7 @@
 //! ```
 
 mod drain;
+mod retire;
 mod run;
 
 use std::cell::{OnceCell, RefCell};
@@ -47,13 +48,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use self::retire::Retirement;
 use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
 use crate::httputil::{
     HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, Shutdown,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
-use crate::process;
 use crate::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
 
 /// An HTTP/1.1 server (Tornado's `HTTPServer`).
@@ -209,29 +210,6 @@ impl HttpServer {
         Ok(self)
     }
 
-    /// Serves what was bound in `processes` processes: 1 is this one, 0 is one per core. See [`TcpServer::start`].
-    ///
-    /// It returns at once, in each of them; `IoLoop::current().start()` then serves until SIGTERM or SIGINT, drains as
-    /// [`serve`](Self::serve) does, and returns.
-    ///
-    /// # Errors
-    /// When a loop exists already and processes are to be forked, or the application is wrong. A forked process whose
-    /// application is wrong says so and exits with [`EX_CONFIG`](process::EX_CONFIG), which ends them all.
-    pub fn start(&self, processes: usize) -> Result<(), ServerError> {
-        self.tcp.start(processes)?;
-        let prepared = self.prepare();
-        if let Err(error) = &prepared
-            && process::task_id().is_some()
-        {
-            // Returning would have the parent start this child again, to the same end.
-            eprintln!("error: {error}");
-            std::process::exit(process::EX_CONFIG);
-        }
-        prepared?;
-        self.serve_on_loop();
-        Ok(())
-    }
-
     /// Serves sockets that were made elsewhere.
     ///
     /// # Errors
@@ -319,6 +297,8 @@ pub enum ServerError {
     Bind(BindError),
     /// The server runs already, or processes cannot be forked.
     Start(StartError),
+    /// A process did not end as it was asked to.
+    Unclean,
     /// `--certfile` or `--keyfile` was given, and this cannot serve TLS.
     NoTls,
     /// The application is wrong; the text names each mistake and its line.
@@ -330,6 +310,7 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
+            Self::Unclean => f.write_str("a process did not end as it was asked to"),
             Self::NoTls => {
                 f.write_str("this program cannot serve TLS: --certfile and --keyfile are of no use")
             }
@@ -343,7 +324,7 @@ impl Error for ServerError {
         match self {
             Self::Bind(error) => error.source(),
             Self::Start(error) => error.source(),
-            Self::NoTls => None,
+            Self::Unclean | Self::NoTls => None,
             Self::Application(error) => error.source(),
         }
     }
@@ -377,6 +358,8 @@ struct Config {
     trusted_downstream: Vec<IpAddr>,
     protocol: &'static str,
     processes: usize,
+    worker_timeout: Option<Duration>,
+    retirement: Retirement,
     drain_timeout: Duration,
     drain_delay: Duration,
 }
@@ -389,6 +372,8 @@ impl Default for Config {
             trusted_downstream: Vec::new(),
             protocol: "http",
             processes: 0,
+            worker_timeout: None,
+            retirement: Retirement::default(),
             drain_timeout: Duration::from_secs(30),
             drain_delay: Duration::ZERO,
         }

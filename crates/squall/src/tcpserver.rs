@@ -229,6 +229,15 @@ impl<H: StreamHandler> TcpServer<H> {
         }
     }
 
+    /// What was bound and is not served yet.
+    pub(crate) fn with_waiting<R>(&self, f: impl FnOnce(&[Listener]) -> R) -> R {
+        f(&self.shared.waiting.borrow())
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.shared.started.get()
+    }
+
     pub(crate) fn downgrade(&self) -> WeakTcpServer<H> {
         WeakTcpServer(Rc::downgrade(&self.shared))
     }

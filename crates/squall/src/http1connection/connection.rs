@@ -174,6 +174,7 @@ impl Http1Connection {
     /// Starts the exchange of a request whose head is complete.
     pub(super) fn begin(self: &Rc<Self>, request: &mut HttpServerRequest, facts: RequestFacts) {
         self.waiting.set(Waiting::Not);
+        self.server.set.count_request();
         self.set_deadline(None);
         let params = self.params();
         let id = {

@@ -1,7 +1,6 @@
 //! All connections of one server: their deadlines, and closing them together.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::rc::Rc;
@@ -25,6 +24,8 @@ pub(crate) struct ConnectionSet {
     leaving: Cell<Leaving>,
     /// Told when the drain begins.
     drained: Notify,
+    /// How many requests there have been.
+    served: Cell<u64>,
 }
 
 /// How far a server is on its way to its end.
@@ -82,6 +83,7 @@ impl ConnectionSet {
             sweeping: Cell::new(false),
             leaving: Cell::new(Leaving::Not),
             drained: Notify::new(),
+            served: Cell::new(0),
         })
     }
 
@@ -139,6 +141,16 @@ impl ConnectionSet {
         Some(Millis::new(self.now.get().0.get().wrapping_add(millis)))
     }
 
+    #[inline]
+    pub(super) fn count_request(&self) {
+        self.served.set(self.served.get() + 1);
+    }
+
+    /// How many requests there have been.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.get()
+    }
+
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         let connections = self.connections.borrow();
@@ -168,13 +180,11 @@ impl ConnectionSet {
     }
 
     /// Resolves when the server drains.
-    pub(super) fn draining(self: Rc<Self>) -> impl Future<Output = ()> {
-        async move {
-            let mut told = pin!(self.drained.notified());
-            told.as_mut().enable();
-            if self.leaving.get() != Leaving::Draining {
-                told.await;
-            }
+    pub(super) async fn draining(self: Rc<Self>) {
+        let mut told = pin!(self.drained.notified());
+        told.as_mut().enable();
+        if self.leaving.get() != Leaving::Draining {
+            told.await;
         }
     }
 

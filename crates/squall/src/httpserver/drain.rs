@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HttpService;
+use super::retire::Retirement;
 use crate::http1connection::Server;
 use crate::httputil::Shutdown;
-use crate::ioloop::ShutdownSignals;
+use crate::ioloop::{IoLoop, ShutdownSignals};
 use crate::log::GENERAL;
 use crate::process;
 use crate::tcpserver::{TcpServer, WeakTcpServer};
@@ -36,11 +37,28 @@ pub(super) fn register(server: &TcpServer<HttpService>) {
 /// in a forked process: its parent counts, since a terminal or a service manager signals each process of a group.
 pub(super) async fn serve() -> io::Result<()> {
     let mut signals = ShutdownSignals::listen()?;
-    let signal = signals.recv().await;
-    let drain = Drain::new();
-    tracing::info!(target: GENERAL, "{signal}: shutting down, {}", drain.open());
-    let started = Instant::now();
     let is_worker = process::task_id().is_some();
+    // From here on signals are seen; whoever hears of it may send them.
+    announce(is_worker);
+    let retires = async {
+        if !is_worker {
+            std::future::pending::<()>().await;
+        }
+        retirement().reached(served).await
+    };
+    let cause: Box<dyn fmt::Display> = tokio::select! {
+        signal = signals.recv() => Box::new(signal),
+        why = retires => {
+            process::say_retiring();
+            Box::new(why)
+        }
+    };
+    let drain = Drain::new();
+    tracing::info!(target: GENERAL, "{cause}: shutting down, {}", drain.open());
+    if !is_worker {
+        process::say_stopping();
+    }
+    let started = Instant::now();
     let again = async {
         if is_worker {
             std::future::pending::<()>().await;
@@ -60,6 +78,44 @@ pub(super) async fn serve() -> io::Result<()> {
     Ok(())
 }
 
+fn announce(is_worker: bool) {
+    if is_worker {
+        return process::live_as_worker();
+    }
+    process::say_serving();
+    if let Some(interval) = process::watchdog_interval() {
+        IoLoop::current().spawn_callback(feed_watchdog(interval));
+    }
+}
+
+/// A loop that is blocked does not say that it lives.
+async fn feed_watchdog(interval: Duration) {
+    loop {
+        // What is wrong is said when the server says that it is ready.
+        let _ = process::notify("WATCHDOG=1");
+        tokio::time::sleep(interval).await;
+    }
+}
+
+fn running_servers() -> Vec<(TcpServer<HttpService>, Rc<Server>)> {
+    SERVERS.with_borrow(|servers| {
+        let servers = servers.iter().filter_map(WeakTcpServer::upgrade);
+        let running = |server: &TcpServer<HttpService>| server.handler().running.get().cloned();
+        servers.filter_map(|server| running(&server).map(|running| (server, running))).collect()
+    })
+}
+
+/// The limits of the first server that has any.
+fn retirement() -> Retirement {
+    let servers = running_servers();
+    let limits = servers.iter().map(|(server, _)| server.handler().config.borrow().retirement);
+    limits.into_iter().find(|limits| !limits.is_none()).unwrap_or_default()
+}
+
+fn served() -> u64 {
+    running_servers().iter().map(|(_, running)| running.set.served()).sum()
+}
+
 struct Drain {
     servers: Vec<(TcpServer<HttpService>, Rc<Server>)>,
     /// After the clients were told that the end comes, before anything ends.
@@ -70,11 +126,7 @@ struct Drain {
 
 impl Drain {
     fn new() -> Self {
-        let servers = SERVERS.with_borrow(|servers| {
-            let servers = servers.iter().filter_map(WeakTcpServer::upgrade);
-            let running = |server: &TcpServer<HttpService>| server.handler().running.get().cloned();
-            servers.filter_map(|server| running(&server).map(|running| (server, running))).collect::<Vec<_>>()
-        });
+        let servers = running_servers();
         let longest = |of: fn(&super::Config) -> Duration| {
             servers.iter().map(|(server, _)| of(&server.handler().config.borrow())).max().unwrap_or_default()
         };

@@ -21,7 +21,7 @@ pub async fn shutdown_signal() {
         Err(error) => {
             // A signal without a listener keeps its default action, which is to end the process.
             tracing::error!(target: crate::log::GENERAL, "Cannot listen for a signal: {error}");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -102,7 +102,8 @@ fn argument(option: &Opt) -> Arg {
     }
     if let Some(default) = option.default.as_ref().filter(|_| !option.secret) {
         let default = option.kind.render(default);
-        if !default.is_empty() && !(option.kind.is_flag() && default == "false") {
+        let is_usual = option.kind.is_flag() && default == "false";
+        if !default.is_empty() && !is_usual {
             add(format!("(default {default})"));
         }
     }

@@ -50,3 +50,20 @@ pub(crate) fn close(fd: RawFd) {
     // `close(true)`; the registration that held it is gone, so it is closed once.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
 }
+
+/// Takes over a descriptor that this process was started with; `None` when it is not open. `exec` closes it from now on.
+pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: a plain question about a number; one that is not open is answered with an error.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+        return None;
+    }
+    // SAFETY: it is open, and whoever started this process left it to us by naming it in our environment, which is read
+    // once: nothing else in the process owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // It stays open in children if this fails, which harms nobody.
+    let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
+    Some(fd)
+}

@@ -44,7 +44,7 @@ fn what_is_in_flight_is_answered() {
     let mut sockets: Vec<Client> = (0..20).map(|_| server.websocket()).collect();
     let mut idle = server.get("/plain");
     idle.expect("plain");
-    held.barrier(&server);
+    server.barrier();
 
     t.signal(Signal::TERM);
     let answer = poll.rest();
@@ -94,7 +94,7 @@ fn what_goes_on_is_cut_when_the_time_is_up() {
     slow.expect("begin\n");
     let mut held = server.get("/hold");
     let mut deaf = server.websocket();
-    held.barrier(&server);
+    server.barrier();
     t.signal(Signal::TERM);
     let (status, log) = t.finish();
     assert_eq!(status.code(), Some(0), "{log}");
@@ -109,7 +109,7 @@ fn a_second_signal_cuts() {
     let (t, server) = serving("listen 600000 0");
     let mut held = server.get("/hold");
     let mut poll = server.get("/poll");
-    held.barrier(&server);
+    server.barrier();
     t.signal(Signal::TERM);
     assert!(poll.rest().ends_with("told"));
     t.signal(Signal::TERM);
@@ -141,9 +141,7 @@ fn workers_drain_and_are_signalled_twice() {
     let other = Server::greet(&t);
     let mut held: Vec<Client> = (0..8).map(|_| server.get("/hold")).collect();
     let mut polls: Vec<Client> = (0..8).map(|_| server.get("/poll")).collect();
-    for client in held.iter_mut().chain(&mut polls) {
-        client.barrier(&server);
-    }
+    server.barrier();
     // As a terminal or a service manager does it: all processes of the group.
     t.signal(Signal::TERM);
     for worker in [&server, &other] {
@@ -205,6 +203,13 @@ impl Server {
         control.read_line(&mut line).unwrap();
         let (port, pid) = line.trim().split_once(' ').unwrap();
         Self { port: port.parse().unwrap(), pid: pid.parse().unwrap(), control }
+    }
+
+    /// Waits until the server has what was sent before: it answers a connection that came later.
+    fn barrier(&self) {
+        for _ in 0..4 {
+            assert!(self.get("/plain").answer("plain").starts_with("HTTP/1.1 200"));
+        }
     }
 
     fn order(&self, order: &str) {
@@ -290,13 +295,6 @@ impl Client {
 
     fn rest(&mut self) -> String {
         String::from_utf8(self.raw_rest()).unwrap()
-    }
-
-    /// Waits until the server has this client's request: it answers another connection that came later.
-    fn barrier(&mut self, server: &Server) {
-        for _ in 0..4 {
-            assert!(server.get("/plain").answer("plain").starts_with("HTTP/1.1 200"));
-        }
     }
 
     /// A close frame with 1001, which is answered as the protocol asks.

@@ -8,6 +8,7 @@
 
 mod drain;
 mod options;
+mod supervision;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -55,14 +56,17 @@ fn main() {
         return match role.split(' ').next() {
             Some("listen" | "run") => drain::server(&role),
             Some("options") => options::main(),
+            Some("supervised") => supervision::main(),
             _ => supervisor(&role),
         };
     }
     let (flags, words): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|arg| arg.starts_with('-'));
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let selected =
-        [TESTS, drain::TESTS, options::TESTS].concat().into_iter().filter(|(name, _)| wanted(name));
+    let selected = [TESTS, drain::TESTS, options::TESTS, supervision::TESTS]
+        .concat()
+        .into_iter()
+        .filter(|(name, _)| wanted(name));
     if flags.iter().any(|flag| flag == "--list") {
         return selected.for_each(|(name, _)| println!("{name}: test"));
     }

@@ -98,6 +98,7 @@ struct Server {
 }
 
 impl Server {
+    #[allow(clippy::zombie_processes, reason = "`end` waits for it")]
     fn start(command: &mut Command) -> Self {
         let mut process = command.spawn().unwrap();
         let mut stderr = BufReader::new(process.stderr.take().unwrap());
