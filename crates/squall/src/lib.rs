@@ -507,3 +507,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../guide/porting.md")]
 struct PortingGuide;
+
+/// The guide to running a server, its code compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../guide/deployment.md")]
+struct DeploymentGuide;
