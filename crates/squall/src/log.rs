@@ -3,12 +3,15 @@
 //! squall only emits `tracing` events; what becomes of them is the application's choice.
 //! [`enable_pretty_logging`] makes the usual one.
 
+mod batch;
 mod file;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -113,15 +116,56 @@ pub fn enable(settings: LogSettings) -> io::Result<()> {
     let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
     let sink = file::Sink::open(&settings)?;
     let in_color = settings.file_prefix.is_none() && io::stderr().is_terminal();
-    // The one error is that a subscriber is installed; it was chosen first, so it stays.
-    let _ = tracing_subscriber::fmt()
+    let installed = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(in_color)
         .event_format(LogFormatter::new())
-        .with_writer(sink)
+        .with_writer(sink.clone())
         .finish()
         .try_init();
+    // The one error is that a subscriber is installed; it was chosen first, so it stays.
+    if installed.is_ok() {
+        let _ = SINK.set(sink);
+    }
     Ok(())
+}
+
+/// Where [`enable`] has the process log to.
+static SINK: OnceLock<file::Sink> = OnceLock::new();
+
+/// How long the end of a process may wait for those who read its log.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// From now on a thread writes the log. To be called in a process that serves, and so does not fork any more.
+pub(crate) fn write_in_background() {
+    if let Some(sink) = SINK.get() {
+        sink.write_in_background();
+    }
+}
+
+/// Writes what waits to be written, if somebody takes it, and from now on each line at once.
+pub(crate) fn write_at_once() {
+    if let Some(sink) = SINK.get() {
+        sink.write_at_once(PATIENCE);
+    }
+}
+
+/// Has warnings and errors written to standard error if the program has installed nothing for them, as Python does: an
+/// error is never silent. `in_test` writes them where libtest captures them.
+pub(crate) fn enable_fallback(in_test: bool) {
+    if tracing::dispatcher::has_been_set() {
+        return;
+    }
+    let fallback = tracing_subscriber::fmt()
+        .with_max_level(Level::WARN)
+        .with_ansi(!in_test && io::stderr().is_terminal())
+        .event_format(LogFormatter::new());
+    // Somebody else may have been faster.
+    let _ = if in_test {
+        fallback.with_test_writer().finish().try_init()
+    } else {
+        fallback.with_writer(io::stderr).finish().try_init()
+    };
 }
 
 /// Tornado's line format: `[I 261121 01:27:48 web:2345] 200 GET / (::1) 0.51ms`.

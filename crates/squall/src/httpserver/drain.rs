@@ -13,7 +13,7 @@ use super::retire::Retirement;
 use crate::http1connection::Server;
 use crate::httputil::Shutdown;
 use crate::ioloop::{IoLoop, ShutdownSignals};
-use crate::log::GENERAL;
+use crate::log::{self, GENERAL};
 use crate::process;
 use crate::tcpserver::{TcpServer, WeakTcpServer};
 
@@ -40,6 +40,7 @@ pub(super) async fn serve() -> io::Result<()> {
     let is_worker = process::task_id().is_some();
     // From here on signals are seen; whoever hears of it may send them.
     announce(is_worker);
+    log::write_in_background();
     let retires = async {
         if !is_worker {
             std::future::pending::<()>().await;
@@ -75,6 +76,7 @@ pub(super) async fn serve() -> io::Result<()> {
         // The connections' tasks see it, and the kernel gets what they still write.
         tokio::task::yield_now().await;
     }
+    log::write_at_once();
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::batch::Batches;
 use super::{LogSettings, RotateMode};
 
 /// How often it is looked whether the file is to be rotated, or has been by somebody else.
@@ -29,6 +30,7 @@ pub fn reopen() {
 pub(super) struct Sink {
     file: Option<Arc<Mutex<RotatingFile>>>,
     to_stderr: bool,
+    batches: Arc<Batches>,
 }
 
 impl Sink {
@@ -37,7 +39,30 @@ impl Sink {
             Some(path) => Some(Arc::new(Mutex::new(RotatingFile::open(path.clone(), settings)?))),
             None => None,
         };
-        Ok(Self { to_stderr: settings.to_stderr.unwrap_or(file.is_none()), file })
+        let to_stderr = settings.to_stderr.unwrap_or(file.is_none());
+        Ok(Self { file, to_stderr, batches: Arc::default() })
+    }
+
+    /// See [`write_in_background`](super::write_in_background).
+    pub(super) fn write_in_background(&self) {
+        let sink = self.clone();
+        self.batches.start(move |lines| sink.write_now(lines));
+    }
+
+    /// See [`write_at_once`](super::write_at_once).
+    pub(super) fn write_at_once(&self, patience: Duration) {
+        self.batches.stop(patience);
+    }
+
+    /// Nothing can be done where a log cannot be written.
+    fn write_now(&self, lines: &[u8]) {
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = file.write_lines(lines);
+        }
+        if self.to_stderr {
+            let _ = io::stderr().write_all(lines);
+        }
     }
 }
 
@@ -49,15 +74,11 @@ impl<'a> MakeWriter<'a> for Sink {
     }
 }
 
-/// Each call is one line, as tracing-subscriber writes them. Nothing can be done where a log cannot be written.
+/// Each call is one line, as tracing-subscriber writes them.
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Some(file) = &self.file {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = file.write_line(line);
-        }
-        if self.to_stderr {
-            let _ = io::stderr().write_all(line);
+        if !self.batches.push(line) {
+            self.write_now(line);
         }
         Ok(line.len())
     }
@@ -89,14 +110,14 @@ impl RotatingFile {
         })
     }
 
-    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         let asked = REOPEN.load(Ordering::Relaxed) && REOPEN.swap(false, Ordering::Relaxed);
         if asked || self.checked.elapsed() >= CHECK {
             self.checked = Instant::now();
             // A file that cannot be rotated is still one to write to.
             let _ = self.look();
         }
-        self.file.write_all(line)
+        self.file.write_all(lines)
     }
 
     /// Opens the file anew if somebody has renamed it, and rotates it if it is time.
@@ -216,7 +237,7 @@ mod tests {
         let mut file = RotatingFile::open(path.clone(), &settings(&path, RotateMode::Size, 4, 2)).unwrap();
         for line in ["one\n", "two\n", "three\n", "four\n"] {
             file.look().unwrap();
-            file.write_line(line.as_bytes()).unwrap();
+            file.write_lines(line.as_bytes()).unwrap();
         }
         assert_eq!(text(&path), "four\n");
         assert_eq!(text(&with_suffix(&path, "1")), "three\n");
@@ -231,11 +252,11 @@ mod tests {
         std::fs::write(with_suffix(&path, "2001-01-01"), "oldest").unwrap();
         std::fs::write(with_suffix(&path, "not-a-day"), "kept").unwrap();
         let mut file = RotatingFile::open(path.clone(), &settings(&path, RotateMode::Time, 0, 1)).unwrap();
-        file.write_line(b"yesterday\n").unwrap();
+        file.write_lines(b"yesterday\n").unwrap();
         let before = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
         file.file.set_modified(before).unwrap();
         file.look().unwrap();
-        file.write_line(b"today\n").unwrap();
+        file.write_lines(b"today\n").unwrap();
         assert_eq!(text(&path), "today\n");
         let day = chrono::DateTime::<chrono::Local>::from(before).format("%Y-%m-%d").to_string();
         assert_eq!(text(&with_suffix(&path, &day)), "yesterday\n");
@@ -250,16 +271,16 @@ mod tests {
         let settings = settings(&path, RotateMode::Size, 4, 5);
         let mut one = RotatingFile::open(path.clone(), &settings).unwrap();
         let mut other = RotatingFile::open(path.clone(), &settings).unwrap();
-        one.write_line(b"full\n").unwrap();
+        one.write_lines(b"full\n").unwrap();
         one.look().unwrap();
         other.look().unwrap();
-        other.write_line(b"b\n").unwrap();
-        one.write_line(b"a\n").unwrap();
+        other.write_lines(b"b\n").unwrap();
+        one.write_lines(b"a\n").unwrap();
         assert_eq!(text(&path), "b\na\n");
         assert!(!with_suffix(&path, "2").exists());
         std::fs::rename(&path, folder.path().join("moved")).unwrap();
         one.look().unwrap();
-        one.write_line(b"c\n").unwrap();
+        one.write_lines(b"c\n").unwrap();
         assert_eq!(text(&path), "c\n");
     }
 }

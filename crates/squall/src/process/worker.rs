@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::ioloop::IoLoop;
-use crate::log::GENERAL;
+use crate::log::{self, GENERAL};
 
 /// How often a worker says that it is alive.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
@@ -47,6 +47,7 @@ pub(crate) fn live_as_worker() {
             say(BEATING);
             if let Ok(0) = (&parent).read(&mut [0]) {
                 tracing::error!(target: GENERAL, "the parent process has ended, and this one with it");
+                log::write_at_once();
                 std::process::exit(1);
             }
         }

@@ -373,16 +373,16 @@ impl Core {
         }
     }
 
-    /// HTTP errors with a message are a warning, everything else an error.
+    /// HTTP errors with a message are a warning, as in Tornado also those of the 500s; everything else is an error.
     fn log_exception_as_usual(ctx: &Context, error: &Error) {
         let summary = Summary(ctx.request());
         match error.as_http() {
-            Some(http) if http.status() < 500 => {
+            Some(http) => {
                 if http.log_message().is_some() || http.source().is_some() {
                     tracing::warn!(target: log::GENERAL, "{} {summary}: {error}", http.status());
                 }
             }
-            _ => match error.location() {
+            None => match error.location() {
                 Some(at) => tracing::error!(
                     target: log::APPLICATION,
                     "Uncaught exception {summary}: {error} (at {}:{})", at.file(), at.line()

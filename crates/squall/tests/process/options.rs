@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("what_is_wrong_ends_the_program_with_status_1", what_is_wrong_ends_the_program_with_status_1),
     ("run_follows_the_options", run_follows_the_options),
     ("the_log_goes_to_a_file", the_log_goes_to_a_file),
+    ("a_log_that_nobody_reads_stops_nobody", a_log_that_nobody_reads_stops_nobody),
 ];
 
 fn program(args: &[&str]) -> Command {
@@ -89,6 +90,20 @@ fn the_log_goes_to_a_file() {
     assert_eq!(text, printed);
 }
 
+fn a_log_that_nobody_reads_stops_nobody() {
+    let server = Server::start(&mut program(&["--port=0", "--address=127.0.0.1", "--processes=1"]));
+    // Many times what the pipe and the server hold.
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(b"GET /shout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    let log = server.end();
+    assert!(log.contains(" lines of the log were dropped here\n"), "{} bytes", log.len());
+}
+
 /// The program, once it serves.
 struct Server {
     process: Child,
@@ -151,7 +166,11 @@ fn serve() -> squall::Result {
             ctx.write(&greeting);
             Ok(())
         });
-        Application::new([hello])
+        let shout = get("/shout", async |_: &Context| {
+            tracing::warn!("{}", "x".repeat(100_000));
+            Ok(())
+        });
+        Application::new([hello, shout])
     });
     server.run()
 }
