@@ -6,6 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::HttpService;
@@ -33,8 +34,8 @@ pub(super) fn register(server: &TcpServer<HttpService>) {
     });
 }
 
-/// Waits for SIGTERM or SIGINT, then drains all servers of this thread. A second signal cuts what is still open, except
-/// in a forked process: its parent counts, since a terminal or a service manager signals each process of a group.
+/// Waits for SIGTERM or SIGINT, then drains all servers of this thread. A second signal cuts what is still open; in a
+/// forked process it is SIGQUIT.
 pub(super) async fn serve() -> io::Result<()> {
     let mut signals = ShutdownSignals::listen()?;
     let is_worker = process::task_id().is_some();
@@ -47,8 +48,13 @@ pub(super) async fn serve() -> io::Result<()> {
         }
         retirement().reached(served).await
     };
+    let mut at_once = AtOnce::listen(is_worker)?;
     let cause: Box<dyn fmt::Display> = tokio::select! {
         signal = signals.recv() => Box::new(signal),
+        signal = at_once.recv() => {
+            Drain::new().cut_for(signal, Duration::ZERO).await;
+            return Ok(());
+        }
         why = retires => {
             process::say_retiring();
             Box::new(why)
@@ -60,24 +66,37 @@ pub(super) async fn serve() -> io::Result<()> {
         process::say_stopping();
     }
     let started = Instant::now();
-    let again = async {
-        if is_worker {
-            std::future::pending::<()>().await;
-        }
-        signals.recv().await
-    };
+    let again = async { if is_worker { at_once.recv().await } else { signals.recv().await } };
     let why = tokio::select! {
         biased;
         done = drain.run() => (!done).then_some("the time to drain is up"),
         signal = again => Some(signal),
     };
     if let Some(why) = why {
-        drain.cut(why, started.elapsed());
-        // The connections' tasks see it, and the kernel gets what they still write.
-        tokio::task::yield_now().await;
+        drain.cut_for(why, started.elapsed()).await;
     }
     log::write_at_once();
     Ok(())
+}
+
+/// SIGQUIT, by which a supervisor tells its workers to end at once. (A terminal or a service manager signals each process
+/// of a group, so that SIGTERM comes twice.) A process without a supervisor keeps its usual action.
+struct AtOnce(Option<Signal>);
+
+impl AtOnce {
+    fn listen(is_worker: bool) -> io::Result<Self> {
+        Ok(Self(if is_worker { Some(signal(SignalKind::quit())?) } else { None }))
+    }
+
+    async fn recv(&mut self) -> &'static str {
+        match &mut self.0 {
+            Some(quit) => {
+                quit.recv().await;
+                "SIGQUIT"
+            }
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn announce(is_worker: bool) {
@@ -165,6 +184,13 @@ impl Drain {
     fn open(&self) -> Open {
         let http = self.servers.iter().map(|(_, running)| running.set.len()).sum();
         Open { http, requests: None, detached: self.shutdown.open() }
+    }
+
+    /// [`cut`](Self::cut), and lets the connections' tasks see it, so that the kernel gets what they still write.
+    async fn cut_for(&self, why: &str, after: Duration) {
+        self.cut(why, after);
+        tokio::task::yield_now().await;
+        log::write_at_once();
     }
 
     /// Ends what is open, in one line of the log.

@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_stopped_worker_is_replaced", a_stopped_worker_is_replaced),
     ("workers_retire_after_so_many_requests", workers_retire_after_so_many_requests),
     ("a_worker_that_does_not_end_is_killed", a_worker_that_does_not_end_is_killed),
+    ("a_second_signal_cuts_what_workers_are_at", a_second_signal_cuts_what_workers_are_at),
     ("sockets_and_wishes_of_the_service_manager", sockets_and_wishes_of_the_service_manager),
 ];
 
@@ -215,6 +216,26 @@ fn a_worker_that_does_not_end_is_killed() {
     assert_eq!(status, Some(1), "{log}");
     assert!(log.contains("error: a process did not end as it was asked to"), "{log}");
     assert!(workers.iter().all(|pid| !is_alive(*pid)));
+}
+
+fn a_second_signal_cuts_what_workers_are_at() {
+    for first in [Signal::TERM, Signal::QUIT] {
+        let t = Program::start("--processes=2", "one");
+        let workers = Program::children_of(t.pid());
+        let mut held = t.connect();
+        held.send("/hold");
+        t.seen_by(&workers);
+        t.signal(first);
+        if first == Signal::TERM {
+            // Both have heard of it.
+            until(|| t.log.0.lock().unwrap().matches("SIGTERM: shutting down").count() == 2, "the drain");
+            t.signal(Signal::TERM);
+        }
+        let (status, log) = t.finish();
+        assert_eq!(status, Some(0), "{log}");
+        assert!(log.contains(" s (SIGQUIT): 1 connection with 1 request\n"), "{log}");
+        assert!(held.answer().is_none());
+    }
 }
 
 fn sockets_and_wishes_of_the_service_manager() {

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 
 use super::super::{EX_CONFIG, ForkError, generation, systemd, worker};
 use super::orders::GRACE;
-use super::{Leaving, Role, Supervisor, TICK};
+use super::{Leaving, Role, SHORT_TICK, Supervisor, TICK};
 use crate::log::GENERAL;
 
 impl Supervisor {
@@ -214,8 +214,16 @@ impl Supervisor {
         for &pid in &all {
             let _ = kill_process(pid, signal);
         }
+        let deadline = self.deadline();
         for pid in all {
-            let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
+            let has_ended = || !matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None));
+            while !has_ended() {
+                // Those of `fork_processes` have as long as they like.
+                if self.extra.is_some() && Instant::now() >= deadline {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+                std::thread::sleep(SHORT_TICK);
+            }
         }
     }
 }
