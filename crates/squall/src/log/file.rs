@@ -213,11 +213,12 @@ fn day_of(metadata: &std::fs::Metadata) -> chrono::NaiveDate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Threshold;
+    use crate::log::{LogFormat, Threshold};
 
     fn settings(path: &Path, rotate_mode: RotateMode, max_size: u64, num_backups: usize) -> LogSettings {
         LogSettings {
             threshold: Threshold::Info,
+            format: LogFormat::Pretty,
             file_prefix: Some(path.to_owned()),
             max_size,
             num_backups,

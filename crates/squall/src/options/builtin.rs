@@ -49,6 +49,11 @@ pub(super) fn define(options: &OptionParser) {
         .metavar("LEVEL")
         .group(LOGGING);
     options
+        .define("log-format", log::LogFormat::Pretty)
+        .help("how a line looks")
+        .metavar("FORMAT")
+        .group(LOGGING);
+    options
         .define_opt::<bool>("log-to-stderr")
         .help("log to standard error (as by default if there is no --log-file-prefix)")
         .group(LOGGING);
@@ -96,6 +101,24 @@ impl OptionValue for log::Threshold {
     }
 }
 
+impl OptionValue for log::LogFormat {
+    const KIND: &'static str = "a format";
+    const CHOICES: &'static [&'static str] = &["pretty", "json", "logfmt"];
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "pretty" => Ok(Self::Pretty),
+            "json" => Ok(Self::Json),
+            "logfmt" => Ok(Self::Logfmt),
+            _ => Err(format!("'{text}'")),
+        }
+    }
+
+    fn render(&self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
 impl OptionValue for log::RotateMode {
     const KIND: &'static str = "a mode";
     const CHOICES: &'static [&'static str] = &["size", "time"];
@@ -120,6 +143,7 @@ fn enable_logging() {
     let parsed = |name: &str| typed(name).and_then(|text| text.parse().ok());
     let settings = log::LogSettings {
         threshold: typed("logging").and_then(|text| OptionValue::parse(&text).ok()).unwrap_or_default(),
+        format: typed("log-format").and_then(|text| OptionValue::parse(&text).ok()).unwrap_or_default(),
         file_prefix: typed("log-file-prefix").map(PathBuf::from),
         max_size: parsed("log-file-max-size").unwrap_or(100_000_000),
         num_backups: parsed("log-file-num-backups").unwrap_or(10) as usize,

@@ -41,6 +41,7 @@
 //! | `--drain-timeout` | how long connections may go on at the end | `30s` |
 //! | `--debug` | one process, error pages that tell all, restart when it is built anew | off |
 //! | `--logging` | least severe level that is logged: debug, info, warning, error or none | `info` |
+//! | `--log-format` | how a line looks: pretty (Tornado's), json or logfmt | `pretty` |
 //! | `--log-file-prefix` | a file to log to, followed by a number or date when it is rotated | none |
 //! | `--log-rotate-mode` | size (of 100 MB, `--log-file-max-size`; 10 are kept, `--log-file-num-backups`) or time (at midnight) | `size` |
 //! | `--log-to-stderr` | whether to log to standard error; by default if there is no file | |

@@ -339,13 +339,20 @@ impl Core {
             return log(ctx);
         }
         let status = ctx.status();
+        let millis = ctx.request().request_time().as_secs_f64() * 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: log::ACCESS,
-                    "{status} {} {:.2}ms",
+                    status,
+                    method = ctx.method().as_str(),
+                    path = ctx.request().uri(),
+                    duration_ms = millis,
+                    peer = %ctx.request().remote_ip(),
+                    version = ?ctx.request().version(),
+                    route = ctx.route().pattern().as_str(),
+                    "{status} {} {millis:.2}ms",
                     Summary(ctx.request()),
-                    ctx.request().request_time().as_secs_f64() * 1000.0
                 )
             };
         }

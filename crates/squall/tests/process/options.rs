@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("what_is_wrong_ends_the_program_with_status_1", what_is_wrong_ends_the_program_with_status_1),
     ("run_follows_the_options", run_follows_the_options),
     ("the_log_goes_to_a_file", the_log_goes_to_a_file),
+    ("a_request_is_an_object_in_a_json_log", a_request_is_an_object_in_a_json_log),
     ("a_log_that_nobody_reads_stops_nobody", a_log_that_nobody_reads_stops_nobody),
 ];
 
@@ -90,6 +91,35 @@ fn the_log_goes_to_a_file() {
     assert_eq!(text, printed);
 }
 
+fn a_request_is_an_object_in_a_json_log() {
+    let args = ["--port=0", "--address=127.0.0.1", "--processes=2", "--log-format=json"];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.log");
+    let prefix = format!("--log-file-prefix={}", log.display());
+    // Where it listens stands in both.
+    let server = Server::start(&mut program(&[&args[..], &[&prefix, "--log-to-stderr"]].concat()));
+    ask(TcpStream::connect(&server.address).unwrap());
+    server.end();
+    let text = std::fs::read_to_string(&log).unwrap();
+    let objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let line = objects.into_iter().find(|object| object["target"] == "squall::access").unwrap();
+    for (name, value) in [
+        ("method", "GET"),
+        ("path", "/"),
+        ("peer", "127.0.0.1"),
+        ("version", "HTTP/1.1"),
+        ("route", "/"),
+        ("level", "info"),
+    ] {
+        assert_eq!(line[name], value, "{name} in {line}");
+    }
+    assert_eq!(line["status"], 200);
+    assert!(
+        line["duration_ms"].is_f64() && line["message"].as_str().unwrap().starts_with("200 GET / "),
+        "{line}"
+    );
+}
+
 fn a_log_that_nobody_reads_stops_nobody() {
     let server = Server::start(&mut program(&["--port=0", "--address=127.0.0.1", "--processes=1"]));
     // Many times what the pipe and the server hold.
@@ -122,7 +152,8 @@ impl Server {
             let before = log.len();
             assert!(stderr.read_line(&mut log).unwrap() > 0, "{log}");
             if let Some((_, address)) = log[before..].split_once("Serving on ") {
-                let address = address.trim().to_owned();
+                // Up to what a JSON line goes on with.
+                let address = address.trim().split(['"', ' ']).next().unwrap().to_owned();
                 return Self { process, address, log, stderr };
             }
         }
