@@ -169,7 +169,7 @@ check_handle_request() {
   start handle_request --port "$port" --address 127.0.0.1
   expect "handle_request" "$(fetch -i "127.0.0.1:$port/")" \
     $'HTTP/1.1 200 OK\nContent-Length: 36\n\nHello World from Tornado Http Server'
-  stop 143
+  stop 0
 }
 
 check_connection_api() {
@@ -177,7 +177,7 @@ check_connection_api() {
   expect "connection_api" "$(fetch -i "localhost:$port/x?y")" $'HTTP/1.1 200 OK\n.*Content-Length: 19\n.*\nYou requested /x\\?y'
   expect "connection_api, chunked" "$(fetch -i "localhost:$port/count/3")" \
     $'HTTP/1.1 200 OK\n.*Transfer-Encoding: chunked\n.*\n1\n2\n3'
-  stop 143
+  stop 0
 }
 
 check_multi_process() {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use squall::{Application, Context, HttpError, RequestHandler, Result, get, handler, shutdown_signal, url};
+use squall::{Application, Context, HttpError, RequestHandler, Result, get, handler, url};
 use squall_examples::{option, port_option, unique};
 use tokio::sync::Notify;
 
@@ -36,8 +36,7 @@ async fn main() -> Result {
     ]);
     let server = application.listen(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }
 
 #[derive(Clone)]
@@ -59,6 +58,8 @@ impl RequestHandler for Messages {
         let new = tokio::select! {
             new = self.buffer.after(cursor) => new,
             () = tokio::time::sleep(self.wait) => Vec::new(),
+            // The client asks again, and finds another process.
+            () = ctx.shutdown() => Vec::new(),
             // Nobody is there to be answered.
             () = ctx.closed() => return Ok(()),
         };

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use squall::pubsub::{Event, PubSub, Subscription};
 use squall::websocket::{Broadcaster, Membership, WebSocketOptions, WhenFull};
 use squall::{
-    Application, Context, HttpServer, IoLoop, Message, OrStatus, Result, WebSocket, WebSocketHandler, get,
-    shutdown_signal, ws,
+    Application, Context, HttpServer, IoLoop, Message, OrStatus, Result, WebSocket, WebSocketHandler, get, ws,
 };
 use squall_examples::{fail, option, port_option, unique, with_tls};
 
@@ -38,12 +37,11 @@ fn main() -> Result {
         fail("--processes needs --redis: else each process has rooms of its own");
     }
     let pubsub = redis.as_deref().map_or_else(PubSub::in_process, over_redis);
-    let server = with_tls(HttpServer::new(move || make_app(pubsub.clone())));
+    let server = with_tls(HttpServer::new(move || make_app(pubsub.clone()))).processes(processes);
     server.bind(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
-    // Forks, if at all, before there is a loop; the parent stays in this call.
-    server.start(processes)?;
-    Ok(IoLoop::current().run_sync(shutdown_signal(), None)?)
+    // Forks, if at all, before there is a loop. At the end the visitors' pages connect again, a few at a time.
+    server.run()
 }
 
 #[cfg(feature = "redis")]

@@ -56,8 +56,8 @@ async fn count(request: &HttpServerRequest, to: u32) -> Result {
 
 fn main() -> Result {
     squall::log::enable_pretty_logging();
-    let server = HttpServer::with_callback(handle_request);
-    server.listen(port_option(8080))?;
+    let server = HttpServer::with_callback(handle_request).processes(1);
+    server.bind(port_option(8080))?;
     println!("listening on {}", squall_examples::addresses(&server));
-    Ok(IoLoop::current().start()?)
+    server.run()
 }

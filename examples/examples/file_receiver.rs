@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::web::MultipartReader;
-use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, handler, shutdown_signal, url};
+use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, handler, url};
 use squall_examples::{option, port_option};
 
 const MAX_UPLOAD: u64 = 10 << 30;
@@ -89,8 +89,7 @@ fn make_app(folder: Option<PathBuf>) -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    make_app(option("folder")).listen(port)?;
+    let server = make_app(option("folder")).listen(port)?;
     println!("listening on http://localhost:{port}/");
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

@@ -5,7 +5,7 @@
 
 use squall::httputil::HttpServerRequest;
 use squall::netutil::BindOptions;
-use squall::{HttpServer, IoLoop, Result};
+use squall::{HttpServer, Result};
 use squall_examples::{option, port_option};
 
 fn handle_request(request: HttpServerRequest) {
@@ -18,9 +18,8 @@ fn handle_request(request: HttpServerRequest) {
 fn main() -> Result {
     squall::log::enable_pretty_logging();
     let address: String = option("address").unwrap_or_default();
-    let http_server = HttpServer::with_callback(handle_request);
+    let http_server = HttpServer::with_callback(handle_request).processes(1);
     http_server.bind_on(port_option(8080), &BindOptions::new().address(address))?;
-    http_server.start(1)?;
     println!("listening on {}", squall_examples::addresses(&http_server));
-    Ok(IoLoop::current().start()?)
+    http_server.run()
 }

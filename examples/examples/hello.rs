@@ -1,6 +1,6 @@
 //! Tornado's hello world: `cargo run --release --example hello`, then `curl -i localhost:8888/`.
 
-use squall::{Application, Context, RequestHandler, Result, handler, post, shutdown_signal, url};
+use squall::{Application, Context, RequestHandler, Result, handler, post, url};
 use squall_examples::{listen, port_option, scheme};
 
 #[derive(Clone)]
@@ -33,8 +33,7 @@ fn make_app() -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    listen(make_app, port)?;
+    let server = listen(make_app, port)?;
     println!("listening on {}://localhost:{port}/", scheme());
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

@@ -1,12 +1,12 @@
-//! One process per core on a shared port: bind before there is a loop, fork, and let each child make a loop and an
+//! One process per core on a shared port: bind before there is a loop, then `run` forks, and each child makes a loop and an
 //! application of its own (seeds 000 and 001, `HTTPServer.bind` and `start(0)`).
 //!
-//! `cargo run --release --example multi_process`, then `curl -i localhost:8888/` a few times. Options: `--port`,
-//! `--processes` (0, the default, is one per core; 1 does not fork), `--certfile` and `--keyfile` for HTTPS: a session
-//! that one process began goes on with another.
+//! `cargo run --release --example multi_process`, then `curl -i localhost:8888/` a few times. `--help` lists the options that
+//! every program has, among them `--port`, `--processes` (0, the default, is one per core; 1 does not fork), and `--certfile`
+//! and `--keyfile` for HTTPS: a session that one process began goes on with another. `kill -HUP` of the first process starts
+//! the program anew, and loses no request.
 
-use squall::{Application, Context, HttpServer, IoLoop, Result, get};
-use squall_examples::{option, port_option, with_tls};
+use squall::{Application, Context, HttpServer, Result, get};
 
 fn make_app() -> Application {
     Application::new([get("/", async |ctx: &Context| {
@@ -20,11 +20,8 @@ fn make_app() -> Application {
 }
 
 fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let server = with_tls(HttpServer::new(make_app));
-    server.bind(port_option(8888))?;
-    println!("listening on {}", squall_examples::addresses(&server));
-    // The parent stays in this call; it returns in the children.
-    server.start(option("processes").unwrap_or(0))?;
-    Ok(IoLoop::current().start()?)
+    squall::options::parse_command_line()?;
+    // Forks and supervises; each process makes an application of its own, serves, and drains on SIGTERM. Where to listen
+    // is left to the options.
+    HttpServer::new(make_app).run()
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::web::Event;
-use squall::{Application, Context, Result, get, post, shutdown_signal};
+use squall::{Application, Context, Result, get, post};
 use squall_examples::{listen, port_option, scheme};
 use tokio::sync::Notify;
 
@@ -65,8 +65,7 @@ fn make_app() -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    listen(make_app, port)?;
+    let server = listen(make_app, port)?;
     println!("listening on {}://localhost:{port}/", scheme());
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

@@ -4,7 +4,7 @@
 //! `cargo run --example virtual_hosts`, then `curl -H 'Host: safe.example.com' localhost:8888/index`. Option: `--port`.
 
 use squall::escape::xhtml_escape;
-use squall::{Application, Context, RequestHandler, Result, handler, shutdown_signal, url};
+use squall::{Application, Context, RequestHandler, Result, handler, url};
 use squall_examples::port_option;
 
 /// The field is what Tornado passes to `initialize`.
@@ -37,6 +37,5 @@ async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let server = make_app().listen(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

@@ -5,7 +5,7 @@
 //! `/echo` sends back what it gets, uncompressed; `/deflate` does so with permessage-deflate.
 
 use squall::websocket::{CompressionOptions, Message, WebSocket, WebSocketHandler, ws};
-use squall::{Application, Context, Result, shutdown_signal};
+use squall::{Application, Context, Result};
 
 #[derive(Clone)]
 struct Echo {
@@ -36,7 +36,5 @@ async fn main() -> Result {
         ws("/deflate", Echo { compression: Some(CompressionOptions::new()) }),
     ])
     .websocket_max_message_size(32 * 1024 * 1024);
-    application.listen(port)?;
-    shutdown_signal().await;
-    Ok(())
+    application.listen(port)?.serve().await
 }

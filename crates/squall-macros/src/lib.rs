@@ -94,9 +94,7 @@ pub fn handler(options: TokenStream, item: TokenStream) -> TokenStream {
 /// ```ignore
 /// #[squall::main]
 /// async fn main() -> Result {
-///     make_app().listen(8888)?;
-///     shutdown_signal().await;
-///     Ok(())
+///     make_app().listen(8888)?.serve().await
 /// }
 /// ```
 ///

@@ -1,18 +1,34 @@
 //! What the macros expand to calls of. Not a public interface.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::ioloop::{IoLoop, RunSyncError};
+use crate::log;
 use crate::web::Error;
 
 /// Runs `async fn main` on a loop; an error is one line and status 1.
 pub fn run_main<F: Future<Output = Result<(), Error>>>(main: F) -> ExitCode {
-    match IoLoop::current().run_sync(main, None) {
+    match IoLoop::current().run_sync(with_fallback(main, false), None) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => fail(&error),
         Err(error) => fail(&error),
+    }
+}
+
+/// Has errors logged somewhere if nobody else does; the future gets a chance to choose first.
+async fn with_fallback<F: Future>(future: F, in_test: bool) -> F::Output {
+    let mut future = pin!(future);
+    let first = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await;
+    match first {
+        Poll::Ready(output) => output,
+        Poll::Pending => {
+            log::enable_fallback(in_test);
+            future.await
+        }
     }
 }
 
@@ -38,7 +54,7 @@ pub fn run_test<F: Future<Output = Result<(), Error>>>(name: &str, limit: Option
         Err(error) => panic!("test {name}: no loop: {error}"),
     };
     io_loop.make_current();
-    let outcome = io_loop.run_sync(test, Some(limit));
+    let outcome = io_loop.run_sync(with_fallback(test, true), Some(limit));
     io_loop.close(false);
     match former {
         Some(former) => former.make_current(),

@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use squall::httpserver::HttpServer;
-//! use squall::{Application, Context, IoLoop, get};
+//! use squall::{Application, Context, get};
 //!
 //! fn make_app() -> Application {
 //!     Application::new([get("/", async |ctx: &Context| {
@@ -14,10 +14,7 @@
 //! }
 //!
 //! fn main() -> squall::Result {
-//!     let server = HttpServer::new(make_app).xheaders(true);
-//!     server.bind(8888)?;
-//!     server.start(0)?; // one process per core
-//!     Ok(IoLoop::current().start()?)
+//!     HttpServer::new(make_app).xheaders(true).bind(8888)?.run() // one process per core, until a signal
 //! }
 //! ```
 //!
@@ -40,6 +37,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod drain;
+mod retire;
+mod run;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -52,13 +52,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use self::retire::Retirement;
 use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, ows,
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, Shutdown,
+    ows,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
-use crate::process;
 use crate::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
 
 /// An HTTP/1.1 server (Tornado's `HTTPServer`).
@@ -218,15 +219,15 @@ impl HttpServer {
     /// # Errors
     /// As [`listen`](Self::listen).
     pub fn listen_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
-        self.tcp.handler().prepare()?;
+        self.prepare()?;
         Ok(self.tcp.listen_on(port, options)?)
     }
 
-    /// Binds a port of all interfaces, to be served by [`start`](Self::start).
+    /// Binds a port of all interfaces, to be served by [`run`](Self::run) or [`start`](Self::start).
     ///
     /// # Errors
     /// When the port cannot be had.
-    pub fn bind(&self, port: u16) -> Result<(), ServerError> {
+    pub fn bind(&self, port: u16) -> Result<&Self, ServerError> {
         self.bind_on(port, &BindOptions::new())
     }
 
@@ -234,28 +235,10 @@ impl HttpServer {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub fn bind_on(&self, port: u16, options: &BindOptions) -> Result<(), ServerError> {
+    pub fn bind_on(&self, port: u16, options: &BindOptions) -> Result<&Self, ServerError> {
         self.tcp.handler().check_options()?;
-        Ok(self.tcp.bind(port, options)?)
-    }
-
-    /// Serves what was bound in `processes` processes: 1 is this one, 0 is one per core. See [`TcpServer::start`].
-    ///
-    /// # Errors
-    /// When a loop exists already and processes are to be forked, or the application is wrong. A forked process whose
-    /// application is wrong says so and exits with [`EX_CONFIG`](process::EX_CONFIG), which ends them all.
-    pub fn start(&self, processes: usize) -> Result<(), ServerError> {
-        self.tcp.handler().check_options()?;
-        self.tcp.start(processes)?;
-        let prepared = self.tcp.handler().prepare();
-        if let Err(error) = &prepared
-            && process::task_id().is_some()
-        {
-            // Returning would have the parent start this child again, to the same end.
-            eprintln!("error: {error}");
-            std::process::exit(process::EX_CONFIG);
-        }
-        prepared
+        self.tcp.bind(port, options)?;
+        Ok(self)
     }
 
     /// Serves sockets that were made elsewhere.
@@ -263,7 +246,7 @@ impl HttpServer {
     /// # Errors
     /// When the application is wrong.
     pub fn add_sockets(&self, listeners: impl IntoIterator<Item = Listener>) -> Result<(), ServerError> {
-        self.tcp.handler().prepare()?;
+        self.prepare()?;
         self.tcp.add_sockets(listeners);
         Ok(())
     }
@@ -282,10 +265,12 @@ impl HttpServer {
         self.tcp.stop();
     }
 
-    /// Lets every connection end after the response that it is at, idle ones at once. WebSockets are closed with 1001.
+    /// Lets every connection end after the response that it is at, idle ones at once; one that was busy less than a second
+    /// ago is given a second for a request that may be on its way. WebSockets are closed with 1001.
+    /// [`serve`](Self::serve) does this and more when the process is to end.
     pub fn drain(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
-            running.delegate.on_shutdown();
+            running.delegate.on_shutdown(&Shutdown::new(Duration::ZERO));
             running.set.drain();
         }
     }
@@ -294,7 +279,7 @@ impl HttpServer {
     /// answer, at most 5 s.
     pub fn close_all_connections(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
-            running.delegate.on_shutdown();
+            running.delegate.on_shutdown(&Shutdown::new(Duration::ZERO));
             running.set.close_all();
         }
     }
@@ -307,6 +292,13 @@ impl HttpServer {
     /// The addresses that the server listens on.
     pub fn local_addrs(&self) -> Vec<Address> {
         self.tcp.local_addrs()
+    }
+
+    fn prepare(&self) -> Result<(), ServerError> {
+        if self.tcp.handler().prepare()? {
+            drain::register(&self.tcp);
+        }
+        Ok(())
     }
 
     fn with(self, change: impl FnOnce(&mut Config)) -> Self {
@@ -345,6 +337,10 @@ pub enum ServerError {
     Bind(BindError),
     /// The server runs already, or processes cannot be forked.
     Start(StartError),
+    /// A process did not end as it was asked to.
+    Unclean,
+    /// `--certfile` or `--keyfile` was given, and this cannot serve TLS.
+    NoTls,
     /// The application is wrong; the text names each mistake and its line.
     Application(Box<dyn Error>),
     /// An option of the server is wrong, such as a certificate's file; the error is that option's own.
@@ -356,6 +352,10 @@ impl fmt::Display for ServerError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Start(error) => error.fmt(f),
+            Self::Unclean => f.write_str("a process did not end as it was asked to"),
+            Self::NoTls => {
+                f.write_str("this program cannot serve TLS: --certfile and --keyfile are of no use")
+            }
             Self::Application(error) | Self::Option(error) => error.fmt(f),
         }
     }
@@ -366,6 +366,7 @@ impl Error for ServerError {
         match self {
             Self::Bind(error) => error.source(),
             Self::Start(error) => error.source(),
+            Self::Unclean | Self::NoTls => None,
             Self::Application(error) | Self::Option(error) => error.source(),
         }
     }
@@ -393,7 +394,6 @@ struct HttpService {
     running: OnceCell<Rc<Server>>,
 }
 
-#[derive(Default)]
 struct Config {
     params: Http1ConnectionParameters,
     xheaders: bool,
@@ -404,6 +404,29 @@ struct Config {
     secure: bool,
     /// What is wrong with an option, found when it was set.
     mistake: Option<Rc<dyn Fn() -> ServerError>>,
+    processes: usize,
+    worker_timeout: Option<Duration>,
+    retirement: Retirement,
+    drain_timeout: Duration,
+    drain_delay: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            params: Http1ConnectionParameters::default(),
+            xheaders: false,
+            trusted_downstream: Vec::new(),
+            protocol: None,
+            secure: false,
+            mistake: None,
+            processes: 0,
+            worker_timeout: None,
+            retirement: Retirement::default(),
+            drain_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+        }
+    }
 }
 
 impl HttpService {
@@ -412,9 +435,10 @@ impl HttpService {
         mistake.map_or(Ok(()), |mistake| Err(mistake()))
     }
 
-    fn prepare(&self) -> Result<(), ServerError> {
+    /// False when it was ready before.
+    fn prepare(&self) -> Result<bool, ServerError> {
         if self.running.get().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         self.check_options()?;
         let mut delegate = (self.factory)()?;
@@ -436,7 +460,7 @@ impl HttpService {
         }
         let protocol = config.protocol.unwrap_or(if config.secure { "https" } else { "http" });
         let _ = self.running.set(Rc::new(Server { delegate, params, set, protocol }));
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -498,8 +522,8 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
         self.inner.on_close();
     }
 
-    fn on_shutdown(&self) {
-        self.inner.on_shutdown();
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        self.inner.on_shutdown(shutdown);
     }
 }
 

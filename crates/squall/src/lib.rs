@@ -4,7 +4,7 @@
 //! # Hello
 //!
 //! ```no_run
-//! use squall::{Application, Context, RequestHandler, Result, handler, shutdown_signal, url};
+//! use squall::{Application, Context, RequestHandler, Result, handler, url};
 //!
 //! #[derive(Clone)]
 //! struct Main;
@@ -20,11 +20,11 @@
 //! #[squall::main]
 //! async fn main() -> Result {
 //!     squall::log::enable_pretty_logging();
-//!     Application::new([url("/", Main)]).listen(8888)?;
-//!     shutdown_signal().await;
-//!     Ok(())
+//!     Application::new([url("/", Main)]).listen(8888)?.serve().await
 //! }
 //! ```
+//!
+//! It serves until SIGTERM or Ctrl-C, and then until the requests in flight are answered ([`HttpServer::serve`]).
 //!
 //! Everything runs on one thread, the loop's. Nothing need be `Send`; state is shared with `Rc`, `Cell` and `RefCell`.
 //! What must not happen is blocking: use a tokio crate, or [`IoLoop::run_in_executor`].
@@ -442,22 +442,19 @@
 //!
 //! # Several processes
 //!
-//! One thread uses one core. [`HttpServer::bind`] and [`HttpServer::start`] share a port among supervised processes, each
+//! One thread uses one core. [`HttpServer::bind`] and [`HttpServer::run`] share a port among supervised processes, each
 //! with a loop and an application of its own; they fork, so they come before there is any loop, and so before anything
 //! that makes one, such as `#[squall::main]`.
 //!
 //! ```no_run
-//! use squall::{Application, Context, HttpServer, IoLoop, Result, get};
+//! use squall::{Application, Context, HttpServer, Result, get};
 //!
 //! fn make_app() -> Application {
 //!     Application::new([get("/", async |ctx: &Context| ctx.write_json(&std::process::id()))])
 //! }
 //!
 //! fn main() -> Result {
-//!     let server = HttpServer::new(make_app).xheaders(true);
-//!     server.bind(8888)?;
-//!     server.start(0)?; // one process per core; returns in each
-//!     Ok(IoLoop::current().start()?)
+//!     HttpServer::new(make_app).xheaders(true).bind(8888)?.run()
 //! }
 //! ```
 //!
@@ -505,6 +502,7 @@ pub mod locale;
 pub mod locks;
 pub mod log;
 pub mod netutil;
+pub mod options;
 pub mod process;
 pub mod pubsub;
 pub mod queues;
@@ -545,3 +543,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../guide/porting.md")]
 struct PortingGuide;
+
+/// The guide to running a server, its code compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../guide/deployment.md")]
+struct DeploymentGuide;

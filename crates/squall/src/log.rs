@@ -3,9 +3,16 @@
 //! squall only emits `tracing` events; what becomes of them is the application's choice.
 //! [`enable_pretty_logging`] makes the usual one.
 
+mod batch;
+mod file;
+mod structured;
+
 use std::borrow::Cow;
 use std::fmt::{self, Write};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -16,6 +23,9 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use file::reopen;
+pub use structured::StructuredFormatter;
 
 /// The target of the one line per request (Tornado's `tornado.access`).
 pub const ACCESS: &str = "squall::access";
@@ -31,15 +41,150 @@ pub const GENERAL: &str = "squall::general";
 /// The environment variable `RUST_LOG` selects what is written (`debug`, `warn,squall::access=info`); the default
 /// is `info`. Nothing happens when the process has a `tracing` subscriber already.
 pub fn enable_pretty_logging() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    // The one error is that a subscriber is installed; it was chosen first, so it stays.
-    let _ = tracing_subscriber::fmt()
+    // No file can fail to be opened.
+    let _ = enable(LogSettings::default());
+}
+
+/// The least severe level that is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Threshold {
+    /// Everything but traces.
+    Debug,
+    /// The default.
+    #[default]
+    Info,
+    /// What somebody should look at.
+    Warning,
+    /// What went wrong.
+    Error,
+    /// Logging is left alone.
+    None,
+}
+
+/// By what log files are rotated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RotateMode {
+    /// Their size.
+    #[default]
+    Size,
+    /// Midnight.
+    Time,
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As [`LogFormatter`] has it: Tornado's.
+    #[default]
+    Pretty,
+    /// As [`StructuredFormatter::json`] has it.
+    Json,
+    /// As [`StructuredFormatter::logfmt`] has it.
+    Logfmt,
+}
+
+/// What [`enable`] is told (Tornado's logging options).
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// What is logged, unless `RUST_LOG` says otherwise. Default: [`Threshold::Info`].
+    pub threshold: Threshold,
+    /// How a line looks. Default: Tornado's.
+    pub format: LogFormat,
+    /// A file to append to. Processes may share it. Default: none.
+    pub file_prefix: Option<PathBuf>,
+    /// When the file has so many bytes it is rotated, a second later at most; 0 for never. Default: 100,000,000.
+    pub max_size: u64,
+    /// So many rotated files are kept. Default: 10.
+    pub num_backups: usize,
+    /// By what the file is rotated. Default: its size.
+    pub rotate_mode: RotateMode,
+    /// Whether to write to standard error. Default: if there is no file.
+    pub to_stderr: Option<bool>,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            threshold: Threshold::Info,
+            format: LogFormat::Pretty,
+            file_prefix: None,
+            max_size: 100_000_000,
+            num_backups: 10,
+            rotate_mode: RotateMode::Size,
+            to_stderr: None,
+        }
+    }
+}
+
+/// Writes events as Tornado writes them, in colour on a terminal.
+///
+/// Nothing happens with [`Threshold::None`], or when the process has a `tracing` subscriber already.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn enable(settings: LogSettings) -> io::Result<()> {
+    let level = match settings.threshold {
+        Threshold::Debug => LevelFilter::DEBUG,
+        Threshold::Info => LevelFilter::INFO,
+        Threshold::Warning => LevelFilter::WARN,
+        Threshold::Error => LevelFilter::ERROR,
+        Threshold::None => return Ok(()),
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    let sink = file::Sink::open(&settings)?;
+    let in_color = settings.file_prefix.is_none() && io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .event_format(LogFormatter::new())
-        .with_writer(std::io::stderr)
-        .finish()
-        .try_init();
+        .with_ansi(in_color && settings.format == LogFormat::Pretty)
+        .with_writer(sink.clone());
+    let installed = match settings.format {
+        LogFormat::Pretty => lines.event_format(LogFormatter::new()).finish().try_init(),
+        LogFormat::Json => lines.event_format(StructuredFormatter::json()).finish().try_init(),
+        LogFormat::Logfmt => lines.event_format(StructuredFormatter::logfmt()).finish().try_init(),
+    };
+    // The one error is that a subscriber is installed; it was chosen first, so it stays.
+    if installed.is_ok() {
+        let _ = SINK.set(sink);
+    }
+    Ok(())
+}
+
+/// Where [`enable`] has the process log to.
+static SINK: OnceLock<file::Sink> = OnceLock::new();
+
+/// How long the end of a process may wait for those who read its log.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// From now on a thread writes the log. To be called in a process that serves, and so does not fork any more.
+pub(crate) fn write_in_background() {
+    if let Some(sink) = SINK.get() {
+        sink.write_in_background();
+    }
+}
+
+/// Writes what waits to be written, if somebody takes it, and from now on each line at once.
+pub(crate) fn write_at_once() {
+    if let Some(sink) = SINK.get() {
+        sink.write_at_once(PATIENCE);
+    }
+}
+
+/// Has warnings and errors written to standard error if the program has installed nothing for them, as Python does: an
+/// error is never silent. `in_test` writes them where libtest captures them.
+pub(crate) fn enable_fallback(in_test: bool) {
+    if tracing::dispatcher::has_been_set() {
+        return;
+    }
+    let fallback = tracing_subscriber::fmt()
+        .with_max_level(Level::WARN)
+        .with_ansi(!in_test && io::stderr().is_terminal())
+        .event_format(LogFormatter::new());
+    // Somebody else may have been faster.
+    let _ = if in_test {
+        fallback.with_test_writer().finish().try_init()
+    } else {
+        fallback.with_writer(io::stderr).finish().try_init()
+    };
 }
 
 /// Tornado's line format: `[I 261121 01:27:48 web:2345] 200 GET / (::1) 0.51ms`.
@@ -110,7 +255,8 @@ where
         }
         writer.write_str(if colored { "]\x1b[0m" } else { "]" })?;
 
-        let mut message = Message::default();
+        // The line of a request says in words what its fields say.
+        let mut message = Message { only_text: metadata.target() == ACCESS, ..Message::default() };
         event.record(&mut message);
         let mut safe = Escaped { writer: &mut writer };
         write!(safe, " {}{}", message.text, message.fields)?;
@@ -138,6 +284,7 @@ fn without_colors(fields: &str) -> Cow<'_, str> {
 struct Message {
     text: String,
     fields: String,
+    only_text: bool,
 }
 
 impl Visit for Message {
@@ -145,6 +292,7 @@ impl Visit for Message {
         // Writing to a string fails only if the value's own Debug does; then it is cut short.
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
+            _ if self.only_text => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };
     }
@@ -319,6 +467,48 @@ mod tests {
         LocalTime.format_time(&mut Writer::new(&mut text)).unwrap();
         let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         assert_eq!(shape, "999999 99:99:99");
+    }
+
+    fn structured(formatter: StructuredFormatter, emit: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let lines =
+            tracing_subscriber::fmt().with_ansi(false).event_format(formatter).with_writer(buffer.clone());
+        tracing::subscriber::with_default(lines.finish(), emit);
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Text and fields as a request and a stranger may have them.
+    fn emit() {
+        let span = tracing::info_span!("request", request_id = "a b");
+        let _entered = span.enter();
+        tracing::warn!(target: ACCESS, status = 404_u64, path = "/x?\n\"", slow = true, level = "forged", "two\nlines \u{1b}");
+    }
+
+    #[test]
+    fn json_is_one_object_in_a_line() {
+        let text = structured(StructuredFormatter::json(), emit);
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let time = object.remove("time").unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(time.as_str().unwrap()).is_ok(), "{time}");
+        let expected = serde_json::json!({
+            "level": "warn", "target": ACCESS, "message": "two\nlines \u{1b}", "status": 404, "path": "/x?\n\"",
+            "slow": true, "spans": "request_id=\"a b\"",
+        });
+        assert_eq!(serde_json::Value::Object(object), expected);
+    }
+
+    #[test]
+    fn logfmt_quotes_what_would_be_taken_for_more() {
+        let text = structured(StructuredFormatter::logfmt(), emit);
+        let (time, rest) = text.split_once(' ').unwrap();
+        assert!(time.starts_with("time=20") && time.ends_with('Z'), "{time}");
+        assert_eq!(
+            rest,
+            "level=warn target=squall::access message=\"two\\nlines \\u001b\" status=404 path=\"/x?\\n\\\"\" slow=true \
+             spans=\"request_id=\\\"a b\\\"\"\n"
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use crate::ioloop::{catch_panic, panic_message};
 use crate::iostream::{IoStream, StreamError};
@@ -116,10 +116,6 @@ where
 #[doc(alias = "TCPServer")]
 pub struct TcpServer<H> {
     shared: Rc<Shared<H>>,
-    acceptors: RefCell<Vec<Acceptor>>,
-    /// Bound by `bind`, to be served by `start`.
-    waiting: RefCell<Vec<(Listener, Proxies)>>,
-    started: Cell<bool>,
 }
 
 /// From whom a header of the PROXY protocol is believed, where there is one.
@@ -130,6 +126,19 @@ struct Shared<H> {
     max_buffer_size: Cell<Option<usize>>,
     read_chunk_size: Cell<Option<usize>>,
     preamble: RefCell<Option<Rc<dyn Preamble>>>,
+    acceptors: RefCell<Vec<Acceptor>>,
+    /// Bound by `bind`, to be served by `start`.
+    waiting: RefCell<Vec<(Listener, Proxies)>>,
+    started: Cell<bool>,
+}
+
+/// A server that lives as long as somebody else has it, or it listens.
+pub(crate) struct WeakTcpServer<H>(Weak<Shared<H>>);
+
+impl<H> WeakTcpServer<H> {
+    pub(crate) fn upgrade(&self) -> Option<TcpServer<H>> {
+        Some(TcpServer { shared: self.0.upgrade()? })
+    }
 }
 
 impl<H: StreamHandler> TcpServer<H> {
@@ -141,10 +150,10 @@ impl<H: StreamHandler> TcpServer<H> {
                 max_buffer_size: Cell::new(None),
                 read_chunk_size: Cell::new(None),
                 preamble: RefCell::default(),
+                acceptors: RefCell::default(),
+                waiting: RefCell::default(),
+                started: Cell::new(false),
             }),
-            acceptors: RefCell::default(),
-            waiting: RefCell::default(),
-            started: Cell::new(false),
         }
     }
 
@@ -177,13 +186,21 @@ impl<H: StreamHandler> TcpServer<H> {
     ///
     /// As [`bind_sockets`].
     pub fn bind(&self, port: u16, options: &BindOptions) -> Result<(), BindError> {
-        let bound = bind(port, options)?;
-        if self.started.get() {
+        self.bind_all(bind(port, options)?);
+        Ok(())
+    }
+
+    /// As [`bind`](Self::bind), for sockets that were made elsewhere.
+    pub fn bind_listeners(&self, listeners: impl IntoIterator<Item = Listener>) {
+        self.bind_all(listeners.into_iter().map(|listener| (listener, None)));
+    }
+
+    fn bind_all(&self, bound: impl IntoIterator<Item = (Listener, Proxies)>) {
+        if self.shared.started.get() {
             bound.into_iter().for_each(|bound| self.serve(bound));
         } else {
-            self.waiting.borrow_mut().extend(bound);
+            self.shared.waiting.borrow_mut().extend(bound);
         }
-        Ok(())
     }
 
     /// Serves the sockets of [`bind`](Self::bind) in `processes` processes: 1 is this one, 0 is one per core.
@@ -195,17 +212,17 @@ impl<H: StreamHandler> TcpServer<H> {
     ///
     /// When the server was started before, and when processes cannot be forked.
     pub fn start(&self, processes: usize) -> Result<(), StartError> {
-        if self.started.replace(true) {
+        if self.shared.started.replace(true) {
             return Err(StartError::AlreadyStarted);
         }
         if processes != 1 {
             let count = Some(processes).filter(|n| *n > 0);
             if let Err(error) = process::fork_processes(count, None) {
-                self.started.set(false);
+                self.shared.started.set(false);
                 return Err(StartError::Fork(error));
             }
         }
-        let waiting = self.waiting.take();
+        let waiting = self.shared.waiting.take();
         waiting.into_iter().for_each(|bound| self.serve(bound));
         Ok(())
     }
@@ -224,7 +241,7 @@ impl<H: StreamHandler> TcpServer<H> {
         let acceptor = Acceptor::start(listener, move |connection, address| {
             shared.clone().serve(connection, address, proxies.clone());
         });
-        self.acceptors.borrow_mut().push(acceptor);
+        self.shared.acceptors.borrow_mut().push(acceptor);
     }
 
     /// Serves listening sockets such as [`bind_sockets`] makes.
@@ -236,17 +253,41 @@ impl<H: StreamHandler> TcpServer<H> {
 
     /// Stops listening and closes the listening sockets. Open connections go on. Stopping twice does nothing.
     pub fn stop(&self) {
-        let waiting = self.waiting.take();
+        let waiting = self.shared.waiting.take();
         drop(waiting);
-        for acceptor in self.acceptors.take() {
+        for acceptor in self.shared.acceptors.take() {
             acceptor.stop();
         }
     }
 
+    /// [`stop`](Self::stop), once what the kernel has queued is accepted: closing a listening socket resets the
+    /// connections that wait in its queue.
+    pub async fn finish(&self) {
+        let waiting = self.shared.waiting.take();
+        drop(waiting);
+        let acceptors = self.shared.acceptors.take();
+        for acceptor in acceptors {
+            acceptor.finish().await;
+        }
+    }
+
+    /// What was bound and is not served yet.
+    pub(crate) fn with_waiting<R>(&self, f: impl FnOnce(&mut dyn Iterator<Item = &Listener>) -> R) -> R {
+        f(&mut self.shared.waiting.borrow().iter().map(|(listener, _)| listener))
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.shared.started.get()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakTcpServer<H> {
+        WeakTcpServer(Rc::downgrade(&self.shared))
+    }
+
     /// The addresses that the server listens on, and those that it is bound to before [`start`](Self::start).
     pub fn local_addrs(&self) -> Vec<Address> {
-        let acceptors = self.acceptors.borrow();
-        let waiting = self.waiting.borrow();
+        let acceptors = self.shared.acceptors.borrow();
+        let waiting = self.shared.waiting.borrow();
         let bound = waiting.iter().filter_map(|(listener, _)| listener.local_addr().ok());
         acceptors.iter().filter_map(Acceptor::local_addr).chain(bound).collect()
     }
@@ -319,7 +360,7 @@ fn bind(port: u16, options: &BindOptions) -> Result<Vec<(Listener, Proxies)>, Bi
 
 impl<H> fmt::Debug for TcpServer<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TcpServer").field("started", &self.started.get()).finish_non_exhaustive()
+        f.debug_struct("TcpServer").field("started", &self.shared.started.get()).finish_non_exhaustive()
     }
 }
 

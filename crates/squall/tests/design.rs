@@ -1,5 +1,9 @@
 //! The example of DESIGN.md, cookies and WebSocket aside: the code that users should be able to write.
 
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[path = "options/cases.rs"]
+mod options;
+
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("escape", 0),
     ("locale", 0),
     ("log", 0),
+    ("options", 0),
     ("sys", 0),
     // L1 loop
     ("ioloop", 1),
@@ -48,6 +49,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("websocket/client", 4),
     ("websocket/connect", 4),
     ("websocket/connection", 4),
+    ("websocket/farewell", 4),
     ("websocket/pool", 4),
     ("websocket/queue", 4),
     ("websocket/random", 4),

@@ -15,9 +15,7 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use squall::web::{ErrorHandler, RedirectHandler, StaticFileHandler};
-use squall::{
-    Application, Context, Error, HttpServer, RequestHandler, Result, Site, get, handler, shutdown_signal, url,
-};
+use squall::{Application, Context, Error, HttpServer, RequestHandler, Result, Site, get, handler, url};
 use squall_examples::{option, port_option};
 
 /// A test value; the Tornado application uses the same.
@@ -106,6 +104,5 @@ async fn main() -> Result {
     plain.listen(port)?;
     checked.listen(port + 1)?;
     println!("listening on ports {port} and {}", port + 1);
-    shutdown_signal().await;
-    Ok(())
+    plain.serve().await // and the other with it
 }

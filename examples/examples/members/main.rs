@@ -11,9 +11,7 @@ use sha2::{Digest, Sha256};
 use squall::escape::{is_local_url, url_escape, xhtml_escape};
 use squall::httputil::{Cookie, SameSite};
 use squall::web::{Event, MultipartReader};
-use squall::{
-    Application, Bytes, Context, OrStatus, RequestHandler, Result, Site, get, handler, shutdown_signal, url,
-};
+use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, Site, get, handler, url};
 use squall_examples::{option, port_option};
 
 struct Members;
@@ -176,8 +174,7 @@ async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
     let uploads: Option<PathBuf> = option("uploads");
-    make_app(uploads.as_deref()).listen(port)?;
+    let server = make_app(uploads.as_deref()).listen(port)?;
     println!("listening on http://localhost:{port}/");
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use squall::template::{Value, context};
 use squall::web::{RedirectHandler, UrlSpec, proxy};
-use squall::{Application, Context, Error, Result, Site, get, post, shutdown_signal, url, ws};
+use squall::{Application, Context, Error, Result, Site, get, post, url, ws};
 use squall_examples::{fail, option, port_option};
 
 use self::board::Board;
@@ -104,8 +104,7 @@ async fn main() -> Result {
     }
     let data: PathBuf = option("data").unwrap_or_else(|| "notes.json".into());
     let upstream = upstream.filter(|_| step < ALL);
-    make_app(step, upstream.as_deref(), &data).listen(port)?;
+    let server = make_app(step, upstream.as_deref(), &data).listen(port)?;
     println!("listening on http://localhost:{port}/");
-    shutdown_signal().await;
-    Ok(())
+    server.serve().await
 }

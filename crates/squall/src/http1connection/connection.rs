@@ -147,6 +147,7 @@ impl Http1Connection {
             unread: false,
             end: None,
         };
+        let server_nanos = server.set.nanos();
         let connection = Rc::new(Self {
             stream,
             server,
@@ -157,7 +158,7 @@ impl Http1Connection {
             deadline: Cell::new(None),
             body_deadline: Cell::new(None),
             looked_at: Cell::new(0),
-            received: Cell::default(),
+            received: Cell::new(server_nanos),
             stall: Cell::new(None),
             exchange: RefCell::new(exchange),
         });
@@ -180,6 +181,7 @@ impl Http1Connection {
     /// Starts the exchange of a request whose head is complete.
     pub(super) fn begin(self: &Rc<Self>, request: &mut HttpServerRequest, facts: RequestFacts) {
         self.waiting.set(Waiting::Not);
+        self.server.set.count_request();
         self.set_deadline(None);
         let params = self.params();
         let id = {
@@ -355,13 +357,18 @@ impl Http1Connection {
     }
 
     /// Reads more; 0 is the end of the stream, an error of kind `TimedOut` the deadline.
+    ///
+    /// A request that has come is served, however late: its client could not know whether it was.
     pub(super) fn poll_fill(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.expired.get() {
+        let expired = self.expired.get();
+        if expired && self.waiting.get() != Waiting::Idle {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let filled = self.stream.poll_fill(cx);
         if filled.is_ready() {
             self.received.set(self.server.set.nanos());
+        } else if expired {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         filled
     }

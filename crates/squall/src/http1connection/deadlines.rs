@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::connection::{Http1Connection, Waiting};
-use super::set::{Millis, Nanos};
+use super::set::{LAST_REQUEST, Millis, Nanos};
 use crate::http1::limits::BODY_STEP;
 use crate::log;
 
@@ -81,10 +81,30 @@ impl Http1Connection {
         }
     }
 
-    pub(super) fn interrupt_if_idle(&self) {
-        if self.waiting.get() == Waiting::Idle {
+    /// The server drains.
+    pub(super) fn leave_if_idle(&self) {
+        if self.waiting.get() != Waiting::Idle {
+            return;
+        }
+        let quiet = self.server.set.nanos().saturating_sub(self.received.get());
+        if u128::from(quiet) < LAST_REQUEST.as_nanos() {
+            self.set_deadline(Some(LAST_REQUEST));
+        } else {
             self.interrupt();
         }
+    }
+
+    /// Ends the connection; what was sent of a response does not look complete. Says whether there was a request.
+    pub(super) fn cut_now(&self) -> bool {
+        let is_busy = self.exchange.borrow().open;
+        if is_busy {
+            self.abort_exchange();
+            self.cut();
+        } else {
+            self.stream.close();
+        }
+        self.interrupt();
+        is_busy
     }
 
     /// Gives up a client that takes none of its output. Called by the set's sweep, so that a client that does read

@@ -2,8 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::connection::Http1Connection;
 
@@ -18,7 +21,21 @@ pub(crate) struct ConnectionSet {
     now: Cell<Millis>,
     tick: Cell<Duration>,
     sweeping: Cell<bool>,
-    draining: Cell<bool>,
+    leaving: Cell<Leaving>,
+    /// Told when the drain begins.
+    drained: Notify,
+    /// How many requests there have been.
+    served: Cell<u64>,
+}
+
+/// How far a server is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Leaving {
+    Not,
+    /// Clients are to come back elsewhere: no connection is kept after a response.
+    Announced,
+    /// Nothing is waited for that could go on for ever.
+    Draining,
 }
 
 /// A table with stable keys. (A `slab` of `Rc`s takes twice the memory.)
@@ -49,6 +66,10 @@ impl Millis {
 /// Nanoseconds since the set was made, for 584 years.
 pub(super) type Nanos = u64;
 
+/// A connection that drains and was busy so short a while ago waits so long for one more request: its client may have
+/// sent one before it learns of the end, and could not know whether it was served.
+pub(super) const LAST_REQUEST: Duration = Duration::from_secs(1);
+
 const SLOWEST_TICK: Duration = Duration::from_secs(1);
 const FASTEST_TICK: Duration = Duration::from_millis(5);
 
@@ -60,7 +81,9 @@ impl ConnectionSet {
             now: Cell::new(Millis::new(0)),
             tick: Cell::new(SLOWEST_TICK),
             sweeping: Cell::new(false),
-            draining: Cell::new(false),
+            leaving: Cell::new(Leaving::Not),
+            drained: Notify::new(),
+            served: Cell::new(0),
         })
     }
 
@@ -118,6 +141,16 @@ impl ConnectionSet {
         Some(Millis::new(self.now.get().0.get().wrapping_add(millis)))
     }
 
+    #[inline]
+    pub(super) fn count_request(&self) {
+        self.served.set(self.served.get() + 1);
+    }
+
+    /// How many requests there have been.
+    pub(crate) fn served(&self) -> u64 {
+        self.served.get()
+    }
+
     /// How many connections are open.
     pub(crate) fn len(&self) -> usize {
         let connections = self.connections.borrow();
@@ -126,15 +159,41 @@ impl ConnectionSet {
 
     /// Whether connections are to end after the response that they are at.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.get()
+        self.leaving.get() != Leaving::Not
     }
 
-    /// Lets every connection end after the response that it is at; idle ones end now.
+    /// No connection is kept after the response that it is at, or the next one.
+    pub(crate) fn announce_end(&self) {
+        self.leaving.set(self.leaving.get().max(Leaving::Announced));
+    }
+
+    /// Lets every connection end after the response that it is at; idle ones end now, or soon if a request may be on
+    /// its way.
     pub(crate) fn drain(&self) {
-        self.draining.set(true);
+        self.look_at_the_clock();
+        self.allow_for(LAST_REQUEST);
+        self.leaving.set(Leaving::Draining);
+        self.drained.notify_waiters();
         for connection in self.all() {
-            connection.interrupt_if_idle();
+            connection.leave_if_idle();
         }
+    }
+
+    /// Resolves when the server drains.
+    pub(super) async fn draining(self: Rc<Self>) {
+        let mut told = pin!(self.drained.notified());
+        told.as_mut().enable();
+        if self.leaving.get() != Leaving::Draining {
+            told.await;
+        }
+    }
+
+    /// Ends every connection now; what was sent of a response does not look complete. Says how many there were, and how
+    /// many of them were at a request.
+    pub(crate) fn cut_all(&self) -> (usize, usize) {
+        let connections = self.all();
+        let requests = connections.iter().filter(|connection| connection.cut_now()).count();
+        (connections.len(), requests)
     }
 
     /// Closes every connection, whatever it is doing.

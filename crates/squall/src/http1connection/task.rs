@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::connection::{Http1Connection, Outcome, Server, Waiting};
+use super::set::LAST_REQUEST;
 use crate::http1::ParseError;
 use crate::http1::body::BodyLength;
 use crate::http1::head::{self, RequestFacts};
@@ -143,11 +144,10 @@ impl Http1Connection {
     fn poll_input(&self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let waiting = if self.looked_at.get() == 0 { Waiting::Idle } else { Waiting::Head };
         if self.waiting.replace(waiting) != waiting {
-            if waiting == Waiting::Idle && self.is_draining() {
-                return Poll::Ready(Some(Outcome::Close));
-            }
             let params = self.params();
             self.set_deadline(match waiting {
+                // Accepted a moment ago, or kept by a response that did not know yet.
+                Waiting::Idle if self.is_draining() => Some(LAST_REQUEST),
                 Waiting::Idle => params.idle_connection_timeout,
                 _ => params.header_timeout,
             });

@@ -58,6 +58,7 @@ impl HttpTransport for Http1Connection {
         headers: &HttpHeaders,
         body: &[u8],
     ) -> Result<(), HttpOutputError> {
+        let draining = self.is_draining();
         self.with_exchange(id, |exchange| {
             if exchange.writing != Writing::Head {
                 return Err(HttpOutputError::OutOfOrder);
@@ -66,6 +67,7 @@ impl HttpTransport for Http1Connection {
             // The connection ends with an answer to a body that is still coming, and the client is to know (RFC 9112
             // §9.6). A response that only begins may end after the body.
             request.keep_alive &= !(exchange.unread && is_whole(request, start, headers, body));
+            request.keep_alive &= !draining;
             let out = &mut exchange.out;
             let encoded = encode_head(out, request, start, headers).and_then(|mut facts| {
                 facts.body.encode(out, body)?;
@@ -186,6 +188,14 @@ impl HttpTransport for Http1Connection {
             poll_fn(|cx| if end.poll(cx).is_ready() { Poll::Ready(()) } else { left.as_mut().poll(cx) })
                 .await;
         })
+    }
+
+    fn is_shutting_down(&self) -> bool {
+        self.is_draining()
+    }
+
+    fn shutdown(&self) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(Rc::clone(&self.server.set).draining())
     }
 
     fn set_max_body_size(&self, id: StreamId, bytes: u64) {

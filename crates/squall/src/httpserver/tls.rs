@@ -20,12 +20,18 @@ impl HttpServer {
     /// [`start`](Self::start).
     #[must_use]
     pub fn ssl_options(self, options: SslOptions) -> Self {
+        self.set_ssl_options(options);
+        self
+    }
+
+    pub(super) fn set_ssl_options(&self, options: SslOptions) {
         let result = self.tcp.ssl_options(options.for_http(CLEAR_TEXT_ANSWER));
-        self.with(|config| match result {
+        let mut config = self.tcp.handler().config.borrow_mut();
+        match result {
             Ok(()) => config.secure = true,
             Err(error) => {
                 config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
             }
-        })
+        }
     }
 }

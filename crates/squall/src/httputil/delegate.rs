@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use super::headers::HttpHeaders;
 use super::request::{HttpServerRequest, ResponseStartLine};
+use super::shutdown::Shutdown;
 use crate::http1connection::HttpOutputError;
 use crate::iostream::{FilePart, IoStream, StreamError};
 
@@ -46,8 +47,8 @@ pub trait HttpServerConnectionDelegate {
     fn on_close(&self) {}
 
     /// The server closes its connections, now or as they become idle: end what was taken out of HTTP with
-    /// [`HttpConnection::detach`], which the server does not know.
-    fn on_shutdown(&self) {}
+    /// [`HttpConnection::detach`], which the server does not know, and have it wait for them. A wrapper passes it on.
+    fn on_shutdown(&self, _shutdown: &Shutdown) {}
 }
 
 impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
@@ -63,8 +64,8 @@ impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for 
         (**self).on_close();
     }
 
-    fn on_shutdown(&self) {
-        (**self).on_shutdown();
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        (**self).on_shutdown(shutdown);
     }
 }
 
@@ -156,6 +157,16 @@ pub trait HttpTransport {
 
     /// See [`HttpConnection::closed`].
     fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>>;
+
+    /// See [`HttpConnection::is_shutting_down`]. By default it never is.
+    fn is_shutting_down(&self) -> bool {
+        false
+    }
+
+    /// See [`HttpConnection::shutdown`]. By default it never comes.
+    fn shutdown(&self) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(std::future::pending())
+    }
 
     /// See [`HttpConnection::set_max_body_size`].
     fn set_max_body_size(&self, id: StreamId, bytes: u64);
@@ -286,6 +297,18 @@ impl HttpConnection {
     /// Resolves when the client has left; at once when this exchange is over. Cancel safe.
     pub async fn closed(&self) {
         self.transport.closed(self.id).await;
+    }
+
+    /// Whether the server is about to end: no new work should be sent to it, and its connections end after the response
+    /// that they are at.
+    pub fn is_shutting_down(&self) -> bool {
+        self.transport.is_shutting_down()
+    }
+
+    /// Resolves when the server drains, at once if it does already: what would go on for ever, such as a long poll or a
+    /// stream of events, is to end now. Cancel safe.
+    pub async fn shutdown(&self) {
+        self.transport.shutdown().await;
     }
 
     /// Changes the limit on this request's body; only before the body is read.

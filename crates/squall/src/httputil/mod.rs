@@ -14,6 +14,7 @@ mod multipart_head;
 pub(crate) mod ows;
 pub(crate) mod ranges;
 mod request;
+mod shutdown;
 #[cfg(feature = "tls")]
 mod ssl_certificate;
 mod status;
@@ -39,4 +40,5 @@ pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultip
 pub use ranges::{ByteRange, Selection};
 pub(crate) use request::FORM_PIECE;
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
+pub use shutdown::{Detached, Shutdown};
 pub use status::reason_phrase;

@@ -52,6 +52,7 @@ pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
 
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
+pub(crate) use signal::ShutdownSignals;
 pub(crate) use timeouts::later;
 
 use callbacks::{Callback, Local, Shared};

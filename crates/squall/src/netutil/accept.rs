@@ -1,11 +1,11 @@
 //! Accepting connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -21,6 +21,10 @@ const ACCEPTS_PER_WAKEUP: usize = 128;
 
 /// The pause after an error such as "too many open files": from the first to, doubling, the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Most connections that are taken from the queue of a socket that is to be closed: Linux queues 4,096 unless told
+/// otherwise, and clients that go on connecting must not keep a server from its end.
+const MOST_QUEUED: usize = 4_096;
 
 /// A connection that was just accepted; `IoStream::from` makes a stream of it.
 #[derive(Debug)]
@@ -47,8 +51,15 @@ pub fn add_accept_handler(
 
 /// A listening socket and the task that accepts on it. It goes on when this is dropped without `stop`.
 pub(crate) struct Acceptor {
-    source: Rc<RefCell<Source>>,
+    shared: Rc<Shared>,
     task: JoinHandle<()>,
+}
+
+struct Shared {
+    source: RefCell<Source>,
+    /// The queue is to be emptied and the socket closed.
+    finishing: Cell<bool>,
+    waker: Cell<Option<Waker>>,
 }
 
 /// The socket, shared so that `stop` can close it at once, even from inside the callback.
@@ -62,21 +73,33 @@ enum Source {
 
 impl Acceptor {
     pub(crate) fn start(listener: Listener, callback: impl FnMut(Connection, Address) + 'static) -> Self {
-        let source = Rc::new(RefCell::new(Source::Waiting(listener)));
-        let task = spawn(accept_all(source.clone(), callback));
-        Self { source, task }
+        let source = RefCell::new(Source::Waiting(listener));
+        let shared = Rc::new(Shared { source, finishing: Cell::new(false), waker: Cell::default() });
+        let task = spawn(accept_all(Rc::clone(&shared), callback));
+        Self { shared, task }
     }
 
     /// Closes the listening socket. Connections that were accepted go on.
     pub(crate) fn stop(&self) {
-        let source = self.source.replace(Source::Stopped);
-        drop(source);
+        self.shared.close();
         self.task.abort();
+    }
+
+    /// Accepts the connections that the kernel has queued already, then closes the listening socket: to close it at once
+    /// would reset them. Not cancel safe: the socket stays open then.
+    pub(crate) async fn finish(self) {
+        self.shared.finishing.set(true);
+        if let Some(waker) = self.shared.waker.take() {
+            waker.wake();
+        }
+        // It fails when the loop ends.
+        let _ = self.task.await;
+        self.shared.close();
     }
 
     /// The address it listens on; `None` once stopped.
     pub(crate) fn local_addr(&self) -> Option<Address> {
-        match &*self.source.borrow() {
+        match &*self.shared.source.borrow() {
             Source::Waiting(listener) => listener.local_addr().ok(),
             Source::Tcp(listener) => listener.local_addr().ok().map(Address::from),
             Source::Unix(listener) => listener.local_addr().ok().map(Address::from),
@@ -85,16 +108,17 @@ impl Acceptor {
     }
 }
 
-async fn accept_all(source: Rc<RefCell<Source>>, mut callback: impl FnMut(Connection, Address)) {
-    if let Err(error) = source.borrow_mut().attach() {
+async fn accept_all(shared: Rc<Shared>, mut callback: impl FnMut(Connection, Address)) {
+    let attached = shared.source.borrow_mut().attach();
+    if let Err(error) = attached {
         tracing::error!(target: log::GENERAL, "Cannot accept connections: {error}");
         return;
     }
     let mut pause = BACK_OFF.0;
     loop {
         let mut accepted = 0;
-        let ended = poll_fn(|cx| accept_ready(&source, cx, &mut callback, &mut accepted)).await;
-        let Err(error) = ended else { return };
+        let ended = poll_fn(|cx| accept_ready(&shared, cx, &mut callback, &mut accepted)).await;
+        let Err(error) = ended else { break };
         if accepted > 0 {
             pause = BACK_OFF.0;
         }
@@ -106,30 +130,45 @@ async fn accept_all(source: Rc<RefCell<Source>>, mut callback: impl FnMut(Connec
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(BACK_OFF.1);
     }
+    let source = shared.source.replace(Source::Stopped);
+    for (connection, address) in source.into_queued() {
+        guarded(&mut callback, connection, address);
+    }
 }
 
-/// Accepts what is there; ready when stopped, or with an error that calls for a pause.
+impl Shared {
+    fn close(&self) {
+        let source = self.source.replace(Source::Stopped);
+        drop(source);
+    }
+}
+
+/// Accepts what is there; ready when this is to end, or with an error that calls for a pause.
 fn accept_ready(
-    source: &RefCell<Source>,
+    shared: &Shared,
     cx: &mut Context<'_>,
     callback: &mut impl FnMut(Connection, Address),
     accepted: &mut usize,
 ) -> Poll<io::Result<()>> {
     for _ in 0..ACCEPTS_PER_WAKEUP {
+        if shared.finishing.get() {
+            return Poll::Ready(Ok(()));
+        }
         let polled = {
-            let source = source.borrow();
+            let source = shared.source.borrow();
             if matches!(*source, Source::Stopped) {
                 return Poll::Ready(Ok(()));
             }
-            ready!(source.poll_accept(cx))
+            let polled = source.poll_accept(cx);
+            if polled.is_pending() {
+                shared.waker.set(Some(cx.waker().clone()));
+            }
+            ready!(polled)
         };
         match polled {
             Ok((connection, address)) => {
                 *accepted += 1;
-                let call = AssertUnwindSafe(|| callback(connection, address));
-                if let Err(payload) = catch_unwind(call) {
-                    log_panic("connection callback", &*payload);
-                }
+                guarded(callback, connection, address);
             }
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => return Poll::Ready(Err(error)),
@@ -137,6 +176,12 @@ fn accept_ready(
     }
     cx.waker().wake_by_ref();
     Poll::Pending
+}
+
+fn guarded(callback: &mut impl FnMut(Connection, Address), connection: Connection, address: Address) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| callback(connection, address))) {
+        log_panic("connection callback", &*payload);
+    }
 }
 
 impl Source {
@@ -165,6 +210,37 @@ impl Source {
                 .map_ok(|(connection, address)| (Connection::Unix(connection), Address::from(address))),
             Self::Waiting(_) | Self::Stopped => Poll::Pending,
         }
+    }
+
+    /// Asks the kernel itself for what is queued: the loop may not have been told of the last ones.
+    fn into_queued(self) -> impl Iterator<Item = (Connection, Address)> {
+        let listener = match self {
+            Self::Tcp(listener) => listener.into_std().map(Listener::Tcp).ok(),
+            Self::Unix(listener) => listener.into_std().map(Listener::Unix).ok(),
+            Self::Waiting(listener) => Some(listener),
+            Self::Stopped => None,
+        };
+        (0..MOST_QUEUED).map_while(move |_| accept_now(listener.as_ref()?).transpose()).filter_map(Result::ok)
+    }
+}
+
+/// The next connection in the queue; `None` when there is none, or none can be accepted.
+fn accept_now(listener: &Listener) -> io::Result<Option<(Connection, Address)>> {
+    let accepted = match listener {
+        Listener::Tcp(listener) => listener.accept().and_then(|(stream, address)| {
+            stream.set_nonblocking(true)?;
+            Ok((Connection::Tcp(TcpStream::from_std(stream)?), Address::from(address)))
+        }),
+        Listener::Unix(listener) => listener.accept().and_then(|(stream, address)| {
+            stream.set_nonblocking(true)?;
+            let address = Address::from(tokio::net::unix::SocketAddr::from(address));
+            Ok((Connection::Unix(UnixStream::from_std(stream)?), address))
+        }),
+    };
+    match accepted {
+        Ok(accepted) => Ok(Some(accepted)),
+        Err(error) if concerns_one_connection(&error) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Address, Network};
-use crate::sys;
+use crate::{process, sys};
 
 /// The default length of the queue of connections that wait to be accepted.
 pub const DEFAULT_BACKLOG: u32 = 128;
@@ -224,6 +224,10 @@ pub fn bind_sockets(port: u16, options: &BindOptions) -> Result<Vec<Listener>, B
 /// When a file that is not a socket is in the way, and what the system calls give.
 pub fn bind_unix_socket(path: impl AsRef<Path>, mode: u32, backlog: u32) -> Result<Listener, BindError> {
     let path = kernel_name(path.as_ref());
+    let wanted = Address::from(path.as_path());
+    if let Some(listener) = process::take_inherited(|address| *address == wanted) {
+        return Ok(listener);
+    }
     let fail = |error| BindError::new(Address::from(path.as_path()).to_string(), error);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(fail)?;
     bind_unix(&socket, &path, mode, backlog).map_err(fail)?;
@@ -288,10 +292,11 @@ fn bind_once(port: u16, options: &BindOptions) -> Result<Vec<Listener>, BindErro
     for mut address in resolve(port, options)? {
         address.set_port(bound_port);
         let fail = |error| BindError::new(address.to_string(), error);
-        match bind_one(address, options) {
+        let handed_down = process::take_inherited(|known| fits(known, address));
+        match handed_down.map_or_else(|| bind_one(address, options), Ok) {
             Ok(listener) => {
-                bound_port = listener.local_addr().map_err(fail)?.port();
-                listeners.push(Listener::Tcp(listener));
+                bound_port = listener.local_addr().map_err(fail)?.port().unwrap_or(bound_port);
+                listeners.push(listener);
             }
             Err(error) if may_be_skipped(address, options, &error) => skipped = Some(fail(error)),
             Err(error) => return Err(fail(error)),
@@ -325,7 +330,12 @@ fn is_macos_link_local(host: Option<&str>, address: &SocketAddr) -> bool {
         && matches!(address, SocketAddr::V6(address) if address.scope_id() != 0)
 }
 
-fn bind_one(address: SocketAddr, options: &BindOptions) -> io::Result<std::net::TcpListener> {
+/// Whether a socket that was handed down is the one that is asked for; any port will do for port 0.
+fn fits(known: &Address, wanted: SocketAddr) -> bool {
+    known.ip() == Some(wanted.ip()) && (wanted.port() == 0 || known.port() == Some(wanted.port()))
+}
+
+fn bind_one(address: SocketAddr, options: &BindOptions) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if options.reuse_port {
@@ -338,7 +348,7 @@ fn bind_one(address: SocketAddr, options: &BindOptions) -> io::Result<std::net::
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(backlog_arg(options.backlog))?;
-    Ok(socket.into())
+    Ok(Listener::Tcp(socket.into()))
 }
 
 fn may_be_skipped(address: SocketAddr, options: &BindOptions, error: &io::Error) -> bool {

@@ -10,7 +10,7 @@ use super::pattern::{PathPattern, PatternError, ReverseError};
 use super::table::PathTable;
 use crate::httputil::{
     HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
-    ResponseStartLine, reason_phrase,
+    ResponseStartLine, Shutdown, reason_phrase,
 };
 
 /// Finds what serves a request (Tornado's `Router`).
@@ -30,7 +30,7 @@ pub trait Router {
     }
 
     /// Passed on to the delegates that this router leads to: see [`HttpServerConnectionDelegate::on_shutdown`].
-    fn on_shutdown(&self) {}
+    fn on_shutdown(&self, _shutdown: &Shutdown) {}
 }
 
 /// Which requests a [`Rule`] takes.
@@ -196,7 +196,7 @@ impl Router for RuleRouter {
         })
     }
 
-    fn on_shutdown(&self) {
+    fn on_shutdown(&self, shutdown: &Shutdown) {
         for segment in &self.segments {
             let targets = match segment {
                 Segment::One(_, target) => std::slice::from_ref(target),
@@ -204,8 +204,8 @@ impl Router for RuleRouter {
             };
             for target in targets {
                 match target {
-                    Target::Delegate(delegate) => delegate.on_shutdown(),
-                    Target::Router(router) => router.on_shutdown(),
+                    Target::Delegate(delegate) => delegate.on_shutdown(shutdown),
+                    Target::Router(router) => router.on_shutdown(shutdown),
                 }
             }
         }
@@ -249,8 +249,8 @@ impl HttpServerConnectionDelegate for RuleRouter {
         }
     }
 
-    fn on_shutdown(&self) {
-        Router::on_shutdown(self);
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        Router::on_shutdown(self, shutdown);
     }
 }
 

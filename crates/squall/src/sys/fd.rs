@@ -1,7 +1,7 @@
 //! Raw file descriptors, as `IoLoop::add_handler` accepts them.
 
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::Interest;
@@ -39,4 +39,21 @@ pub(crate) fn poll(fd: RawFd, interest: PollFlags) -> io::Result<PollFlags> {
     let no_wait = Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, Some(&no_wait)))?;
     Ok(fds[0].revents())
+}
+
+/// Takes over a descriptor that this process was started with; `None` when it is not open. `exec` closes it from now on.
+pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
+    if fd < 0 {
+        return None;
+    }
+    // SAFETY: a plain question about a number; one that is not open is answered with an error.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+        return None;
+    }
+    // SAFETY: it is open, and whoever started this process left it to us by naming it in our environment, which is read
+    // once: nothing else in the process owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // It stays open in children if this fails, which harms nobody.
+    let _ = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC);
+    Some(fd)
 }

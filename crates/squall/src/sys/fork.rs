@@ -17,8 +17,8 @@ pub(crate) enum ForkFailure {
     Io(io::Error),
 }
 
-/// Splits the process in two. The child gets SIGTERM when the parent ends, however it ends (Linux only).
-pub(crate) fn fork() -> Result<Forked, ForkFailure> {
+/// Splits the process in two. The child gets `death_signal` when the parent ends, however it ends (Linux only).
+pub(crate) fn fork(death_signal: Signal) -> Result<Forked, ForkFailure> {
     let threads = thread_count().map_err(ForkFailure::Io)?;
     if threads > 1 {
         return Err(ForkFailure::Threads(threads));
@@ -31,7 +31,7 @@ pub(crate) fn fork() -> Result<Forked, ForkFailure> {
     let pid = unsafe { libc::fork() };
     match Pid::from_raw(pid) {
         None => {
-            die_with(parent);
+            die_with(parent, death_signal);
             Ok(Forked::Child)
         }
         Some(child) if pid > 0 => Ok(Forked::Parent { child }),
@@ -40,9 +40,9 @@ pub(crate) fn fork() -> Result<Forked, ForkFailure> {
 }
 
 #[cfg(target_os = "linux")]
-fn die_with(parent: Pid) {
+fn die_with(parent: Pid, signal: Signal) {
     // A child that could not ask for it merely outlives a parent that is killed.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    let _ = rustix::process::set_parent_process_death_signal(Some(signal));
     // The parent may have ended before the request.
     if rustix::process::getppid() != Some(parent) {
         std::process::exit(1);
@@ -50,7 +50,7 @@ fn die_with(parent: Pid) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn die_with(_: Pid) {}
+fn die_with(_: Pid, _: Signal) {}
 
 /// How many threads the process has.
 #[cfg(target_os = "linux")]

@@ -9,10 +9,10 @@ mod scoped;
 mod signals;
 pub(crate) mod utf8;
 
-pub(crate) use fd::{poll, watch};
+pub(crate) use fd::{adopt, poll, watch};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
 pub(crate) use scoped::Scoped;
-pub(crate) use signals::{BlockedSignals, keep_dead_children};
+pub(crate) use signals::{BlockedSignals, keep_dead_children, unblock};
 
 /// The number of processors this process may use, at least 1.
 ///

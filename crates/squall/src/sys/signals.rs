@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -52,11 +53,43 @@ impl BlockedSignals {
     }
 }
 
+impl BlockedSignals {
+    /// As [`wait`](Self::wait), but no longer than this; early, with `None`, if another signal is handled meanwhile.
+    pub(crate) fn wait_for(&self, longest: Duration) -> io::Result<Option<Signal>> {
+        let timeout = libc::timespec {
+            tv_sec: longest.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+            tv_nsec: longest.subsec_nanos().into(),
+        };
+        // SAFETY: the set and the time are initialised and outlive the call; no information on the signal is asked for.
+        let number =
+            unsafe { libc::sigtimedwait(&raw const self.set, std::ptr::null_mut(), &raw const timeout) };
+        if number > 0 {
+            return Ok(Signal::from_named_raw(number));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR) => Ok(None),
+            _ => Err(error),
+        }
+    }
+}
+
 impl Drop for BlockedSignals {
     fn drop(&mut self) {
         // SAFETY: `former` is the initialised set that `block` received; the old mask is not asked for.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.former, std::ptr::null_mut()) };
     }
+}
+
+/// Lets these signals through that a parent may have held back: `exec` keeps the mask.
+pub(crate) fn unblock(signals: &[Signal]) {
+    let mut set = empty_set();
+    for signal in signals {
+        // SAFETY: `set` is an initialised set, and `Signal` holds valid signal numbers only.
+        unsafe { libc::sigaddset(&raw mut set, signal.as_raw()) };
+    }
+    // SAFETY: the set is initialised and outlives the call; the old mask is not asked for. It fails for no valid set.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
 }
 
 /// Lets children be waited for, even if the process was started with SIGCHLD ignored (they would vanish unseen).

@@ -25,7 +25,7 @@ use super::transforms::TransformSettings;
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending,
+    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending, Shutdown,
 };
 use crate::log;
 use crate::netutil::BindOptions;
@@ -174,6 +174,7 @@ impl Application {
 
     pub(crate) fn build(mut self) -> Result<Rc<Core>, BuildError> {
         let mut problems = self.settings.locale.take_problems();
+        self.settings.debug.follow_options();
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
         self.settings.templates.finish(&mut problems);
@@ -338,13 +339,20 @@ impl Core {
             return log(ctx);
         }
         let status = ctx.status();
+        let millis = ctx.request().request_time().as_secs_f64() * 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: log::ACCESS,
-                    "{status} {} {:.2}ms",
+                    status,
+                    method = ctx.method().as_str(),
+                    path = ctx.request().uri(),
+                    duration_ms = millis,
+                    peer = %ctx.request().remote_ip(),
+                    version = ?ctx.request().version(),
+                    route = ctx.route().pattern().as_str(),
+                    "{status} {} {millis:.2}ms",
                     Summary(ctx.request()),
-                    ctx.request().request_time().as_secs_f64() * 1000.0
                 )
             };
         }
@@ -372,16 +380,16 @@ impl Core {
         }
     }
 
-    /// HTTP errors with a message are a warning, everything else an error.
+    /// HTTP errors with a message are a warning, as in Tornado also those of the 500s; everything else is an error.
     fn log_exception_as_usual(ctx: &Context, error: &Error) {
         let summary = Summary(ctx.request());
         match error.as_http() {
-            Some(http) if http.status() < 500 => {
+            Some(http) => {
                 if http.log_message().is_some() || http.source().is_some() {
                     tracing::warn!(target: log::GENERAL, "{} {summary}: {error}", http.status());
                 }
             }
-            _ => match error.location() {
+            None => match error.location() {
                 Some(at) => tracing::error!(
                     target: log::APPLICATION,
                     "Uncaught exception {summary}: {error} (at {}:{})", at.file(), at.line()
@@ -440,12 +448,14 @@ impl HttpServerConnectionDelegate for Service {
         }
     }
 
-    fn on_shutdown(&self) {
-        self.0.websockets.close_all();
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        self.0.websockets.leave(shutdown);
         if let Some(fallback) = &self.0.fallback {
-            fallback.on_shutdown();
+            fallback.on_shutdown(shutdown);
         }
         let groups = self.0.hosts.iter().map(|group| &group.routes);
-        groups.chain([&self.0.routes]).for_each(|routes| routes.for_each(&mut Route::on_shutdown));
+        groups
+            .chain([&self.0.routes])
+            .for_each(|routes| routes.for_each(&mut |route| route.on_shutdown(shutdown)));
     }
 }

@@ -157,6 +157,34 @@ impl Context {
         self.request.connection().closed().await;
     }
 
+    /// Resolves when the server drains before it ends, at once if it does already. A handler that waits for something that
+    /// may never come, as a long poll does, races it against this and answers with what there is; the client then asks
+    /// again, elsewhere. What goes on is cut after [`drain_timeout`](crate::HttpServer::drain_timeout).
+    ///
+    /// ```
+    /// use squall::{Context, Result};
+    /// use tokio::sync::Notify;
+    ///
+    /// async fn news(ctx: &Context, arrived: &Notify) -> Result {
+    ///     tokio::select! {
+    ///         () = arrived.notified() => ctx.write("news"),
+    ///         () = ctx.shutdown() => ctx.set_status(204),
+    ///         () = ctx.closed() => {}
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// Cancel safe.
+    pub async fn shutdown(&self) {
+        self.request.connection().shutdown().await;
+    }
+
+    /// Whether the server is about to end; see [`ready`](super::ready).
+    pub fn is_shutting_down(&self) -> bool {
+        self.request.connection().is_shutting_down()
+    }
+
     // --- The response ---
 
     /// Sets the status, with its usual reason.

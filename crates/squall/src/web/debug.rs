@@ -35,6 +35,11 @@ impl DebugSettings {
         self.autoreload.unwrap_or(self.debug)
     }
 
+    /// What `--debug` changes.
+    pub(super) fn follow_options(&mut self) {
+        self.debug |= crate::options::given().is_ok_and(|given| given.debug);
+    }
+
     /// The application starts.
     pub(super) fn start(&self) {
         if self.reloads() {

@@ -29,7 +29,7 @@ impl Context {
     ///     Ok(())
     /// })])
     /// .before(async |ctx: &Context| {
-    ///     ctx.insert(Tenant(ctx.request().host_name().into_owned()));
+    ///     ctx.insert(Tenant(ctx.request().host_name()));
     ///     Ok(())
     /// });
     /// # let _ = app;

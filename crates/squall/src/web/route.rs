@@ -11,7 +11,7 @@ use super::handler::RequestHandler;
 use super::hooks::Hooks;
 use super::site::{ErasedSite, Site, Sites};
 use super::slash::TrailingSlash;
-use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest};
+use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 
 /// A route that has not been put into an application (Tornado's `URLSpec`).
@@ -133,8 +133,8 @@ impl Router for Always {
         Some(Rc::clone(&self.0))
     }
 
-    fn on_shutdown(&self) {
-        self.0.on_shutdown();
+    fn on_shutdown(&self, shutdown: &Shutdown) {
+        self.0.on_shutdown(shutdown);
     }
 }
 
@@ -564,9 +564,9 @@ impl Route {
     }
 
     /// The server goes away, as a router of one's own need know.
-    pub(super) fn on_shutdown(&self) {
+    pub(super) fn on_shutdown(&self, shutdown: &Shutdown) {
         if let Some(Further::Router(router)) = &self.further {
-            router.on_shutdown();
+            router.on_shutdown(shutdown);
         }
     }
 

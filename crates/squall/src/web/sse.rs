@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::{Pin, pin};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use http::Method;
@@ -138,16 +138,17 @@ impl EventStream<'_> {
         self.ctx.closed().await;
     }
 
-    /// What `work` gives, or `None` as soon as the client has left: the next message of a channel, say.
+    /// What `work` gives, or `None` as soon as the client has left or the [server drains](Context::shutdown): the next
+    /// message of a channel, say.
     ///
     /// Cancel safe if `work` is.
     pub async fn while_open<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let (mut work, mut closed) = (pin!(work), pin!(self.ctx.closed()));
-        poll_fn(|cx| match closed.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(None),
-            Poll::Pending => work.as_mut().poll(cx).map(Some),
-        })
-        .await
+        tokio::select! {
+            biased;
+            () = self.ctx.closed() => None,
+            () = self.ctx.shutdown() => None,
+            done = work => Some(done),
+        }
     }
 
     async fn send_text(&self, write: impl FnOnce(&mut String)) -> Result {

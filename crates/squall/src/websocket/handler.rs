@@ -14,6 +14,7 @@ use super::protocol::{Decoder, Role};
 use super::set::SocketSet;
 use super::socket::{Parts, WebSocket, WebSocketClosedError};
 use super::stream::WebSocketStream;
+use crate::httputil::{Detached, Shutdown};
 use crate::log;
 use crate::netutil::spawn;
 use crate::web::{Context, Error, RequestHandler, Result, UrlSpec, get, url};
@@ -224,8 +225,9 @@ impl WebSockets {
     }
 
     /// The server goes away.
-    pub(crate) fn close_all(&self) {
-        self.set.close_all(1001, "");
+    pub(crate) fn leave(&self, shutdown: &Shutdown) {
+        self.set.leave(shutdown.window());
+        shutdown.wait_for(Rc::clone(&self.set) as Rc<dyn Detached>);
     }
 }
 

@@ -45,6 +45,7 @@ mod broadcast;
 mod client;
 mod connect;
 mod connection;
+mod farewell;
 mod pool;
 mod queue;
 mod random;

@@ -100,7 +100,7 @@ impl SocketSet {
         }
     }
 
-    fn all(&self) -> Vec<WebSocket> {
+    pub(super) fn all(&self) -> Vec<WebSocket> {
         self.sockets.borrow().slots.iter().flatten().cloned().collect()
     }
 

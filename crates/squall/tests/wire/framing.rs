@@ -7,7 +7,9 @@ use squall::web::any;
 use squall::{Application, Context, HttpServer, get, post};
 use tokio::sync::Notify;
 
-use super::support::{Client, bad, body_too_large, closes, ok, ok_untagged, ok_with, stays, table, within};
+use super::support::{
+    Client, bad, body_too_large, closes, closing, ok, ok_untagged, ok_with, stays, table, within,
+};
 
 fn app() -> Application {
     Application::new([
@@ -544,7 +546,7 @@ async fn draining_ends_idle_connections_and_lets_others_finish() {
     server.drain();
     idle.closed().await;
     go.notify_one();
-    busy.expect(ok("slow")).await;
+    busy.expect(closing(&ok("slow"))).await;
     busy.closed().await;
     assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }

@@ -6,6 +6,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod drain;
+mod options;
+mod supervision;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,6 +17,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,12 +53,20 @@ const TESTS: &[(&str, fn())] = &[
 /// A subset of libtest's command line: words that select tests by a part of their name, and `--list`.
 fn main() {
     if let Ok(role) = std::env::var(ROLE) {
-        return supervisor(&role);
+        return match role.split(' ').next() {
+            Some("listen" | "run") => drain::server(&role),
+            Some("options") => options::main(),
+            Some("supervised") => supervision::main(),
+            _ => supervisor(&role),
+        };
     }
     let (flags, words): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|arg| arg.starts_with('-'));
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let selected = TESTS.iter().filter(|(name, _)| wanted(name));
+    let selected = [TESTS, drain::TESTS, options::TESTS, supervision::TESTS]
+        .concat()
+        .into_iter()
+        .filter(|(name, _)| wanted(name));
     if flags.iter().any(|flag| flag == "--list") {
         return selected.for_each(|(name, _)| println!("{name}: test"));
     }
@@ -195,6 +208,8 @@ fn a_child_cannot_fork_again() {
 /// A supervisor and the socket on which its children report. Dropping it ends them all.
 struct Test {
     supervisor: Child,
+    /// Reads along: who logs into a full pipe stands still.
+    log: Option<JoinHandle<String>>,
     listener: UnixListener,
     path: PathBuf,
 }
@@ -206,7 +221,7 @@ impl Test {
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let supervisor = Command::new(std::env::current_exe().unwrap())
+        let mut supervisor = Command::new(std::env::current_exe().unwrap())
             .env(ROLE, role)
             .env(SOCKET, &path)
             .env_remove("RUST_LOG")
@@ -215,15 +230,29 @@ impl Test {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Test { supervisor, listener, path }
+        let mut stderr = supervisor.stderr.take().unwrap();
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).unwrap();
+            log
+        });
+        Test { supervisor, log: Some(log), listener, path }
     }
 
     /// The next child that reports.
     fn child(&self) -> Reported {
+        Reported::greet(self.accept())
+    }
+
+    fn accept(&self) -> BufReader<UnixStream> {
         let deadline = Instant::now() + LONG;
         loop {
             match self.listener.accept() {
-                Ok((stream, _)) => return Reported::greet(stream),
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).unwrap();
+                    stream.set_read_timeout(Some(LONG)).unwrap();
+                    return BufReader::new(stream);
+                }
                 Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
             }
             assert!(Instant::now() < deadline, "no child reported");
@@ -249,9 +278,7 @@ impl Test {
             assert!(Instant::now() < deadline, "the supervisor did not end");
             std::thread::sleep(Duration::from_millis(2));
         };
-        let mut log = String::new();
-        self.supervisor.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
+        (status, self.log.take().unwrap().join().unwrap())
     }
 }
 
@@ -271,10 +298,7 @@ struct Reported {
 }
 
 impl Reported {
-    fn greet(stream: UnixStream) -> Self {
-        stream.set_nonblocking(false).unwrap();
-        stream.set_read_timeout(Some(LONG)).unwrap();
-        let mut stream = BufReader::new(stream);
+    fn greet(mut stream: BufReader<UnixStream>) -> Self {
         let mut line = String::new();
         stream.read_line(&mut line).unwrap();
         let (id, pid) = line.trim().split_once(' ').unwrap();

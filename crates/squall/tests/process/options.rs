@@ -1,0 +1,207 @@
+//! Options of a program: what it prints, how it ends, and what a server makes of them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use squall::{Application, Context, HttpServer, get, options};
+
+use super::ROLE;
+
+pub(crate) const TESTS: &[(&str, fn())] = &[
+    ("help_is_printed_and_the_status_is_0", help_is_printed_and_the_status_is_0),
+    ("what_is_wrong_ends_the_program_with_status_1", what_is_wrong_ends_the_program_with_status_1),
+    ("run_follows_the_options", run_follows_the_options),
+    ("the_log_goes_to_a_file", the_log_goes_to_a_file),
+    ("a_request_is_an_object_in_a_json_log", a_request_is_an_object_in_a_json_log),
+    ("a_log_that_nobody_reads_stops_nobody", a_log_that_nobody_reads_stops_nobody),
+];
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(args).env(ROLE, "options").env_remove("RUST_LOG").env_remove("T_GREETING");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = program(args).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+fn help_is_printed_and_the_status_is_0() {
+    let (status, help) = run(&["--help"]);
+    assert_eq!(status, Some(0), "{help}");
+    assert!(help.starts_with("Usage: ") && help.contains(" [OPTIONS]\n"), "{help}");
+    let from = help.find("Options:").unwrap();
+    assert_eq!(&help[from..], include_str!("help.txt"), "{}", &help[from..]);
+}
+
+fn what_is_wrong_ends_the_program_with_status_1() {
+    let (status, printed) = run(&["--nothing"]);
+    assert_eq!(status, Some(1));
+    assert!(printed.starts_with("Usage: "), "{printed}");
+    assert!(printed.ends_with("error: Unrecognized command line option: 'nothing'\n"), "{printed}");
+    for (args, expected) in [
+        (&["--port=x"][..], "error: Option 'port' is required to be an integer ('x' given)\n"),
+        (&["--port"], "error: Option 'port' requires a value\n"),
+        (
+            &["--log-rotate-mode=moon"],
+            "error: Option 'log-rotate-mode' is required to be one of size, time ('moon' given)\n",
+        ),
+        (
+            &["--logging=loud"],
+            "error: Option 'logging' is required to be one of debug, info, warning, error, none ('loud' given)\n",
+        ),
+        (
+            &["--certfile=a.pem"],
+            "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n",
+        ),
+    ] {
+        assert_eq!(run(args), (Some(1), expected.to_owned()), "{args:?}");
+    }
+}
+
+fn run_follows_the_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let args = ["--port=0", "--address=127.0.0.1", "--processes=1", "--greeting=Hej"];
+    let server = Server::start(program(&args).env("T_GREETING", "less"));
+    assert!(ask(TcpStream::connect(&server.address).unwrap()).ends_with("Hej"));
+    server.end();
+
+    let unix = format!("--unix-socket={}", socket.display());
+    let server = Server::start(program(&[&unix, "--processes=2"]).env("T_GREETING", "from outside"));
+    assert!(ask(UnixStream::connect(&socket).unwrap()).ends_with("from outside"));
+    let log = server.end();
+    assert!(log.contains("Starting 2 processes"), "{log}");
+}
+
+fn the_log_goes_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.log");
+    let prefix = format!("--log-file-prefix={}", log.display());
+    let args = ["--port=0", "--address=127.0.0.1", "--processes=1", "--log-to-stderr", &prefix];
+    let server = Server::start(&mut program(&args));
+    ask(TcpStream::connect(&server.address).unwrap());
+    let printed = server.end();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("] 200 GET / (127.0.0.1) "), "{text}");
+    assert_eq!(text, printed);
+}
+
+fn a_request_is_an_object_in_a_json_log() {
+    let args = ["--port=0", "--address=127.0.0.1", "--processes=2", "--log-format=json"];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.log");
+    let prefix = format!("--log-file-prefix={}", log.display());
+    // Where it listens stands in both.
+    let server = Server::start(&mut program(&[&args[..], &[&prefix, "--log-to-stderr"]].concat()));
+    ask(TcpStream::connect(&server.address).unwrap());
+    server.end();
+    let text = std::fs::read_to_string(&log).unwrap();
+    let objects = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let line = objects.into_iter().find(|object| object["target"] == "squall::access").unwrap();
+    for (name, value) in [
+        ("method", "GET"),
+        ("path", "/"),
+        ("peer", "127.0.0.1"),
+        ("version", "HTTP/1.1"),
+        ("route", "/"),
+        ("level", "info"),
+    ] {
+        assert_eq!(line[name], value, "{name} in {line}");
+    }
+    assert_eq!(line["status"], 200);
+    assert!(
+        line["duration_ms"].is_f64() && line["message"].as_str().unwrap().starts_with("200 GET / "),
+        "{line}"
+    );
+}
+
+fn a_log_that_nobody_reads_stops_nobody() {
+    let server = Server::start(&mut program(&["--port=0", "--address=127.0.0.1", "--processes=1"]));
+    // Many times what the pipe and the server hold.
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.write_all(b"GET /shout HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+    let log = server.end();
+    assert!(log.contains(" lines of the log were dropped here\n"), "{} bytes", log.len());
+}
+
+/// The program, once it serves.
+struct Server {
+    process: Child,
+    address: String,
+    log: String,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Server {
+    #[allow(clippy::zombie_processes, reason = "`end` waits for it")]
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.spawn().unwrap();
+        let mut stderr = BufReader::new(process.stderr.take().unwrap());
+        let mut log = String::new();
+        loop {
+            let before = log.len();
+            assert!(stderr.read_line(&mut log).unwrap() > 0, "{log}");
+            if let Some((_, address)) = log[before..].split_once("Serving on ") {
+                // Up to what a JSON line goes on with.
+                let address = address.trim().split(['"', ' ']).next().unwrap().to_owned();
+                return Self { process, address, log, stderr };
+            }
+        }
+    }
+
+    /// Ends it, and gives all that it logged.
+    fn end(mut self) -> String {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.stderr.read_to_string(&mut self.log).unwrap();
+        assert_eq!(self.process.wait().unwrap().code(), Some(0), "{}", self.log);
+        std::mem::take(&mut self.log)
+    }
+}
+
+fn ask(mut stream: impl Read + Write) -> String {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    answer
+}
+
+/// The program of these tests.
+pub(crate) fn main() {
+    if let Err(error) = serve() {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn serve() -> squall::Result {
+    let greeting =
+        options::define("greeting", "Hello".to_owned()).help("what visitors are told").group("Example");
+    options::define("password", "hunter2".to_owned()).help("of the database").group("Example").secret();
+    options::parse_environment("T_")?;
+    options::parse_command_line()?;
+    let server = HttpServer::new(move || {
+        let greeting = greeting.get();
+        let hello = get("/", async move |ctx: &Context| {
+            ctx.write(&greeting);
+            Ok(())
+        });
+        let shout = get("/shout", async |_: &Context| {
+            tracing::warn!("{}", "x".repeat(100_000));
+            Ok(())
+        });
+        Application::new([hello, shout])
+    });
+    server.run()
+}
