@@ -168,7 +168,7 @@ fn check(table: &[(&str, u8)], sources: &[(String, String)]) -> Vec<String> {
 }
 
 /// Where text is for people, or by the application, rather than a peer's.
-const PEOPLES_TEXT: &[&str] = &["escape", "locale", "tcpclient", "template", "testing"];
+const PEOPLES_TEXT: &[&str] = &["escape", "locale", "log", "options", "tcpclient", "template", "testing"];
 
 /// Whether this word, behind this text, is a function that takes more for white space than HTTP does.
 fn trims_unicode(before: &str, word: &str) -> bool {
