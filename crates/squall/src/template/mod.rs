@@ -10,22 +10,26 @@
 //! `pgettext`, `ngettext`, `static_url`, `xsrf_form_html` and `reverse_url`. Values cannot be changed, only set anew:
 //! there is no `append`.
 
+mod assemble;
+mod budget;
+mod builtins;
+mod compile;
 mod context;
-mod control;
 mod datetime;
 mod engine;
 mod error;
-mod expression;
-mod expression_displays;
-mod expression_tokens;
-mod flatten;
-mod format_string;
-mod functions;
+mod eval;
+mod format;
+mod jinja;
+mod layered;
 mod lexer;
 mod loader;
+mod methods;
+mod modules;
 mod parser;
 mod python;
-mod python_methods;
+mod text;
+mod value;
 mod whitespace;
 
 #[doc(hidden)]
@@ -37,10 +41,31 @@ pub use engine::Template;
 pub use error::TemplateError;
 pub use loader::Loader;
 /// Values that templates work with; minijinja's.
-pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
+pub use minijinja::value::{Kwargs, Object, Serde, Value, ValueKind, from_args};
 pub use whitespace::Whitespace;
 
 pub(crate) use datetime::system_time;
 pub(crate) use error::Raised;
-pub(crate) use functions::linkify;
-pub(crate) use python::{Layered, to_str};
+pub(crate) use layered::Layered;
+
+/// The text of a value as Python's `str` gives it, and as templates print it, before it is escaped.
+pub fn to_str(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => shown(value, value::str),
+    }
+}
+
+/// The text of a value as Python's `repr` gives it.
+pub fn repr(value: &Value) -> String {
+    shown(value, value::repr)
+}
+
+fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> String {
+    let _session = budget::begin(budget::STEPS);
+    let bytes = value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    // What cannot be shown as Python does is shown as the engine of Jinja files does.
+    bytes.unwrap_or_else(|| {
+        value::from_host(value).and_then(|value| show(&value)).unwrap_or_else(|_| value.to_string())
+    })
+}

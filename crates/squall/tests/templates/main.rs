@@ -4,7 +4,9 @@
 use squall::template::{Loader, Template, TemplateError, Value, context};
 
 mod broken;
+mod differences;
 mod errors;
+mod expressions;
 mod hostile;
 mod pages;
 

@@ -1,0 +1,785 @@
+//! From tokens to the tree of an expression: Python's precedence, by binding power.
+
+use std::rc::Rc;
+
+use super::ast::{Argument, Binary, Clause, Collection, Comparison, Constant, Expr, ExprKind, Lambda, Unary};
+use super::fstring::{self, Source};
+use super::tokens::{Kind, Token, tokens};
+use super::{Parsed, wrong};
+
+/// Brackets, lambdas and prefixes in each other.
+const MAX_NESTING: usize = 60;
+/// Levels of the tree, of which `a + b + c` has one for each operator.
+const MAX_DEPTH: usize = 200;
+
+/// Words that are no names.
+const KEYWORDS: &[&str] = &[
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
+    "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda",
+    "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
+];
+
+pub(super) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.contains(&word)
+}
+
+pub(super) struct Parser {
+    tokens: Vec<Token>,
+    position: usize,
+    nesting: usize,
+}
+
+/// Binding powers, from loose to tight.
+mod power {
+    pub(super) const OR: u8 = 1;
+    pub(super) const AND: u8 = 2;
+    pub(super) const NOT: u8 = 3;
+    pub(super) const COMPARE: u8 = 4;
+    pub(super) const BIT_OR: u8 = 5;
+    pub(super) const UNARY: u8 = 11;
+    pub(super) const POWER: u8 = 12;
+}
+
+fn binary_power(operator: &str) -> Option<u8> {
+    Some(match operator {
+        "|" => power::BIT_OR,
+        "^" => 6,
+        "&" => 7,
+        "<<" | ">>" => 8,
+        "+" | "-" => 9,
+        "*" | "/" | "//" | "%" | "@" => 10,
+        "**" => power::POWER,
+        _ => return None,
+    })
+}
+
+impl Parser {
+    /// Of a text that stands at `base` in its file, inside of so many levels.
+    pub(super) fn new(text: &str, base: usize, nesting: usize) -> Parsed<Self> {
+        Ok(Self { tokens: tokens(text, base)?, position: 0, nesting })
+    }
+
+    /// The same text called with what `{% apply %}` gives to its function: Tornado puts `(…)` behind it.
+    pub(super) fn applied(text: &str, base: usize) -> Parsed<Self> {
+        let mut parser = Self::new(text, base, 0)?;
+        let end = parser.tokens.pop().map_or(base, |end| end.at);
+        for kind in [Kind::Operator("("), Kind::Applied, Kind::Operator(")"), Kind::End] {
+            parser.tokens.push(Token { kind, at: end });
+        }
+        Ok(parser)
+    }
+
+    /// All of the text as one expression, or a tuple without brackets.
+    pub(super) fn whole(mut self) -> Parsed<Expr> {
+        let expr = self.expressions()?;
+        self.end()?;
+        Ok(expr)
+    }
+
+    pub(super) fn end(&self) -> Parsed<()> {
+        match self.kind() {
+            Kind::End => Ok(()),
+            Kind::Name(name) if name == "for" || name == "async" => {
+                wrong(self.at(), "a comprehension must stand in brackets of its own")
+            }
+            kind => wrong(self.at(), format!("unexpected {}", shown(kind))),
+        }
+    }
+
+    /// `a`, or `a, b`, a tuple.
+    pub(super) fn expressions(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        let first = self.starred()?;
+        if !self.is_operator(",") {
+            return match first.kind {
+                ExprKind::Starred(_) => wrong(at, "can't use starred expression here"),
+                _ => Ok(first),
+            };
+        }
+        let mut items = vec![first];
+        while self.take_operator(",") {
+            if self.ends_list() {
+                break;
+            }
+            items.push(self.starred()?);
+        }
+        self.make(at, ExprKind::Tuple(items))
+    }
+
+    fn ends_list(&self) -> bool {
+        match self.kind() {
+            Kind::End => true,
+            Kind::Operator(operator) => {
+                matches!(*operator, ")" | "]" | "}" | "=" | ":" | ";") || operator.ends_with('=')
+            }
+            Kind::Name(name) => name == "in" || name == "for",
+            _ => false,
+        }
+    }
+
+    /// `*a`, `a := b`, or an expression.
+    pub(super) fn starred(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        if self.take_operator("*") {
+            let value = self.binary(power::BIT_OR)?;
+            return self.make(at, ExprKind::Starred(Box::new(value)));
+        }
+        self.named()
+    }
+
+    /// `name := value`, or an expression.
+    pub(super) fn named(&mut self) -> Parsed<Expr> {
+        if let Kind::Name(name) = self.kind()
+            && matches!(self.tokens.get(self.position + 1).map(|token| &token.kind), Some(Kind::Operator(":=")))
+        {
+            let (at, name) = (self.at(), name.clone());
+            if is_keyword(&name) {
+                return wrong(at, format!("cannot assign to {name}"));
+            }
+            self.position += 2;
+            let value = self.expression()?;
+            return self.make(at, ExprKind::Walrus(name, Box::new(value)));
+        }
+        self.expression()
+    }
+
+    pub(super) fn expression(&mut self) -> Parsed<Expr> {
+        self.deeper(|parser| {
+            if parser.is_word("lambda") {
+                return parser.lambda();
+            }
+            let at = parser.at();
+            let value = parser.binary(power::OR)?;
+            if !parser.take_word("if") {
+                return Ok(value);
+            }
+            let condition = parser.binary(power::OR)?;
+            parser.expect_word("else")?;
+            let other = parser.expression()?;
+            parser.make(at, ExprKind::IfElse(Box::new([condition, value, other])))
+        })
+    }
+
+    /// Operators that bind at least as tightly as `least`.
+    pub(super) fn binary(&mut self, least: u8) -> Parsed<Expr> {
+        let at = self.at();
+        let mut left = self.prefix(least)?;
+        loop {
+            if least <= power::OR && self.take_word("or") {
+                let right = self.binary(power::AND)?;
+                left = self.make(at, ExprKind::Or(Box::new(left), Box::new(right)))?;
+            } else if least <= power::AND && self.take_word("and") {
+                let right = self.binary(power::NOT)?;
+                left = self.make(at, ExprKind::And(Box::new(left), Box::new(right)))?;
+            } else if least <= power::COMPARE && self.comparison().is_some() {
+                left = self.comparisons(at, left)?;
+            } else if let Kind::Operator(operator) = *self.kind()
+                && let Some(own) = binary_power(operator).filter(|own| *own >= least)
+            {
+                let Some(op) = Binary::of_symbol(operator) else {
+                    return wrong(self.at(), format!("{operator} has no counterpart"));
+                };
+                self.position += 1;
+                // `**` binds to the right, and less tightly than a sign there.
+                let right = self.binary(if own == power::POWER { power::UNARY } else { own + 1 })?;
+                left = self.make(at, ExprKind::Binary(op, Box::new(left), Box::new(right)))?;
+            } else {
+                return Ok(left);
+            }
+        }
+    }
+
+    fn prefix(&mut self, least: u8) -> Parsed<Expr> {
+        let at = self.at();
+        let (op, operand) = match self.kind() {
+            Kind::Name(name) if name == "not" && least <= power::NOT => (Unary::Not, power::NOT),
+            Kind::Operator("-") => (Unary::Minus, power::UNARY),
+            Kind::Operator("+") => (Unary::Plus, power::UNARY),
+            Kind::Operator("~") => (Unary::Invert, power::UNARY),
+            _ => return self.postfix(),
+        };
+        self.position += 1;
+        let value = self.deeper(|parser| parser.binary(operand))?;
+        self.make(at, ExprKind::Unary(op, Box::new(value)))
+    }
+
+    /// The comparison that stands here, and how many tokens it has.
+    fn comparison(&self) -> Option<(Comparison, usize)> {
+        let next_is = |word: &str| {
+            matches!(self.tokens.get(self.position + 1).map(|token| &token.kind), Some(Kind::Name(name)) if name == word)
+        };
+        Some(match self.kind() {
+            Kind::Operator("==") => (Comparison::Equal, 1),
+            Kind::Operator("!=") => (Comparison::NotEqual, 1),
+            Kind::Operator("<") => (Comparison::Less, 1),
+            Kind::Operator("<=") => (Comparison::LessEqual, 1),
+            Kind::Operator(">") => (Comparison::Greater, 1),
+            Kind::Operator(">=") => (Comparison::GreaterEqual, 1),
+            Kind::Name(name) if name == "in" => (Comparison::In, 1),
+            Kind::Name(name) if name == "not" && next_is("in") => (Comparison::NotIn, 2),
+            Kind::Name(name) if name == "is" && next_is("not") => (Comparison::IsNot, 2),
+            Kind::Name(name) if name == "is" => (Comparison::Is, 1),
+            _ => return None,
+        })
+    }
+
+    fn comparisons(&mut self, at: usize, left: Expr) -> Parsed<Expr> {
+        let mut rest = Vec::new();
+        while let Some((comparison, length)) = self.comparison() {
+            self.position += length;
+            rest.push((comparison, self.binary(power::BIT_OR)?));
+        }
+        self.make(at, ExprKind::Compare(Box::new(left), rest))
+    }
+
+    /// Calls, items and attributes of an atom.
+    fn postfix(&mut self) -> Parsed<Expr> {
+        let start = self.at();
+        let mut value = self.atom()?;
+        loop {
+            if self.take_operator(".") {
+                let at = self.at();
+                let Some(name) = self.take_name() else { return wrong(at, "expected a name after \".\"") };
+                value = self.make(at, ExprKind::Attribute(Box::new(value), name))?;
+                value.at = start;
+            } else if self.take_operator("(") {
+                let arguments = self.deeper(Self::arguments)?;
+                value = self.make(start, ExprKind::Call(Box::new(value), arguments))?;
+            } else if self.take_operator("[") {
+                let key = self.deeper(Self::subscript)?;
+                self.expect("]")?;
+                value = self.make(start, ExprKind::Item(Box::new(value), Box::new(key)))?;
+            } else {
+                return Ok(value);
+            }
+        }
+    }
+
+    fn arguments(&mut self) -> Parsed<Vec<Argument>> {
+        let mut arguments = Vec::new();
+        while !self.take_operator(")") {
+            let at = self.at();
+            if self.take_operator("**") {
+                arguments.push(Argument::Keywords(self.expression()?));
+            } else if self.take_operator("*") {
+                arguments.push(Argument::Star(self.expression()?));
+            } else if let Some(name) = self.keyword_ahead() {
+                self.position += 2;
+                if arguments.iter().any(|known| matches!(known, Argument::Keyword(other, _) if *other == name)) {
+                    return wrong(at, format!("keyword argument repeated: {name}"));
+                }
+                arguments.push(Argument::Keyword(name, self.expression()?));
+            } else {
+                let value = self.named()?;
+                let is_late =
+                    arguments.iter().any(|known| matches!(known, Argument::Keyword(..) | Argument::Keywords(_)));
+                if is_late {
+                    return wrong(at, "positional argument follows keyword argument");
+                }
+                if self.is_word("for") || self.is_word("async") {
+                    let value = self.comprehension(at, Collection::Generator, value, None)?;
+                    if !arguments.is_empty() || !self.is_operator(")") {
+                        return wrong(at, "a comprehension must stand in brackets of its own");
+                    }
+                    arguments.push(Argument::Plain(value));
+                } else {
+                    arguments.push(Argument::Plain(value));
+                }
+            }
+            if !self.take_operator(",") && !self.is_operator(")") {
+                return self.expected(")");
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn keyword_ahead(&self) -> Option<String> {
+        match (self.kind(), self.tokens.get(self.position + 1).map(|token| &token.kind)) {
+            (Kind::Name(name), Some(Kind::Operator("="))) if !is_keyword(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// What stands in `[]` behind a value: an item, a slice, or a tuple of them.
+    fn subscript(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        let first = self.slice()?;
+        if !self.is_operator(",") {
+            return Ok(first);
+        }
+        let mut items = vec![first];
+        while self.take_operator(",") {
+            if self.is_operator("]") {
+                break;
+            }
+            items.push(self.slice()?);
+        }
+        self.make(at, ExprKind::Tuple(items))
+    }
+
+    fn slice(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        let ends = |parser: &Self| [":", "]", ","].iter().any(|operator| parser.is_operator(operator));
+        let start = if self.is_operator(":") { None } else { Some(Box::new(self.starred()?)) };
+        if !self.take_operator(":") {
+            return match start {
+                Some(item) => Ok(*item),
+                None => wrong(at, "expected an expression"),
+            };
+        }
+        let mut parts = [start, None, None];
+        if !ends(self) {
+            parts[1] = Some(Box::new(self.expression()?));
+        }
+        if self.take_operator(":") && !ends(self) {
+            parts[2] = Some(Box::new(self.expression()?));
+        }
+        self.make(at, ExprKind::Slice(parts))
+    }
+
+    fn atom(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        let kind = self.kind().clone();
+        self.position += usize::from(!matches!(kind, Kind::End));
+        let kind = match kind {
+            Kind::Name(name) => self.word(name, at)?,
+            Kind::Constant(Constant::Bytes(bytes)) => ExprKind::Constant(Constant::Bytes(self.more_bytes(bytes)?)),
+            Kind::Constant(Constant::Str(_)) | Kind::Format { .. } => {
+                self.position -= 1;
+                self.text()?
+            }
+            Kind::Constant(constant) => ExprKind::Constant(constant),
+            Kind::Applied => ExprKind::Applied,
+            Kind::Operator("(") => return self.deeper(|parser| parser.parenthesis(at)),
+            Kind::Operator("[") => return self.deeper(|parser| parser.list(at)),
+            Kind::Operator("{") => return self.deeper(|parser| parser.braces(at)),
+            Kind::Operator("...") => return wrong(at, "... has no counterpart"),
+            Kind::Operator(_) | Kind::End => return wrong(at, "expected an expression"),
+        };
+        self.make(at, kind)
+    }
+
+    fn word(&mut self, name: String, at: usize) -> Parsed<ExprKind> {
+        Ok(match name.as_str() {
+            "None" => ExprKind::Constant(Constant::None),
+            "True" => ExprKind::Constant(Constant::Bool(true)),
+            "False" => ExprKind::Constant(Constant::Bool(false)),
+            "await" => return wrong(at, "await has no counterpart: await in the handler"),
+            "yield" => return wrong(at, "yield has no counterpart"),
+            word if is_keyword(word) => return wrong(at, "expected an expression"),
+            _ => ExprKind::Name(name),
+        })
+    }
+
+    /// Strings that stand side by side are one.
+    fn text(&mut self) -> Parsed<ExprKind> {
+        let mut pieces: Vec<super::ast::Piece> = Vec::new();
+        let mut is_plain = true;
+        loop {
+            let at = self.at();
+            match self.kind().clone() {
+                Kind::Constant(Constant::Str(text)) => pieces.push(super::ast::Piece::Text(text)),
+                Kind::Format { text, at: begin, is_raw } => {
+                    is_plain = false;
+                    let source = Source { text: &text, at: begin, literal: at, is_raw };
+                    pieces.extend(fstring::pieces(&source, self.nesting)?);
+                }
+                Kind::Constant(Constant::Bytes(_)) => return wrong(at, "cannot mix bytes and nonbytes literals"),
+                _ => break,
+            }
+            self.position += 1;
+        }
+        if !is_plain {
+            return Ok(ExprKind::Joined(pieces));
+        }
+        let text = pieces.iter().map(|piece| match piece {
+            super::ast::Piece::Text(text) => text.as_str(),
+            super::ast::Piece::Value { .. } => "",
+        });
+        Ok(ExprKind::Constant(Constant::Str(text.collect())))
+    }
+
+    fn more_bytes(&mut self, mut bytes: Vec<u8>) -> Parsed<Vec<u8>> {
+        loop {
+            match self.kind() {
+                Kind::Constant(Constant::Bytes(more)) => bytes.extend_from_slice(more),
+                Kind::Constant(Constant::Str(_)) | Kind::Format { .. } => {
+                    return wrong(self.at(), "cannot mix bytes and nonbytes literals");
+                }
+                _ => return Ok(bytes),
+            }
+            self.position += 1;
+        }
+    }
+
+    fn parenthesis(&mut self, at: usize) -> Parsed<Expr> {
+        if self.take_operator(")") {
+            return self.make(at, ExprKind::Tuple(Vec::new()));
+        }
+        let first = self.starred()?;
+        if self.is_word("for") || self.is_word("async") {
+            let value = self.comprehension(at, Collection::Generator, first, None)?;
+            self.expect(")")?;
+            return Ok(value);
+        }
+        if self.take_operator(")") {
+            return match first.kind {
+                ExprKind::Starred(_) => wrong(first.at, "can't use starred expression here"),
+                _ => Ok(first),
+            };
+        }
+        let items = self.items(first, ")")?;
+        self.make(at, ExprKind::Tuple(items))
+    }
+
+    fn list(&mut self, at: usize) -> Parsed<Expr> {
+        if self.take_operator("]") {
+            return self.make(at, ExprKind::List(Vec::new()));
+        }
+        let first = self.starred()?;
+        if self.is_word("for") || self.is_word("async") {
+            let value = self.comprehension(at, Collection::List, first, None)?;
+            self.expect("]")?;
+            return Ok(value);
+        }
+        let items = self.items(first, "]")?;
+        self.make(at, ExprKind::List(items))
+    }
+
+    /// The rest of a display after its first item, and its bracket.
+    fn items(&mut self, first: Expr, close: &'static str) -> Parsed<Vec<Expr>> {
+        let mut items = vec![first];
+        while self.take_operator(",") {
+            if self.is_operator(close) {
+                break;
+            }
+            items.push(self.starred()?);
+        }
+        self.expect(close)?;
+        Ok(items)
+    }
+
+    /// A dict or a set.
+    fn braces(&mut self, at: usize) -> Parsed<Expr> {
+        if self.take_operator("}") {
+            return self.make(at, ExprKind::Dict(Vec::new()));
+        }
+        if !self.is_operator("**") {
+            let first = self.starred()?;
+            if !self.is_operator(":") {
+                if self.is_word("for") || self.is_word("async") {
+                    let value = self.comprehension(at, Collection::Set, first, None)?;
+                    self.expect("}")?;
+                    return Ok(value);
+                }
+                let items = self.items(first, "}")?;
+                return self.make(at, ExprKind::Set(items));
+            }
+            self.position += 1;
+            let value = self.expression()?;
+            if self.is_word("for") || self.is_word("async") {
+                let value = self.comprehension(at, Collection::Dict, first, Some(value))?;
+                self.expect("}")?;
+                return Ok(value);
+            }
+            return self.pairs(at, vec![(Some(first), value)]);
+        }
+        self.position += 1;
+        let first = self.binary(power::BIT_OR)?;
+        self.pairs(at, vec![(None, first)])
+    }
+
+    fn pairs(&mut self, at: usize, mut pairs: Vec<(Option<Expr>, Expr)>) -> Parsed<Expr> {
+        while self.take_operator(",") {
+            if self.is_operator("}") {
+                break;
+            }
+            if self.take_operator("**") {
+                pairs.push((None, self.binary(power::BIT_OR)?));
+            } else {
+                let key = self.expression()?;
+                self.expect(":")?;
+                pairs.push((Some(key), self.expression()?));
+            }
+        }
+        self.expect("}")?;
+        self.make(at, ExprKind::Dict(pairs))
+    }
+
+    fn comprehension(
+        &mut self,
+        at: usize,
+        collection: Collection,
+        element: Expr,
+        value: Option<Expr>,
+    ) -> Parsed<Expr> {
+        if let ExprKind::Starred(_) = element.kind {
+            return wrong(element.at, "iterable unpacking cannot be used in comprehension");
+        }
+        let mut clauses = Vec::new();
+        loop {
+            if self.is_word("async") {
+                return wrong(self.at(), "async for has no counterpart: await in the handler");
+            }
+            if self.take_word("for") {
+                let target = self.targets()?;
+                self.expect_word("in")?;
+                let iterable = self.binary(power::OR)?;
+                clauses.push(Clause::For { target, iterable });
+            } else if !clauses.is_empty() && self.take_word("if") {
+                let condition = match self.named()? {
+                    condition if self.is_word("else") => {
+                        return wrong(condition.at, "expected \"else\" of an if in brackets");
+                    }
+                    condition => condition,
+                };
+                clauses.push(Clause::If(condition));
+            } else {
+                break;
+            }
+        }
+        let (element, value) = (Box::new(element), value.map(Box::new));
+        self.make(at, ExprKind::Comprehension { collection, element, value, clauses })
+    }
+
+    /// What a `for` assigns to: one target, or several with commas.
+    pub(super) fn targets(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        let mut items = Vec::new();
+        let mut is_tuple = false;
+        loop {
+            let start = self.at();
+            if !matches!(self.kind(), Kind::Name(name) if !is_keyword(name))
+                && !["(", "[", "*"].iter().any(|operator| self.is_operator(operator))
+            {
+                return wrong(start, "expected a name");
+            }
+            let is_star = self.take_operator("*");
+            let mut target = self.deeper(Self::postfix)?;
+            check_target(&target)?;
+            if is_star {
+                target = self.make(start, ExprKind::Starred(Box::new(target)))?;
+            }
+            items.push(target);
+            if !self.take_operator(",") {
+                break;
+            }
+            is_tuple = true;
+            if self.ends_list() {
+                break;
+            }
+        }
+        match items.pop() {
+            Some(target) if !is_tuple => Ok(target),
+            last => {
+                items.extend(last);
+                self.make(at, ExprKind::Tuple(items))
+            }
+        }
+    }
+
+    fn lambda(&mut self) -> Parsed<Expr> {
+        let at = self.at();
+        self.position += 1;
+        let mut parameters: Vec<(String, Option<Expr>)> = Vec::new();
+        let (mut positional_only, mut keyword_only, mut rest, mut keywords) = (0, None, None, None);
+        while !self.is_operator(":") {
+            let place = self.at();
+            if self.take_operator("/") {
+                positional_only = parameters.len();
+            } else if self.take_operator("**") {
+                keywords = Some(self.parameter()?);
+            } else if self.take_operator("*") {
+                keyword_only = Some(parameters.len());
+                if !self.is_operator(",") {
+                    rest = Some(self.parameter()?);
+                }
+            } else {
+                let name = self.parameter()?;
+                let default = if self.take_operator("=") { Some(self.expression()?) } else { None };
+                let is_bare = default.is_none() && keyword_only.is_none();
+                if is_bare && parameters.iter().any(|(_, default)| default.is_some()) {
+                    return wrong(place, "a parameter without a default follows one with a default");
+                }
+                if parameters.iter().any(|(known, _)| *known == name) {
+                    return wrong(place, format!("duplicate argument '{name}' in function definition"));
+                }
+                parameters.push((name, default));
+            }
+            if !self.take_operator(",") && !self.is_operator(":") {
+                return self.expected(":");
+            }
+        }
+        self.expect(":")?;
+        let body = self.expression()?;
+        let keyword_only = keyword_only.unwrap_or(parameters.len());
+        let lambda = Lambda { parameters, positional_only, keyword_only, rest, keywords, body };
+        self.make(at, ExprKind::Lambda(Rc::new(lambda)))
+    }
+
+    fn parameter(&mut self) -> Parsed<String> {
+        let at = self.at();
+        match self.take_name() {
+            Some(name) => Ok(name),
+            None => wrong(at, "lambda takes plain names"),
+        }
+    }
+
+    // --- tokens ---
+
+    pub(super) fn kind(&self) -> &Kind {
+        self.tokens.get(self.position).map_or(&Kind::End, |token| &token.kind)
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.tokens.get(self.position).or(self.tokens.last()).map_or(0, |token| token.at)
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.position += 1;
+    }
+
+    pub(super) fn is_operator(&self, operator: &str) -> bool {
+        matches!(self.kind(), Kind::Operator(found) if *found == operator)
+    }
+
+    pub(super) fn is_word(&self, word: &str) -> bool {
+        matches!(self.kind(), Kind::Name(found) if found == word)
+    }
+
+    pub(super) fn take_operator(&mut self, operator: &str) -> bool {
+        let found = self.is_operator(operator);
+        self.position += usize::from(found);
+        found
+    }
+
+    pub(super) fn take_word(&mut self, word: &str) -> bool {
+        let found = self.is_word(word);
+        self.position += usize::from(found);
+        found
+    }
+
+    /// A name that is no keyword.
+    pub(super) fn take_name(&mut self) -> Option<String> {
+        match self.kind() {
+            Kind::Name(name) if !is_keyword(name) => {
+                let name = name.clone();
+                self.position += 1;
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn expect(&mut self, operator: &str) -> Parsed<()> {
+        if self.take_operator(operator) { Ok(()) } else { self.expected(operator) }
+    }
+
+    pub(super) fn expect_word(&mut self, word: &str) -> Parsed<()> {
+        if self.take_word(word) { Ok(()) } else { self.expected(word) }
+    }
+
+    fn expected<T>(&self, what: &str) -> Parsed<T> {
+        wrong(self.at(), format!("expected {what:?}, found {}", shown(self.kind())))
+    }
+
+    fn deeper<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.nesting >= MAX_NESTING {
+            return wrong(self.at(), "nested too deep");
+        }
+        self.nesting += 1;
+        let result = f(self);
+        self.nesting -= 1;
+        result
+    }
+
+    pub(super) fn make(&self, at: usize, kind: ExprKind) -> Parsed<Expr> {
+        let depth = 1 + kind.children_depth();
+        if depth > MAX_DEPTH { wrong(at, "nested too deep") } else { Ok(Expr { at, depth, kind }) }
+    }
+}
+
+/// Whether one can assign to it.
+pub(super) fn check_target(target: &Expr) -> Parsed<()> {
+    match &target.kind {
+        ExprKind::Name(_) | ExprKind::Attribute(..) | ExprKind::Item(..) => Ok(()),
+        ExprKind::Tuple(items) | ExprKind::List(items) => {
+            let is_star = |item: &&Expr| matches!(item.kind, ExprKind::Starred(_));
+            if items.iter().filter(is_star).count() > 1 {
+                return wrong(target.at, "multiple starred expressions in assignment");
+            }
+            items.iter().try_for_each(|item| match &item.kind {
+                ExprKind::Starred(inner) => check_target(inner),
+                _ => check_target(item),
+            })
+        }
+        _ => wrong(target.at, "cannot assign to this: expected a name"),
+    }
+}
+
+impl ExprKind {
+    fn children_depth(&self) -> usize {
+        let of = |items: &[Expr]| items.iter().map(|item| item.depth).max().unwrap_or(0);
+        match self {
+            Self::Constant(_) | Self::Name(_) | Self::Applied => 0,
+            Self::Joined(pieces) => pieces.iter().map(super::ast::Piece::depth).max().unwrap_or(0),
+            Self::Tuple(items) | Self::List(items) | Self::Set(items) => of(items),
+            Self::Dict(pairs) => {
+                let keys = pairs.iter().filter_map(|(key, _)| key.as_ref());
+                keys.chain(pairs.iter().map(|(_, value)| value)).map(|item| item.depth).max().unwrap_or(0)
+            }
+            Self::Starred(value) | Self::Unary(_, value) | Self::Walrus(_, value) => value.depth,
+            Self::Attribute(value, _) => value.depth,
+            Self::Binary(_, left, right) | Self::And(left, right) | Self::Or(left, right) => {
+                left.depth.max(right.depth)
+            }
+            Self::Item(left, right) => left.depth.max(right.depth),
+            Self::Compare(left, rest) => {
+                rest.iter().map(|(_, right)| right.depth).max().unwrap_or(0).max(left.depth)
+            }
+            Self::IfElse(parts) => of(&parts[..]),
+            Self::Lambda(lambda) => {
+                let defaults = lambda.parameters.iter().filter_map(|(_, default)| default.as_ref());
+                defaults.map(|default| default.depth).max().unwrap_or(0).max(lambda.body.depth)
+            }
+            Self::Call(function, arguments) => {
+                let of_argument = |argument: &Argument| match argument {
+                    Argument::Plain(value) | Argument::Star(value) => value.depth,
+                    Argument::Keyword(_, value) | Argument::Keywords(value) => value.depth,
+                };
+                arguments.iter().map(of_argument).max().unwrap_or(0).max(function.depth)
+            }
+            Self::Slice(parts) => parts.iter().flatten().map(|part| part.depth).max().unwrap_or(0),
+            Self::Comprehension { element, value, clauses, .. } => {
+                let of_clause = |clause: &Clause| match clause {
+                    Clause::For { target, iterable } => target.depth.max(iterable.depth),
+                    Clause::If(condition) => condition.depth,
+                };
+                let value = value.as_ref().map_or(0, |value| value.depth);
+                clauses.iter().map(of_clause).max().unwrap_or(0).max(element.depth).max(value)
+            }
+        }
+    }
+}
+
+impl super::ast::Piece {
+    fn depth(&self) -> usize {
+        match self {
+            Self::Text(_) => 0,
+            Self::Value { value, spec, .. } => {
+                spec.iter().map(Self::depth).max().unwrap_or(0).max(value.depth)
+            }
+        }
+    }
+}
+
+fn shown(kind: &Kind) -> String {
+    match kind {
+        Kind::Name(name) => format!("{name:?}"),
+        Kind::Operator(operator) => format!("{operator:?}"),
+        Kind::Constant(Constant::Str(text)) => format!("{text:?}"),
+        Kind::Constant(_) => "a number".to_owned(),
+        Kind::Format { .. } => "an f-string".to_owned(),
+        Kind::Applied | Kind::End => "the end".to_owned(),
+    }
+}
