@@ -63,18 +63,44 @@ pub(super) enum Escape {
 /// A step of a template, whatever file it is from.
 pub(super) enum Step {
     Text(String),
-    Print { value: Expr, escape: Escape },
+    Print {
+        value: Expr,
+        escape: Escape,
+    },
     Module(Expr),
     Statements(Vec<Statement>),
     Break,
     Continue,
     /// Steps of another file.
-    Part { origin: Rc<Origin>, steps: Vec<Step> },
-    Apply { call: Expr, steps: Vec<Step> },
-    If { branches: Vec<(Expr, Vec<Step>)>, otherwise: Vec<Step> },
-    While { condition: Expr, steps: Vec<Step>, otherwise: Vec<Step> },
-    For { target: Expr, iterable: Expr, steps: Vec<Step>, otherwise: Vec<Step> },
-    Try { steps: Vec<Step>, handlers: Vec<(Except, Vec<Step>)>, otherwise: Vec<Step>, finally: Vec<Step> },
+    Part {
+        origin: Rc<Origin>,
+        steps: Vec<Step>,
+    },
+    Apply {
+        call: Expr,
+        steps: Vec<Step>,
+    },
+    If {
+        branches: Vec<(Expr, Vec<Step>)>,
+        otherwise: Vec<Step>,
+    },
+    While {
+        condition: Expr,
+        steps: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
+    For {
+        target: Expr,
+        iterable: Expr,
+        steps: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
+    Try {
+        steps: Vec<Step>,
+        handlers: Vec<(Except, Vec<Step>)>,
+        otherwise: Vec<Step>,
+        finally: Vec<Step>,
+    },
 }
 
 /// The steps of a template, and where they begin.

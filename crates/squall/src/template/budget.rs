@@ -34,18 +34,28 @@ thread_local! {
 }
 
 /// Lasts as long as a page is rendered.
-pub(super) struct Session(PhantomData<*const ()>);
+pub(super) struct Session {
+    /// A page within a page is a level deeper.
+    _level: Option<Level>,
+}
 
 /// A page begins, with so many steps if it is the outermost.
-pub(super) fn begin(steps: u64) -> Session {
-    ACCOUNT.with(|account| {
-        if account.pages.replace(account.pages.get() + 1) == 0 {
+///
+/// # Errors
+/// Python's `RecursionError` for too many pages in pages.
+pub(super) fn begin(steps: u64) -> Result<Session, PyError> {
+    let is_inner = ACCOUNT.with(|account| {
+        let is_inner = account.pages.get() > 0;
+        if !is_inner {
             account.steps.set(steps);
             account.levels.set(0);
             account.stack.set(here());
         }
+        is_inner
     });
-    Session(PhantomData)
+    let level = if is_inner { Some(deeper()?) } else { None };
+    ACCOUNT.with(|account| account.pages.set(account.pages.get() + 1));
+    Ok(Session { _level: level })
 }
 
 impl Drop for Session {

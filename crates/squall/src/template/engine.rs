@@ -62,20 +62,32 @@ impl Template {
     ///
     /// # Errors
     /// What went wrong, with the line of the template; an error of the writer too.
-    pub fn generate_to(&self, values: impl Into<Value>, mut out: impl io::Write) -> Result<(), TemplateError> {
+    pub fn generate_to(
+        &self,
+        values: impl Into<Value>,
+        mut out: impl io::Write,
+    ) -> Result<(), TemplateError> {
         match &*self.0 {
             Compiled::Tornado { .. } => self.run(values.into(), Some(&mut out)).map(drop),
             Compiled::Jinja { env, name, source } => {
-                let rendered = env.get_template(name).and_then(|template| template.render_captured_to(values.into(), out));
+                let rendered = env
+                    .get_template(name)
+                    .and_then(|template| template.render_captured_to(values.into(), out));
                 rendered.map(drop).map_err(|error| jinja::locate(source, &error))
             }
         }
     }
 
     /// What is not handed on to `sink`.
-    fn run<'a>(&'a self, values: Value, sink: Option<&'a mut dyn io::Write>) -> Result<String, TemplateError> {
-        let Compiled::Tornado { program, origin, known, env, steps } = &*self.0 else { return Ok(String::new()) };
-        let _session = budget::begin(*steps);
+    fn run<'a>(
+        &'a self,
+        values: Value,
+        sink: Option<&'a mut dyn io::Write>,
+    ) -> Result<String, TemplateError> {
+        let Compiled::Tornado { program, origin, known, env, steps } = &*self.0 else {
+            return Ok(String::new());
+        };
+        let _session = budget::begin(*steps).map_err(|error| error.into_template_error(origin))?;
         let mut interp = Interp::new(program, known, env, values, sink);
         match interp.run() {
             Ok(()) => Ok(std::mem::take(&mut interp.out)),

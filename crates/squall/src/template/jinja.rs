@@ -21,9 +21,41 @@ use crate::escape;
 
 /// Functions that Jinja's own do not make superfluous.
 const FUNCTIONS: &[&str] = &[
-    "abs", "all", "any", "bin", "bool", "chr", "divmod", "enumerate", "escape", "float", "getattr", "hasattr",
-    "hex", "int", "json_encode", "len", "linkify", "list", "max", "min", "oct", "ord", "pow", "repr", "reversed",
-    "round", "set", "sorted", "squeeze", "str", "sum", "tuple", "url_escape", "xhtml_escape", "zip",
+    "abs",
+    "all",
+    "any",
+    "bin",
+    "bool",
+    "chr",
+    "divmod",
+    "enumerate",
+    "escape",
+    "float",
+    "getattr",
+    "hasattr",
+    "hex",
+    "int",
+    "json_encode",
+    "len",
+    "linkify",
+    "list",
+    "max",
+    "min",
+    "oct",
+    "ord",
+    "pow",
+    "repr",
+    "reversed",
+    "round",
+    "set",
+    "sorted",
+    "squeeze",
+    "str",
+    "sum",
+    "tuple",
+    "url_escape",
+    "xhtml_escape",
+    "zip",
 ];
 
 /// The environment of Jinja files, which the application's functions see from other templates too.
@@ -64,7 +96,8 @@ pub(super) fn locate(source: &Source, error: &Error) -> TemplateError {
     let located = match error.name() {
         Some(name) => match source.read(name) {
             Ok(text) => {
-                let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+                let start: usize =
+                    text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
                 let blank = text[start..].len() - text[start..].trim_start_matches([' ', '\t']).len();
                 TemplateError::at(name, &text, start + blank, message)
             }
@@ -113,7 +146,7 @@ fn method(_: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Va
 
 /// What `f` comes to, for Jinja.
 fn run(args: &[Value], f: impl FnOnce(&mut Interp<'_>, Args) -> R) -> Result<Value, Error> {
-    let _session = budget::begin(budget::STEPS);
+    let _session = budget::begin(budget::STEPS).map_err(told)?;
     let known = Known::default();
     let file = Rc::new(File::empty());
     let origin = Origin::new(file);
@@ -122,9 +155,10 @@ fn run(args: &[Value], f: impl FnOnce(&mut Interp<'_>, Args) -> R) -> Result<Val
     let env = Environment::new();
     let mut interp = Interp::new(&program, &known, &env, Value::UNDEFINED, None);
     let mut given = Args::from(Vec::new());
-    let keywords = args.last().and_then(|last| Kwargs::try_from(last.clone()).ok()).filter(|_| {
-        args.last().is_some_and(Value::is_kwargs)
-    });
+    let keywords = args
+        .last()
+        .and_then(|last| Kwargs::try_from(last.clone()).ok())
+        .filter(|_| args.last().is_some_and(Value::is_kwargs));
     let plain = if keywords.is_some() { &args[..args.len() - 1] } else { args };
     for value in plain {
         given.positional.push(from_host(value).map_err(told)?);

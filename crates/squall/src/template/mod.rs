@@ -62,10 +62,11 @@ pub fn repr(value: &Value) -> String {
 }
 
 fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> String {
-    let _session = budget::begin(budget::STEPS);
+    let session = budget::begin(budget::STEPS);
     let bytes = value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     // What cannot be shown as Python does is shown as the engine of Jinja files does.
     bytes.unwrap_or_else(|| {
-        value::from_host(value).and_then(|value| show(&value)).unwrap_or_else(|_| value.to_string())
+        let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
+        shown.unwrap_or_else(|_| value.to_string())
     })
 }

@@ -154,13 +154,16 @@ pub(super) fn swapcase(text: &str) -> String {
 
 /// The pieces between what ends a line for `str.splitlines`, with it when `keep` says so.
 pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
-    let is_end = |c: char| matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let is_end = |c: char| {
+        matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
+    };
     let mut lines = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let end = rest.find(is_end).unwrap_or(rest.len());
         let after = &rest[end..];
-        let length = if after.starts_with("\r\n") { 2 } else { after.chars().next().map_or(0, char::len_utf8) };
+        let length =
+            if after.starts_with("\r\n") { 2 } else { after.chars().next().map_or(0, char::len_utf8) };
         lines.push(if keep { &rest[..end + length] } else { &rest[..end] });
         rest = &rest[end + length..];
     }

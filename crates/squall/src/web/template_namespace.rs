@@ -225,7 +225,8 @@ impl Object for Handler {
             }
             "application" => Some(Value::from_object(Self)),
             name => {
-                let own = with_context(|ctx| Ok(ctx.core().settings().templates.of_handler.get(name).cloned()));
+                let own =
+                    with_context(|ctx| Ok(ctx.core().settings().templates.of_handler.get(name).cloned()));
                 let own = own.unwrap_or_else(|error| Some(Value::from(error)));
                 own.or_else(|| Arc::new(Namespace).get_value(&Value::from(name)))
             }

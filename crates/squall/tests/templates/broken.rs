@@ -55,7 +55,10 @@ const BROKEN: &[(&str, &str)] = &[
     ("{{ 012 }}", "t.html:1:4: leading zeros in a number are not permitted: 012:"),
     ("{{ '\\N{NO SUCH}' }}", "t.html:1:4: unknown Unicode character name: NO SUCH:"),
     ("{{ '\\ud800' }}", "t.html:1:4: \\ud800 is no character: Rust's text holds no lone surrogates:"),
-    ("{% if a %}{% extends 'b.html' %}{% end %}", "t.html:1:11: extends must stand outside of all other tags:"),
+    (
+        "{% if a %}{% extends 'b.html' %}{% end %}",
+        "t.html:1:11: extends must stand outside of all other tags:",
+    ),
     ("{{ 'a }}", "t.html:1:4: unterminated string:"),
     ("{{ a( }}", "t.html:1:6: expected an expression:"),
     ("{% include 'no.html' %}", "t.html:1:12: no.html: there is no such template:"),
@@ -150,7 +153,10 @@ fn each_stops_the_start() {
 #[test]
 fn what_nobody_has_stops_the_start() {
     for (text, expected) in [
-        ("a\n{{ b(1) }}", "t.html:2:4: there is no function b: register it with Application::ui_method(\"b\", …)"),
+        (
+            "a\n{{ b(1) }}",
+            "t.html:2:4: there is no function b: register it with Application::ui_method(\"b\", …)",
+        ),
         ("{{ xhtml_unescape('a') }}", "t.html:1:4: there is no function xhtml_unescape: import it"),
         ("{{ handler.nothing }}", "t.html:1:4: handler has no nothing: register it with"),
         ("{% if handler.nothing(1) %}{% end %}", "t.html:1:7: handler has no nothing: register it with"),
@@ -169,11 +175,8 @@ fn what_nobody_has_stops_the_start() {
 
 #[test]
 fn an_include_of_what_extends_is_refused() {
-    let texts = [
-        ("t.html", "a\n{% include 'i.html' %}"),
-        ("i.html", "{% extends 'b.html' %}"),
-        ("b.html", "b"),
-    ];
+    let texts =
+        [("t.html", "a\n{% include 'i.html' %}"), ("i.html", "{% extends 'b.html' %}"), ("b.html", "b")];
     let error = Loader::from_texts(texts).load("t.html").unwrap_err();
     assert_eq!((error.file(), error.line(), error.column()), ("t.html", 2, 12), "{error}");
 }

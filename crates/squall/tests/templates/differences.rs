@@ -61,7 +61,9 @@ fn loader(case: &Case) -> Loader {
 
 fn rendered(case: &Case) -> std::result::Result<std::result::Result<String, TemplateError>, TemplateError> {
     // The comparison always had this object.
-    let default: Value = serde_json::from_str(r#"{"o": {"x": 1, "y": 2, "name": "n", "items2": [1, 2], "d": {"a": 1}}}"#).unwrap();
+    let default: Value =
+        serde_json::from_str(r#"{"o": {"x": 1, "y": 2, "name": "n", "items2": [1, 2], "d": {"a": 1}}}"#)
+            .unwrap();
     let values = merge_maps([case.context.clone(), default]);
     Ok(loader(case).load("t.html")?.generate(values))
 }

@@ -11,9 +11,7 @@ enum Outcome {
 }
 
 /// What is not as in Python, and why.
-const KNOWN: &[(&str, &str)] = &[
-    ("print", "print() writes to nowhere in a template"),
-];
+const KNOWN: &[(&str, &str)] = &[("print", "print() writes to nowhere in a template")];
 
 /// The whole modules that the expressions use.
 const IMPORTS: &str = "{% import datetime, json, math, re, urllib.parse, os.path %}";
@@ -69,7 +67,8 @@ fn expressions_are_as_in_python() {
 #[test]
 #[ignore = "needs Python: scripts/ci-corpus.sh"]
 fn random_expressions_are_as_in_python() {
-    let path = std::env::var("SQUALL_EXPRESSIONS").unwrap_or_else(|_| panic!("SQUALL_EXPRESSIONS is not set"));
+    let path =
+        std::env::var("SQUALL_EXPRESSIONS").unwrap_or_else(|_| panic!("SQUALL_EXPRESSIONS is not set"));
     let text = std::fs::read_to_string(path).unwrap();
     let (count, problems) = compare(text.lines().map(str::to_owned));
     assert!(problems.is_empty(), "{} of {count} differ:\n{}", problems.len(), problems.join("\n"));

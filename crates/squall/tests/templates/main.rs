@@ -8,6 +8,7 @@ mod differences;
 mod errors;
 mod expressions;
 mod hostile;
+mod limits;
 mod pages;
 
 const CORPUS: &str = include_str!("../corpus/templates.json");

@@ -73,7 +73,8 @@ fn text(args: Args) -> R {
         (Some(Py::Str(text)), None) => Ok(Py::from(&*text)),
         (Some(Py::Bytes(bytes)), Some(encoding)) => {
             let errors = errors.as_ref().and_then(Py::as_str).unwrap_or("strict").to_owned();
-            crate::template::methods::decode(&bytes, encoding.as_str().unwrap_or_default(), &errors).map(Py::from)
+            crate::template::methods::decode(&bytes, encoding.as_str().unwrap_or_default(), &errors)
+                .map(Py::from)
         }
         (Some(value), None) => Ok(Py::from(str(&value)?)),
         (Some(value), Some(_)) => Err(PyError::type_error(format!(
@@ -147,8 +148,11 @@ pub(in crate::template) fn pairs(interp: &mut Interp<'_>, value: &Py) -> R<Vec<(
     }
     let mut pairs = Vec::new();
     for (at, item) in interp.collect(value)?.into_iter().enumerate() {
-        let no_sequence =
-            |_| PyError::type_error(format!("cannot convert dictionary update sequence element #{at} to a sequence"));
+        let no_sequence = |_| {
+            PyError::type_error(format!(
+                "cannot convert dictionary update sequence element #{at} to a sequence"
+            ))
+        };
         let parts = interp.collect(&item).map_err(no_sequence)?;
         let length = parts.len();
         match <[Py; 2]>::try_from(parts) {

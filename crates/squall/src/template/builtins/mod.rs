@@ -44,7 +44,9 @@ static BUILTINS: &[Builtin] = &[
     builtin("format", |_, args| {
         let [value, spec] = args.take("format", ["*value", "*format_spec"], 1)?;
         let spec = spec.unwrap_or_else(|| Py::from(""));
-        let Some(spec) = spec.as_str() else { return Err(PyError::type_error("format() argument 2 must be str")) };
+        let Some(spec) = spec.as_str() else {
+            return Err(PyError::type_error("format() argument 2 must be str"));
+        };
         Ok(Py::from(format::format(&value.unwrap_or(Py::None), spec)?))
     }),
     builtin("getattr", getattr),
@@ -65,12 +67,20 @@ static BUILTINS: &[Builtin] = &[
     builtin("isinstance", |_, args| {
         let [value, of] = args.take("isinstance", ["*obj", "*class_or_tuple"], 2)?;
         let own = Type::of(&value.unwrap_or(Py::None));
-        is_a(own, &of.unwrap_or(Py::None), "isinstance() arg 2 must be a type, a tuple of types, or a union").map(Py::Bool)
+        is_a(own, &of.unwrap_or(Py::None), "isinstance() arg 2 must be a type, a tuple of types, or a union")
+            .map(Py::Bool)
     }),
     builtin("issubclass", |_, args| {
         let [own, of] = args.take("issubclass", ["*cls", "*class_or_tuple"], 2)?;
-        let Some(Py::Type(own)) = own else { return Err(PyError::type_error("issubclass() arg 1 must be a class")) };
-        is_a(own, &of.unwrap_or(Py::None), "issubclass() arg 2 must be a class, a tuple of classes, or a union").map(Py::Bool)
+        let Some(Py::Type(own)) = own else {
+            return Err(PyError::type_error("issubclass() arg 1 must be a class"));
+        };
+        is_a(
+            own,
+            &of.unwrap_or(Py::None),
+            "issubclass() arg 2 must be a class, a tuple of classes, or a union",
+        )
+        .map(Py::Bool)
     }),
     builtin("iter", sequences::iter),
     builtin("len", |_, args| {
@@ -122,7 +132,9 @@ fn getattr(interp: &mut Interp<'_>, args: Args) -> R {
     match (interp.attribute_opt(&of, &name)?, default) {
         (Some(value), _) | (None, Some(value)) => Ok(value),
         // A method of the application's object is known only when it is called.
-        (None, None) if matches!(of, Py::Host(_)) => Ok(Py::Method(Rc::new(Method { of, name: name.into() }))),
+        (None, None) if matches!(of, Py::Host(_)) => {
+            Ok(Py::Method(Rc::new(Method { of, name: name.into() })))
+        }
         (None, None) => Err(PyError::no_attribute(&of, &name)),
     }
 }
@@ -163,7 +175,8 @@ impl Object for Globals {
         let [key, default] = args.take(name, ["*key", "*default"], 0)?;
         match name {
             "get" => {
-                let found = key.as_ref().and_then(Py::as_str).map(|key| interp.in_namespace(key)).transpose()?;
+                let found =
+                    key.as_ref().and_then(Py::as_str).map(|key| interp.in_namespace(key)).transpose()?;
                 Ok(found.flatten().or(default).unwrap_or(Py::None))
             }
             "__contains__" | "__getitem__" => {

@@ -88,7 +88,8 @@ pub(super) fn pow(_: &mut Interp<'_>, args: Args) -> R {
     let Some(modulus) = modulus.filter(|modulus| !modulus.is_none()) else {
         return binary(Binary::Pow, &base, &exponent);
     };
-    let (Some(base), Some(exponent), Some(modulus)) = (as_big(&base), as_big(&exponent), as_big(&modulus)) else {
+    let (Some(base), Some(exponent), Some(modulus)) = (as_big(&base), as_big(&exponent), as_big(&modulus))
+    else {
         return Err(PyError::type_error("pow() 3rd argument not allowed unless all arguments are integers"));
     };
     if modulus.is_zero() {
@@ -103,7 +104,9 @@ pub(super) fn pow(_: &mut Interp<'_>, args: Args) -> R {
     } else {
         base
     };
-    crate::template::budget::pay(exponent.bits() * (modulus.bits() / 64 + 1) * (modulus.bits() / 64 + 1) / 64)?;
+    crate::template::budget::pay(
+        exponent.bits() * (modulus.bits() / 64 + 1) * (modulus.bits() / 64 + 1) / 64,
+    )?;
     Ok(big(base.modpow(&exponent.abs(), &modulus)))
 }
 

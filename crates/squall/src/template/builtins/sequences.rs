@@ -49,7 +49,8 @@ pub(super) fn sum(interp: &mut Interp<'_>, args: Args) -> R {
     let [items, start] = args.take("sum", ["*iterable", "start"], 1)?;
     let mut total = start.unwrap_or(Py::Int(0));
     if let Py::Str(_) | Py::Bytes(_) = total {
-        let join = if let Py::Str(_) = total { "strings [use ''.join(seq)" } else { "bytes [use b''.join(seq)" };
+        let join =
+            if let Py::Str(_) = total { "strings [use ''.join(seq)" } else { "bytes [use b''.join(seq)" };
         return Err(PyError::type_error(format!("sum() can't sum {join} instead]")));
     }
     let mut source = interp.source(&items.unwrap_or(Py::None))?;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{
-    Argument, Body, Clause, Code, Compiled, Compiler, Comprehension, Item, Loops, Node, Parameters, Piece, Scope,
-    Var, names,
+    Argument, Body, Clause, Code, Compiled, Compiler, Comprehension, Item, Loops, Node, Parameters, Piece,
+    Scope, Var, names,
 };
 use crate::template::builtins;
 use crate::template::python::{self, Collection, Constant, Expr, ExprKind, Lambda};
@@ -13,9 +13,31 @@ use crate::template::value::{Py, big};
 
 /// Functions of Python's that templates do not have.
 const REFUSED: &[&str] = &[
-    "__import__", "aiter", "anext", "breakpoint", "bytearray", "classmethod", "compile", "complex", "delattr",
-    "dir", "eval", "exec", "exit", "help", "id", "input", "memoryview", "open", "print", "property", "quit",
-    "setattr", "staticmethod", "super", "vars",
+    "__import__",
+    "aiter",
+    "anext",
+    "breakpoint",
+    "bytearray",
+    "classmethod",
+    "compile",
+    "complex",
+    "delattr",
+    "dir",
+    "eval",
+    "exec",
+    "exit",
+    "help",
+    "id",
+    "input",
+    "memoryview",
+    "open",
+    "print",
+    "property",
+    "quit",
+    "setattr",
+    "staticmethod",
+    "super",
+    "vars",
 ];
 
 impl Compiler<'_> {
@@ -295,12 +317,7 @@ impl Compiler<'_> {
         Ok(Code::Comprehension(Box::new(Comprehension { collection, first, loops, cells })))
     }
 
-    fn loops(
-        &mut self,
-        element: &Expr,
-        value: Option<&Expr>,
-        clauses: &[python::Clause],
-    ) -> Compiled<Loops> {
+    fn loops(&mut self, element: &Expr, value: Option<&Expr>, clauses: &[python::Clause]) -> Compiled<Loops> {
         let mut compiled = Vec::new();
         for clause in clauses {
             compiled.push(match clause {

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 pub(super) use code::{
-    Argument, Body, CellFrom, Clause, Code, Comprehension, Escape, For, Function, Handler, Item, Loops, Node, Op,
-    Parameters, Piece, Program, Target, Try, Var,
+    Argument, Body, CellFrom, Clause, Code, Comprehension, Escape, For, Function, Handler, Item, Loops, Node,
+    Op, Parameters, Piece, Program, Target, Try, Var,
 };
 use names::Names;
 
@@ -76,12 +76,8 @@ struct Scope {
 
 impl Scope {
     fn new(bound: Names, used_inside: &Names) -> Self {
-        let mut scope = Self {
-            names: HashMap::new(),
-            comprehensions: Vec::new(),
-            slots: Vec::new(),
-            cells: Vec::new(),
-        };
+        let mut scope =
+            Self { names: HashMap::new(), comprehensions: Vec::new(), slots: Vec::new(), cells: Vec::new() };
         for name in bound {
             let var = scope.add(&name, used_inside.contains(&name));
             scope.names.insert(name, var);

@@ -181,5 +181,4 @@ impl Compiler<'_> {
             _ => return self.error(target.at, "cannot assign to this: expected a name"),
         })
     }
-
 }

@@ -39,7 +39,9 @@ impl Interp<'_> {
                 _ => None,
             },
             Py::Type(own) => type_attribute(*own, name),
-            Py::Builtin(builtin) if matches!(name, "__name__" | "__qualname__") => Some(Py::from(builtin.name)),
+            Py::Builtin(builtin) if matches!(name, "__name__" | "__qualname__") => {
+                Some(Py::from(builtin.name))
+            }
             Py::Function(_) if matches!(name, "__name__" | "__qualname__") => Some(Py::from("<lambda>")),
             _ => None,
         };

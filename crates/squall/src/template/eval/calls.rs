@@ -228,7 +228,9 @@ impl Interp<'_> {
             let index = parameters.named.iter().position(|(known, _)| *known == name);
             match index.filter(|index| *index >= parameters.positional_only) {
                 Some(index) if values[index].is_some() => {
-                    return Err(PyError::type_error(format!("<lambda>() got multiple values for argument '{name}'")));
+                    return Err(PyError::type_error(format!(
+                        "<lambda>() got multiple values for argument '{name}'"
+                    )));
                 }
                 Some(index) => values[index] = Some(value),
                 None if parameters.keywords.is_some() => {

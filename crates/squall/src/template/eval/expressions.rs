@@ -106,7 +106,9 @@ impl Interp<'_> {
         }
         let key = self.eval(&parts[1], frame)?;
         match &of {
-            Py::Object(object) if object.is_globals() => self.call_method(&of, "__getitem__", vec![key].into()),
+            Py::Object(object) if object.is_globals() => {
+                self.call_method(&of, "__getitem__", vec![key].into())
+            }
             _ => get_item(&of, &key),
         }
     }
@@ -226,8 +228,7 @@ impl Interp<'_> {
 
     fn comprehension(&mut self, comprehension: &Comprehension, frame: &mut Frame) -> R {
         let iterable = self.eval(&comprehension.first, frame)?;
-        let mut active =
-            vec![(0, self.source(&iterable).map_err(|error| error.at(comprehension.first.at))?)];
+        let mut active = vec![(0, self.source(&iterable).map_err(|error| error.at(comprehension.first.at))?)];
         for cell in &comprehension.cells {
             frame.cells[*cell] = Rc::new(Cell::new(Py::Unbound));
         }

@@ -228,7 +228,8 @@ fn unbound(frame: &Frame, var: Var) -> PyError {
     match var {
         Var::Slot(slot) => {
             let name = &frame.function.slots[slot];
-            let message = format!("cannot access local variable '{name}' where it is not associated with a value");
+            let message =
+                format!("cannot access local variable '{name}' where it is not associated with a value");
             PyError::new(Class::UnboundLocalError, message)
         }
         Var::Cell(cell) => match &frame.function.cells[cell] {

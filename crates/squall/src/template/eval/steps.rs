@@ -111,6 +111,7 @@ impl Interp<'_> {
         let at = |error: PyError| error.at(each.iterable.at);
         let mut source = self.source(&iterable).map_err(at)?;
         while let Some(item) = self.advance(&mut source).map_err(at)? {
+            budget::pay(1)?;
             self.assign(&each.target, item, frame).map_err(at)?;
             if self.steps(&each.ops, frame)? == Flow::Break {
                 return Ok(Flow::Next);
@@ -229,9 +230,8 @@ impl Interp<'_> {
 
     #[inline(never)]
     fn unpack(&mut self, targets: &[Target], star: Option<usize>, value: &Py, frame: &mut Frame) -> R<()> {
-        let no_iterable = |_| {
-            PyError::type_error(format!("cannot unpack non-iterable {} object", value.type_name()))
-        };
+        let no_iterable =
+            |_| PyError::type_error(format!("cannot unpack non-iterable {} object", value.type_name()));
         let mut source = self.source(value).map_err(no_iterable)?;
         let mut items = Vec::new();
         while let Some(item) = self.advance(&mut source)? {
@@ -389,7 +389,9 @@ fn is_caught(classes: &Py, class: Class) -> R<bool> {
             }
             Ok(false)
         }
-        _ => Err(PyError::type_error("catching classes that do not inherit from BaseException is not allowed")),
+        _ => {
+            Err(PyError::type_error("catching classes that do not inherit from BaseException is not allowed"))
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) fn format(value: &Py, spec: &str) -> R<String> {
                 // Without a type, the others print as they do, and numbers are at the right.
                 None if matches!(value, Py::Bool(_)) && !parsed.is_numeric() => {
                     let parsed = Spec { align: parsed.align.or(Some(Align::Right)), ..parsed };
-                    let text = if parsed.width.is_some() { number::int(value, &parsed)? } else { str(value)? };
+                    let text =
+                        if parsed.width.is_some() { number::int(value, &parsed)? } else { str(value)? };
                     Ok(text)
                 }
                 Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => {

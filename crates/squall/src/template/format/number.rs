@@ -22,7 +22,9 @@ pub(super) fn int(value: &Py, spec: &Spec) -> R<String> {
             })?;
             return spec.pad("", &c.to_string(), Align::Left);
         }
-        Some(kind) => return Err(unknown_kind(kind, if matches!(value, Py::Bool(_)) { "bool" } else { "int" })),
+        Some(kind) => {
+            return Err(unknown_kind(kind, if matches!(value, Py::Bool(_)) { "bool" } else { "int" }));
+        }
     };
     if spec.precision.is_some() {
         return Err(PyError::value_error("Precision not allowed in integer format specifier"));
@@ -93,9 +95,8 @@ pub(super) fn float(value: f64, spec: &Spec) -> R<String> {
     };
     let mut text = float_text(value.abs(), kind, spec.precision, spec.is_alternate);
     let is_zero = !text.contains(|c: char| ('1'..='9').contains(&c));
-    let is_negative = value.is_sign_negative()
-        && !value.is_nan()
-        && !(spec.has_plain_zero && value.is_finite() && is_zero);
+    let is_negative =
+        value.is_sign_negative() && !value.is_nan() && !(spec.has_plain_zero && value.is_finite() && is_zero);
     if matches!(kind, 'E' | 'F' | 'G') {
         text = text.to_uppercase();
     }

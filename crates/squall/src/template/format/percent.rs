@@ -11,7 +11,8 @@ use crate::template::value::{Class, Dict, as_big, as_float, float_to_int, index,
 /// # Errors
 /// Python's.
 pub(in crate::template) fn percent(format: &str, values: &Py) -> R<String> {
-    let mut formatter = Formatter { chars: format.chars().collect(), at: 0, values, next: 0, used_names: false };
+    let mut formatter =
+        Formatter { chars: format.chars().collect(), at: 0, values, next: 0, used_names: false };
     let mut out = String::with_capacity(format.len());
     while let Some(c) = formatter.char() {
         if c == '%' { formatter.value(&mut out)? } else { out.push(c) }

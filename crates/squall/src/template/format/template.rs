@@ -109,7 +109,9 @@ impl Formatter<'_, '_> {
                 value = get_item(&value, &key)?;
                 rest = &after[end + 1..];
                 if !rest.is_empty() && !rest.starts_with(['.', '[']) {
-                    return Err(PyError::value_error("Only '.' or '[' may follow ']' in format field specifier"));
+                    return Err(PyError::value_error(
+                        "Only '.' or '[' may follow ']' in format field specifier",
+                    ));
                 }
             }
         }
@@ -117,9 +119,8 @@ impl Formatter<'_, '_> {
     }
 
     fn argument(&mut self, name: &str) -> R {
-        let switched = |from: &str, to: &str| {
-            PyError::value_error(format!("cannot switch from {from} to {to}"))
-        };
+        let switched =
+            |from: &str, to: &str| PyError::value_error(format!("cannot switch from {from} to {to}"));
         let index = if name.is_empty() {
             let index = match self.next {
                 Numbering::Unknown => 0,
@@ -160,7 +161,10 @@ fn field(text: &str) -> R<&str> {
             return Ok(&text[..at]);
         }
     }
-    let message =
-        if text.is_empty() { "Single '{' encountered in format string" } else { "expected '}' before end of string" };
+    let message = if text.is_empty() {
+        "Single '{' encountered in format string"
+    } else {
+        "expected '}' before end of string"
+    };
     Err(PyError::value_error(message))
 }

@@ -6,10 +6,43 @@ use super::{Args, Interp, Py, PyError, R};
 use crate::template::value::{Class, Str, index};
 
 pub(super) const NAMES: &[&str] = &[
-    "count", "decode", "endswith", "find", "hex", "isalnum", "isalpha", "isdigit", "islower", "isspace", "isupper",
-    "join", "lower", "lstrip", "replace", "rstrip", "split", "splitlines", "startswith", "strip", "title",
-    "upper", "zfill", "center", "ljust", "rjust", "capitalize", "swapcase", "partition", "rpartition", "rfind",
-    "index", "rindex", "removeprefix", "removesuffix", "rsplit", "expandtabs",
+    "count",
+    "decode",
+    "endswith",
+    "find",
+    "hex",
+    "isalnum",
+    "isalpha",
+    "isdigit",
+    "islower",
+    "isspace",
+    "isupper",
+    "join",
+    "lower",
+    "lstrip",
+    "replace",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "title",
+    "upper",
+    "zfill",
+    "center",
+    "ljust",
+    "rjust",
+    "capitalize",
+    "swapcase",
+    "partition",
+    "rpartition",
+    "rfind",
+    "index",
+    "rindex",
+    "removeprefix",
+    "removesuffix",
+    "rsplit",
+    "expandtabs",
 ];
 
 pub(super) fn call(interp: &mut Interp<'_>, own: &Rc<[u8]>, name: &str, args: Args) -> R {
@@ -38,7 +71,11 @@ pub(super) fn call(interp: &mut Interp<'_>, own: &Rc<[u8]>, name: &str, args: Ar
         let mapped: Vec<u8> = match name {
             "upper" => own.to_ascii_uppercase(),
             "lower" => own.to_ascii_lowercase(),
-            _ => return Err(PyError::value_error(format!("bytes.{name}() of other than ASCII has no counterpart"))),
+            _ => {
+                return Err(PyError::value_error(format!(
+                    "bytes.{name}() of other than ASCII has no counterpart"
+                )));
+            }
         };
         return Ok(Py::bytes(mapped));
     }
@@ -65,7 +102,9 @@ fn as_text(interp: &mut Interp<'_>, value: Py) -> R {
 
 fn as_bytes(value: Py) -> Py {
     match value {
-        Py::Str(text) => Py::bytes(text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect::<Vec<u8>>()),
+        Py::Str(text) => {
+            Py::bytes(text.chars().map(|c| u8::try_from(c).unwrap_or(b'?')).collect::<Vec<u8>>())
+        }
         Py::List(items) => Py::list(items.to_vec().into_iter().map(as_bytes).collect()),
         Py::Tuple(items) => Py::tuple(items.iter().cloned().map(as_bytes).collect()),
         value => value,
@@ -126,7 +165,10 @@ pub(in crate::template) fn decode(bytes: &[u8], encoding: &str, errors: &str) ->
             let at = bytes.iter().position(|byte| !byte.is_ascii()).unwrap_or(0);
             return Err(PyError::new(
                 Class::UnicodeDecodeError,
-                format!("'ascii' codec can't decode byte 0x{:02x} in position {at}: ordinal not in range(128)", bytes[at]),
+                format!(
+                    "'ascii' codec can't decode byte 0x{:02x} in position {at}: ordinal not in range(128)",
+                    bytes[at]
+                ),
             ));
         }
         "latin1" | "iso88591" | "l1" => return Ok(latin(bytes)),
@@ -140,7 +182,10 @@ pub(in crate::template) fn decode(bytes: &[u8], encoding: &str, errors: &str) ->
             let at = error.valid_up_to();
             Err(PyError::new(
                 Class::UnicodeDecodeError,
-                format!("'utf-8' codec can't decode byte 0x{:02x} in position {at}: invalid start byte", bytes[at]),
+                format!(
+                    "'utf-8' codec can't decode byte 0x{:02x} in position {at}: invalid start byte",
+                    bytes[at]
+                ),
             ))
         }
     }
@@ -148,7 +193,8 @@ pub(in crate::template) fn decode(bytes: &[u8], encoding: &str, errors: &str) ->
 
 /// `bytes.fromhex`
 pub(super) fn from_hex(text: &str) -> R {
-    let digits: Vec<u32> = text.chars().filter(|c| !c.is_ascii_whitespace()).map(|c| c.to_digit(16).unwrap_or(16)).collect();
+    let digits: Vec<u32> =
+        text.chars().filter(|c| !c.is_ascii_whitespace()).map(|c| c.to_digit(16).unwrap_or(16)).collect();
     if digits.len() % 2 == 1 || digits.contains(&16) {
         return Err(PyError::value_error("non-hexadecimal number found in fromhex() arg"));
     }
@@ -161,12 +207,15 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, args: Args) -> R {
     match value {
         None => Ok(Py::bytes(Vec::new())),
         Some(Py::Str(text)) => match encoding.as_ref().and_then(Py::as_str) {
-            Some(encoding) => encode(&text, encoding, errors.as_ref().and_then(Py::as_str).unwrap_or("strict")),
+            Some(encoding) => {
+                encode(&text, encoding, errors.as_ref().and_then(Py::as_str).unwrap_or("strict"))
+            }
             None => Err(PyError::type_error("string argument without an encoding")),
         },
         Some(Py::Bytes(bytes)) => Ok(Py::Bytes(bytes)),
         Some(count @ (Py::Int(_) | Py::Bool(_))) => {
-            let count = usize::try_from(index(&count)?).map_err(|_| PyError::value_error("negative count"))?;
+            let count =
+                usize::try_from(index(&count)?).map_err(|_| PyError::value_error("negative count"))?;
             crate::template::budget::pay_bytes(count)?;
             Ok(Py::bytes(vec![0; count]))
         }

@@ -8,18 +8,48 @@ use crate::template::builtins;
 use crate::template::python::Binary;
 use crate::template::value::{Class, Dict, List, Part, Set, View, combine, index};
 
-pub(super) const LIST: &[&str] = &[
-    "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort",
-];
+pub(super) const LIST: &[&str] =
+    &["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
 pub(super) const DICT: &[&str] = &[
-    "clear", "copy", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values", "fromkeys",
+    "clear",
+    "copy",
+    "get",
+    "items",
+    "keys",
+    "pop",
+    "popitem",
+    "setdefault",
+    "update",
+    "values",
+    "fromkeys",
 ];
 pub(super) const FROZEN_SET: &[&str] = &[
-    "copy", "difference", "intersection", "isdisjoint", "issubset", "issuperset", "symmetric_difference", "union",
+    "copy",
+    "difference",
+    "intersection",
+    "isdisjoint",
+    "issubset",
+    "issuperset",
+    "symmetric_difference",
+    "union",
 ];
 pub(super) const SET: &[&str] = &[
-    "add", "clear", "copy", "difference", "difference_update", "discard", "intersection", "intersection_update",
-    "isdisjoint", "issubset", "issuperset", "pop", "remove", "symmetric_difference", "union", "update",
+    "add",
+    "clear",
+    "copy",
+    "difference",
+    "difference_update",
+    "discard",
+    "intersection",
+    "intersection_update",
+    "isdisjoint",
+    "issubset",
+    "issuperset",
+    "pop",
+    "remove",
+    "symmetric_difference",
+    "union",
+    "update",
 ];
 
 /// `count` and `index` of what cannot change.
@@ -44,7 +74,9 @@ pub(super) fn count_or_index(items: &[Py], name: &str, args: Args) -> R {
     let (start, end) = (place(start, 0)?, place(end, length)?);
     match position(items.get(start..end).unwrap_or_default(), &value)? {
         Some(at) => Ok(Py::from(start + at)),
-        None => Err(PyError::value_error(format!("{} is not in list", crate::template::value::repr(&value)?))),
+        None => {
+            Err(PyError::value_error(format!("{} is not in list", crate::template::value::repr(&value)?)))
+        }
     }
 }
 

@@ -12,7 +12,16 @@ use super::{format, modules};
 
 /// Methods that every value has.
 const OF_ALL: &[&str] = &[
-    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__str__", "__repr__", "__hash__", "__format__",
+    "__eq__",
+    "__ne__",
+    "__lt__",
+    "__le__",
+    "__gt__",
+    "__ge__",
+    "__str__",
+    "__repr__",
+    "__hash__",
+    "__format__",
 ];
 
 /// Whether a value has a method of this name.
@@ -27,7 +36,14 @@ pub(super) fn has(of: &Py, name: &str) -> bool {
 fn has_container_method(of: &Py, name: &str) -> bool {
     let is_container = matches!(
         of,
-        Py::Str(_) | Py::Bytes(_) | Py::List(_) | Py::Tuple(_) | Py::Dict(_) | Py::Set(_) | Py::Range(_) | Py::View(_)
+        Py::Str(_)
+            | Py::Bytes(_)
+            | Py::List(_)
+            | Py::Tuple(_)
+            | Py::Dict(_)
+            | Py::Set(_)
+            | Py::Range(_)
+            | Py::View(_)
     );
     match name {
         "__len__" | "__contains__" | "__iter__" => is_container,
@@ -49,7 +65,9 @@ fn names(of: Type) -> &'static [&'static str] {
         Type::FrozenSet => collections::FROZEN_SET,
         Type::Int | Type::Bool => &["bit_length", "bit_count", "conjugate", "is_integer"],
         Type::Float => &["is_integer", "hex", "conjugate"],
-        Type::Date | Type::DateTime | Type::Time | Type::TimeDelta | Type::TimeZone => modules::moment_methods(of),
+        Type::Date | Type::DateTime | Type::Time | Type::TimeDelta | Type::TimeZone => {
+            modules::moment_methods(of)
+        }
         Type::Slice => &["indices"],
         _ => &[],
     }

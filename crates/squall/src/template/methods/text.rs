@@ -6,11 +6,52 @@ use crate::template::whitespace::is_space;
 use crate::template::{budget, format, text};
 
 pub(super) const NAMES: &[&str] = &[
-    "capitalize", "casefold", "center", "count", "encode", "endswith", "expandtabs", "find", "format",
-    "format_map", "index", "isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "isidentifier", "islower",
-    "isnumeric", "isprintable", "isspace", "istitle", "isupper", "join", "ljust", "lower", "lstrip",
-    "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit",
-    "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "translate", "upper", "zfill",
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
 ];
 
 pub(super) fn call(interp: &mut Interp<'_>, own: &Str, name: &str, args: Args) -> R {
@@ -35,7 +76,11 @@ pub(super) fn call(interp: &mut Interp<'_>, own: &Str, name: &str, args: Args) -
         "encode" => {
             let [encoding, errors] = args.take(name, ["encoding", "errors"], 0)?;
             let encoding = encoding.as_ref().and_then(Py::as_str).unwrap_or("utf-8").to_owned();
-            return super::bytes::encode(own, &encoding, errors.as_ref().and_then(Py::as_str).unwrap_or("strict"));
+            return super::bytes::encode(
+                own,
+                &encoding,
+                errors.as_ref().and_then(Py::as_str).unwrap_or("strict"),
+            );
         }
         "translate" => return translate(own, args),
         "format_map" => {
@@ -102,7 +147,11 @@ fn title(own: &str) -> String {
     let mut out = String::with_capacity(own.len());
     let mut after_cased = false;
     for c in own.chars() {
-        if after_cased { out.extend(c.to_lowercase()) } else { text::push_title(c, &mut out) }
+        if after_cased {
+            out.extend(c.to_lowercase())
+        } else {
+            text::push_title(c, &mut out)
+        }
         after_cased = text::is_cased(c);
     }
     out
@@ -191,7 +240,8 @@ fn words(own: &str, most: usize, from_right: bool) -> Vec<&str> {
     while !rest.is_empty() {
         if parts.len() == most {
             // The other end of the text keeps its white space.
-            let rest = if from_right { own.trim_end_matches(is_space) } else { own.trim_start_matches(is_space) };
+            let rest =
+                if from_right { own.trim_end_matches(is_space) } else { own.trim_start_matches(is_space) };
             let used: usize = match (from_right, parts.last()) {
                 (_, None) => 0,
                 (false, Some(last)) => end_of(rest, last),
@@ -206,7 +256,8 @@ fn words(own: &str, most: usize, from_right: bool) -> Vec<&str> {
             break;
         }
         let cut = if from_right {
-            let start = rest.char_indices().rev().find(|(_, c)| is_space(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+            let start =
+                rest.char_indices().rev().find(|(_, c)| is_space(*c)).map_or(0, |(at, c)| at + c.len_utf8());
             parts.push(&rest[start..]);
             rest[..start].trim_end_matches(is_space)
         } else {
@@ -246,7 +297,11 @@ fn search(own: &str, name: &str, args: Args) -> R {
     let (start, end) = (place(start, 0)?, place(end, length)?.min(length));
     let is_outside = start > end;
     let byte = |at: usize| {
-        if own.len() == length { at.min(length) } else { own.char_indices().nth(at).map_or(own.len(), |(at, _)| at) }
+        if own.len() == length {
+            at.min(length)
+        } else {
+            own.char_indices().nth(at).map_or(own.len(), |(at, _)| at)
+        }
     };
     let part = if is_outside { "" } else { &own[byte(start)..byte(end)] };
     if matches!(name, "startswith" | "endswith") {
@@ -402,7 +457,9 @@ pub(super) fn make_translation(args: Args) -> R {
     match (from, to) {
         (Some(Py::Dict(map)), None) => {
             let pairs = map.pairs()?.into_iter().map(|(key, value)| match &key {
-                Py::Str(text) if text.chars().count() == 1 => (code(text.chars().next().unwrap_or(' ')), value),
+                Py::Str(text) if text.chars().count() == 1 => {
+                    (code(text.chars().next().unwrap_or(' ')), value)
+                }
                 _ => (key, value),
             });
             Py::dict(pairs)
@@ -423,7 +480,10 @@ pub(super) fn make_translation(args: Args) -> R {
 fn translate(own: &str, args: Args) -> R {
     let [table] = args.take("translate", ["*table"], 1)?;
     let Some(Py::Dict(table)) = table else {
-        return Err(PyError::type_error(format!("translate() needs a dict, such as {}.maketrans makes", Type::Str.name())));
+        return Err(PyError::type_error(format!(
+            "translate() needs a dict, such as {}.maketrans makes",
+            Type::Str.name()
+        )));
     };
     let mut out = String::new();
     for c in own.chars() {

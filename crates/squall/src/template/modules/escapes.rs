@@ -8,7 +8,10 @@ use crate::template::eval::{Args, Interp};
 use crate::template::value::{Py, PyError, R, str};
 
 static FUNCTIONS: &[Builtin] = &[
-    Builtin { name: "escape", call: |_, args| text(args, "escape", |text| escape::xhtml_escape(text).into_owned()) },
+    Builtin {
+        name: "escape",
+        call: |_, args| text(args, "escape", |text| escape::xhtml_escape(text).into_owned()),
+    },
     Builtin {
         name: "xhtml_escape",
         call: |_, args| text(args, "xhtml_escape", |text| escape::xhtml_escape(text).into_owned()),
@@ -17,7 +20,10 @@ static FUNCTIONS: &[Builtin] = &[
         name: "xhtml_unescape",
         call: |_, args| text(args, "xhtml_unescape", |text| escape::xhtml_unescape(text).into_owned()),
     },
-    Builtin { name: "squeeze", call: |_, args| text(args, "squeeze", |text| escape::squeeze(text).into_owned()) },
+    Builtin {
+        name: "squeeze",
+        call: |_, args| text(args, "squeeze", |text| escape::squeeze(text).into_owned()),
+    },
     Builtin { name: "url_escape", call: url_escape },
     Builtin { name: "url_unescape", call: url_unescape },
     Builtin { name: "json_encode", call: json_encode },

@@ -144,9 +144,11 @@ fn write_text(text: &str, is_ascii: bool, out: &mut String) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            c if c < ' ' || (is_ascii && !c.is_ascii()) => c.encode_utf16(&mut units).iter().for_each(|unit| {
-                let _ = write!(out, "\\u{unit:04x}");
-            }),
+            c if c < ' ' || (is_ascii && !c.is_ascii()) => {
+                c.encode_utf16(&mut units).iter().for_each(|unit| {
+                    let _ = write!(out, "\\u{unit:04x}");
+                })
+            }
             c => out.push(c),
         }
     }

@@ -16,8 +16,8 @@ use minijinja::Value;
 
 pub(super) use moment::{Moment, moments};
 pub(super) use moment_methods::{
-    construct as construct_moment, method as moment_method, methods as moment_methods, type_constant, type_method,
-    type_methods,
+    construct as construct_moment, method as moment_method, methods as moment_methods, type_constant,
+    type_method, type_methods,
 };
 
 pub(super) use strftime::strftime;
@@ -102,7 +102,9 @@ fn submodule(package: &str, name: &str) -> Option<Py> {
 /// What every template has by itself: Tornado's functions and `datetime`.
 pub(super) fn in_templates(name: &str) -> Option<Py> {
     match name {
-        "escape" | "xhtml_escape" | "url_escape" | "json_encode" | "squeeze" | "linkify" => escapes::find(name),
+        "escape" | "xhtml_escape" | "url_escape" | "json_encode" | "squeeze" | "linkify" => {
+            escapes::find(name)
+        }
         "datetime" => standard("datetime").map(Py::Module),
         "__name__" => Some(Py::from("template")),
         _ => None,

@@ -74,7 +74,9 @@ impl Moment {
             (Self::Date(a), Self::Date(b)) => a.cmp(b),
             (Self::DateTime(a, None), Self::DateTime(b, None)) => a.cmp(b),
             (Self::DateTime(a, Some(x)), Self::DateTime(b, Some(y))) => {
-                let utc = |time: &NaiveDateTime, zone: i32| time.and_utc().timestamp_micros() - i64::from(zone) * 1_000_000;
+                let utc = |time: &NaiveDateTime, zone: i32| {
+                    time.and_utc().timestamp_micros() - i64::from(zone) * 1_000_000
+                };
                 utc(a, *x).cmp(&utc(b, *y))
             }
             (Self::Time(a), Self::Time(b)) => a.cmp(b),
@@ -92,7 +94,8 @@ impl Moment {
             Self::Time(time) => iso_time(*time),
             Self::Delta(delta) => {
                 let (days, rest) = split(delta);
-                let (hours, minutes, whole) = (rest / 3_600_000_000, rest / 60_000_000 % 60, rest / 1_000_000 % 60);
+                let (hours, minutes, whole) =
+                    (rest / 3_600_000_000, rest / 60_000_000 % 60, rest / 1_000_000 % 60);
                 let plural = if days.abs() == 1 { "" } else { "s" };
                 let days = if days == 0 { String::new() } else { format!("{days} day{plural}, ") };
                 let micros = rest % 1_000_000;
@@ -116,13 +119,17 @@ impl Moment {
             Self::Time(time) => format!("datetime.time({})", clock(*time)),
             Self::Delta(delta) => {
                 let (days, rest) = split(delta);
-                let parts = [("days", days), ("seconds", rest / 1_000_000), ("microseconds", rest % 1_000_000)];
+                let parts =
+                    [("days", days), ("seconds", rest / 1_000_000), ("microseconds", rest % 1_000_000)];
                 let parts: Vec<String> = parts
                     .into_iter()
                     .filter(|(_, value)| *value != 0)
                     .map(|(name, value)| format!("{name}={value}"))
                     .collect();
-                format!("datetime.timedelta({})", if parts.is_empty() { "0".to_owned() } else { parts.join(", ") })
+                format!(
+                    "datetime.timedelta({})",
+                    if parts.is_empty() { "0".to_owned() } else { parts.join(", ") }
+                )
             }
             Self::Zone(0) => "datetime.timezone.utc".to_owned(),
             Self::Zone(seconds) => {
@@ -143,7 +150,9 @@ impl Moment {
             Self::Time(time) => strftime(NaiveDate::default().and_time(*time), None, spec),
             Self::Delta(_) | Self::Zone(_) => {
                 let name = if let Self::Delta(_) = self { "timedelta" } else { "timezone" };
-                Err(PyError::type_error(format!("unsupported format string passed to datetime.{name}.__format__")))
+                Err(PyError::type_error(format!(
+                    "unsupported format string passed to datetime.{name}.__format__"
+                )))
             }
         }
     }
@@ -243,7 +252,9 @@ pub(super) fn delta(micros: f64) -> R {
         return Err(PyError::new(Class::OverflowError, "days must have magnitude <= 999999999"));
     }
     if micros.abs() < 9e18 {
-        return Ok(Py::Moment(Rc::new(Moment::Delta(TimeDelta::microseconds(micros.round_ties_even() as i64)))));
+        return Ok(Py::Moment(Rc::new(Moment::Delta(TimeDelta::microseconds(
+            micros.round_ties_even() as i64
+        )))));
     }
     Err(PyError::new(Class::OverflowError, "the length of time is too large"))
 }
@@ -261,7 +272,9 @@ fn shifted(moment: &Moment, delta: TimeDelta) -> R<Option<Moment>> {
     Ok(Some(match moment {
         Moment::Date(date) => {
             let days = split(&delta).0;
-            Moment::Date(checked(date.checked_add_signed(TimeDelta::try_days(days).ok_or_else(out_of_range)?))?)
+            Moment::Date(checked(
+                date.checked_add_signed(TimeDelta::try_days(days).ok_or_else(out_of_range)?),
+            )?)
         }
         Moment::DateTime(time, zone) => {
             let moved = time.checked_add_signed(delta).ok_or_else(out_of_range)?;

@@ -10,11 +10,32 @@ use crate::template::eval::{Args, Interp};
 use crate::template::value::{Class, Py, PyError, R, Type, as_float, index};
 
 const DATE: &[&str] = &[
-    "ctime", "isocalendar", "isoformat", "isoweekday", "replace", "strftime", "timetuple", "toordinal", "weekday",
+    "ctime",
+    "isocalendar",
+    "isoformat",
+    "isoweekday",
+    "replace",
+    "strftime",
+    "timetuple",
+    "toordinal",
+    "weekday",
 ];
 const DATE_TIME: &[&str] = &[
-    "astimezone", "ctime", "date", "isocalendar", "isoformat", "isoweekday", "replace", "strftime", "time",
-    "timestamp", "timetuple", "toordinal", "tzname", "utcoffset", "weekday",
+    "astimezone",
+    "ctime",
+    "date",
+    "isocalendar",
+    "isoformat",
+    "isoweekday",
+    "replace",
+    "strftime",
+    "time",
+    "timestamp",
+    "timetuple",
+    "toordinal",
+    "tzname",
+    "utcoffset",
+    "weekday",
 ];
 
 pub(in crate::template) fn methods(of: Type) -> &'static [&'static str] {
@@ -33,7 +54,14 @@ pub(in crate::template) fn type_methods(of: Type) -> &'static [&'static str] {
     match of {
         Type::Date => &["today", "fromisoformat", "fromtimestamp", "fromordinal"],
         Type::DateTime => &[
-            "now", "utcnow", "today", "fromisoformat", "fromtimestamp", "utcfromtimestamp", "strptime", "combine",
+            "now",
+            "utcnow",
+            "today",
+            "fromisoformat",
+            "fromtimestamp",
+            "utcfromtimestamp",
+            "strptime",
+            "combine",
             "fromordinal",
         ],
         Type::Time => &["fromisoformat"],
@@ -46,10 +74,13 @@ pub(in crate::template) fn type_constant(of: Type, name: &str) -> Option<Py> {
         (Type::TimeZone, "utc") => Moment::Zone(0),
         (Type::Date, "min") => Moment::Date(NaiveDate::from_ymd_opt(1, 1, 1)?),
         (Type::Date, "max") => Moment::Date(NaiveDate::from_ymd_opt(9_999, 12, 31)?),
-        (Type::DateTime, "min") => Moment::DateTime(NaiveDate::from_ymd_opt(1, 1, 1)?.and_time(NaiveTime::MIN), None),
-        (Type::DateTime, "max") => {
-            Moment::DateTime(NaiveDate::from_ymd_opt(9_999, 12, 31)?.and_hms_micro_opt(23, 59, 59, 999_999)?, None)
+        (Type::DateTime, "min") => {
+            Moment::DateTime(NaiveDate::from_ymd_opt(1, 1, 1)?.and_time(NaiveTime::MIN), None)
         }
+        (Type::DateTime, "max") => Moment::DateTime(
+            NaiveDate::from_ymd_opt(9_999, 12, 31)?.and_hms_micro_opt(23, 59, 59, 999_999)?,
+            None,
+        ),
         _ => return None,
     };
     Some(Py::Moment(Rc::new(moment)))
@@ -89,8 +120,14 @@ pub(in crate::template) fn construct(of: Type, args: Args) -> R {
             Ok(value(Moment::DateTime(date.and_time(time), zone_of(zone)?)))
         }
         Type::Time => {
-            let [hour, minute, second, micro] = args.take("time", ["hour", "minute", "second", "microsecond"], 0)?;
-            Ok(value(Moment::Time(clock(part(hour, 0)?, part(minute, 0)?, part(second, 0)?, part(micro, 0)?)?)))
+            let [hour, minute, second, micro] =
+                args.take("time", ["hour", "minute", "second", "microsecond"], 0)?;
+            Ok(value(Moment::Time(clock(
+                part(hour, 0)?,
+                part(minute, 0)?,
+                part(second, 0)?,
+                part(micro, 0)?,
+            )?)))
         }
         Type::TimeDelta => {
             let names = ["days", "seconds", "microseconds", "milliseconds", "minutes", "hours", "weeks"];
@@ -116,7 +153,9 @@ pub(in crate::template) fn construct(of: Type, args: Args) -> R {
                     Moment::Delta(delta) if micros(delta).abs() < 86_400_000_000 => {
                         Ok(value(Moment::Zone(i32::try_from(delta.num_seconds()).unwrap_or(0))))
                     }
-                    _ => Err(PyError::value_error("offset must be a timedelta strictly between -24 and 24 hours")),
+                    _ => Err(PyError::value_error(
+                        "offset must be a timedelta strictly between -24 and 24 hours",
+                    )),
                 },
                 _ => Err(PyError::type_error("timezone() argument 1 must be datetime.timedelta")),
             }
@@ -136,14 +175,16 @@ fn date(year: u32, month: u32, day: u32) -> R<NaiveDate> {
 }
 
 fn clock(hour: u32, minute: u32, second: u32, micro: u32) -> R<NaiveTime> {
-    NaiveTime::from_hms_micro_opt(hour, minute, second, micro).filter(|_| micro < 1_000_000).ok_or_else(|| {
-        PyError::value_error(match (hour, minute, second) {
-            (24.., ..) => "hour must be in 0..23",
-            (_, 60.., _) => "minute must be in 0..59",
-            (_, _, 60..) => "second must be in 0..59",
-            _ => "microsecond must be in 0..999999",
-        })
-    })
+    NaiveTime::from_hms_micro_opt(hour, minute, second, micro).filter(|_| micro < 1_000_000).ok_or_else(
+        || {
+            PyError::value_error(match (hour, minute, second) {
+                (24.., ..) => "hour must be in 0..23",
+                (_, 60.., _) => "minute must be in 0..59",
+                (_, _, 60..) => "second must be in 0..59",
+                _ => "microsecond must be in 0..999999",
+            })
+        },
+    )
 }
 
 /// The moment that is so many seconds after 1970, in UTC.
@@ -153,7 +194,8 @@ fn of_timestamp(value: Option<Py>) -> R<NaiveDateTime> {
         PyError::type_error(format!("'{}' object cannot be interpreted as an integer", value.type_name()))
     })?;
     let micros = (seconds * 1e6).round_ties_even();
-    let moment = if micros.abs() < 9e18 { chrono::DateTime::from_timestamp_micros(micros as i64) } else { None };
+    let moment =
+        if micros.abs() < 9e18 { chrono::DateTime::from_timestamp_micros(micros as i64) } else { None };
     let moment = moment.ok_or_else(|| PyError::value_error("year is out of range"))?.naive_utc();
     checked(Some(moment.date())).map_err(|_| PyError::value_error("year is out of range"))?;
     Ok(moment)
@@ -209,7 +251,9 @@ pub(in crate::template) fn type_method(_: &mut Interp<'_>, of: Type, name: &str,
             match (date, time) {
                 (Some(Py::Moment(date)), Some(Py::Moment(time))) => match (&*date, &*time) {
                     (Moment::Date(date), Moment::Time(time)) => Ok(made(date.and_time(*time), None)),
-                    (Moment::DateTime(date, _), Moment::Time(time)) => Ok(made(date.date().and_time(*time), None)),
+                    (Moment::DateTime(date, _), Moment::Time(time)) => {
+                        Ok(made(date.date().and_time(*time), None))
+                    }
                     _ => Err(PyError::type_error("combine() takes a date and a time")),
                 },
                 _ => Err(PyError::type_error("combine() takes a date and a time")),
@@ -225,7 +269,8 @@ pub(in crate::template) fn type_method(_: &mut Interp<'_>, of: Type, name: &str,
         _ => {
             let [text] = args.take(name, ["*string"], 1)?;
             let text = needed(text, name)?;
-            from_iso(of, &text).ok_or_else(|| PyError::value_error(format!("Invalid isoformat string: '{text}'")))
+            from_iso(of, &text)
+                .ok_or_else(|| PyError::value_error(format!("Invalid isoformat string: '{text}'")))
         }
     }
 }
@@ -323,7 +368,10 @@ fn of_date(time: NaiveDateTime, zone: Option<i32>, name: &str, args: Args) -> R 
             _ => return Ok(Py::from(iso(time, zone, &separator))),
         };
         let zone_text = zone.map_or(String::new(), offset);
-        return Ok(Py::from(format!("{}{zone_text}", strftime(time, zone, &format!("%Y-%m-%d{separator}{clock}"))?)));
+        return Ok(Py::from(format!(
+            "{}{zone_text}",
+            strftime(time, zone, &format!("%Y-%m-%d{separator}{clock}"))?
+        )));
     }
     if name == "astimezone" {
         let [to] = args.take(name, ["tz"], 0)?;
@@ -342,12 +390,22 @@ fn of_date(time: NaiveDateTime, zone: Option<i32>, name: &str, args: Args) -> R 
         "ctime" => Py::from(strftime(time, zone, "%a %b %e %H:%M:%S %Y")?),
         "isocalendar" => {
             let week = time.iso_week();
-            let parts = [i64::from(week.year()), i64::from(week.week()), i64::from(time.weekday().number_from_monday())];
+            let parts = [
+                i64::from(week.year()),
+                i64::from(week.week()),
+                i64::from(time.weekday().number_from_monday()),
+            ];
             Py::tuple(parts.into_iter().map(Py::Int).collect())
         }
         "timetuple" => {
             let date = [i64::from(time.year()), i64::from(time.month()), i64::from(time.day())];
-            let clock = [time.hour(), time.minute(), time.second(), time.weekday().num_days_from_monday(), time.ordinal()];
+            let clock = [
+                time.hour(),
+                time.minute(),
+                time.second(),
+                time.weekday().num_days_from_monday(),
+                time.ordinal(),
+            ];
             let parts = date.into_iter().chain(clock.into_iter().map(i64::from)).chain([-1]);
             Py::tuple(parts.map(Py::Int).collect())
         }
@@ -362,7 +420,9 @@ fn of_date(time: NaiveDateTime, zone: Option<i32>, name: &str, args: Args) -> R 
             };
             Py::Float(utc as f64 / 1e6)
         }
-        "utcoffset" => zone.map_or(Py::None, |zone| value(Moment::Delta(TimeDelta::seconds(i64::from(zone))))),
+        "utcoffset" => {
+            zone.map_or(Py::None, |zone| value(Moment::Delta(TimeDelta::seconds(i64::from(zone)))))
+        }
         _ => zone.map_or(Py::None, |zone| Py::from(Moment::Zone(zone).shown())),
     })
 }
@@ -374,7 +434,8 @@ fn replace(own: &Moment, args: Args) -> R {
         u32::try_from(index(given)?).map_err(|_| PyError::new(Class::ValueError, "out of range"))
     };
     if let Moment::Time(time) = own {
-        let [hour, minute, second, micro] = args.take("replace", ["hour", "minute", "second", "microsecond"], 0)?;
+        let [hour, minute, second, micro] =
+            args.take("replace", ["hour", "minute", "second", "microsecond"], 0)?;
         return Ok(value(Moment::Time(clock(
             part(&hour, time.hour())?,
             part(&minute, time.minute())?,

@@ -8,7 +8,9 @@ use super::function;
 use crate::template::budget;
 use crate::template::builtins::Builtin;
 use crate::template::eval::{Args, Interp};
-use crate::template::value::{Class, Iter, Key, Map, Object, Py, PyError, R, Source, Type, index, repr, size, str};
+use crate::template::value::{
+    Class, Iter, Key, Map, Object, Py, PyError, R, Source, Type, index, repr, size, str,
+};
 
 static FUNCTIONS: &[Builtin] = &[
     Builtin { name: "match", call: |interp, args| of_pattern(interp, args, "match") },
@@ -160,7 +162,12 @@ impl Pattern {
                 for found in self.regex.captures_iter(&text).take(if most == 0 { usize::MAX } else { most }) {
                     let Some(whole) = found.get(0) else { continue };
                     parts.push(Py::from(&text[last..whole.start()]));
-                    parts.extend(found.iter().skip(1).map(|group| group.map_or(Py::None, |group| group.as_str().into())));
+                    parts.extend(
+                        found
+                            .iter()
+                            .skip(1)
+                            .map(|group| group.map_or(Py::None, |group| group.as_str().into())),
+                    );
                     last = whole.end();
                 }
                 parts.push(Py::from(&text[last..]));
@@ -194,7 +201,9 @@ impl Pattern {
     }
 
     fn sub(self: &Rc<Self>, interp: &mut Interp<'_>, replacement: &Py, text: &Py, count: usize) -> R {
-        let Py::Str(text) = text else { return Err(PyError::type_error("expected string or bytes-like object")) };
+        let Py::Str(text) = text else {
+            return Err(PyError::type_error("expected string or bytes-like object"));
+        };
         budget::pay_bytes(text.len())?;
         let mut out = String::new();
         let mut last = 0;
@@ -333,7 +342,9 @@ impl Object for Match {
 
     fn attribute(&self, name: &str) -> Option<Py> {
         match name {
-            "lastindex" => Some(self.groups.iter().rposition(Option::is_some).filter(|at| *at > 0).map(Py::from).into()),
+            "lastindex" => {
+                Some(self.groups.iter().rposition(Option::is_some).filter(|at| *at > 0).map(Py::from).into())
+            }
             _ => None,
         }
     }
@@ -357,7 +368,9 @@ impl Object for Match {
                 let default = default.unwrap_or(Py::None);
                 let groups = self.groups.iter().skip(1);
                 Ok(Py::tuple(
-                    groups.map(|group| group.as_ref().map_or(default.clone(), |group| group.2.as_str().into())).collect(),
+                    groups
+                        .map(|group| group.as_ref().map_or(default.clone(), |group| group.2.as_str().into()))
+                        .collect(),
                 ))
             }
             "groupdict" => {

@@ -49,13 +49,19 @@ static PATH: &[Builtin] = &[
             Ok(Py::from(path))
         },
     },
-    Builtin { name: "basename", call: |_, args| path_part(args, "basename", |path| path.rsplit('/').next().unwrap_or_default()) },
+    Builtin {
+        name: "basename",
+        call: |_, args| path_part(args, "basename", |path| path.rsplit('/').next().unwrap_or_default()),
+    },
     Builtin { name: "dirname", call: |_, args| path_part(args, "dirname", dirname) },
     Builtin { name: "splitext", call: splitext },
-    Builtin { name: "isabs", call: |_, args| {
-        let [path] = args.take("isabs", ["*s"], 1)?;
-        Ok(Py::Bool(needed(path, "isabs")?.starts_with('/')))
-    } },
+    Builtin {
+        name: "isabs",
+        call: |_, args| {
+            let [path] = args.take("isabs", ["*s"], 1)?;
+            Ok(Py::Bool(needed(path, "isabs")?.starts_with('/')))
+        },
+    },
 ];
 
 pub(super) fn path(name: &str) -> Option<Py> {
@@ -124,7 +130,9 @@ static URLS: &[Builtin] = &[
                 Ok(parsed) => parsed.join(&url).map(String::from).unwrap_or(url),
                 Err(_) => url::Url::parse("http://h/")
                     .and_then(|host| host.join(&base)?.join(&url))
-                    .map(|joined| joined.as_str().strip_prefix("http://h").unwrap_or(joined.as_str()).to_owned())
+                    .map(|joined| {
+                        joined.as_str().strip_prefix("http://h").unwrap_or(joined.as_str()).to_owned()
+                    })
                     .unwrap_or(url),
             };
             Ok(Py::from(joined))

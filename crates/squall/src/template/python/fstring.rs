@@ -64,7 +64,8 @@ impl Reader<'_> {
     fn text(&mut self, length: usize, pieces: &mut Vec<Piece>) -> Parsed<()> {
         let text = &self.source.text[self.at..self.at + length];
         if !text.is_empty() {
-            let text = if self.source.is_raw { text.to_owned() } else { unescape(text, self.source.literal)? };
+            let text =
+                if self.source.is_raw { text.to_owned() } else { unescape(text, self.source.literal)? };
             pieces.push(Piece::Text(text));
         }
         self.at += length;
@@ -94,7 +95,8 @@ impl Reader<'_> {
             code = code.trim_end().strip_suffix('=').unwrap_or(code);
         }
         let lead = code.len() - code.trim_start().len();
-        let value: Expr = Parser::new(code.trim(), self.source.at + self.at + lead, self.depth + 1)?.whole()?;
+        let value: Expr =
+            Parser::new(code.trim(), self.source.at + self.at + lead, self.depth + 1)?.whole()?;
         self.at += end;
         let mut conversion = None;
         if self.rest().starts_with('!') {

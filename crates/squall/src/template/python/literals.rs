@@ -146,7 +146,10 @@ pub(super) fn unescape(text: &str, at: usize) -> Parsed<String> {
             Some(c) => out.push(c),
             None => {
                 let escape = &after[..length];
-                return wrong(at, format!("\\{escape} is no character: Rust's text holds no lone surrogates"));
+                return wrong(
+                    at,
+                    format!("\\{escape} is no character: Rust's text holds no lone surrogates"),
+                );
             }
         }
         rest = &after[length..];

@@ -14,9 +14,9 @@ const MAX_DEPTH: usize = 200;
 
 /// Words that are no names.
 const KEYWORDS: &[&str] = &[
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
-    "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda",
-    "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
+    "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
+    "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
 pub(super) fn is_keyword(word: &str) -> bool {
@@ -130,7 +130,10 @@ impl Parser {
     /// `name := value`, or an expression.
     pub(super) fn named(&mut self) -> Parsed<Expr> {
         if let Kind::Name(name) = self.kind()
-            && matches!(self.tokens.get(self.position + 1).map(|token| &token.kind), Some(Kind::Operator(":=")))
+            && matches!(
+                self.tokens.get(self.position + 1).map(|token| &token.kind),
+                Some(Kind::Operator(":="))
+            )
         {
             let (at, name) = (self.at(), name.clone());
             if is_keyword(&name) {
@@ -205,9 +208,7 @@ impl Parser {
 
     /// The comparison that stands here, and how many tokens it has.
     fn comparison(&self) -> Option<(Comparison, usize)> {
-        let next_is = |word: &str| {
-            matches!(self.tokens.get(self.position + 1).map(|token| &token.kind), Some(Kind::Name(name)) if name == word)
-        };
+        let next_is = |word: &str| matches!(self.tokens.get(self.position + 1).map(|token| &token.kind), Some(Kind::Name(name)) if name == word);
         Some(match self.kind() {
             Kind::Operator("==") => (Comparison::Equal, 1),
             Kind::Operator("!=") => (Comparison::NotEqual, 1),
@@ -265,14 +266,18 @@ impl Parser {
                 arguments.push(Argument::Star(self.expression()?));
             } else if let Some(name) = self.keyword_ahead() {
                 self.position += 2;
-                if arguments.iter().any(|known| matches!(known, Argument::Keyword(other, _) if *other == name)) {
+                if arguments
+                    .iter()
+                    .any(|known| matches!(known, Argument::Keyword(other, _) if *other == name))
+                {
                     return wrong(at, format!("keyword argument repeated: {name}"));
                 }
                 arguments.push(Argument::Keyword(name, self.expression()?));
             } else {
                 let value = self.named()?;
-                let is_late =
-                    arguments.iter().any(|known| matches!(known, Argument::Keyword(..) | Argument::Keywords(_)));
+                let is_late = arguments
+                    .iter()
+                    .any(|known| matches!(known, Argument::Keyword(..) | Argument::Keywords(_)));
                 if is_late {
                     return wrong(at, "positional argument follows keyword argument");
                 }
@@ -343,7 +348,9 @@ impl Parser {
         self.position += usize::from(!matches!(kind, Kind::End));
         let kind = match kind {
             Kind::Name(name) => self.word(name, at)?,
-            Kind::Constant(Constant::Bytes(bytes)) => ExprKind::Constant(Constant::Bytes(self.more_bytes(bytes)?)),
+            Kind::Constant(Constant::Bytes(bytes)) => {
+                ExprKind::Constant(Constant::Bytes(self.more_bytes(bytes)?))
+            }
             Kind::Constant(Constant::Str(_)) | Kind::Format { .. } => {
                 self.position -= 1;
                 self.text()?
@@ -384,7 +391,9 @@ impl Parser {
                     let source = Source { text: &text, at: begin, literal: at, is_raw };
                     pieces.extend(fstring::pieces(&source, self.nesting)?);
                 }
-                Kind::Constant(Constant::Bytes(_)) => return wrong(at, "cannot mix bytes and nonbytes literals"),
+                Kind::Constant(Constant::Bytes(_)) => {
+                    return wrong(at, "cannot mix bytes and nonbytes literals");
+                }
                 _ => break,
             }
             self.position += 1;

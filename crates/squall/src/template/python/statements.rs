@@ -124,7 +124,8 @@ fn assignment(parser: &mut Parser) -> Parsed<StatementKind> {
     while parser.take_operator("=") {
         parts.push(parser.expressions()?);
     }
-    let value = parts.pop().ok_or(SyntaxError { message: "expected an expression".into(), at: parser.at() })?;
+    let value =
+        parts.pop().ok_or(SyntaxError { message: "expected an expression".into(), at: parser.at() })?;
     if let ExprKind::Starred(_) = value.kind {
         return wrong(value.at, "can't use starred expression here");
     }

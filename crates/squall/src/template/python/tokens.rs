@@ -15,7 +15,11 @@ pub(super) enum Kind {
     Name(String),
     Constant(Constant),
     /// The text between the quotes of an f-string, and where it begins.
-    Format { text: String, at: usize, is_raw: bool },
+    Format {
+        text: String,
+        at: usize,
+        is_raw: bool,
+    },
     Operator(&'static str),
     /// Stands for what `{% apply %}` gives to its function.
     Applied,
@@ -24,9 +28,9 @@ pub(super) enum Kind {
 
 /// Longer ones first.
 const OPERATORS: &[&str] = &[
-    "**=", "//=", ">>=", "<<=", "...", "!=", ":=", "->", "**", "//", "<<", ">>", "<=", ">=", "==", "+=", "-=",
-    "*=", "/=", "%=", "&=", "|=", "^=", "@=", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<", ">", "(",
-    ")", "[", "]", "{", "}", ",", ":", ".", ";", "=",
+    "**=", "//=", ">>=", "<<=", "...", "!=", ":=", "->", "**", "//", "<<", ">>", "<=", ">=", "==", "+=",
+    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "@=", "+", "-", "*", "/", "%", "@", "&", "|", "^", "~", "<",
+    ">", "(", ")", "[", "]", "{", "}", ",", ":", ".", ";", "=",
 ];
 
 /// The tokens of `text`, which stands at `base` in its file, and an `End`.
@@ -49,9 +53,7 @@ pub(super) fn tokens(text: &str, base: usize) -> Parsed<Vec<Token>> {
         } else if is_name_start(c) {
             let length = rest.find(|c| !is_name_part(c)).unwrap_or(rest.len());
             (Kind::Name(rest[..length].to_owned()), length)
-        } else if c.is_ascii_digit()
-            || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit()))
-        {
+        } else if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) {
             let length = number_length(rest);
             (Kind::Constant(number(&rest[..length], place)?), length)
         } else {

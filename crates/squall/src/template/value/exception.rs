@@ -85,8 +85,9 @@ impl Class {
 
     /// The built-in class of this name.
     pub(in crate::template) fn of_name(name: &str) -> Option<Self> {
-        let is_built_in =
-            |class: Self| !matches!(class, Self::JSONDecodeError | Self::PatternError | Self::ApplicationError);
+        let is_built_in = |class: Self| {
+            !matches!(class, Self::JSONDecodeError | Self::PatternError | Self::ApplicationError)
+        };
         let alias = if matches!(name, "IOError" | "EnvironmentError") { "OSError" } else { name };
         CLASSES.iter().find(|(class, known, _)| *known == alias && is_built_in(*class)).map(|row| row.0)
     }

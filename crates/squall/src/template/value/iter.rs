@@ -224,7 +224,9 @@ impl Iter {
             Source::Dict(_, Part::Items, ..) => Type::Other("dict_itemiterator"),
             Source::Generator(_) | Source::Running => Type::Other("generator"),
             Source::Calls(..) => Type::Other("callable_iterator"),
-            Source::Values(_) | Source::Host(_) | Source::Iterator(_) | Source::Done => Type::Other("iterator"),
+            Source::Values(_) | Source::Host(_) | Source::Iterator(_) | Source::Done => {
+                Type::Other("iterator")
+            }
         }
     }
 }
@@ -278,10 +280,7 @@ impl Interp<'_> {
     /// `next(iterator)`; `None` at the end.
     pub(in crate::template) fn next(&mut self, iterator: &Py) -> R<Option<Py>> {
         let Py::Iter(iter) = iterator else {
-            return Err(PyError::type_error(format!(
-                "'{}' object is not an iterator",
-                iterator.type_name()
-            )));
+            return Err(PyError::type_error(format!("'{}' object is not an iterator", iterator.type_name())));
         };
         let _level = crate::template::budget::deeper()?;
         if let Some(next) = iter.0.borrow_mut().simple() {

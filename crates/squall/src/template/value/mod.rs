@@ -120,12 +120,7 @@ pub(super) trait Object {
 
     fn has_method(&self, name: &str) -> bool;
 
-    fn call_method(
-        &self,
-        interp: &mut super::eval::Interp<'_>,
-        name: &str,
-        args: super::eval::Args,
-    ) -> R;
+    fn call_method(&self, interp: &mut super::eval::Interp<'_>, name: &str, args: super::eval::Args) -> R;
 
     fn repr(&self) -> String;
 

@@ -421,7 +421,9 @@ pub(in crate::template) fn contains(container: &Py, value: &Py) -> R<bool> {
             ))),
         },
         Py::Bytes(bytes) => match value {
-            Py::Bytes(part) => Ok(part.is_empty() || bytes.windows(part.len()).any(|window| window == &**part)),
+            Py::Bytes(part) => {
+                Ok(part.is_empty() || bytes.windows(part.len()).any(|window| window == &**part))
+            }
             _ => Ok(u8::try_from(index(value)?).is_ok_and(|byte| bytes.contains(&byte))),
         },
         Py::List(items) => any(&items.to_vec()),

@@ -75,8 +75,11 @@ pub(in crate::template) fn write_repr(value: &Py, out: &mut String) -> R<()> {
         Py::Function(_) => out.push_str("<function <lambda>>"),
         Py::Method(method) => {
             let kind = if method.name.starts_with("__") { "method-wrapper" } else { "built-in method" };
-            let name =
-                if method.name.starts_with("__") { format!("'{}'", method.name) } else { method.name.to_string() };
+            let name = if method.name.starts_with("__") {
+                format!("'{}'", method.name)
+            } else {
+                method.name.to_string()
+            };
             let _ = write!(out, "<{kind} {name} of {} object>", method.of.type_name());
         }
         Py::Module(module) => {
@@ -231,8 +234,8 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
             byte if char::from(byte) == quote => out.extend(['\\', quote]),
             byte @ b' '..=b'~' => out.push(char::from(byte)),
             byte => {
-            let _ = write!(out, "\\x{byte:02x}");
-        }
+                let _ = write!(out, "\\x{byte:02x}");
+            }
         }
     }
     out.push(quote);

@@ -16,7 +16,8 @@ pub(in crate::template) fn get_item(value: &Py, key: &Py) -> R {
     if let Py::Slice(parts) = key {
         return get_slice(value, parts);
     }
-    let out_of_range = |what: &str| Err(PyError::new(Class::IndexError, format!("{what} index out of range")));
+    let out_of_range =
+        |what: &str| Err(PyError::new(Class::IndexError, format!("{what} index out of range")));
     match value {
         Py::List(items) => {
             let at = index_of(value, key, items.len(), "list")?;
@@ -30,7 +31,11 @@ pub(in crate::template) fn get_item(value: &Py, key: &Py) -> R {
             let length = char_count(text);
             let Some(at) = index_of(value, key, length, "string")? else { return out_of_range("string") };
             budget::pay(at as u64 / 64)?;
-            let c = if text.len() == length { text.as_bytes().get(at).map(|b| char::from(*b)) } else { text.chars().nth(at) };
+            let c = if text.len() == length {
+                text.as_bytes().get(at).map(|b| char::from(*b))
+            } else {
+                text.chars().nth(at)
+            };
             c.map_or_else(|| out_of_range("string"), |c| Ok(Py::from(&*c.encode_utf8(&mut [0; 4]))))
         }
         Py::Bytes(bytes) => {
@@ -202,9 +207,8 @@ pub(in crate::template) fn delete_item(value: &Py, key: &Py) -> R<()> {
             }
             None => Err(PyError::new(Class::IndexError, "list assignment index out of range")),
         },
-        _ => Err(PyError::type_error(format!(
-            "'{}' object doesn't support item deletion",
-            value.type_name()
-        ))),
+        _ => {
+            Err(PyError::type_error(format!("'{}' object doesn't support item deletion", value.type_name())))
+        }
     }
 }

@@ -37,7 +37,14 @@ pub(super) fn bury(items: Vec<Py>) {
 fn holds_values(value: &Py) -> bool {
     !matches!(
         value,
-        Py::Unbound | Py::None | Py::Bool(_) | Py::Int(_) | Py::Float(_) | Py::Str(_) | Py::Host(_) | Py::Type(_)
+        Py::Unbound
+            | Py::None
+            | Py::Bool(_)
+            | Py::Int(_)
+            | Py::Float(_)
+            | Py::Str(_)
+            | Py::Host(_)
+            | Py::Type(_)
     )
 }
 
