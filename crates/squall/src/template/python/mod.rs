@@ -1,6 +1,8 @@
 //! Python's expressions and simple statements: from text to a tree with places.
 
 mod ast;
+mod atoms;
+mod depth;
 mod fstring;
 mod literals;
 mod parse;

@@ -1,9 +1,6 @@
 //! From tokens to the tree of an expression: Python's precedence, by binding power.
 
-use std::rc::Rc;
-
-use super::ast::{Argument, Binary, Clause, Collection, Comparison, Constant, Expr, ExprKind, Lambda, Unary};
-use super::fstring::{self, Source};
+use super::ast::{Argument, Binary, Collection, Comparison, Constant, Expr, ExprKind, Unary};
 use super::tokens::{Kind, Token, tokens};
 use super::{Parsed, wrong};
 
@@ -25,19 +22,19 @@ pub(super) fn is_keyword(word: &str) -> bool {
 
 pub(super) struct Parser {
     tokens: Vec<Token>,
-    position: usize,
-    nesting: usize,
+    pub(super) position: usize,
+    pub(super) nesting: usize,
 }
 
 /// Binding powers, from loose to tight.
-mod power {
-    pub(super) const OR: u8 = 1;
-    pub(super) const AND: u8 = 2;
-    pub(super) const NOT: u8 = 3;
-    pub(super) const COMPARE: u8 = 4;
-    pub(super) const BIT_OR: u8 = 5;
-    pub(super) const UNARY: u8 = 11;
-    pub(super) const POWER: u8 = 12;
+pub(super) mod power {
+    pub(in crate::template::python) const OR: u8 = 1;
+    pub(in crate::template::python) const AND: u8 = 2;
+    pub(in crate::template::python) const NOT: u8 = 3;
+    pub(in crate::template::python) const COMPARE: u8 = 4;
+    pub(in crate::template::python) const BIT_OR: u8 = 5;
+    pub(in crate::template::python) const UNARY: u8 = 11;
+    pub(in crate::template::python) const POWER: u8 = 12;
 }
 
 fn binary_power(operator: &str) -> Option<u8> {
@@ -106,7 +103,7 @@ impl Parser {
         self.make(at, ExprKind::Tuple(items))
     }
 
-    fn ends_list(&self) -> bool {
+    pub(super) fn ends_list(&self) -> bool {
         match self.kind() {
             Kind::End => true,
             Kind::Operator(operator) => {
@@ -127,13 +124,16 @@ impl Parser {
         self.named()
     }
 
+    /// Whether a name and `:=` stand here.
+    pub(super) fn is_walrus(&self) -> bool {
+        let next = self.tokens.get(self.position + 1).map(|token| &token.kind);
+        matches!((self.kind(), next), (Kind::Name(_), Some(Kind::Operator(":="))))
+    }
+
     /// `name := value`, or an expression.
     pub(super) fn named(&mut self) -> Parsed<Expr> {
         if let Kind::Name(name) = self.kind()
-            && matches!(
-                self.tokens.get(self.position + 1).map(|token| &token.kind),
-                Some(Kind::Operator(":="))
-            )
+            && self.is_walrus()
         {
             let (at, name) = (self.at(), name.clone());
             if is_keyword(&name) {
@@ -234,7 +234,7 @@ impl Parser {
     }
 
     /// Calls, items and attributes of an atom.
-    fn postfix(&mut self) -> Parsed<Expr> {
+    pub(super) fn postfix(&mut self) -> Parsed<Expr> {
         let start = self.at();
         let mut value = self.atom()?;
         loop {
@@ -342,298 +342,6 @@ impl Parser {
         self.make(at, ExprKind::Slice(parts))
     }
 
-    fn atom(&mut self) -> Parsed<Expr> {
-        let at = self.at();
-        let kind = self.kind().clone();
-        self.position += usize::from(!matches!(kind, Kind::End));
-        let kind = match kind {
-            Kind::Name(name) => self.word(name, at)?,
-            Kind::Constant(Constant::Bytes(bytes)) => {
-                ExprKind::Constant(Constant::Bytes(self.more_bytes(bytes)?))
-            }
-            Kind::Constant(Constant::Str(_)) | Kind::Format { .. } => {
-                self.position -= 1;
-                self.text()?
-            }
-            Kind::Constant(constant) => ExprKind::Constant(constant),
-            Kind::Applied => ExprKind::Applied,
-            Kind::Operator("(") => return self.deeper(|parser| parser.parenthesis(at)),
-            Kind::Operator("[") => return self.deeper(|parser| parser.list(at)),
-            Kind::Operator("{") => return self.deeper(|parser| parser.braces(at)),
-            Kind::Operator("...") => return wrong(at, "... has no counterpart"),
-            Kind::Operator(_) | Kind::End => return wrong(at, "expected an expression"),
-        };
-        self.make(at, kind)
-    }
-
-    fn word(&mut self, name: String, at: usize) -> Parsed<ExprKind> {
-        Ok(match name.as_str() {
-            "None" => ExprKind::Constant(Constant::None),
-            "True" => ExprKind::Constant(Constant::Bool(true)),
-            "False" => ExprKind::Constant(Constant::Bool(false)),
-            "await" => return wrong(at, "await has no counterpart: await in the handler"),
-            "yield" => return wrong(at, "yield has no counterpart"),
-            word if is_keyword(word) => return wrong(at, "expected an expression"),
-            _ => ExprKind::Name(name),
-        })
-    }
-
-    /// Strings that stand side by side are one.
-    fn text(&mut self) -> Parsed<ExprKind> {
-        let mut pieces: Vec<super::ast::Piece> = Vec::new();
-        let mut is_plain = true;
-        loop {
-            let at = self.at();
-            match self.kind().clone() {
-                Kind::Constant(Constant::Str(text)) => pieces.push(super::ast::Piece::Text(text)),
-                Kind::Format { text, at: begin, is_raw } => {
-                    is_plain = false;
-                    let source = Source { text: &text, at: begin, literal: at, is_raw };
-                    pieces.extend(fstring::pieces(&source, self.nesting)?);
-                }
-                Kind::Constant(Constant::Bytes(_)) => {
-                    return wrong(at, "cannot mix bytes and nonbytes literals");
-                }
-                _ => break,
-            }
-            self.position += 1;
-        }
-        if !is_plain {
-            return Ok(ExprKind::Joined(pieces));
-        }
-        let text = pieces.iter().map(|piece| match piece {
-            super::ast::Piece::Text(text) => text.as_str(),
-            super::ast::Piece::Value { .. } => "",
-        });
-        Ok(ExprKind::Constant(Constant::Str(text.collect())))
-    }
-
-    fn more_bytes(&mut self, mut bytes: Vec<u8>) -> Parsed<Vec<u8>> {
-        loop {
-            match self.kind() {
-                Kind::Constant(Constant::Bytes(more)) => bytes.extend_from_slice(more),
-                Kind::Constant(Constant::Str(_)) | Kind::Format { .. } => {
-                    return wrong(self.at(), "cannot mix bytes and nonbytes literals");
-                }
-                _ => return Ok(bytes),
-            }
-            self.position += 1;
-        }
-    }
-
-    fn parenthesis(&mut self, at: usize) -> Parsed<Expr> {
-        if self.take_operator(")") {
-            return self.make(at, ExprKind::Tuple(Vec::new()));
-        }
-        let first = self.starred()?;
-        if self.is_word("for") || self.is_word("async") {
-            let value = self.comprehension(at, Collection::Generator, first, None)?;
-            self.expect(")")?;
-            return Ok(value);
-        }
-        if self.take_operator(")") {
-            return match first.kind {
-                ExprKind::Starred(_) => wrong(first.at, "can't use starred expression here"),
-                _ => Ok(first),
-            };
-        }
-        let items = self.items(first, ")")?;
-        self.make(at, ExprKind::Tuple(items))
-    }
-
-    fn list(&mut self, at: usize) -> Parsed<Expr> {
-        if self.take_operator("]") {
-            return self.make(at, ExprKind::List(Vec::new()));
-        }
-        let first = self.starred()?;
-        if self.is_word("for") || self.is_word("async") {
-            let value = self.comprehension(at, Collection::List, first, None)?;
-            self.expect("]")?;
-            return Ok(value);
-        }
-        let items = self.items(first, "]")?;
-        self.make(at, ExprKind::List(items))
-    }
-
-    /// The rest of a display after its first item, and its bracket.
-    fn items(&mut self, first: Expr, close: &'static str) -> Parsed<Vec<Expr>> {
-        let mut items = vec![first];
-        while self.take_operator(",") {
-            if self.is_operator(close) {
-                break;
-            }
-            items.push(self.starred()?);
-        }
-        self.expect(close)?;
-        Ok(items)
-    }
-
-    /// A dict or a set.
-    fn braces(&mut self, at: usize) -> Parsed<Expr> {
-        if self.take_operator("}") {
-            return self.make(at, ExprKind::Dict(Vec::new()));
-        }
-        if !self.is_operator("**") {
-            let first = self.starred()?;
-            if !self.is_operator(":") {
-                if self.is_word("for") || self.is_word("async") {
-                    let value = self.comprehension(at, Collection::Set, first, None)?;
-                    self.expect("}")?;
-                    return Ok(value);
-                }
-                let items = self.items(first, "}")?;
-                return self.make(at, ExprKind::Set(items));
-            }
-            self.position += 1;
-            let value = self.expression()?;
-            if self.is_word("for") || self.is_word("async") {
-                let value = self.comprehension(at, Collection::Dict, first, Some(value))?;
-                self.expect("}")?;
-                return Ok(value);
-            }
-            return self.pairs(at, vec![(Some(first), value)]);
-        }
-        self.position += 1;
-        let first = self.binary(power::BIT_OR)?;
-        self.pairs(at, vec![(None, first)])
-    }
-
-    fn pairs(&mut self, at: usize, mut pairs: Vec<(Option<Expr>, Expr)>) -> Parsed<Expr> {
-        while self.take_operator(",") {
-            if self.is_operator("}") {
-                break;
-            }
-            if self.take_operator("**") {
-                pairs.push((None, self.binary(power::BIT_OR)?));
-            } else {
-                let key = self.expression()?;
-                self.expect(":")?;
-                pairs.push((Some(key), self.expression()?));
-            }
-        }
-        self.expect("}")?;
-        self.make(at, ExprKind::Dict(pairs))
-    }
-
-    fn comprehension(
-        &mut self,
-        at: usize,
-        collection: Collection,
-        element: Expr,
-        value: Option<Expr>,
-    ) -> Parsed<Expr> {
-        if let ExprKind::Starred(_) = element.kind {
-            return wrong(element.at, "iterable unpacking cannot be used in comprehension");
-        }
-        let mut clauses = Vec::new();
-        loop {
-            if self.is_word("async") {
-                return wrong(self.at(), "async for has no counterpart: await in the handler");
-            }
-            if self.take_word("for") {
-                let target = self.targets()?;
-                self.expect_word("in")?;
-                let iterable = self.binary(power::OR)?;
-                clauses.push(Clause::For { target, iterable });
-            } else if !clauses.is_empty() && self.take_word("if") {
-                let condition = match self.named()? {
-                    condition if self.is_word("else") => {
-                        return wrong(condition.at, "expected \"else\" of an if in brackets");
-                    }
-                    condition => condition,
-                };
-                clauses.push(Clause::If(condition));
-            } else {
-                break;
-            }
-        }
-        let (element, value) = (Box::new(element), value.map(Box::new));
-        self.make(at, ExprKind::Comprehension { collection, element, value, clauses })
-    }
-
-    /// What a `for` assigns to: one target, or several with commas.
-    pub(super) fn targets(&mut self) -> Parsed<Expr> {
-        let at = self.at();
-        let mut items = Vec::new();
-        let mut is_tuple = false;
-        loop {
-            let start = self.at();
-            if !matches!(self.kind(), Kind::Name(name) if !is_keyword(name))
-                && !["(", "[", "*"].iter().any(|operator| self.is_operator(operator))
-            {
-                return wrong(start, "expected a name");
-            }
-            let is_star = self.take_operator("*");
-            let mut target = self.deeper(Self::postfix)?;
-            check_target(&target)?;
-            if is_star {
-                target = self.make(start, ExprKind::Starred(Box::new(target)))?;
-            }
-            items.push(target);
-            if !self.take_operator(",") {
-                break;
-            }
-            is_tuple = true;
-            if self.ends_list() {
-                break;
-            }
-        }
-        match items.pop() {
-            Some(target) if !is_tuple => Ok(target),
-            last => {
-                items.extend(last);
-                self.make(at, ExprKind::Tuple(items))
-            }
-        }
-    }
-
-    fn lambda(&mut self) -> Parsed<Expr> {
-        let at = self.at();
-        self.position += 1;
-        let mut parameters: Vec<(String, Option<Expr>)> = Vec::new();
-        let (mut positional_only, mut keyword_only, mut rest, mut keywords) = (0, None, None, None);
-        while !self.is_operator(":") {
-            let place = self.at();
-            if self.take_operator("/") {
-                positional_only = parameters.len();
-            } else if self.take_operator("**") {
-                keywords = Some(self.parameter()?);
-            } else if self.take_operator("*") {
-                keyword_only = Some(parameters.len());
-                if !self.is_operator(",") {
-                    rest = Some(self.parameter()?);
-                }
-            } else {
-                let name = self.parameter()?;
-                let default = if self.take_operator("=") { Some(self.expression()?) } else { None };
-                let is_bare = default.is_none() && keyword_only.is_none();
-                if is_bare && parameters.iter().any(|(_, default)| default.is_some()) {
-                    return wrong(place, "a parameter without a default follows one with a default");
-                }
-                if parameters.iter().any(|(known, _)| *known == name) {
-                    return wrong(place, format!("duplicate argument '{name}' in function definition"));
-                }
-                parameters.push((name, default));
-            }
-            if !self.take_operator(",") && !self.is_operator(":") {
-                return self.expected(":");
-            }
-        }
-        self.expect(":")?;
-        let body = self.expression()?;
-        let keyword_only = keyword_only.unwrap_or(parameters.len());
-        let lambda = Lambda { parameters, positional_only, keyword_only, rest, keywords, body };
-        self.make(at, ExprKind::Lambda(Rc::new(lambda)))
-    }
-
-    fn parameter(&mut self) -> Parsed<String> {
-        let at = self.at();
-        match self.take_name() {
-            Some(name) => Ok(name),
-            None => wrong(at, "lambda takes plain names"),
-        }
-    }
-
     // --- tokens ---
 
     pub(super) fn kind(&self) -> &Kind {
@@ -688,11 +396,11 @@ impl Parser {
         if self.take_word(word) { Ok(()) } else { self.expected(word) }
     }
 
-    fn expected<T>(&self, what: &str) -> Parsed<T> {
+    pub(super) fn expected<T>(&self, what: &str) -> Parsed<T> {
         wrong(self.at(), format!("expected {what:?}, found {}", shown(self.kind())))
     }
 
-    fn deeper<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    pub(super) fn deeper<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.nesting >= MAX_NESTING {
             return wrong(self.at(), "nested too deep");
         }
@@ -723,62 +431,6 @@ pub(super) fn check_target(target: &Expr) -> Parsed<()> {
             })
         }
         _ => wrong(target.at, "cannot assign to this: expected a name"),
-    }
-}
-
-impl ExprKind {
-    fn children_depth(&self) -> usize {
-        let of = |items: &[Expr]| items.iter().map(|item| item.depth).max().unwrap_or(0);
-        match self {
-            Self::Constant(_) | Self::Name(_) | Self::Applied => 0,
-            Self::Joined(pieces) => pieces.iter().map(super::ast::Piece::depth).max().unwrap_or(0),
-            Self::Tuple(items) | Self::List(items) | Self::Set(items) => of(items),
-            Self::Dict(pairs) => {
-                let keys = pairs.iter().filter_map(|(key, _)| key.as_ref());
-                keys.chain(pairs.iter().map(|(_, value)| value)).map(|item| item.depth).max().unwrap_or(0)
-            }
-            Self::Starred(value) | Self::Unary(_, value) | Self::Walrus(_, value) => value.depth,
-            Self::Attribute(value, _) => value.depth,
-            Self::Binary(_, left, right) | Self::And(left, right) | Self::Or(left, right) => {
-                left.depth.max(right.depth)
-            }
-            Self::Item(left, right) => left.depth.max(right.depth),
-            Self::Compare(left, rest) => {
-                rest.iter().map(|(_, right)| right.depth).max().unwrap_or(0).max(left.depth)
-            }
-            Self::IfElse(parts) => of(&parts[..]),
-            Self::Lambda(lambda) => {
-                let defaults = lambda.parameters.iter().filter_map(|(_, default)| default.as_ref());
-                defaults.map(|default| default.depth).max().unwrap_or(0).max(lambda.body.depth)
-            }
-            Self::Call(function, arguments) => {
-                let of_argument = |argument: &Argument| match argument {
-                    Argument::Plain(value) | Argument::Star(value) => value.depth,
-                    Argument::Keyword(_, value) | Argument::Keywords(value) => value.depth,
-                };
-                arguments.iter().map(of_argument).max().unwrap_or(0).max(function.depth)
-            }
-            Self::Slice(parts) => parts.iter().flatten().map(|part| part.depth).max().unwrap_or(0),
-            Self::Comprehension { element, value, clauses, .. } => {
-                let of_clause = |clause: &Clause| match clause {
-                    Clause::For { target, iterable } => target.depth.max(iterable.depth),
-                    Clause::If(condition) => condition.depth,
-                };
-                let value = value.as_ref().map_or(0, |value| value.depth);
-                clauses.iter().map(of_clause).max().unwrap_or(0).max(element.depth).max(value)
-            }
-        }
-    }
-}
-
-impl super::ast::Piece {
-    fn depth(&self) -> usize {
-        match self {
-            Self::Text(_) => 0,
-            Self::Value { value, spec, .. } => {
-                spec.iter().map(Self::depth).max().unwrap_or(0).max(value.depth)
-            }
-        }
     }
 }
 
