@@ -27,7 +27,7 @@ enum Compiled {
         steps: u64,
     },
     Jinja {
-        env: Environment<'static>,
+        env: Box<Environment<'static>>,
         name: String,
         source: Arc<Source>,
     },
@@ -119,7 +119,7 @@ impl Template {
             Ok(_) => {}
             Err(error) => return Err(jinja::locate(&source, &error)),
         }
-        Ok(Self(Rc::new(Compiled::Jinja { env, name, source })))
+        Ok(Self(Rc::new(Compiled::Jinja { env: Box::new(env), name, source })))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Args, Interp, Py, PyError, R, sequences, whole};
 use crate::template::modules;
 use crate::template::python::{parse_float, parse_int};
 use crate::template::value::{
-    Class, Dict, Exception, Iter, Map, Set, Source, Type, as_float, big, float_to_int, index, repr, str,
+    self, Class, Dict, Exception, Iter, Map, Set, Source, Type, as_float, big, float_to_int, index, repr, str,
 };
 
 /// `of(..)`
@@ -45,7 +45,7 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, of: Type, args: Ar
             let (start, stop) = if count == 1 { (None, a) } else { (a, b) };
             Ok(Py::Slice(Rc::new([start.into(), stop.into(), c.into()])))
         }
-        Type::Type => {
+        Type::Class => {
             let [value] = args.take("type", ["*object"], 1)?;
             Ok(Py::Type(Type::of(&value.unwrap_or(Py::None))))
         }
@@ -56,7 +56,7 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, of: Type, args: Ar
             }
             Ok(Py::Exception(Rc::new(Exception { class, args: args.positional })))
         }
-        Type::NoneType => Ok(Py::None),
+        Type::None => Ok(Py::None),
         Type::Date | Type::DateTime | Type::Time | Type::TimeDelta | Type::TimeZone => {
             modules::construct_moment(of, args)
         }
@@ -171,15 +171,15 @@ fn iterator(interp: &mut Interp<'_>, of: Type, mut args: Args) -> R {
     match of {
         Type::Enumerate => {
             let [items, start] = args.take("enumerate", ["iterable", "start"], 1)?;
-            let inner = interp.iter(&items.unwrap_or(Py::None))?;
+            let inner = value::iter(&items.unwrap_or(Py::None))?;
             let start = start.map_or(Ok(0), |start| whole(Some(start)))?;
-            Ok(Iter::new(Source::Enumerate(inner, start)))
+            Ok(Iter::value(Source::Enumerate(inner, start)))
         }
         Type::Zip => {
             let positional = std::mem::take(&mut args.positional);
             let [strict] = args.take("zip", ["strict"], 0)?;
-            let inner = positional.iter().map(|items| interp.iter(items)).collect::<R<Vec<_>>>()?;
-            Ok(Iter::new(Source::Zip(inner, strict.is_some_and(|strict| strict.is_true()))))
+            let inner = positional.iter().map(|items| value::iter(items)).collect::<R<Vec<_>>>()?;
+            Ok(Iter::value(Source::Zip(inner, strict.is_some_and(|strict| strict.is_true()))))
         }
         Type::Map | Type::Filter => {
             let is_map = of == Type::Map;
@@ -188,8 +188,8 @@ fn iterator(interp: &mut Interp<'_>, of: Type, mut args: Args) -> R {
                 return Err(PyError::type_error(format!("{name}() must have at least two arguments.")));
             }
             let function = args.positional.remove(0);
-            let mut inner = args.positional.iter().map(|items| interp.iter(items)).collect::<R<Vec<_>>>()?;
-            Ok(Iter::new(if is_map {
+            let mut inner = args.positional.iter().map(|items| value::iter(items)).collect::<R<Vec<_>>>()?;
+            Ok(Iter::value(if is_map {
                 Source::Map(function, inner)
             } else {
                 Source::Filter(function, inner.pop().unwrap_or(Py::None))
@@ -199,7 +199,7 @@ fn iterator(interp: &mut Interp<'_>, of: Type, mut args: Args) -> R {
             let [items] = args.take("reversed", ["*sequence"], 1)?;
             let items = items.unwrap_or(Py::None);
             if let Py::List(list) = &items {
-                return Ok(Iter::new(Source::ReversedList(Rc::clone(list), list.len())));
+                return Ok(Iter::value(Source::ReversedList(Rc::clone(list), list.len())));
             }
             if !matches!(
                 items,
@@ -208,7 +208,7 @@ fn iterator(interp: &mut Interp<'_>, of: Type, mut args: Args) -> R {
                 let message = format!("'{}' object is not reversible", items.type_name());
                 return Err(PyError::new(Class::TypeError, message));
             }
-            Ok(Iter::new(Source::Reversed(interp.collect(&items)?.into_iter().rev())))
+            Ok(Iter::value(Source::Reversed(interp.collect(&items)?.into_iter().rev())))
         }
     }
 }

@@ -142,7 +142,7 @@ fn getattr(interp: &mut Interp<'_>, args: Args) -> R {
 fn is_a(own: Type, classes: &Py, message: &str) -> R<bool> {
     match classes {
         Py::Type(of) => Ok(own.is_a(*of)),
-        Py::None => Ok(own == Type::NoneType),
+        Py::None => Ok(own == Type::None),
         Py::Tuple(all) => {
             for of in all.iter() {
                 if is_a(own, of, message)? {

@@ -3,7 +3,7 @@
 use super::{Args, Interp, Py, PyError, R, whole};
 use crate::template::budget;
 use crate::template::python::Binary;
-use crate::template::value::{Class, Iter, Source, binary, char_count, less};
+use crate::template::value::{self, Class, Iter, Source, binary, char_count, less};
 
 /// `len(value)`
 pub(in crate::template) fn len(value: &Py) -> R {
@@ -23,7 +23,7 @@ pub(in crate::template) fn len(value: &Py) -> R {
 
 pub(super) fn all(interp: &mut Interp<'_>, args: Args) -> R {
     let [items] = args.take("all", ["*iterable"], 1)?;
-    let mut source = interp.source(&items.unwrap_or(Py::None))?;
+    let mut source = value::source(&items.unwrap_or(Py::None))?;
     while let Some(item) = interp.advance(&mut source)? {
         budget::pay(1)?;
         if !item.is_true() {
@@ -35,7 +35,7 @@ pub(super) fn all(interp: &mut Interp<'_>, args: Args) -> R {
 
 pub(super) fn any(interp: &mut Interp<'_>, args: Args) -> R {
     let [items] = args.take("any", ["*iterable"], 1)?;
-    let mut source = interp.source(&items.unwrap_or(Py::None))?;
+    let mut source = value::source(&items.unwrap_or(Py::None))?;
     while let Some(item) = interp.advance(&mut source)? {
         budget::pay(1)?;
         if item.is_true() {
@@ -53,7 +53,7 @@ pub(super) fn sum(interp: &mut Interp<'_>, args: Args) -> R {
             if let Py::Str(_) = total { "strings [use ''.join(seq)" } else { "bytes [use b''.join(seq)" };
         return Err(PyError::type_error(format!("sum() can't sum {join} instead]")));
     }
-    let mut source = interp.source(&items.unwrap_or(Py::None))?;
+    let mut source = value::source(&items.unwrap_or(Py::None))?;
     while let Some(item) = interp.advance(&mut source)? {
         budget::pay(1)?;
         total = binary(Binary::Add, &total, &item)?;
@@ -61,12 +61,12 @@ pub(super) fn sum(interp: &mut Interp<'_>, args: Args) -> R {
     Ok(total)
 }
 
-pub(super) fn iter(interp: &mut Interp<'_>, args: Args) -> R {
+pub(super) fn iter(_: &mut Interp<'_>, args: Args) -> R {
     let [value, last] = args.take("iter", ["*iterable", "*sentinel"], 1)?;
     let value = value.unwrap_or(Py::None);
     match last {
-        Some(last) => Ok(Iter::new(Source::Calls(value, last))),
-        None => interp.iter(&value),
+        Some(last) => Ok(Iter::value(Source::Calls(value, last))),
+        None => value::iter(&value),
     }
 }
 
@@ -161,7 +161,7 @@ pub(super) fn extreme(interp: &mut Interp<'_>, mut args: Args, is_max: bool) -> 
         )));
     }
     let mut source = match positional.as_slice() {
-        [items] => interp.source(items)?,
+        [items] => value::source(items)?,
         _ => Source::Values(positional.into_iter()),
     };
     let mut best: Option<(Py, Py)> = None;
@@ -187,7 +187,7 @@ pub(super) fn extreme(interp: &mut Interp<'_>, mut args: Args, is_max: bool) -> 
 }
 
 fn greater(a: &Py, b: &Py) -> R<bool> {
-    crate::template::value::compare(crate::template::python::Comparison::Greater, a, b)
+    value::compare(crate::template::python::Comparison::Greater, a, b)
 }
 
 /// `range(..)`
@@ -199,5 +199,5 @@ pub(super) fn range(args: Args) -> R {
     if step == 0 {
         return Err(PyError::value_error("range() arg 3 must not be zero"));
     }
-    Ok(Py::Range(std::rc::Rc::new(crate::template::value::Range { start, stop, step })))
+    Ok(Py::Range(std::rc::Rc::new(value::Range { start, stop, step })))
 }

@@ -195,7 +195,7 @@ fn exprs_of(step: &Step, f: &mut impl FnMut(&Expr)) {
         }
         Step::Module(call) | Step::Apply { call, .. } => f(call),
         Step::Statements(statements) => {
-            statements.iter().for_each(|statement| exprs_of_statement(statement, f))
+            statements.iter().for_each(|statement| exprs_of_statement(statement, f));
         }
         Step::If { branches, .. } => branches.iter().for_each(|(condition, _)| f(condition)),
         Step::While { condition, .. } => f(condition),

@@ -16,6 +16,7 @@ impl Interp<'_> {
     }
 
     /// As [`attribute`](Self::attribute); `None` when there is none.
+    #[expect(clippy::unused_self, reason = "as its sibling")]
     pub(in crate::template) fn attribute_opt(&mut self, of: &Py, name: &str) -> R<Option<Py>> {
         let found = match of {
             Py::Dict(dict) if dict.has_attributes() => dict.get_str(name)?,

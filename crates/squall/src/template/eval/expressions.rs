@@ -7,8 +7,8 @@ use crate::template::compile::{Body, Clause, Code, Comprehension, Function, Item
 use crate::template::format;
 use crate::template::python::{Collection, Comparison, Unary};
 use crate::template::value::{
-    Cell, Dict, Iter, Key, Map, Py, PyError, R, Set, Source, binary, compare, get_item, invert, negative,
-    positive, repr, write_str,
+    self, Cell, Dict, Iter, Key, Map, Py, PyError, R, Set, Source, binary, compare, get_item, invert,
+    negative, positive, repr, write_str,
 };
 use crate::template::{budget, text};
 
@@ -219,16 +219,17 @@ impl Interp<'_> {
 
     fn generator(&mut self, function: &Rc<Function>, first: &Node, frame: &mut Frame) -> R {
         let iterable = self.eval(first, frame)?;
-        let first = self.source(&iterable)?;
+        let first = value::source(&iterable)?;
         let cells = frame.shared_with(function);
         self.remember_cells(&cells);
         let frame = Frame::new(function, &cells);
-        Ok(Iter::new(Source::Generator(Box::new(Generator { frame, active: vec![(0, first)] }))))
+        Ok(Iter::value(Source::Generator(Box::new(Generator { frame, active: vec![(0, first)] }))))
     }
 
     fn comprehension(&mut self, comprehension: &Comprehension, frame: &mut Frame) -> R {
         let iterable = self.eval(&comprehension.first, frame)?;
-        let mut active = vec![(0, self.source(&iterable).map_err(|error| error.at(comprehension.first.at))?)];
+        let mut active =
+            vec![(0, value::source(&iterable).map_err(|error| error.at(comprehension.first.at))?)];
         for cell in &comprehension.cells {
             frame.cells[*cell] = Rc::new(Cell::new(Py::Unbound));
         }
@@ -272,7 +273,7 @@ impl Interp<'_> {
                     Clause::If(_) => {}
                     Clause::For { iterable, .. } => {
                         let value = iterable.as_ref().map_or(Ok(Py::None), |node| self.eval(node, frame))?;
-                        active.push((index, self.source(&value)?));
+                        active.push((index, value::source(&value)?));
                         continue 'next;
                     }
                 }
@@ -302,7 +303,7 @@ pub(in crate::template) struct Generator {
 }
 
 impl Generator {
-    pub(in crate::template) fn into_values(self: Box<Self>) -> Vec<Py> {
+    pub(in crate::template) fn into_values(self) -> Vec<Py> {
         self.frame.slots
     }
 }
@@ -312,7 +313,7 @@ pub(in crate::template) fn convert(value: Py, conversion: Option<char>) -> R {
     Ok(match conversion {
         Some('r') => Py::from(repr(&value)?),
         Some('a') => Py::from(text::ascii(&repr(&value)?)),
-        Some(_) => Py::from(crate::template::value::str(&value)?),
+        Some(_) => Py::from(value::str(&value)?),
         None => value,
     })
 }

@@ -109,7 +109,7 @@ impl Interp<'_> {
     fn each(&mut self, each: &For, frame: &mut Frame) -> R<Flow> {
         let iterable = self.eval(&each.iterable, frame)?;
         let at = |error: PyError| error.at(each.iterable.at);
-        let mut source = self.source(&iterable).map_err(at)?;
+        let mut source = value::source(&iterable).map_err(at)?;
         while let Some(item) = self.advance(&mut source).map_err(at)? {
             budget::pay(1)?;
             self.assign(&each.target, item, frame).map_err(at)?;
@@ -232,7 +232,7 @@ impl Interp<'_> {
     fn unpack(&mut self, targets: &[Target], star: Option<usize>, value: &Py, frame: &mut Frame) -> R<()> {
         let no_iterable =
             |_| PyError::type_error(format!("cannot unpack non-iterable {} object", value.type_name()));
-        let mut source = self.source(value).map_err(no_iterable)?;
+        let mut source = value::source(value).map_err(no_iterable)?;
         let mut items = Vec::new();
         while let Some(item) = self.advance(&mut source)? {
             if star.is_none() && items.len() == targets.len() {

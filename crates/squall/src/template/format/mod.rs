@@ -71,7 +71,7 @@ fn format_text(text: &str, spec: &Spec) -> R<String> {
         Some(precision) => text.chars().take(precision).collect(),
         None => text.to_owned(),
     };
-    spec.pad("", &cut, Align::Left)
+    Ok(spec.pad("", &cut, Align::Left))
 }
 
 fn unknown_kind(kind: char, of: &str) -> PyError {

@@ -20,7 +20,7 @@ pub(super) fn int(value: &Py, spec: &Spec) -> R<String> {
             let c = c.ok_or_else(|| {
                 PyError::new(crate::template::value::Class::OverflowError, "%c arg not in range(0x110000)")
             })?;
-            return spec.pad("", &c.to_string(), Align::Left);
+            return Ok(spec.pad("", &c.to_string(), Align::Left));
         }
         Some(kind) => {
             return Err(unknown_kind(kind, if matches!(value, Py::Bool(_)) { "bool" } else { "int" }));
@@ -46,7 +46,7 @@ pub(super) fn int(value: &Py, spec: &Spec) -> R<String> {
         let kind = spec.kind.unwrap_or('d');
         return Err(PyError::value_error(format!("Cannot specify ',' with '{kind}'.")));
     }
-    finish(&sign, &text, "", every, spec)
+    Ok(finish(&sign, &text, "", every, spec))
 }
 
 fn sign_of(is_negative: bool, spec: &Spec) -> &'static str {
@@ -59,7 +59,7 @@ fn sign_of(is_negative: bool, spec: &Spec) -> &'static str {
 }
 
 /// Groups the digits and fills up; zeros that fill up are grouped too.
-fn finish(sign: &str, whole: &str, rest: &str, every: usize, spec: &Spec) -> R<String> {
+fn finish(sign: &str, whole: &str, rest: &str, every: usize, spec: &Spec) -> String {
     let Some(separator) = spec.grouping else {
         return spec.pad(sign, &format!("{whole}{rest}"), Align::Right);
     };
@@ -103,9 +103,9 @@ pub(super) fn float(value: f64, spec: &Spec) -> R<String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (whole, rest) = text.split_at(split);
     if !value.is_finite() {
-        return spec.pad(sign_of(is_negative, spec), &text, Align::Right);
+        return Ok(spec.pad(sign_of(is_negative, spec), &text, Align::Right));
     }
-    finish(sign_of(is_negative, spec), whole, rest, 3, spec)
+    Ok(finish(sign_of(is_negative, spec), whole, rest, 3, spec))
 }
 
 /// The digits of a float that is not negative; `\0` is no type.

@@ -167,7 +167,7 @@ impl Formatter<'_> {
             's' => (String::new(), cut(str(value)?)),
             'r' => (String::new(), cut(repr(value)?)),
             'a' => (String::new(), cut(text::ascii(&repr(value)?))),
-            'c' => (String::new(), self.character(value)?),
+            'c' => (String::new(), Self::character(value)?),
             'd' | 'i' | 'u' | 'o' | 'x' | 'X' => {
                 let whole = whole(kind, value)?;
                 let (base, prefix) = match kind {
@@ -208,7 +208,7 @@ impl Formatter<'_> {
         })
     }
 
-    fn character(&self, value: &Py) -> R<String> {
+    fn character(value: &Py) -> R<String> {
         let wanted = || PyError::type_error("%c requires int or char");
         match value {
             Py::Str(text) if text.chars().count() == 1 => Ok(text.to_string()),

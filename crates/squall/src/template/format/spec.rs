@@ -91,16 +91,16 @@ impl Spec {
     }
 
     /// The text, filled up. `sign` is what stands before a number's digits.
-    pub(super) fn pad(&self, sign: &str, text: &str, default: Align) -> R<String> {
+    pub(super) fn pad(&self, sign: &str, text: &str, default: Align) -> String {
         let length = sign.chars().count() + text.chars().count();
         let missing = self.width.unwrap_or(0).saturating_sub(length);
         let fill = |count: usize| self.fill.unwrap_or(' ').to_string().repeat(count);
-        Ok(match self.align.unwrap_or(default) {
+        match self.align.unwrap_or(default) {
             Align::Left => format!("{sign}{text}{}", fill(missing)),
             Align::Right => format!("{}{sign}{text}", fill(missing)),
             Align::Center => format!("{}{sign}{text}{}", fill(missing / 2), fill(missing - missing / 2)),
             Align::AfterSign => format!("{sign}{}{text}", fill(missing)),
-        })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod text;
 pub(super) use bytes::{construct as construct_bytes, decode};
 
 use super::eval::{Args, Interp};
-use super::value::{Key, Py, PyError, R, Range, Type, contains, equal, get_item, hash_of, repr, str};
+use super::value::{self, Key, Py, PyError, R, Range, Type, contains, equal, get_item, hash_of, repr, str};
 use super::{format, modules};
 
 /// Methods that every value has.
@@ -111,7 +111,7 @@ pub(super) fn call_known(interp: &mut Interp<'_>, of: &Py, name: &str, args: Arg
             _ => Err(PyError::value_error(format!("float.{name}() has no counterpart"))),
         },
         Py::Bool(_) | Py::Int(_) | Py::Big(_) => {
-            let whole = super::value::as_big(of).unwrap_or_default();
+            let whole = value::as_big(of).unwrap_or_default();
             Ok(match name {
                 "bit_length" => Py::from(usize::try_from(whole.bits()).unwrap_or(0)),
                 "bit_count" => Py::from(usize::try_from(whole.magnitude().count_ones()).unwrap_or(0)),
@@ -184,7 +184,7 @@ fn special(interp: &mut Interp<'_>, of: &Py, name: &str, args: Args) -> R {
     let [argument] = args.take(name, ["*value"], 0)?;
     let argument = argument.unwrap_or(Py::None);
     if let Some(comparison) = comparison {
-        return super::value::compare(comparison, of, &argument).map(Py::Bool);
+        return value::compare(comparison, of, &argument).map(Py::Bool);
     }
     Ok(match name {
         "__str__" => Py::from(str(of)?),
@@ -194,10 +194,10 @@ fn special(interp: &mut Interp<'_>, of: &Py, name: &str, args: Args) -> R {
         "__len__" => super::builtins::len(of)?,
         "__contains__" => Py::Bool(contains(of, &argument)?),
         "__getitem__" => get_item(of, &argument)?,
-        "__iter__" => interp.iter(of)?,
+        "__iter__" => value::iter(of)?,
         _ => match interp.next(of)? {
             Some(item) => item,
-            None => return Err(PyError::with_args(super::value::Class::StopIteration, Vec::new())),
+            None => return Err(PyError::with_args(value::Class::StopIteration, Vec::new())),
         },
     })
 }
@@ -206,7 +206,7 @@ fn special(interp: &mut Interp<'_>, of: &Py, name: &str, args: Args) -> R {
 fn position(items: &[Py], value: &Py) -> R<Option<usize>> {
     super::budget::pay(items.len() as u64 / 8)?;
     for (index, item) in items.iter().enumerate() {
-        if super::value::same(item, value) || equal(item, value)? {
+        if value::same(item, value) || equal(item, value)? {
             return Ok(Some(index));
         }
     }

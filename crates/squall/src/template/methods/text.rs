@@ -148,9 +148,9 @@ fn title(own: &str) -> String {
     let mut after_cased = false;
     for c in own.chars() {
         if after_cased {
-            out.extend(c.to_lowercase())
+            out.extend(c.to_lowercase());
         } else {
-            text::push_title(c, &mut out)
+            text::push_title(c, &mut out);
         }
         after_cased = text::is_cased(c);
     }

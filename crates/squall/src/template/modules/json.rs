@@ -147,7 +147,7 @@ fn write_text(text: &str, is_ascii: bool, out: &mut String) {
             c if c < ' ' || (is_ascii && !c.is_ascii()) => {
                 c.encode_utf16(&mut units).iter().for_each(|unit| {
                     let _ = write!(out, "\\u{unit:04x}");
-                })
+                });
             }
             c => out.push(c),
         }

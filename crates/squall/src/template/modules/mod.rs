@@ -33,9 +33,11 @@ pub(super) struct Module {
 
 enum Items {
     /// Python's or Tornado's.
-    Standard(fn(&str) -> Option<Py>),
+    Standard(Find),
     /// The application's.
     Registered(HashMap<String, Value>),
+    /// One with others below it.
+    Package { own: Option<Rc<Module>>, children: Vec<(String, Rc<Module>)> },
 }
 
 impl Module {
@@ -58,11 +60,21 @@ impl Module {
         match &self.items {
             Items::Standard(find) => find(name),
             Items::Registered(items) => items.get(name).map(from_host).and_then(R::ok),
+            Items::Package { own, children } => {
+                let own = own.as_ref().and_then(|own| own.get(name));
+                own.or_else(|| {
+                    let child = children.iter().find(|(known, _)| known == name);
+                    child.map(|(_, child)| Py::Module(Rc::clone(child)))
+                })
+            }
         }
     }
 }
 
-const STANDARD: &[(&str, fn(&str) -> Option<Py>)] = &[
+/// Finds a name in a module.
+type Find = fn(&str) -> Option<Py>;
+
+const STANDARD: &[(&str, Find)] = &[
     ("datetime", datetime),
     ("json", json::find),
     ("math", math::find),
@@ -77,17 +89,26 @@ const STANDARD: &[(&str, fn(&str) -> Option<Py>)] = &[
     ("urllib.parse", small::urls),
 ];
 
-/// The module of this name.
+/// The module of this name, with the application's below it: `import helpers.text` needs `helpers` too.
 pub(super) fn find(name: &str, registered: &HashMap<String, Rc<Module>>) -> Option<Rc<Module>> {
-    registered.get(name).cloned().or_else(|| standard(name)).or_else(|| {
-        // `import helpers.text` needs `helpers` too.
-        let below = format!("{name}.");
-        let items: HashMap<String, Value> = HashMap::new();
-        registered
-            .keys()
-            .any(|known| known.starts_with(&below))
-            .then(|| Rc::new(Module { name: name.to_owned(), items: Items::Registered(items) }))
-    })
+    let own = registered.get(name).cloned().or_else(|| standard(name));
+    let below = format!("{name}.");
+    let mut names: Vec<&str> = registered
+        .keys()
+        .filter_map(|known| known.strip_prefix(&below))
+        .map(|rest| rest.split('.').next().unwrap_or(rest))
+        .collect();
+    if names.is_empty() {
+        return own;
+    }
+    names.sort_unstable();
+    names.dedup();
+    let children = names.into_iter().filter_map(|child| {
+        let found = find(&format!("{below}{child}"), registered)?;
+        Some((child.to_owned(), found))
+    });
+    let items = Items::Package { own, children: children.collect() };
+    Some(Rc::new(Module { name: name.to_owned(), items }))
 }
 
 fn standard(name: &str) -> Option<Rc<Module>> {

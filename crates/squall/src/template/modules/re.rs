@@ -153,7 +153,7 @@ impl Pattern {
             }
             "finditer" => {
                 let found = self.regex.captures_iter(&text).map(|found| Match::value(self, &text, &found));
-                Ok(Iter::new(Source::Values(found.collect::<Vec<_>>().into_iter())))
+                Ok(Iter::value(Source::Values(found.collect::<Vec<_>>().into_iter())))
             }
             "split" => {
                 let most = most.map_or(Ok(0), |most| size(&most))?;
@@ -197,7 +197,7 @@ impl Pattern {
         let end = if is_whole { "\\z" } else { "" };
         let source = Py::from(format!("\\A(?:{}){end}", self.source));
         let pattern = compile(&source, self.flags)?;
-        Ok(pattern.regex.captures(text).map_or(Py::None, |found| Match::value(self, &text, &found)))
+        Ok(pattern.regex.captures(text).map_or(Py::None, |found| Match::value(self, text, &found)))
     }
 
     fn sub(self: &Rc<Self>, interp: &mut Interp<'_>, replacement: &Py, text: &Py, count: usize) -> R {
@@ -213,7 +213,7 @@ impl Pattern {
             match replacement {
                 Py::Str(template) => expand(template, &found, &mut out)?,
                 function => {
-                    let value = interp.call(function, vec![Match::value(self, &text, &found)].into())?;
+                    let value = interp.call(function, vec![Match::value(self, text, &found)].into())?;
                     let Py::Str(value) = value else {
                         return Err(PyError::type_error("expected str instance"));
                     };

@@ -14,7 +14,7 @@ impl Parser {
         let kind = self.kind().clone();
         self.position += usize::from(!matches!(kind, Kind::End));
         let kind = match kind {
-            Kind::Name(name) => self.word(name, at)?,
+            Kind::Name(name) => Self::word(name, at)?,
             Kind::Constant(Constant::Bytes(bytes)) => {
                 ExprKind::Constant(Constant::Bytes(self.more_bytes(bytes)?))
             }
@@ -30,10 +30,10 @@ impl Parser {
             Kind::Operator("...") => return wrong(at, "... has no counterpart"),
             Kind::Operator(_) | Kind::End => return wrong(at, "expected an expression"),
         };
-        self.make(at, kind)
+        Self::make(at, kind)
     }
 
-    fn word(&mut self, name: String, at: usize) -> Parsed<ExprKind> {
+    fn word(name: String, at: usize) -> Parsed<ExprKind> {
         Ok(match name.as_str() {
             "None" => ExprKind::Constant(Constant::None),
             "True" => ExprKind::Constant(Constant::Bool(true)),
@@ -90,7 +90,7 @@ impl Parser {
 
     fn parenthesis(&mut self, at: usize) -> Parsed<Expr> {
         if self.take_operator(")") {
-            return self.make(at, ExprKind::Tuple(Vec::new()));
+            return Self::make(at, ExprKind::Tuple(Vec::new()));
         }
         let first = self.starred()?;
         if self.is_word("for") || self.is_word("async") {
@@ -105,12 +105,12 @@ impl Parser {
             };
         }
         let items = self.items(first, ")")?;
-        self.make(at, ExprKind::Tuple(items))
+        Self::make(at, ExprKind::Tuple(items))
     }
 
     fn list(&mut self, at: usize) -> Parsed<Expr> {
         if self.take_operator("]") {
-            return self.make(at, ExprKind::List(Vec::new()));
+            return Self::make(at, ExprKind::List(Vec::new()));
         }
         let first = self.starred()?;
         if self.is_word("for") || self.is_word("async") {
@@ -119,7 +119,7 @@ impl Parser {
             return Ok(value);
         }
         let items = self.items(first, "]")?;
-        self.make(at, ExprKind::List(items))
+        Self::make(at, ExprKind::List(items))
     }
 
     /// The rest of a display after its first item, and its bracket.
@@ -138,7 +138,7 @@ impl Parser {
     /// A dict or a set.
     fn braces(&mut self, at: usize) -> Parsed<Expr> {
         if self.take_operator("}") {
-            return self.make(at, ExprKind::Dict(Vec::new()));
+            return Self::make(at, ExprKind::Dict(Vec::new()));
         }
         if !self.is_operator("**") {
             let first = self.starred()?;
@@ -149,7 +149,7 @@ impl Parser {
                     return Ok(value);
                 }
                 let items = self.items(first, "}")?;
-                return self.make(at, ExprKind::Set(items));
+                return Self::make(at, ExprKind::Set(items));
             }
             self.position += 1;
             let value = self.expression()?;
@@ -179,7 +179,7 @@ impl Parser {
             }
         }
         self.expect("}")?;
-        self.make(at, ExprKind::Dict(pairs))
+        Self::make(at, ExprKind::Dict(pairs))
     }
 
     pub(super) fn comprehension(
@@ -211,7 +211,7 @@ impl Parser {
             }
         }
         let (element, value) = (Box::new(element), value.map(Box::new));
-        self.make(at, ExprKind::Comprehension { collection, element, value, clauses })
+        Self::make(at, ExprKind::Comprehension { collection, element, value, clauses })
     }
 
     /// What a `for` assigns to: one target, or several with commas.
@@ -230,7 +230,7 @@ impl Parser {
             let mut target = self.deeper(Self::postfix)?;
             check_target(&target)?;
             if is_star {
-                target = self.make(start, ExprKind::Starred(Box::new(target)))?;
+                target = Self::make(start, ExprKind::Starred(Box::new(target)))?;
             }
             items.push(target);
             if !self.take_operator(",") {
@@ -245,7 +245,7 @@ impl Parser {
             Some(target) if !is_tuple => Ok(target),
             last => {
                 items.extend(last);
-                self.make(at, ExprKind::Tuple(items))
+                Self::make(at, ExprKind::Tuple(items))
             }
         }
     }
@@ -286,7 +286,7 @@ impl Parser {
         let body = self.expression()?;
         let keyword_only = keyword_only.unwrap_or(parameters.len());
         let lambda = Lambda { parameters, positional_only, keyword_only, rest, keywords, body };
-        self.make(at, ExprKind::Lambda(Rc::new(lambda)))
+        Self::make(at, ExprKind::Lambda(Rc::new(lambda)))
     }
 
     fn parameter(&mut self) -> Parsed<String> {

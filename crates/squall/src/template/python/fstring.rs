@@ -77,9 +77,8 @@ impl Reader<'_> {
         if nesting >= MAX_NESTING {
             return self.fail("f-string: expressions nested too deeply");
         }
-        let end = match expression_end(self.rest()) {
-            Some(end) => end,
-            None => return self.fail("f-string: expected '}'"),
+        let Some(end) = expression_end(self.rest()) else {
+            return self.fail("f-string: expected '}'");
         };
         let mut code = &self.source.text[self.at..self.at + end];
         if code.trim().is_empty() {

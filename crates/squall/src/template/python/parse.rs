@@ -100,7 +100,7 @@ impl Parser {
             }
             items.push(self.starred()?);
         }
-        self.make(at, ExprKind::Tuple(items))
+        Self::make(at, ExprKind::Tuple(items))
     }
 
     pub(super) fn ends_list(&self) -> bool {
@@ -119,7 +119,7 @@ impl Parser {
         let at = self.at();
         if self.take_operator("*") {
             let value = self.binary(power::BIT_OR)?;
-            return self.make(at, ExprKind::Starred(Box::new(value)));
+            return Self::make(at, ExprKind::Starred(Box::new(value)));
         }
         self.named()
     }
@@ -141,7 +141,7 @@ impl Parser {
             }
             self.position += 2;
             let value = self.expression()?;
-            return self.make(at, ExprKind::Walrus(name, Box::new(value)));
+            return Self::make(at, ExprKind::Walrus(name, Box::new(value)));
         }
         self.expression()
     }
@@ -159,7 +159,7 @@ impl Parser {
             let condition = parser.binary(power::OR)?;
             parser.expect_word("else")?;
             let other = parser.expression()?;
-            parser.make(at, ExprKind::IfElse(Box::new([condition, value, other])))
+            Self::make(at, ExprKind::IfElse(Box::new([condition, value, other])))
         })
     }
 
@@ -170,10 +170,10 @@ impl Parser {
         loop {
             if least <= power::OR && self.take_word("or") {
                 let right = self.binary(power::AND)?;
-                left = self.make(at, ExprKind::Or(Box::new(left), Box::new(right)))?;
+                left = Self::make(at, ExprKind::Or(Box::new(left), Box::new(right)))?;
             } else if least <= power::AND && self.take_word("and") {
                 let right = self.binary(power::NOT)?;
-                left = self.make(at, ExprKind::And(Box::new(left), Box::new(right)))?;
+                left = Self::make(at, ExprKind::And(Box::new(left), Box::new(right)))?;
             } else if least <= power::COMPARE && self.comparison().is_some() {
                 left = self.comparisons(at, left)?;
             } else if let Kind::Operator(operator) = *self.kind()
@@ -185,7 +185,7 @@ impl Parser {
                 self.position += 1;
                 // `**` binds to the right, and less tightly than a sign there.
                 let right = self.binary(if own == power::POWER { power::UNARY } else { own + 1 })?;
-                left = self.make(at, ExprKind::Binary(op, Box::new(left), Box::new(right)))?;
+                left = Self::make(at, ExprKind::Binary(op, Box::new(left), Box::new(right)))?;
             } else {
                 return Ok(left);
             }
@@ -203,7 +203,7 @@ impl Parser {
         };
         self.position += 1;
         let value = self.deeper(|parser| parser.binary(operand))?;
-        self.make(at, ExprKind::Unary(op, Box::new(value)))
+        Self::make(at, ExprKind::Unary(op, Box::new(value)))
     }
 
     /// The comparison that stands here, and how many tokens it has.
@@ -230,7 +230,7 @@ impl Parser {
             self.position += length;
             rest.push((comparison, self.binary(power::BIT_OR)?));
         }
-        self.make(at, ExprKind::Compare(Box::new(left), rest))
+        Self::make(at, ExprKind::Compare(Box::new(left), rest))
     }
 
     /// Calls, items and attributes of an atom.
@@ -241,15 +241,15 @@ impl Parser {
             if self.take_operator(".") {
                 let at = self.at();
                 let Some(name) = self.take_name() else { return wrong(at, "expected a name after \".\"") };
-                value = self.make(at, ExprKind::Attribute(Box::new(value), name))?;
+                value = Self::make(at, ExprKind::Attribute(Box::new(value), name))?;
                 value.at = start;
             } else if self.take_operator("(") {
                 let arguments = self.deeper(Self::arguments)?;
-                value = self.make(start, ExprKind::Call(Box::new(value), arguments))?;
+                value = Self::make(start, ExprKind::Call(Box::new(value), arguments))?;
             } else if self.take_operator("[") {
                 let key = self.deeper(Self::subscript)?;
                 self.expect("]")?;
-                value = self.make(start, ExprKind::Item(Box::new(value), Box::new(key)))?;
+                value = Self::make(start, ExprKind::Item(Box::new(value), Box::new(key)))?;
             } else {
                 return Ok(value);
             }
@@ -319,7 +319,7 @@ impl Parser {
             }
             items.push(self.slice()?);
         }
-        self.make(at, ExprKind::Tuple(items))
+        Self::make(at, ExprKind::Tuple(items))
     }
 
     fn slice(&mut self) -> Parsed<Expr> {
@@ -339,7 +339,7 @@ impl Parser {
         if self.take_operator(":") && !ends(self) {
             parts[2] = Some(Box::new(self.expression()?));
         }
-        self.make(at, ExprKind::Slice(parts))
+        Self::make(at, ExprKind::Slice(parts))
     }
 
     // --- tokens ---
@@ -410,7 +410,7 @@ impl Parser {
         result
     }
 
-    pub(super) fn make(&self, at: usize, kind: ExprKind) -> Parsed<Expr> {
+    pub(super) fn make(at: usize, kind: ExprKind) -> Parsed<Expr> {
         let depth = 1 + kind.children_depth();
         if depth > MAX_DEPTH { wrong(at, "nested too deep") } else { Ok(Expr { at, depth, kind }) }
     }

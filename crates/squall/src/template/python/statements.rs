@@ -137,9 +137,8 @@ fn assignment(parser: &mut Parser) -> Parsed<StatementKind> {
 }
 
 fn dotted(parser: &mut Parser) -> Parsed<String> {
-    let mut name = match parser.take_name() {
-        Some(name) => name,
-        None => return wrong(parser.at(), "expected the name of a module"),
+    let Some(mut name) = parser.take_name() else {
+        return wrong(parser.at(), "expected the name of a module");
     };
     while parser.take_operator(".") {
         match parser.take_name() {

@@ -201,7 +201,8 @@ fn not_iterable(value: &Py) -> PyError {
 }
 
 impl Iter {
-    pub(in crate::template) fn new(source: Source) -> Py {
+    /// An iterator as a value.
+    pub(in crate::template) fn value(source: Source) -> Py {
         Py::Iter(Rc::new(Self(RefCell::new(source))))
     }
 
@@ -240,7 +241,7 @@ fn bury(source: Source) {
             inner
         }
         Source::Filter(a, b) | Source::Calls(a, b) => vec![a, b],
-        Source::Generator(generator) => generator.into_values(),
+        Source::Generator(generator) => (*generator).into_values(),
         _ => return,
     });
 }
@@ -251,24 +252,24 @@ impl Drop for Iter {
     }
 }
 
+/// What a `for` goes through.
+pub(in crate::template) fn source(value: &Py) -> R<Source> {
+    match value {
+        Py::Iter(_) => Ok(Source::Iterator(value.clone())),
+        _ => Source::of(value),
+    }
+}
+
+/// `iter(value)`
+pub(in crate::template) fn iter(value: &Py) -> R {
+    match value {
+        Py::Iter(_) => Ok(value.clone()),
+        _ => Ok(Iter::value(Source::of(value)?)),
+    }
+}
+
 impl Interp<'_> {
-    /// What a `for` goes through.
-    pub(in crate::template) fn source(&mut self, value: &Py) -> R<Source> {
-        match value {
-            Py::Iter(_) => Ok(Source::Iterator(value.clone())),
-            _ => Source::of(value),
-        }
-    }
-
-    /// `iter(value)`
-    pub(in crate::template) fn iter(&mut self, value: &Py) -> R {
-        match value {
-            Py::Iter(_) => Ok(value.clone()),
-            _ => Ok(Iter::new(Source::of(value)?)),
-        }
-    }
-
-    /// The next of a loop's source, which [`source`](Self::source) has made.
+    /// The next of a loop's source, which [`source`] has made.
     #[inline]
     pub(in crate::template) fn advance(&mut self, source: &mut Source) -> R<Option<Py>> {
         if let Some(next) = source.simple() {
@@ -370,7 +371,7 @@ impl Interp<'_> {
             Py::Set(items) => items.to_vec(),
             Py::View(view) => view.to_vec()?,
             _ => {
-                let mut source = self.source(value)?;
+                let mut source = source(value)?;
                 let mut items = Vec::new();
                 while let Some(item) = self.advance(&mut source)? {
                     crate::template::budget::pay(2)?;

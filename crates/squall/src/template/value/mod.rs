@@ -24,7 +24,7 @@ pub(super) use containers::{Dict, List, Map, Set, Tuple};
 pub(super) use exception::{Class, Exception, PyError};
 pub(super) use host::{from_host, from_host_error, to_host};
 pub(super) use int::{as_big, as_float, big, float_to_int, index, size};
-pub(super) use iter::{Iter, Part, Range, Source, View};
+pub(super) use iter::{Iter, Part, Range, Source, View, iter, source};
 pub(super) use ops::{binary, combine, compare, contains, invert, negative, positive};
 pub(super) use print::{repr, str, write_float, write_repr, write_str};
 pub(super) use slices::{char_count, delete_item, get_item, set_item};

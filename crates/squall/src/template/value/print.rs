@@ -104,7 +104,7 @@ fn write_container(value: &Py, out: &mut String) -> R<()> {
     struct Shown;
     impl Drop for Shown {
         fn drop(&mut self) {
-            SHOWN.with_borrow_mut(|shown| shown.pop());
+            SHOWN.with_borrow_mut(Vec::pop);
         }
     }
     let _level = budget::deeper()?;

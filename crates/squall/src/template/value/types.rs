@@ -6,8 +6,10 @@ use crate::template::modules::Moment;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::template) enum Type {
     Object,
-    Type,
-    NoneType,
+    /// `type`
+    Class,
+    /// That of `None`.
+    None,
     Bool,
     Int,
     Float,
@@ -38,7 +40,7 @@ pub(in crate::template) enum Type {
 /// Those that are names of Python's.
 const BUILT_IN: &[(&str, Type)] = &[
     ("object", Type::Object),
-    ("type", Type::Type),
+    ("type", Type::Class),
     ("bool", Type::Bool),
     ("int", Type::Int),
     ("float", Type::Float),
@@ -67,7 +69,7 @@ impl Type {
 
     pub(in crate::template) fn of(value: &Py) -> Self {
         match value {
-            Py::Unbound | Py::None => Self::NoneType,
+            Py::Unbound | Py::None => Self::None,
             Py::Bool(_) => Self::Bool,
             Py::Int(_) | Py::Big(_) => Self::Int,
             Py::Float(_) => Self::Float,
@@ -90,7 +92,7 @@ impl Type {
             Py::Builtin(_) => Self::Other("builtin_function_or_method"),
             Py::Method(method) if matches!(method.of, Py::Host(_)) => Self::Other("method"),
             Py::Method(_) => Self::Other("builtin_function_or_method"),
-            Py::Type(_) => Self::Type,
+            Py::Type(_) => Self::Class,
             Py::Exception(exception) => Self::Exception(exception.class),
             Py::Moment(moment) => match &**moment {
                 Moment::Date(_) => Self::Date,
@@ -110,7 +112,7 @@ impl Type {
 
     pub(in crate::template) fn name(self) -> &'static str {
         match self {
-            Self::NoneType => "NoneType",
+            Self::None => "NoneType",
             Self::Date => "date",
             Self::DateTime => "datetime",
             Self::Time => "time",
