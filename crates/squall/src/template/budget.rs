@@ -21,15 +21,15 @@ const MAX_STACK: usize = 768 << 10;
 struct Account {
     /// Pages in pages.
     pages: Cell<u32>,
-    steps: Cell<u64>,
     levels: Cell<u32>,
     /// The address at which the stack was when the outermost page began.
     stack: Cell<usize>,
 }
 
 thread_local! {
+    static LEFT: Cell<u64> = const { Cell::new(u64::MAX) };
     static ACCOUNT: Account = const {
-        Account { pages: Cell::new(0), steps: Cell::new(u64::MAX), levels: Cell::new(0), stack: Cell::new(0) }
+        Account { pages: Cell::new(0), levels: Cell::new(0), stack: Cell::new(0) }
     };
 }
 
@@ -47,7 +47,7 @@ pub(super) fn begin(steps: u64) -> Result<Session, PyError> {
     let is_inner = ACCOUNT.with(|account| {
         let is_inner = account.pages.get() > 0;
         if !is_inner {
-            account.steps.set(steps);
+            LEFT.set(steps);
             account.levels.set(0);
             account.stack.set(here());
         }
@@ -63,7 +63,7 @@ impl Drop for Session {
         ACCOUNT.with(|account| {
             account.pages.set(account.pages.get() - 1);
             if account.pages.get() == 0 {
-                account.steps.set(u64::MAX);
+                LEFT.set(u64::MAX);
             }
         });
     }
@@ -72,16 +72,16 @@ impl Drop for Session {
 /// Pays for so many steps.
 #[inline]
 pub(super) fn pay(steps: u64) -> Result<(), PyError> {
-    ACCOUNT.with(|account| match account.steps.get().checked_sub(steps) {
+    match LEFT.get().checked_sub(steps) {
         Some(left) => {
-            account.steps.set(left);
+            LEFT.set(left);
             Ok(())
         }
         None => {
-            account.steps.set(0);
+            LEFT.set(0);
             Err(exhausted())
         }
-    })
+    }
 }
 
 /// Pays for a value of so many bytes.
@@ -100,6 +100,7 @@ pub(super) fn pay_items(items: usize) -> Result<(), PyError> {
     pay_bytes(items.saturating_mul(size_of::<super::value::Py>()))
 }
 
+#[cold]
 fn exhausted() -> PyError {
     PyError::fatal("the page takes too many steps: is there a loop without an end?")
 }

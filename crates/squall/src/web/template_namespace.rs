@@ -250,8 +250,9 @@ impl Object for Handler {
         with_context(|ctx| {
             Ok(match name {
                 "get_argument" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    match default {
+                    let (name, _): (&str, Option<Value>) = from_args(args)?;
+                    // `None` is a default like any other.
+                    match args.get(1).cloned() {
                         Some(default) => ctx.argument_opt(name)?.map_or(default, Value::from),
                         None => ctx.argument(name)?.into(),
                     }

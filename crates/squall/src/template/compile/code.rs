@@ -11,6 +11,8 @@ pub(in crate::template) struct Program {
     pub(in crate::template) main: Rc<Function>,
     /// The names that the context or the namespace gives.
     pub(in crate::template) globals: Vec<Rc<str>>,
+    /// How long the last page was.
+    pub(in crate::template) size: std::cell::Cell<usize>,
 }
 
 /// Code with variables of its own.

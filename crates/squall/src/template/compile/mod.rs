@@ -48,7 +48,7 @@ pub(super) fn compile(origin: &Rc<Origin>, steps: &[Step], known: &Known) -> Res
     compiler.functions.push(Scope::new(names::bound(steps), &names::used_inside(steps)));
     let ops = compiler.steps(steps)?;
     let main = compiler.function(Parameters::default(), Body::Steps(ops));
-    Ok(Program { main: Rc::new(main), globals: compiler.globals })
+    Ok(Program { main: Rc::new(main), globals: compiler.globals, size: std::cell::Cell::default() })
 }
 
 struct Compiler<'a> {

@@ -107,7 +107,7 @@ impl<'a> Interp<'a> {
             known,
             context,
             globals: vec![None; program.globals.len()],
-            out: String::new(),
+            out: String::with_capacity(if sink.is_some() { 0 } else { program.size.get() }),
             sink,
             applied: Vec::new(),
             env,
@@ -121,6 +121,7 @@ impl<'a> Interp<'a> {
         let main = Rc::clone(&self.program.main);
         let mut frame = Frame::new(&main, &[]);
         self.run_steps(&main, &mut frame)?;
+        self.program.size.set(self.out.len());
         self.flush(0)
     }
 

@@ -21,7 +21,7 @@ pub(in crate::template) fn percent(format: &str, values: &Py) -> R<String> {
     let is_left = match values {
         Py::Tuple(items) => formatter.next < items.len(),
         // One value that is no collection has to be used.
-        Py::Dict(_) | Py::List(_) => false,
+        Py::Dict(_) | Py::List(_) | Py::Bytes(_) | Py::Range(_) => false,
         _ => formatter.next == 0 && !formatter.used_names,
     };
     if is_left {

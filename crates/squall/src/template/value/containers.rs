@@ -97,88 +97,90 @@ impl Drop for List {
 }
 
 pub(in crate::template) struct Dict {
-    repr: RefCell<Repr>,
-    /// The application's dicts have their items as attributes, as Tornado's `ObjectDict` does.
-    has_attributes: bool,
-}
-
-enum Repr {
-    Own(Map),
-    /// The application's, as it is.
-    Host(Value),
+    /// The application's dict, which also has its items as attributes, as Tornado's `ObjectDict` does.
+    host: Option<Value>,
+    /// Python's own, once something needs more than the application's as it is.
+    own: RefCell<Option<Map>>,
 }
 
 impl Dict {
     pub(in crate::template) fn new(map: Map) -> Self {
-        Self { repr: RefCell::new(Repr::Own(map)), has_attributes: false }
+        Self { host: None, own: RefCell::new(Some(map)) }
     }
 
     pub(super) fn of_host(value: Value) -> Self {
-        Self { repr: RefCell::new(Repr::Host(value)), has_attributes: true }
+        Self { host: Some(value), own: RefCell::new(None) }
     }
 
     pub(in crate::template) fn has_attributes(&self) -> bool {
-        self.has_attributes
+        self.host.is_some()
     }
 
     /// The application's dict, if nothing has changed it.
     pub(in crate::template) fn host(&self) -> Option<Value> {
-        match &*self.repr.borrow() {
-            Repr::Host(value) => Some(value.clone()),
-            Repr::Own(_) => None,
-        }
+        if self.own.borrow().is_some() { None } else { self.host.clone() }
     }
 
     /// Makes it Python's own.
-    fn own(&self) -> R<()> {
+    fn make_own(&self) -> R<()> {
         let Some(value) = self.host() else { return Ok(()) };
         let mut map = Map::default();
         for key in value.try_iter().map_err(|error| super::from_host_error(&error))? {
             let item = value.get_item(&key).map_err(|error| super::from_host_error(&error))?;
             map.insert(Key::new(from_host(&key)?)?, from_host(&item)?);
         }
-        *self.repr.borrow_mut() = Repr::Own(map);
+        *self.own.borrow_mut() = Some(map);
         Ok(())
     }
 
     pub(in crate::template) fn borrow(&self) -> R<Ref<'_, Map>> {
-        self.own()?;
-        Ref::filter_map(self.repr.borrow(), |repr| match repr {
-            Repr::Own(map) => Some(map),
-            Repr::Host(_) => None,
-        })
-        .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
+        self.make_own()?;
+        Ref::filter_map(self.own.borrow(), Option::as_ref)
+            .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
     }
 
     pub(in crate::template) fn borrow_mut(&self) -> R<RefMut<'_, Map>> {
-        self.own()?;
-        RefMut::filter_map(self.repr.borrow_mut(), |repr| match repr {
-            Repr::Own(map) => Some(map),
-            Repr::Host(_) => None,
-        })
-        .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
+        self.make_own()?;
+        RefMut::filter_map(self.own.borrow_mut(), Option::as_mut)
+            .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
     }
 
     pub(in crate::template) fn len(&self) -> usize {
-        match &*self.repr.borrow() {
-            Repr::Own(map) => map.len(),
-            Repr::Host(value) => value.len().unwrap_or(0),
+        match (&*self.own.borrow(), &self.host) {
+            (Some(map), _) => map.len(),
+            (None, host) => host.as_ref().and_then(Value::len).unwrap_or(0),
         }
+    }
+
+    /// The application's value of a text, while nothing has changed the dict and it is no container.
+    #[inline]
+    pub(in crate::template) fn get_host(&self, key: &str) -> R<Option<Value>> {
+        if self.own.borrow().is_some() {
+            return Ok(None);
+        }
+        let Some(value) = &self.host else { return Ok(None) };
+        let item = value.get_attr(key).map_err(|error| super::from_host_error(&error))?;
+        // What can be changed has to be the same each time.
+        Ok(match item.kind() {
+            ValueKind::Undefined | ValueKind::Seq | ValueKind::Map => None,
+            _ => Some(item),
+        })
     }
 
     /// The value of a text.
     pub(in crate::template) fn get_str(&self, key: &str) -> R<Option<Py>> {
-        if let Repr::Own(map) = &*self.repr.borrow() {
-            return Ok(map.get(key).cloned());
+        match self.get_host(key)? {
+            Some(item) => from_host(&item).map(Some),
+            None if self.has_no_item(key) => Ok(None),
+            None => Ok(self.borrow()?.get(key).cloned()),
         }
-        let Some(value) = self.host() else { return Ok(None) };
-        let item = value.get_attr(key).map_err(|error| super::from_host_error(&error))?;
-        match item.kind() {
-            ValueKind::Undefined => Ok(None),
-            // What can be changed has to be the same each time.
-            ValueKind::Seq | ValueKind::Map => Ok(self.borrow()?.get(key).cloned()),
-            _ => from_host(&item).map(Some),
-        }
+    }
+
+    /// Whether the application's dict, as it is, lacks the key.
+    fn has_no_item(&self, key: &str) -> bool {
+        let is_own = self.own.borrow().is_some();
+        let lacks = |value: &Value| value.get_attr(key).is_ok_and(|item| item.is_undefined());
+        !is_own && self.host.as_ref().is_none_or(lacks)
     }
 
     pub(in crate::template) fn get(&self, key: &Py) -> R<Option<Py>> {
@@ -212,25 +214,24 @@ impl Dict {
     }
 
     pub(in crate::template) fn clear(&self) {
-        let old = self.repr.replace(Repr::Own(Map::default()));
-        bury_map(old);
+        bury_map(self.own.replace(Some(Map::default())));
     }
 }
 
-fn bury_map(repr: Repr) {
-    if let Repr::Own(map) = repr {
-        let mut all = Vec::new();
-        for (key, value) in map {
-            all.push(value);
-            all.push(key.into_value());
-        }
-        trash::bury(all);
+fn bury_map(map: Option<Map>) {
+    let mut all = Vec::new();
+    for (key, value) in map.into_iter().flatten() {
+        all.push(value);
+        all.push(key.into_value());
     }
+    trash::bury(all);
 }
 
 impl Drop for Dict {
     fn drop(&mut self) {
-        bury_map(std::mem::replace(self.repr.get_mut(), Repr::Host(Value::UNDEFINED)));
+        if let Some(map) = self.own.get_mut().take() {
+            bury_map(Some(map));
+        }
     }
 }
 

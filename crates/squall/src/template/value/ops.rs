@@ -280,6 +280,9 @@ fn join(a: &Py, b: &Py) -> R<Option<Py>> {
 }
 
 fn repeat(value: &Py, times: &Py) -> R<Option<Py>> {
+    if !matches!(value, Py::Str(_) | Py::Bytes(_) | Py::List(_) | Py::Tuple(_)) {
+        return Ok(None);
+    }
     let times = size(times)?;
     Ok(Some(match value {
         Py::Str(text) => {
