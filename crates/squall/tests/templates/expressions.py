@@ -350,7 +350,7 @@ METHODS = ["upper()", "title()", "strip()", "split()", "split(',')", "splitlines
            "partition(' ')", "startswith(%s)", "items()", "copy()", "values()", "rjust(7)", "swapcase()", "isalpha()", "format(%s)"]
 FUNCTIONS = ["str(%s)", "repr(%s)", "len(%s)", "int(%s)", "float(%s)", "bool(%s)", "list(%s)", "tuple(%s)", "sorted(%s)", "sum(%s)",
              "max(%s)", "min(%s, %s)", "abs(%s)", "round(%s)", "round(%s, 1)", "list(zip(%s, %s))", "list(enumerate(%s))", "hex(%s)",
-             "divmod(%s, %s)", "list(reversed(%s))", "isinstance(%s, (int, str))", "type(%s)", "any(%s)", "all(%s)", "format(%s, '>8')",
+             "divmod(%s, %s)", "list(reversed(%s))", "isinstance(%s, (int, str))", "type(%s).__name__", "any(%s)", "all(%s)", "format(%s, '>8')",
              "'%%s|%%r' %% (%s, %s)", "'%%5.2f' %% %s", "'%%d' %% %s", "'{:>6}|{!r}'.format(%s, %s)", "f'{%s}'", "dict(%s)",
              "[x for x in %s]", "{x: 1 for x in %s}", "(lambda a, b=1: (a, b))(%s)", "json.dumps(%s)", "bytes(%s)", "'{:,.2f}'.format(%s)"]
 OPERATORS = ["+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", ">=", "in", "not in", "and", "or", "&", "|", "^"]
@@ -364,7 +364,7 @@ def random_expression(rng, depth=0):
         return rng.choice(ATOMS)
     if kind < 0.5:
         operator = rng.choice(OPERATORS)
-        right = rng.choice(["2", "3", "-1", "0", "0.5"]) if operator == "**" else sub()
+        right = rng.choice(["2", "3", "-1", "0", "4"]) if operator == "**" else sub()
         return "(%s) %s (%s)" % (sub(), operator, right)
     if kind < 0.6:
         return "(%s)[%s]" % (sub(), rng.choice(["0", "-1", "1:", "::-1", ":2", "'a'", "5", "::2", "-2:5:-1", "True"]))

@@ -232,7 +232,7 @@ async fn templates_find_what_the_application_registers() {
     let page = get("/{name}", async |ctx: &Context| {
         let given = Value::from_function(|n: i64| n + 1);
         let name = format!("{}.html", ctx.path_arg_str("name")?);
-        ctx.render(&name, context! { who => "Ann", r#loop => 1, debug => "d", given })
+        ctx.render(&name, context! { who => "Ann", debug => "d", given, ..Value::from_pairs([("loop", 1)]) })
     });
     let app = Application::new([page])
         .template_loader(Loader::from_texts(texts))

@@ -105,11 +105,16 @@ impl Interp<'_> {
             };
         }
         let key = self.eval(&parts[1], frame)?;
-        match &of {
+        self.subscript(&of, key)
+    }
+
+    /// `of[key]`
+    pub(super) fn subscript(&mut self, of: &Py, key: Py) -> R {
+        match of {
             Py::Object(object) if object.is_globals() => {
-                self.call_method(&of, "__getitem__", vec![key].into())
+                self.call_method(of, "__getitem__", vec![key].into())
             }
-            _ => get_item(&of, &key),
+            _ => get_item(of, &key),
         }
     }
 

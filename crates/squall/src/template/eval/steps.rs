@@ -8,7 +8,7 @@ use crate::template::budget;
 use crate::template::compile::{Argument, Body, Code, Escape, For, Function, Node, Op, Target, Try};
 use crate::template::python::Binary;
 use crate::template::value::{
-    self, Class, Py, PyError, R, Str, Type, binary, delete_item, from_host, get_item, set_item, write_str,
+    self, Class, Py, PyError, R, Type, binary, delete_item, from_host, get_item, set_item, write_str,
 };
 
 /// What is written is handed on when there is so much of it.
@@ -141,7 +141,7 @@ impl Interp<'_> {
                 let _ = escape::xhtml_escape_to(text, &mut self.out);
                 return budget::pay((text.len() / 64) as u64);
             }
-            let value = subscript(&of, key).map_err(|error| error.at(node.at))?;
+            let value = self.subscript(&of, Py::Str(key.clone())).map_err(|error| error.at(node.at))?;
             return self.print_value(&value, node, escape, frame);
         }
         let value = self.eval(node, frame)?;
@@ -414,15 +414,6 @@ fn is_caught(classes: &Py, class: Class) -> R<bool> {
             Err(PyError::type_error("catching classes that do not inherit from BaseException is not allowed"))
         }
     }
-}
-
-/// `of[key]`
-fn subscript(of: &Py, key: &Str) -> R {
-    if let Py::Dict(dict) = of {
-        let found = dict.get_str(key)?;
-        return found.ok_or_else(|| PyError::key(Py::Str(key.clone())));
-    }
-    get_item(of, &Py::Str(key.clone()))
 }
 
 /// The text that a value puts into the page.

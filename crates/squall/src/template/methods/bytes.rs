@@ -59,6 +59,15 @@ pub(super) fn call(interp: &mut Interp<'_>, own: &Rc<[u8]>, name: &str, args: Ar
         }
         _ => {}
     }
+    let mut args = args;
+    if matches!(name, "find" | "rfind" | "index" | "rindex" | "count")
+        && let Some(first @ (Py::Int(_) | Py::Bool(_) | Py::Big(_))) = args.positional.first_mut()
+    {
+        // A byte's number stands for it.
+        let byte = u8::try_from(index(first)?);
+        let byte = byte.map_err(|_| PyError::value_error("byte must be in range(0, 256)"))?;
+        *first = Py::bytes(vec![byte]);
+    }
     // The rest is done to a text of the same bytes: Latin-1 has a character for each.
     let text = Str::new(latin(own));
     let args = Args {
@@ -213,7 +222,8 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, args: Args) -> R {
             None => Err(PyError::type_error("string argument without an encoding")),
         },
         Some(Py::Bytes(bytes)) => Ok(Py::Bytes(bytes)),
-        Some(count @ (Py::Int(_) | Py::Bool(_))) => {
+        Some(count @ (Py::Int(_) | Py::Bool(_) | Py::Big(_))) => {
+            crate::template::value::size(&count)?;
             let count =
                 usize::try_from(index(&count)?).map_err(|_| PyError::value_error("negative count"))?;
             crate::template::budget::pay_bytes(count)?;

@@ -141,6 +141,8 @@ pub(in crate::template) fn to_host(value: &Py) -> R<Value> {
         Py::Moment(moment) => moment.to_host(),
         Py::Exception(exception) => Value::from(exception.message()),
         Py::Host(value) => (**value).clone(),
+        // A function of the application that stands for `isinstance` may want to know.
+        Py::Type(of) => Value::from(of.name()),
         _ => {
             return Err(PyError::type_error(format!(
                 "a {} cannot be given to a function of the application",

@@ -322,7 +322,14 @@ fn sets(op: Binary, a: &Py, b: &Py) -> R<Option<Py>> {
         let pairs = a.pairs()?.into_iter().chain(b.pairs()?);
         return Py::dict(pairs).map(Some);
     }
-    let (Some(left), Some(right)) = (set_items(a)?, set_items(b)?) else { return Ok(None) };
+    // A view of a dict takes any collection beside it.
+    let beside = |value: &Py, other: &Py| match (set_items(value)?, other, value) {
+        (None, Py::View(_), Py::List(items)) => Ok(Some(items.to_vec())),
+        (None, Py::View(_), Py::Tuple(items)) => Ok(Some(items.to_vec())),
+        (None, Py::View(_), Py::Dict(dict)) => dict.keys().map(Some),
+        (items, ..) => Ok(items),
+    };
+    let (Some(left), Some(right)) = (beside(a, b)?, beside(b, a)?) else { return Ok(None) };
     budget::pay_items(left.len() + right.len())?;
     let is_frozen = matches!(a, Py::Set(set) if set.is_frozen());
     let (own, other) = (Set::new(left, is_frozen)?, Set::new(right, false)?);
@@ -427,12 +434,19 @@ pub(in crate::template) fn contains(container: &Py, value: &Py) -> R<bool> {
             Py::Bytes(part) => {
                 Ok(part.is_empty() || bytes.windows(part.len()).any(|window| window == &**part))
             }
-            _ => Ok(u8::try_from(index(value)?).is_ok_and(|byte| bytes.contains(&byte))),
+            _ => match u8::try_from(index(value)?) {
+                Ok(byte) => Ok(bytes.contains(&byte)),
+                Err(_) => Err(PyError::value_error("byte must be in range(0, 256)")),
+            },
         },
         Py::List(items) => any(&items.to_vec()),
         Py::Tuple(items) => any(items),
         Py::Dict(dict) => Dict::get(dict, value).map(|found| found.is_some()),
-        Py::Set(set) => set.has(value),
+        // A set is looked for as if it could not change.
+        Py::Set(set) => match value {
+            Py::Set(value) => set.has(&Py::Set(Rc::new(Set::new(value.to_vec(), true)?))),
+            value => set.has(value),
+        },
         Py::Range(range) => Ok(range.contains(value)),
         Py::View(view) => any(&view.to_vec()?),
         Py::Host(host) => super::host::contains(host, value),
