@@ -178,7 +178,7 @@ fn iterator(interp: &mut Interp<'_>, of: Type, mut args: Args) -> R {
         Type::Zip => {
             let positional = std::mem::take(&mut args.positional);
             let [strict] = args.take("zip", ["strict"], 0)?;
-            let inner = positional.iter().map(|items| value::iter(items)).collect::<R<Vec<_>>>()?;
+            let inner = positional.iter().map(value::iter).collect::<R<Vec<_>>>()?;
             Ok(Iter::value(Source::Zip(inner, strict.is_some_and(|strict| strict.is_true()))))
         }
         Type::Map | Type::Filter => {
@@ -188,7 +188,7 @@ fn iterator(interp: &mut Interp<'_>, of: Type, mut args: Args) -> R {
                 return Err(PyError::type_error(format!("{name}() must have at least two arguments.")));
             }
             let function = args.positional.remove(0);
-            let mut inner = args.positional.iter().map(|items| value::iter(items)).collect::<R<Vec<_>>>()?;
+            let mut inner = args.positional.iter().map(value::iter).collect::<R<Vec<_>>>()?;
             Ok(Iter::value(if is_map {
                 Source::Map(function, inner)
             } else {
