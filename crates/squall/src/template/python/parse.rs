@@ -5,7 +5,7 @@ use super::tokens::{Kind, Token, tokens};
 use super::{Parsed, wrong};
 
 /// Brackets, lambdas and prefixes in each other.
-const MAX_NESTING: usize = 60;
+const MAX_NESTING: usize = 40;
 /// Levels of the tree, of which `a + b + c` has one for each operator.
 const MAX_DEPTH: usize = 200;
 
@@ -184,7 +184,11 @@ impl Parser {
                 };
                 self.position += 1;
                 // `**` binds to the right, and less tightly than a sign there.
-                let right = self.binary(if own == power::POWER { power::UNARY } else { own + 1 })?;
+                let right = if own == power::POWER {
+                    self.deeper(|parser| parser.binary(power::UNARY))?
+                } else {
+                    self.binary(own + 1)?
+                };
                 left = Self::make(at, ExprKind::Binary(op, Box::new(left), Box::new(right)))?;
             } else {
                 return Ok(left);
