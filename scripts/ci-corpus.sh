@@ -16,8 +16,19 @@ fi
 "$python" -B crates/squall/tests/corpus/templates.py
 "$python" -B crates/squall/tests/templates/render.py
 
+# Expressions: those of the table, and others each time. Their answers are those of Python 3.11.
+if "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+  "$python" -B crates/squall/tests/templates/expressions.py
+else
+  echo "SKIPPED: the table of expressions is Python 3.11's" >&2
+fi
+expressions=$(mktemp)
+trap 'rm -f "$expressions"' EXIT
+"$python" -B crates/squall/tests/templates/expressions.py --random 3000 >"$expressions"
+SQUALL_EXPRESSIONS=$expressions cargo test --quiet -p squall --test templates -- --ignored random_expressions
+
 demos=$(mktemp -d)
-trap 'rm -rf "$demos"' EXIT
+trap 'rm -rf "$demos" "$expressions"' EXIT
 if ! "$python" -m pip download -q 'tornado==5.1.1' --no-binary :all: --no-deps -d "$demos"; then
   echo "SKIPPED: the demos of Tornado cannot be downloaded" >&2
   exit 0

@@ -18,7 +18,7 @@ pub fn template(data: &[u8]) {
         .zip(text.splitn(names.len(), '\0'))
         .map(|(name, text)| (name.to_owned(), text.to_owned()))
         .collect();
-    let loader = Loader::from_texts(texts.clone()).global("f", "global").fuel(FUEL);
+    let loader = Loader::from_texts(texts.clone()).global("f", "global").max_steps(FUEL);
     for (name, _) in &texts {
         match loader.load(name) {
             Ok(template) if is_harmless(&text) => {

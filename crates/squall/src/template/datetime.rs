@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Datelike, Local, NaiveDate, NaiveDateTime, Timelike, Utc};
 use minijinja::value::{DynObject, Object, ObjectRepr, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 
-use super::python::wrong;
+use super::modules::strftime;
 
 /// A date for templates, in UTC: it has `year` to `second`, `strftime(format)` and `isoformat()`, can be compared and
 /// given to `locale.format_date`, and prints as Python's `datetime` does.
@@ -45,7 +44,7 @@ pub(super) fn module() -> Value {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Date(NaiveDateTime);
+pub(super) struct Date(pub(super) NaiveDateTime);
 
 impl fmt::Debug for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +79,7 @@ impl Object for Date {
         match name {
             "strftime" => {
                 let (format,): (&str,) = from_args(args)?;
-                strftime(self.0, format).map(Value::from)
+                strftime(self.0, None, format).map(Value::from).map_err(|error| wrong(error.message()))
             }
             "isoformat" => {
                 let (separator,): (Option<&str>,) = from_args(args)?;
@@ -117,19 +116,8 @@ fn shown(date: NaiveDateTime, separator: &str) -> String {
     format!("{}{separator}{}", date.format("%Y-%m-%d"), date.format(time))
 }
 
-fn strftime(date: NaiveDateTime, format: &str) -> Result<String, Error> {
-    // Python's %f is microseconds, chrono's nanoseconds.
-    let parts: Vec<String> = format.split("%%").map(|part| part.replace("%f", "%6f")).collect();
-    let format = parts.join("%%");
-    let items: Vec<Item<'_>> = StrftimeItems::new(&format).collect();
-    if items.contains(&Item::Error) {
-        return Err(wrong(format!("strftime() does not know {format:?}")));
-    }
-    let mut out = String::new();
-    // Only what a date without a time zone lacks can fail.
-    fmt::Write::write_fmt(&mut out, format_args!("{}", date.and_utc().format_with_items(items.iter())))
-        .map_err(|_| wrong(format!("strftime() has no value for {format:?}")))?;
-    Ok(out)
+fn wrong(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
 /// `datetime.datetime`

@@ -69,6 +69,11 @@ impl TemplateError {
         self
     }
 
+    pub(super) fn with_raised(mut self, raised: Option<Raised>) -> Self {
+        self.0.raised = raised;
+        self
+    }
+
     /// The same error in a file that was come to by way of other places.
     pub(super) fn with_via(mut self, via: Vec<String>) -> Self {
         self.0.via = via;

@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use minijinja::{Environment, Value};
 
-use super::engine::{Template, environment};
+use super::assemble::Files;
+use super::compile::Known;
+use super::engine::Template;
 use super::error::TemplateError;
-use super::flatten::{Files, flatten};
+use super::modules::Module;
 use super::parser::{self, File};
 use super::whitespace::Whitespace;
+use super::{budget, jinja};
 
 /// Loads templates by name and keeps them (Tornado's `Loader` and `DictLoader`).
 ///
@@ -40,7 +43,9 @@ pub struct Loader {
     source: Arc<Source>,
     whitespace: Option<Whitespace>,
     autoescape: Option<Cow<'static, str>>,
-    env: RefCell<Environment<'static>>,
+    env: RefCell<Rc<Environment<'static>>>,
+    known: RefCell<Rc<Known>>,
+    steps: u64,
     files: RefCell<HashMap<String, Rc<File>>>,
     templates: RefCell<HashMap<String, Template>>,
 }
@@ -72,7 +77,9 @@ impl Loader {
             source: Arc::new(source),
             whitespace: None,
             autoescape: Some(Cow::Borrowed("xhtml_escape")),
-            env: RefCell::new(environment()),
+            env: RefCell::new(Rc::new(jinja::environment())),
+            known: RefCell::default(),
+            steps: budget::STEPS,
             files: RefCell::default(),
             templates: RefCell::default(),
         }
@@ -101,15 +108,38 @@ impl Loader {
         self
     }
 
-    /// Ends rendering after so many instructions, for templates that nobody wrote.
+    /// A module that `{% import %}` and `{% from %}` find, with these values and functions by name.
     #[must_use]
-    pub(super) fn fuel(self, instructions: u64) -> Self {
-        self.env.borrow_mut().set_fuel(Some(instructions));
+    pub fn module(self, name: &str, values: impl Into<Value>) -> Self {
+        self.add_module(name, &values.into());
+        self
+    }
+
+    /// Ends rendering after so many steps: statements, rounds of loops, calls. Default: 20 million.
+    #[must_use]
+    pub fn max_steps(mut self, steps: u64) -> Self {
+        self.steps = steps;
         self
     }
 
     pub(crate) fn add_global(&self, name: String, value: Value) {
-        self.env.borrow_mut().add_global(name, value);
+        Rc::make_mut(&mut *self.env.borrow_mut()).add_global(name.clone(), value.clone());
+        Rc::make_mut(&mut *self.known.borrow_mut()).globals.insert(name, value);
+        self.templates.borrow_mut().clear();
+    }
+
+    pub(crate) fn add_module(&self, name: &str, values: &Value) {
+        let module = Rc::new(Module::registered(name, values));
+        Rc::make_mut(&mut *self.known.borrow_mut()).modules.insert(name.to_owned(), module);
+        self.templates.borrow_mut().clear();
+    }
+
+    /// From now on, what is not below `handler` and functions that nobody has are refused when a template is loaded.
+    pub(crate) fn of_application(&self, handler: Vec<String>, context_functions: Vec<String>) {
+        let mut known = self.known.borrow_mut();
+        let known = Rc::make_mut(&mut *known);
+        known.handler = Some(handler);
+        known.context_functions = context_functions;
         self.templates.borrow_mut().clear();
     }
 
@@ -125,8 +155,8 @@ impl Loader {
             let name = resolve(name, None).ok_or_else(|| outside(name))?;
             Template::jinja(name, Arc::clone(&self.source), &self.env.borrow())?
         } else {
-            let flat = flatten(&self.file(name, None)?, self)?;
-            Template::tornado(flat, &self.env.borrow())?
+            let file = self.file(name, None)?;
+            Template::tornado(&file, self, &self.known.borrow(), &self.env.borrow(), self.steps)?
         };
         self.templates.borrow_mut().insert(name.to_owned(), template.clone());
         Ok(template)

@@ -1,31 +1,53 @@
 //! Templates in Tornado's syntax (`tornado.template`).
 //!
-//! A template and all it extends and includes is rewritten to one [minijinja] template, with Python's expressions in
-//! minijinja's spelling; errors name the user's file, line and column. Values print as in Python (`None`, `True`) and go
-//! through `xhtml_escape`. What needs Python, `import` above all, is an error when the template is loaded, which says what
-//! to do instead. Files whose names end in `.jinja` or `.j2` are Jinja templates.
+//! The language of Tornado's templates is Python, and what a template means is what Python makes of it: values print as
+//! Python prints them (`None`, `1e+16`) and go through `xhtml_escape`; variables have Python's scopes, errors Python's
+//! classes, and lists and dicts change when they are told to. Where Python's own cannot be, a template is refused when it
+//! is loaded, with file, line, column and what to do. Files whose names end in `.jinja` or `.j2` are Jinja templates, which
+//! minijinja runs.
 //!
-//! A template knows the values that it is given, Python's common functions and methods, the functions of
-//! [`escape`](crate::escape), and `datetime`; in an application also `handler`, `request`, `current_user`, `locale`, `_`,
-//! `pgettext`, `ngettext`, `static_url`, `xsrf_form_html` and `reverse_url`. Values cannot be changed, only set anew:
-//! there is no `append`.
+//! A template knows the values that it is given, Python's built-in functions and methods, Tornado's `escape`, `url_escape`,
+//! `json_encode`, `squeeze` and `linkify`, and `datetime`; what it imports of Python's `json`, `math`, `re`, `time`,
+//! `os.path`, `urllib.parse`, of `tornado.escape` and `tornado.util`, and of the application's
+//! [modules](crate::Application::template_module); and in an application also `handler`, `request`, `current_user`,
+//! `locale`, `_`, `pgettext`, `ngettext`, `static_url`, `xsrf_form_html` and `reverse_url`.
+//!
+//! # What is not as in Python
+//! * Dicts and structs of the application have their items as attributes too, as Tornado's `ObjectDict`.
+//! * A text holds no lone surrogates. There are no complex numbers, no classes, no `print`, `open`, `eval` and the like.
+//! * What has no order in Python has one here: sets keep the order of small integers that CPython has, otherwise the order
+//!   in which they were filled. Functions show no addresses, and `hash` of a text is another number.
+//! * `re` has no lookaround and no back-references. Errors have Python's classes; their words may differ.
+//! * A function of the application that is not text's gets text, not bytes, from `{% apply %}` and `{% autoescape %}`.
+//! * A page may take [so many steps](Loader::max_steps), a value 64 MiB, an integer 2²⁰ bits, a width 2²⁰ characters,
+//!   calls and values 1,000 levels.
+//!
+//! # How it works
+//! `lexer` and `parser` cut a file into tags; `assemble` puts what a template extends and includes into one list of steps, and
+//! has `python` parse what stands in the tags; `compile` gives every name its place, as Python's compiler does (the template is one
+//! function, `{% apply %}`, lambdas and generators are functions in it); `eval` walks that code, with the values of `value`,
+//! on one thread and without locks. `budget` is what it pays from.
 
+mod assemble;
+mod budget;
+mod builtins;
+mod compile;
 mod context;
-mod control;
 mod datetime;
 mod engine;
 mod error;
-mod expression;
-mod expression_displays;
-mod expression_tokens;
-mod flatten;
-mod format_string;
-mod functions;
+mod eval;
+mod format;
+mod jinja;
+mod layered;
 mod lexer;
 mod loader;
+mod methods;
+mod modules;
 mod parser;
 mod python;
-mod python_methods;
+mod text;
+mod value;
 mod whitespace;
 
 #[doc(hidden)]
@@ -37,10 +59,32 @@ pub use engine::Template;
 pub use error::TemplateError;
 pub use loader::Loader;
 /// Values that templates work with; minijinja's.
-pub use minijinja::value::{Kwargs, Object, Serde, Value, from_args};
+pub use minijinja::value::{Kwargs, Object, Serde, Value, ValueKind, from_args};
 pub use whitespace::Whitespace;
 
 pub(crate) use datetime::system_time;
 pub(crate) use error::Raised;
-pub(crate) use functions::linkify;
-pub(crate) use python::{Layered, to_str};
+pub(crate) use layered::Layered;
+
+/// The text of a value as Python's `str` gives it, and as templates print it, before it is escaped.
+pub fn to_str(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => shown(value, value::str),
+    }
+}
+
+/// The text of a value as Python's `repr` gives it.
+pub fn repr(value: &Value) -> String {
+    shown(value, value::repr)
+}
+
+fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> String {
+    let session = budget::begin(budget::STEPS);
+    let bytes = value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    // What cannot be shown as Python does is shown as the engine of Jinja files does.
+    bytes.unwrap_or_else(|| {
+        let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
+        shown.unwrap_or_else(|_| value.to_string())
+    })
+}

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::error::TemplateError;
 use super::lexer::{self, Kind, Token};
-use super::whitespace::Whitespace;
+use super::whitespace::{Whitespace, is_space};
 
 /// Tags nested deeper than this are refused; Python stops at 100 levels.
 const MAX_DEPTH: usize = 50;
@@ -20,6 +20,11 @@ pub(super) struct File {
 }
 
 impl File {
+    /// One without a text.
+    pub(super) fn empty() -> Self {
+        Self { name: "<template>".to_owned(), source: String::new(), body: Vec::new(), autoescape: None }
+    }
+
     /// The line of a place in the source, from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         1 + self.source.get(..offset).unwrap_or_default().matches('\n').count()
@@ -41,7 +46,8 @@ pub(super) enum Node {
         raw: bool,
     },
     Module(Code),
-    Set(Code),
+    /// `{% set %}`, `{% import %}` or `{% from %}`: a statement of Python's.
+    Statement(Code),
     Break(usize),
     Continue(usize),
     Extends(Code),
@@ -69,6 +75,24 @@ pub(super) enum Node {
     Try(Try),
 }
 
+impl Node {
+    /// What stands in a tag that is neither a block nor an include.
+    pub(super) fn bodies(&self) -> Vec<&Vec<Self>> {
+        match self {
+            Self::Apply { body, .. } => vec![body],
+            Self::If { branches, otherwise } => {
+                branches.iter().map(|(_, body)| body).chain([otherwise]).collect()
+            }
+            Self::Loop { body, otherwise, .. } => vec![body, otherwise],
+            Self::Try(attempt) => {
+                let handlers = attempt.handlers.iter().map(|handler| &handler.body);
+                [&attempt.body, &attempt.otherwise, &attempt.finally].into_iter().chain(handlers).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// `{% try %}` and what belongs to it.
 #[derive(Debug)]
 pub(super) struct Try {
@@ -83,17 +107,9 @@ pub(super) struct Try {
 #[derive(Debug)]
 pub(super) struct Handler {
     pub(super) offset: usize,
-    pub(super) catch: Catch,
-    pub(super) name: Option<String>,
+    /// What stands after `except`.
+    pub(super) clause: Code,
     pub(super) body: Vec<Node>,
-}
-
-/// Which errors an `{% except %}` is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Catch {
-    All,
-    /// Names, attributes and items that are not there.
-    Missing,
 }
 
 /// # Errors
@@ -127,7 +143,7 @@ enum Ended {
     End,
     Else,
     Elif(Code),
-    Except { offset: usize, catch: Catch, name: Option<String> },
+    Except { offset: usize, clause: Code },
     Finally,
 }
 
@@ -194,8 +210,12 @@ impl<'a> Parser<'a> {
             Some(_) if name == "elif" && argument.is_empty() => "elif missing condition".to_owned(),
             Some(_) if name == "elif" => return Ok(Ended::Elif(self.code(argument))),
             Some(_) if name == "except" => {
-                let (catch, name) = catch(argument).map_err(|message| self.error(offset, message))?;
-                return Ok(Ended::Except { offset, catch, name });
+                // Without an argument there is no place of one.
+                let clause = match argument {
+                    "" => Code { text: String::new(), offset },
+                    argument => self.code(argument),
+                };
+                return Ok(Ended::Except { offset, clause });
             }
             Some(_) if name == "else" && !argument.is_empty() => {
                 "else takes no condition: write elif".to_owned()
@@ -225,7 +245,15 @@ impl<'a> Parser<'a> {
             }
             "raw" => Node::Expression { code: needs("expression")?, raw: true },
             "module" => Node::Module(needs("expression")?),
-            "set" => Node::Set(needs("statement")?),
+            "set" => Node::Statement(needs("statement")?),
+            "import" | "from" => {
+                needs("what to import")?;
+                let start = self.inside(offset);
+                Node::Statement(self.code(start))
+            }
+            "extends" if self.depth > 1 => {
+                return Err(self.error(offset, "extends must stand outside of all other tags"));
+            }
             "extends" => Node::Extends(self.path(name, argument, offset)?),
             "include" => Node::Include(self.path(name, argument, offset)?),
             "break" | "continue" if !in_loop => {
@@ -256,7 +284,7 @@ impl<'a> Parser<'a> {
                 self.repeat(name, header, offset, in_loop)?
             }
             "try" => Node::Try(self.attempt(offset, in_loop)?),
-            _ => return Err(self.error(offset, refusal(name))),
+            _ => return Err(self.error(offset, format!("unknown operator: {name:?}"))),
         }))
     }
 
@@ -318,9 +346,9 @@ impl<'a> Parser<'a> {
         let mut has_finally = false;
         loop {
             ended = match ended {
-                Ended::Except { offset: at, catch, name } => {
+                Ended::Except { offset: at, clause } => {
                     let (body, next) = self.body(Some(("except of try", offset)), in_loop)?;
-                    attempt.handlers.push(Handler { offset: at, catch, name, body });
+                    attempt.handlers.push(Handler { offset: at, clause, body });
                     next
                 }
                 Ended::Else => {
@@ -339,16 +367,13 @@ impl<'a> Parser<'a> {
         if attempt.handlers.is_empty() && !has_finally {
             return Err(self.error(offset, "try without except or finally"));
         }
-        // The body is run as a block of its own, and a jump would leave the finally behind.
-        let handlers = attempt.handlers.iter().map(|handler| &handler.body);
-        let left = handlers.chain([&attempt.otherwise]).filter(|_| has_finally);
-        if let Some(offset) = left.chain([&attempt.body]).find_map(|body| jump(body)) {
-            return Err(self.error(
-                offset,
-                "a jump out of try has no counterpart: remember it with set and jump behind the end of try",
-            ));
-        }
         Ok(attempt)
+    }
+
+    /// All that stands in the tag at `offset`.
+    fn inside(&self, offset: usize) -> &'a str {
+        let rest = self.source.get(offset + 2..).unwrap_or_default();
+        rest.split("%}").next().unwrap_or_default().trim_matches(is_space)
     }
 
     fn code(&self, text: &'a str) -> Code {
@@ -357,57 +382,5 @@ impl<'a> Parser<'a> {
 
     fn error(&self, offset: usize, message: impl Into<String>) -> TemplateError {
         TemplateError::at(self.name, self.source, offset, message)
-    }
-}
-
-/// The first `break` or `continue` that leads out of these nodes.
-fn jump(nodes: &[Node]) -> Option<usize> {
-    nodes.iter().find_map(|node| match node {
-        Node::Break(offset) | Node::Continue(offset) => Some(*offset),
-        Node::If { branches, otherwise } => {
-            branches.iter().map(|(_, body)| body).chain([otherwise]).find_map(|body| jump(body))
-        }
-        Node::Loop { otherwise, .. } => jump(otherwise),
-        Node::Block { body, .. } => jump(body),
-        Node::Try(attempt) => {
-            let handlers = attempt.handlers.iter().map(|handler| &handler.body);
-            handlers.chain([&attempt.otherwise, &attempt.finally]).find_map(|body| jump(body))
-        }
-        _ => None,
-    })
-}
-
-fn refusal(name: &str) -> String {
-    match name {
-        "import" | "from" => format!(
-            "{name} has no counterpart in Rust: give the template what it needs with Site::template_namespace, \
-             Application::ui_method or the context of render"
-        ),
-        _ => format!("unknown operator: {name:?}"),
-    }
-}
-
-/// What stands after `except`: the errors of Rust have no classes, but what is missing can be told from the rest.
-fn catch(argument: &str) -> Result<(Catch, Option<String>), String> {
-    const MISSING: &[&str] = &["NameError", "AttributeError", "KeyError", "IndexError", "LookupError"];
-    let (classes, name) = match argument.split_once(" as ") {
-        Some((classes, name)) => (classes.trim(), Some(name.trim().to_owned())),
-        None => (argument, None),
-    };
-    let is_name = |name: &String| {
-        name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric())
-    };
-    if name.as_ref().is_some_and(|name| name.is_empty() || !is_name(name)) {
-        return Err("except .. as takes a name".to_owned());
-    }
-    if matches!(classes, "" | "Exception" | "BaseException") {
-        return Ok((Catch::All, name));
-    }
-    let classes = classes.trim_start_matches('(').trim_end_matches(')');
-    match classes.split(',').map(str::trim).find(|class| !MISSING.contains(class)) {
-        None => Ok((Catch::Missing, name)),
-        Some(class) => Err(format!(
-            "except {class} has no counterpart: use except, except Exception, or for what is missing except KeyError"
-        )),
     }
 }

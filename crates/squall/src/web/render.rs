@@ -12,7 +12,7 @@ use minijinja::{Error as EngineError, ErrorKind, State, Value};
 use super::application::Application;
 use super::context::{Context, is_misuse, misuse};
 use super::error::{Error, Result};
-use super::template_namespace::{FUNCTIONS, Function, Namespace};
+use super::template_namespace::{FUNCTIONS, Function, Namespace, OF_HANDLER};
 use super::ui_module::{Page, Resources, UiModule, built_in};
 use crate::sys::Scoped;
 use crate::template::{Layered, Loader, Raised, Template, TemplateError, Whitespace};
@@ -31,6 +31,10 @@ pub(super) struct TemplateSettings {
     compiled_cache: Option<bool>,
     /// `handler.settings`
     values: Vec<(String, Value)>,
+    /// `handler.name`
+    pub(super) of_handler: HashMap<String, Value>,
+    imports: Vec<(String, Value)>,
+    context_functions: Vec<String>,
 }
 
 impl TemplateSettings {
@@ -63,6 +67,15 @@ impl TemplateSettings {
         for name in self.methods.keys() {
             loader.add_global(name.clone(), Value::from_object(Function(name.clone())));
         }
+        for (name, values) in &self.imports {
+            loader.add_module(name, values);
+        }
+        let own = self.methods.keys().chain(self.of_handler.keys()).cloned();
+        let of_handler = FUNCTIONS.iter().chain(OF_HANDLER).map(|name| (*name).to_owned()).chain(own);
+        let mut of_context = self.context_functions.clone();
+        // In the template of a `Template` module.
+        of_context.push("set_resources".to_owned());
+        loader.of_application(of_handler.collect(), of_context);
         if let Err(errors) = loader.check_all() {
             problems.extend(errors.iter().map(|error| format!("template {error}")));
         }
@@ -111,6 +124,40 @@ impl Application {
     #[must_use]
     pub fn template_setting(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.settings.templates.values.push((name.into(), value.into()));
+        self
+    }
+
+    /// A module that templates import with `{% import name %}` or `{% from name import .. %}`: values and functions by
+    /// name, such as [`context!`](crate::template::context) makes. Parts of Python's `datetime`, `json`, `math`, `re`,
+    /// `time`, `os.path` and `urllib.parse`, `tornado.escape` and `tornado.util` are there already.
+    ///
+    /// ```
+    /// use squall::Application;
+    /// use squall::template::{Value, context};
+    ///
+    /// let shout = Value::from_function(|text: &str| text.to_uppercase());
+    /// let app = Application::new([]).template_module("helpers.text", context! { shout, limit => 80 });
+    /// ```
+    #[must_use]
+    pub fn template_module(mut self, name: impl Into<String>, values: impl Into<Value>) -> Self {
+        self.settings.templates.imports.push((name.into(), values.into()));
+        self
+    }
+
+    /// A value or function that templates read as `handler.name`.
+    #[must_use]
+    pub fn handler_value(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.settings.templates.of_handler.insert(name.into(), value.into());
+        self
+    }
+
+    /// Names of functions that only the values of [`Context::render`] or [`Site::template_namespace`] give. Others that
+    /// no template and nobody else has are refused when the application starts.
+    ///
+    /// [`Site::template_namespace`]: super::Site::template_namespace
+    #[must_use]
+    pub fn template_context_functions<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.settings.templates.context_functions.extend(names.into_iter().map(Into::into));
         self
     }
 

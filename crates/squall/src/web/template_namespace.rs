@@ -20,6 +20,20 @@ use crate::template::{system_time, to_str};
 pub(super) const FUNCTIONS: &[&str] =
     &["_", "pgettext", "ngettext", "static_url", "xsrf_form_html", "reverse_url"];
 
+/// What is below `handler`, besides [`FUNCTIONS`].
+pub(super) const OF_HANDLER: &[&str] = &[
+    "application",
+    "current_user",
+    "get_argument",
+    "get_arguments",
+    "get_cookie",
+    "get_status",
+    "locale",
+    "request",
+    "settings",
+    "xsrf_token",
+];
+
 /// A function of the namespace, or a `ui_method`, by its name.
 #[derive(Debug)]
 pub(super) struct Function(pub(super) String);
@@ -210,7 +224,12 @@ impl Object for Handler {
                 Some(token.unwrap_or_else(Value::from))
             }
             "application" => Some(Value::from_object(Self)),
-            name => Arc::new(Namespace).get_value(&Value::from(name)),
+            name => {
+                let own =
+                    with_context(|ctx| Ok(ctx.core().settings().templates.of_handler.get(name).cloned()));
+                let own = own.unwrap_or_else(|error| Some(Value::from(error)));
+                own.or_else(|| Arc::new(Namespace).get_value(&Value::from(name)))
+            }
         }
     }
 
@@ -220,15 +239,20 @@ impl Object for Handler {
 
     fn call_method(
         self: &Arc<Self>,
-        _: &mut State<'_, '_>,
+        state: &mut State<'_, '_>,
         name: &str,
         args: &[Value],
     ) -> Result<Value, EngineError> {
+        let value = with_context(|ctx| Ok(ctx.core().settings().templates.of_handler.get(name).cloned()))?;
+        if let Some(function) = value {
+            return function.call(state, args);
+        }
         with_context(|ctx| {
             Ok(match name {
                 "get_argument" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    match default {
+                    let (name, _): (&str, Option<Value>) = from_args(args)?;
+                    // `None` is a default like any other.
+                    match args.get(1).cloned() {
                         Some(default) => ctx.argument_opt(name)?.map_or(default, Value::from),
                         None => ctx.argument(name)?.into(),
                     }
@@ -242,7 +266,10 @@ impl Object for Handler {
                     ctx.cookie(name).map(Value::from).or(default).unwrap_or_else(|| Value::from(()))
                 }
                 "get_status" => ctx.status().into(),
-                _ => return call(ctx, name, args),
+                _ => match ctx.core().settings().templates.methods.get(name) {
+                    Some(method) => return method(ctx, args),
+                    None => return call(ctx, name, args),
+                },
             })
         })
     }

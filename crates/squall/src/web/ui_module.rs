@@ -8,7 +8,8 @@ use minijinja::{Error as EngineError, State, Value};
 use super::context::{Context, misuse};
 use super::error::Result;
 use super::render::{with_context, with_page};
-use crate::template::{self, to_str};
+use crate::escape;
+use crate::template::to_str;
 
 /// A part of a page: `{% module Entry(entry, show=1) %}` puts in what [`render`](Self::render) returns, unescaped.
 ///
@@ -128,7 +129,7 @@ impl Resources {
                     paths.push(path);
                 }
             }
-            let link = |path: &String| format!("{before}{}{after}", crate::escape::xhtml_escape(path));
+            let link = |path: &String| format!("{before}{}{after}", escape::xhtml_escape(path));
             Ok(paths.iter().map(link).collect())
         };
         let scripts =
@@ -247,8 +248,30 @@ struct Linkify;
 impl UiModule for Linkify {
     fn render(&self, _: &Context, arguments: &[Value]) -> Result<String> {
         let (text, shorten, kwargs): (&Value, Option<bool>, Kwargs) = from_args(arguments)?;
-        Ok(template::linkify(text, shorten, kwargs)?)
+        linkify(text, shorten, &kwargs)
     }
+}
+
+/// `linkify(text, shorten=False, extra_params="", require_protocol=False, permitted_protocols=[..])`.
+fn linkify(value: &Value, shorten: Option<bool>, kwargs: &Kwargs) -> Result<String> {
+    let text = to_str(value);
+    let mut linkify = escape::Linkify::new();
+    if let Some(shorten) = shorten.or(kwargs.get("shorten")?) {
+        linkify = linkify.shorten(shorten);
+    }
+    let extra: Option<String> = kwargs.get("extra_params")?;
+    if let Some(extra) = &extra {
+        linkify = linkify.extra_params(extra);
+    }
+    if let Some(require) = kwargs.get("require_protocol")? {
+        linkify = linkify.require_protocol(require);
+    }
+    let permitted: Option<Vec<String>> = kwargs.get("permitted_protocols")?;
+    if let Some(permitted) = permitted {
+        linkify = linkify.permitted_protocols(permitted);
+    }
+    kwargs.assert_all_used()?;
+    Ok(linkify.apply(&text).into_owned())
 }
 
 struct XsrfFormHtml;

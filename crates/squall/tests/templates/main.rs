@@ -4,8 +4,11 @@
 use squall::template::{Loader, Template, TemplateError, Value, context};
 
 mod broken;
+mod differences;
 mod errors;
+mod expressions;
 mod hostile;
+mod limits;
 mod pages;
 
 const CORPUS: &str = include_str!("../corpus/templates.json");

@@ -211,3 +211,42 @@ fn a_broken_template_stops_the_start() {
     let error = broken.route_table().unwrap_err().to_string();
     assert!(error.contains("bad.html:2"), "{error}");
 }
+
+#[squall::test]
+async fn templates_find_what_the_application_registers() {
+    let shout = Value::from_function(|text: &str| text.to_uppercase());
+    let texts = [
+        (
+            "a.html",
+            "{% import helpers.text %}{% from helpers.text import shout as s, limit %}{% import unused.thing %}\
+             {{ helpers.text.shout('a') }}{{ s('b') }}{{ limit + 1 }}",
+        ),
+        (
+            "b.html",
+            "{{ handler.version }} {{ handler.application.version }} {{ handler.twice(4) }} {{ handler.hello('x') }} \
+             {{ handler.get_argument('q', None) }} {{ handler.settings['blog'] }} {{ getattr(handler, 'nothing', 'no') }}",
+        ),
+        ("c.html", "{{ isinstance(1, str) }} {{ type_of(who) }} {{ loop }} {{ debug }}"),
+        ("d.html", "{{ given(2) }}"),
+    ];
+    let page = get("/{name}", async |ctx: &Context| {
+        let given = Value::from_function(|n: i64| n + 1);
+        let name = format!("{}.html", ctx.path_arg_str("name")?);
+        ctx.render(&name, context! { who => "Ann", debug => "d", given, ..Value::from_pairs([("loop", 1)]) })
+    });
+    let app = Application::new([page])
+        .template_loader(Loader::from_texts(texts))
+        .template_module("helpers.text", context! { shout, limit => 80 })
+        .handler_value("version", "1.2")
+        .handler_value("twice", Value::from_function(|n: i64| n * 2))
+        .template_setting("blog", "B")
+        .template_context_functions(["given"])
+        .ui_method("hello", |_, args| Ok(format!("hello {}", args[0]).into()))
+        .ui_method("isinstance", |_, _| Ok("own".into()))
+        .ui_method("type_of", |_, args| Ok(args[0].kind().to_string().into()));
+    let app = serve(app);
+    app.get("/a").await.assert_status(200).assert_text("AB81");
+    app.get("/b").await.assert_status(200).assert_text("1.2 1.2 8 hello x None B no");
+    app.get("/c").await.assert_status(200).assert_text("own string 1 d");
+    app.get("/d").await.assert_status(200).assert_text("3");
+}

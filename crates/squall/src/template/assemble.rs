@@ -1,0 +1,313 @@
+//! One template made of all its files: what it extends, with its blocks in their places, and what it includes.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use super::error::TemplateError;
+use super::parser::{Code, File, Node, Try};
+use super::python::{self, Except, Expr, Statement, SyntaxError};
+
+/// Tags, includes and bases in each other; Python stops at 100 levels.
+const MAX_DEPTH: usize = 50;
+
+/// The files that a template can be made of.
+pub(super) trait Files {
+    /// The file of this name, relative to the folder of `parent`.
+    fn file(&self, name: &str, parent: Option<&str>) -> Result<Rc<File>, TemplateError>;
+}
+
+/// The file that a piece is from, and by which way it came into the template.
+pub(super) struct Origin {
+    file: Rc<File>,
+    via: Option<(Rc<Self>, usize)>,
+}
+
+impl Origin {
+    pub(super) fn new(file: Rc<File>) -> Rc<Self> {
+        Rc::new(Self { file, via: None })
+    }
+
+    /// An error at a place of the file.
+    pub(super) fn error(&self, at: usize, message: impl Into<String>) -> TemplateError {
+        let mut places = Vec::new();
+        let mut via = &self.via;
+        while let Some((outer, at)) = via {
+            places.push(format!("{}:{}", outer.file.name, outer.file.line(*at)));
+            via = &outer.via;
+        }
+        TemplateError::at(&self.file.name, &self.file.source, at, message).with_via(places)
+    }
+
+    fn syntax_error(&self, error: SyntaxError) -> TemplateError {
+        self.error(error.at, error.message)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file.name)
+    }
+}
+
+/// What becomes of a value before it is in the page.
+#[derive(Clone)]
+pub(super) enum Escape {
+    None,
+    /// `xhtml_escape`
+    Html,
+    /// A call of some other function with [`Applied`](python::ExprKind::Applied).
+    Call(Rc<Expr>),
+}
+
+/// A step of a template, whatever file it is from.
+pub(super) enum Step {
+    Text(String),
+    Print {
+        value: Expr,
+        escape: Escape,
+    },
+    Module(Expr),
+    Statements(Vec<Statement>),
+    Break,
+    Continue,
+    /// Steps of another file.
+    Part {
+        origin: Rc<Origin>,
+        steps: Vec<Step>,
+    },
+    Apply {
+        call: Expr,
+        steps: Vec<Step>,
+    },
+    If {
+        branches: Vec<(Expr, Vec<Step>)>,
+        otherwise: Vec<Step>,
+    },
+    While {
+        condition: Expr,
+        steps: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
+    For {
+        target: Expr,
+        iterable: Expr,
+        steps: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
+    Try {
+        steps: Vec<Step>,
+        handlers: Vec<(Except, Vec<Step>)>,
+        otherwise: Vec<Step>,
+        finally: Vec<Step>,
+    },
+}
+
+/// The steps of a template, and where they begin.
+///
+/// # Errors
+/// What is wrong with the file or those that it needs.
+pub(super) fn assemble(file: &Rc<File>, files: &dyn Files) -> Result<(Rc<Origin>, Vec<Step>), TemplateError> {
+    let mut ancestors = vec![Rc::clone(file)];
+    add_ancestors(file, files, &mut ancestors)?;
+    ancestors.reverse();
+    let mut blocks = Blocks::new();
+    for ancestor in &ancestors {
+        add_blocks(ancestor, &ancestor.body, files, &mut blocks, 0)?;
+    }
+    let root = &ancestors[0];
+    let origin = Origin::new(Rc::clone(root));
+    let mut assembler = Assembler { files, blocks: &blocks, origin: Rc::clone(&origin), depth: 0 };
+    let steps = assembler.steps(&root.body)?;
+    Ok((origin, steps))
+}
+
+fn add_ancestors(
+    file: &Rc<File>,
+    files: &dyn Files,
+    ancestors: &mut Vec<Rc<File>>,
+) -> Result<(), TemplateError> {
+    for node in &file.body {
+        let Node::Extends(path) = node else { continue };
+        let parent = load(files, path, file)?;
+        if ancestors.len() >= MAX_DEPTH || ancestors.iter().any(|known| known.name == parent.name) {
+            return Err(error(file, path.offset, format!("{} extends itself", parent.name)));
+        }
+        ancestors.push(Rc::clone(&parent));
+        add_ancestors(&parent, files, ancestors)?;
+    }
+    Ok(())
+}
+
+type Blocks = HashMap<String, (Rc<File>, Rc<Vec<Node>>)>;
+
+fn add_blocks(
+    file: &Rc<File>,
+    nodes: &[Node],
+    files: &dyn Files,
+    blocks: &mut Blocks,
+    depth: usize,
+) -> Result<(), TemplateError> {
+    for node in nodes {
+        match node {
+            Node::Block { name, body, .. } => {
+                blocks.insert(name.clone(), (Rc::clone(file), Rc::clone(body)));
+                add_blocks(file, body, files, blocks, depth)?;
+            }
+            Node::Include(path) => {
+                let included = load(files, path, file)?;
+                if depth >= MAX_DEPTH {
+                    return Err(error(file, path.offset, format!("{} includes itself", included.name)));
+                }
+                add_blocks(&included, &included.body, files, blocks, depth + 1)?;
+            }
+            _ => {
+                for body in node.bodies() {
+                    add_blocks(file, body, files, blocks, depth)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn load(files: &dyn Files, path: &Code, file: &File) -> Result<Rc<File>, TemplateError> {
+    files.file(&path.text, Some(&file.name)).map_err(|cause| match cause.line() {
+        0 => error(file, path.offset, cause.to_string()),
+        _ => cause,
+    })
+}
+
+fn error(file: &File, offset: usize, message: impl Into<String>) -> TemplateError {
+    TemplateError::at(&file.name, &file.source, offset, message)
+}
+
+struct Assembler<'a> {
+    files: &'a dyn Files,
+    blocks: &'a Blocks,
+    origin: Rc<Origin>,
+    depth: usize,
+}
+
+type Assembled<T> = Result<T, TemplateError>;
+
+impl Assembler<'_> {
+    fn steps(&mut self, nodes: &[Node]) -> Assembled<Vec<Step>> {
+        self.depth += 1;
+        let mut steps = Vec::new();
+        for node in nodes {
+            if self.depth > MAX_DEPTH {
+                return Err(self.origin.error(offset_of(node), "nested too deep, or includes itself"));
+            }
+            steps.extend(self.step(node)?);
+        }
+        self.depth -= 1;
+        Ok(steps)
+    }
+
+    fn step(&mut self, node: &Node) -> Assembled<Option<Step>> {
+        Ok(Some(match node {
+            Node::Text(text) => Step::Text(text.clone()),
+            Node::Expression { code, raw } => {
+                let value = self.parse(code, python::expression)?;
+                Step::Print { value, escape: self.escape(code.offset, *raw)? }
+            }
+            Node::Module(code) => Step::Module(self.parse(code, python::module_call)?),
+            Node::Statement(code) => Step::Statements(self.parse(code, python::statements)?),
+            Node::Break(_) => Step::Break,
+            Node::Continue(_) => Step::Continue,
+            Node::Extends(_) => return Ok(None),
+            Node::Include(path) => {
+                let file = load(self.files, path, &self.origin.file)?;
+                if file.body.iter().any(|node| matches!(node, Node::Extends(_))) {
+                    let message = format!("{} extends another template and cannot be included", file.name);
+                    return Err(self.origin.error(path.offset, message));
+                }
+                let body = Rc::clone(&file);
+                self.part(file, &body.body, path.offset)?
+            }
+            Node::Block { name, offset, .. } => match self.blocks.get(name) {
+                Some((file, body)) => self.part(Rc::clone(file), body, *offset)?,
+                None => return Ok(None),
+            },
+            Node::Apply { function, body } => {
+                let call = self.parse(function, python::application)?;
+                Step::Apply { call, steps: self.steps(body)? }
+            }
+            Node::If { branches, otherwise } => {
+                let branches = branches.iter().map(|(condition, body)| {
+                    Ok((self.parse(condition, python::expression)?, self.steps(body)?))
+                });
+                let branches = branches.collect::<Assembled<Vec<_>>>()?;
+                Step::If { branches, otherwise: self.steps(otherwise)? }
+            }
+            Node::Loop { header, is_while: true, body, otherwise } => {
+                let condition = self.parse(header, python::expression)?;
+                Step::While { condition, steps: self.steps(body)?, otherwise: self.steps(otherwise)? }
+            }
+            Node::Loop { header, body, otherwise, .. } => {
+                let (target, iterable) = self.parse(header, python::for_header)?;
+                Step::For { target, iterable, steps: self.steps(body)?, otherwise: self.steps(otherwise)? }
+            }
+            Node::Try(attempt) => self.attempt(attempt)?,
+        }))
+    }
+
+    /// Steps of what may be another file, for the tag at `offset`.
+    fn part(&mut self, file: Rc<File>, nodes: &[Node], offset: usize) -> Assembled<Step> {
+        if Rc::ptr_eq(&file, &self.origin.file) {
+            return Ok(Step::Part { origin: Rc::clone(&self.origin), steps: self.steps(nodes)? });
+        }
+        let via = Some((Rc::clone(&self.origin), offset));
+        let origin = Rc::new(Origin { file, via });
+        let outer = std::mem::replace(&mut self.origin, Rc::clone(&origin));
+        let steps = self.steps(nodes)?;
+        self.origin = outer;
+        Ok(Step::Part { origin, steps })
+    }
+
+    fn attempt(&mut self, attempt: &Try) -> Assembled<Step> {
+        let steps = self.steps(&attempt.body)?;
+        let mut handlers = Vec::new();
+        for (index, handler) in attempt.handlers.iter().enumerate() {
+            let except = self.parse(&handler.clause, python::except)?;
+            if except.classes.is_none() && index + 1 < attempt.handlers.len() {
+                return Err(self.origin.error(handler.offset, "default 'except:' must be last"));
+            }
+            handlers.push((except, self.steps(&handler.body)?));
+        }
+        let (otherwise, finally) = (self.steps(&attempt.otherwise)?, self.steps(&attempt.finally)?);
+        Ok(Step::Try { steps, handlers, otherwise, finally })
+    }
+
+    /// What the file does with values.
+    fn escape(&self, offset: usize, raw: bool) -> Assembled<Escape> {
+        Ok(match self.origin.file.autoescape.as_deref() {
+            None => Escape::None,
+            _ if raw => Escape::None,
+            Some("xhtml_escape" | "escape") => Escape::Html,
+            Some(function) => {
+                let call = python::application(function, offset).map_err(|cause| {
+                    self.origin.error(offset, format!("autoescape {function}: {}", cause.message))
+                })?;
+                Escape::Call(Rc::new(call))
+            }
+        })
+    }
+
+    fn parse<T>(&self, code: &Code, parser: fn(&str, usize) -> python::Parsed<T>) -> Assembled<T> {
+        parser(&code.text, code.offset).map_err(|error| self.origin.syntax_error(error))
+    }
+}
+
+fn offset_of(node: &Node) -> usize {
+    match node {
+        Node::Text(_) => 0,
+        Node::Expression { code, .. } | Node::Module(code) | Node::Statement(code) => code.offset,
+        Node::Extends(code) | Node::Include(code) | Node::Apply { function: code, .. } => code.offset,
+        Node::Break(offset) | Node::Continue(offset) | Node::Block { offset, .. } => *offset,
+        Node::If { branches, .. } => branches.first().map_or(0, |(condition, _)| condition.offset),
+        Node::Loop { header, .. } => header.offset,
+        Node::Try(attempt) => attempt.offset,
+    }
+}

@@ -1,0 +1,336 @@
+//! Tuples, lists, dicts and sets. Those that the application gives stay its own until something needs them as Python's.
+
+use std::cell::{Ref, RefCell, RefMut};
+use std::ops::Deref;
+
+use indexmap::{IndexMap, IndexSet};
+use minijinja::Value;
+use minijinja::value::ValueKind;
+
+use super::host::from_host;
+use super::{Class, Key, Py, PyError, R, trash};
+
+type Hasher = rapidhash::fast::RandomState;
+pub(in crate::template) type Map = IndexMap<Key, Py, Hasher>;
+
+pub(in crate::template) struct Tuple(Vec<Py>);
+
+impl Tuple {
+    pub(super) fn new(items: Vec<Py>) -> Self {
+        Self(items)
+    }
+}
+
+impl Deref for Tuple {
+    type Target = [Py];
+
+    fn deref(&self) -> &[Py] {
+        &self.0
+    }
+}
+
+impl Drop for Tuple {
+    fn drop(&mut self) {
+        trash::bury(std::mem::take(&mut self.0));
+    }
+}
+
+pub(in crate::template) struct List {
+    items: RefCell<Vec<Py>>,
+    /// The application's list that the items are from, as long as they are the same.
+    host: RefCell<Option<Value>>,
+}
+
+impl List {
+    pub(in crate::template) fn new(items: Vec<Py>) -> Self {
+        Self { items: RefCell::new(items), host: RefCell::new(None) }
+    }
+
+    pub(super) fn of_host(items: Vec<Py>, host: Value) -> Self {
+        Self { items: RefCell::new(items), host: RefCell::new(Some(host)) }
+    }
+
+    pub(in crate::template) fn borrow(&self) -> Ref<'_, Vec<Py>> {
+        self.items.borrow()
+    }
+
+    /// To change it.
+    pub(in crate::template) fn borrow_mut(&self) -> RefMut<'_, Vec<Py>> {
+        self.host.replace(None);
+        self.items.borrow_mut()
+    }
+
+    pub(in crate::template) fn len(&self) -> usize {
+        self.items.borrow().len()
+    }
+
+    pub(in crate::template) fn get(&self, index: usize) -> Option<Py> {
+        self.items.borrow().get(index).cloned()
+    }
+
+    pub(in crate::template) fn to_vec(&self) -> Vec<Py> {
+        self.items.borrow().clone()
+    }
+
+    /// The application's list, if nothing in it has changed.
+    pub(super) fn host(&self) -> Option<Value> {
+        let host = self.host.borrow().clone()?;
+        let is_same = |item: &Py| match item {
+            Py::List(list) => list.host().is_some(),
+            Py::Dict(dict) => dict.host().is_some(),
+            _ => true,
+        };
+        self.items.borrow().iter().all(is_same).then_some(host)
+    }
+
+    /// Lets go of what it holds, which may be itself.
+    pub(in crate::template) fn clear(&self) {
+        let items = std::mem::take(&mut *self.borrow_mut());
+        trash::bury(items);
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        trash::bury(std::mem::take(self.items.get_mut()));
+    }
+}
+
+pub(in crate::template) struct Dict {
+    /// The application's dict, which also has its items as attributes, as Tornado's `ObjectDict` does.
+    host: Option<Value>,
+    /// Python's own, once something needs more than the application's as it is.
+    own: RefCell<Option<Map>>,
+}
+
+impl Dict {
+    pub(in crate::template) fn new(map: Map) -> Self {
+        Self { host: None, own: RefCell::new(Some(map)) }
+    }
+
+    pub(super) fn of_host(value: Value) -> Self {
+        Self { host: Some(value), own: RefCell::new(None) }
+    }
+
+    pub(in crate::template) fn has_attributes(&self) -> bool {
+        self.host.is_some()
+    }
+
+    /// The application's dict, if nothing has changed it.
+    pub(in crate::template) fn host(&self) -> Option<Value> {
+        if self.own.borrow().is_some() { None } else { self.host.clone() }
+    }
+
+    /// Makes it Python's own.
+    fn make_own(&self) -> R<()> {
+        let Some(value) = self.host() else { return Ok(()) };
+        let mut map = Map::default();
+        for key in value.try_iter().map_err(|error| super::from_host_error(&error))? {
+            let item = value.get_item(&key).map_err(|error| super::from_host_error(&error))?;
+            map.insert(Key::new(from_host(&key)?)?, from_host(&item)?);
+        }
+        *self.own.borrow_mut() = Some(map);
+        Ok(())
+    }
+
+    pub(in crate::template) fn borrow(&self) -> R<Ref<'_, Map>> {
+        self.make_own()?;
+        Ref::filter_map(self.own.borrow(), Option::as_ref)
+            .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
+    }
+
+    pub(in crate::template) fn borrow_mut(&self) -> R<RefMut<'_, Map>> {
+        self.make_own()?;
+        RefMut::filter_map(self.own.borrow_mut(), Option::as_mut)
+            .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
+    }
+
+    pub(in crate::template) fn len(&self) -> usize {
+        match (&*self.own.borrow(), &self.host) {
+            (Some(map), _) => map.len(),
+            (None, host) => host.as_ref().and_then(Value::len).unwrap_or(0),
+        }
+    }
+
+    /// The application's value of a text, while nothing has changed the dict and it is no container.
+    #[inline]
+    pub(in crate::template) fn get_host(&self, key: &str) -> R<Option<Value>> {
+        if self.own.borrow().is_some() {
+            return Ok(None);
+        }
+        let Some(value) = &self.host else { return Ok(None) };
+        let item = value.get_attr(key).map_err(|error| super::from_host_error(&error))?;
+        // What can be changed has to be the same each time.
+        Ok(match item.kind() {
+            ValueKind::Undefined | ValueKind::Seq | ValueKind::Map => None,
+            _ => Some(item),
+        })
+    }
+
+    /// The value of a text.
+    pub(in crate::template) fn get_str(&self, key: &str) -> R<Option<Py>> {
+        match self.get_host(key)? {
+            Some(item) => from_host(&item).map(Some),
+            None if self.has_no_item(key) => Ok(None),
+            None => Ok(self.borrow()?.get(key).cloned()),
+        }
+    }
+
+    /// Whether the application's dict, as it is, lacks the key.
+    fn has_no_item(&self, key: &str) -> bool {
+        let is_own = self.own.borrow().is_some();
+        let lacks = |value: &Value| value.get_attr(key).is_ok_and(|item| item.is_undefined());
+        !is_own && self.host.as_ref().is_none_or(lacks)
+    }
+
+    pub(in crate::template) fn get(&self, key: &Py) -> R<Option<Py>> {
+        match key {
+            Py::Str(text) => self.get_str(text),
+            _ => {
+                let key = Key::new(key.clone())?;
+                Ok(self.borrow()?.get(&key).cloned())
+            }
+        }
+    }
+
+    pub(in crate::template) fn set(&self, key: Py, value: Py) -> R<()> {
+        let key = Key::new(key)?;
+        let old = self.borrow_mut()?.insert(key, value);
+        drop(old);
+        Ok(())
+    }
+
+    pub(in crate::template) fn remove(&self, key: &Py) -> R<Option<Py>> {
+        let key = Key::new(key.clone())?;
+        Ok(self.borrow_mut()?.shift_remove(&key))
+    }
+
+    pub(in crate::template) fn pairs(&self) -> R<Vec<(Py, Py)>> {
+        Ok(self.borrow()?.iter().map(|(key, value)| (key.value().clone(), value.clone())).collect())
+    }
+
+    pub(in crate::template) fn keys(&self) -> R<Vec<Py>> {
+        Ok(self.borrow()?.keys().map(|key| key.value().clone()).collect())
+    }
+
+    pub(in crate::template) fn clear(&self) {
+        bury_map(self.own.replace(Some(Map::default())));
+    }
+}
+
+fn bury_map(map: Option<Map>) {
+    let mut all = Vec::new();
+    for (key, value) in map.into_iter().flatten() {
+        all.push(value);
+        all.push(key.into_value());
+    }
+    trash::bury(all);
+}
+
+impl Drop for Dict {
+    fn drop(&mut self) {
+        if let Some(map) = self.own.get_mut().take() {
+            bury_map(Some(map));
+        }
+    }
+}
+
+pub(in crate::template) struct Set {
+    items: RefCell<IndexSet<Key, Hasher>>,
+    is_frozen: bool,
+}
+
+impl Set {
+    pub(in crate::template) fn new(items: impl IntoIterator<Item = Py>, is_frozen: bool) -> R<Self> {
+        let items = items.into_iter().map(Key::new).collect::<R<IndexSet<Key, Hasher>>>()?;
+        Ok(Self { items: RefCell::new(items), is_frozen })
+    }
+
+    pub(in crate::template) fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    pub(in crate::template) fn len(&self) -> usize {
+        self.items.borrow().len()
+    }
+
+    pub(in crate::template) fn has(&self, value: &Py) -> R<bool> {
+        let key = Key::new(value.clone())?;
+        Ok(self.items.borrow().contains(&key))
+    }
+
+    pub(in crate::template) fn add(&self, value: Py) -> R<()> {
+        let key = Key::new(value)?;
+        self.items.borrow_mut().insert(key);
+        Ok(())
+    }
+
+    pub(in crate::template) fn remove(&self, value: &Py) -> R<bool> {
+        let key = Key::new(value.clone())?;
+        Ok(self.items.borrow_mut().shift_remove(&key))
+    }
+
+    pub(in crate::template) fn clear(&self) {
+        let old = self.items.take();
+        trash::bury(old.into_iter().map(Key::into_value).collect());
+    }
+
+    /// The items, in the order in which Python goes through them where that can be known: for small integers.
+    pub(in crate::template) fn to_vec(&self) -> Vec<Py> {
+        let items = self.items.borrow();
+        let numbers: Option<Vec<i64>> = items
+            .iter()
+            .map(|key| match key.value() {
+                Py::Int(number) if (0..1 << 60).contains(number) => Some(*number),
+                _ => None,
+            })
+            .collect();
+        match numbers {
+            Some(numbers) => python_order(&numbers).into_iter().map(Py::Int).collect(),
+            None => items.iter().map(|key| key.value().clone()).collect(),
+        }
+    }
+}
+
+impl Drop for Set {
+    fn drop(&mut self) {
+        trash::bury(self.items.take().into_iter().map(Key::into_value).collect());
+    }
+}
+
+/// The order of CPython's table of these numbers, put in one after the other.
+fn python_order(numbers: &[i64]) -> Vec<i64> {
+    let mut table: Vec<Option<i64>> = vec![None; 8];
+    let mut used = 0;
+    for number in numbers {
+        place(&mut table, *number);
+        used += 1;
+        let mask = table.len() - 1;
+        if used * 5 >= mask * 3 {
+            let wanted = if used > 50_000 { used * 2 } else { used * 4 };
+            let mut size = 8;
+            while size <= wanted {
+                size *= 2;
+            }
+            let old = std::mem::replace(&mut table, vec![None; size]);
+            old.into_iter().flatten().for_each(|number| place(&mut table, number));
+        }
+    }
+    table.into_iter().flatten().collect()
+}
+
+fn place(table: &mut [Option<i64>], number: i64) {
+    let mask = table.len() - 1;
+    let hash = number as usize;
+    let (mut perturb, mut at) = (hash, hash & mask);
+    loop {
+        // CPython looks at the next nine slots, when the table goes on for so long, before it jumps.
+        let probes = if at + 9 <= mask { 9 } else { 0 };
+        if let Some(free) = (at..=at + probes).find(|slot| table[*slot].is_none()) {
+            table[free] = Some(number);
+            return;
+        }
+        perturb >>= 5;
+        at = at.wrapping_mul(5).wrapping_add(1).wrapping_add(perturb) & mask;
+    }
+}

@@ -1,0 +1,186 @@
+//! Values of the application and those of the template, made of each other.
+
+use std::error::Error as StdError;
+use std::rc::Rc;
+
+use minijinja::value::ValueKind;
+use minijinja::{Error, Value};
+use num_bigint::BigInt;
+
+use super::int::{as_big, big};
+use super::{Class, Dict, List, Py, PyError, R, Str};
+use crate::template::budget;
+use crate::template::error::Raised;
+use crate::template::modules::Moment;
+
+/// `serde_json`'s numbers look like this when another crate asks for its `arbitrary_precision`.
+const JSON_NUMBER: &str = "$serde_json::private::Number";
+
+/// The application's value. Dicts and objects stay what they are, others are copied.
+pub(in crate::template) fn from_host(value: &Value) -> R {
+    Ok(match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Py::None,
+        ValueKind::Bool => Py::Bool(value.is_true()),
+        ValueKind::String => {
+            let text = value.as_str().unwrap_or_default();
+            Py::Str(if value.is_safe() { Str::safe(text) } else { Str::new(text) })
+        }
+        ValueKind::Number => number(value),
+        ValueKind::Bytes => Py::bytes(value.as_bytes().unwrap_or_default()),
+        ValueKind::Seq => {
+            let _level = budget::deeper()?;
+            let mut items = Vec::with_capacity(value.len().unwrap_or(0).min(1 << 16));
+            for item in value.try_iter().map_err(|error| from_host_error(&error))? {
+                items.push(from_host(&item)?);
+            }
+            budget::pay_items(items.len())?;
+            if value.is_tuple() {
+                return Ok(Py::tuple(items));
+            }
+            Py::List(Rc::new(List::of_host(items, value.clone())))
+        }
+        ValueKind::Map => match value.len() {
+            Some(1) if value.get_attr(JSON_NUMBER).is_ok_and(|number| !number.is_undefined()) => {
+                json_number(value)
+            }
+            Some(_) => Py::Dict(Rc::new(Dict::of_host(value.clone()))),
+            None => Py::Host(Rc::new(value.clone())),
+        },
+        ValueKind::Invalid => match value.try_iter() {
+            Err(error) => return Err(from_host_error(&error)),
+            Ok(_) => Py::None,
+        },
+        _ => match Moment::of_host(value) {
+            Some(moment) => Py::Moment(Rc::new(moment)),
+            None => Py::Host(Rc::new(value.clone())),
+        },
+    })
+}
+
+fn number(value: &Value) -> Py {
+    if !value.is_integer() {
+        return Py::Float(f64::try_from(value.clone()).unwrap_or(f64::NAN));
+    }
+    match value.as_i64() {
+        Some(number) => Py::Int(number),
+        None => big(u128::try_from(value.clone())
+            .map(BigInt::from)
+            .or_else(|_| i128::try_from(value.clone()).map(BigInt::from))
+            .unwrap_or_default()),
+    }
+}
+
+fn json_number(value: &Value) -> Py {
+    let text = value.get_attr(JSON_NUMBER).unwrap_or_default().to_string();
+    let whole = if text.contains(['.', 'e', 'E']) { None } else { text.parse::<BigInt>().ok() };
+    whole.map_or_else(|| Py::Float(text.parse().unwrap_or(f64::NAN)), big)
+}
+
+/// The application's error: the one that was raised, if that is known, keeps its status.
+pub(in crate::template) fn from_host_error(error: &Error) -> PyError {
+    let mut raised = None;
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<Raised>() {
+            raised = Some(*found);
+            break;
+        }
+        next = cause.source();
+    }
+    let message = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    PyError::new(Class::ApplicationError, message).with_raised(raised)
+}
+
+/// The value for the application.
+///
+/// # Errors
+/// What only a template knows, such as its functions.
+pub(in crate::template) fn to_host(value: &Py) -> R<Value> {
+    Ok(match value {
+        Py::Unbound | Py::None => Value::from(()),
+        Py::Bool(value) => Value::from(*value),
+        Py::Int(value) => Value::from(*value),
+        Py::Float(value) => Value::from(*value),
+        Py::Big(_) => {
+            let whole = as_big(value).unwrap_or_default();
+            match (i128::try_from(&whole), u128::try_from(&whole)) {
+                (Ok(number), _) => Value::from(number),
+                (_, Ok(number)) => Value::from(number),
+                _ => {
+                    let message = "the number is too large for a function of the application";
+                    return Err(PyError::new(Class::OverflowError, message));
+                }
+            }
+        }
+        Py::Str(text) if text.is_safe() => Value::from_safe_string(text.to_string()),
+        Py::Str(text) => Value::from(&**text),
+        Py::Bytes(bytes) => Value::from_bytes(bytes.to_vec()),
+        Py::List(list) => match list.host() {
+            Some(host) => host,
+            None => all(&list.to_vec())?.into_iter().collect(),
+        },
+        Py::Tuple(items) => all(items)?.into_iter().collect(),
+        Py::Set(set) => all(&set.to_vec())?.into_iter().collect(),
+        Py::View(view) => all(&view.to_vec()?)?.into_iter().collect(),
+        Py::Range(range) => {
+            budget::pay_items(range.len())?;
+            (0..range.len()).filter_map(|at| range.get(at)).map(Value::from).collect()
+        }
+        Py::Dict(dict) => match dict.host() {
+            Some(host) => host,
+            None => {
+                let _level = budget::deeper()?;
+                let pairs = dict.pairs()?;
+                let pairs = pairs.iter().map(|(key, value)| Ok((to_host(key)?, to_host(value)?)));
+                Value::from_pairs(pairs.collect::<R<Vec<_>>>()?)
+            }
+        },
+        Py::Moment(moment) => moment.to_host(),
+        Py::Exception(exception) => Value::from(exception.message()),
+        Py::Host(value) => (**value).clone(),
+        // A function of the application that stands for `isinstance` may want to know.
+        Py::Type(of) => Value::from(of.name()),
+        _ => {
+            return Err(PyError::type_error(format!(
+                "a {} cannot be given to a function of the application",
+                value.type_name()
+            )));
+        }
+    })
+}
+
+fn all(items: &[Py]) -> R<Vec<Value>> {
+    let _level = budget::deeper()?;
+    budget::pay_items(items.len())?;
+    items.iter().map(to_host).collect()
+}
+
+/// `host[key]`
+pub(super) fn get_item(host: &Value, key: &Py) -> R {
+    let item = host.get_item(&to_host(key)?).map_err(|error| from_host_error(&error))?;
+    if item.is_undefined() { Err(PyError::key(key.clone())) } else { from_host(&item) }
+}
+
+/// `value in host`
+pub(super) fn contains(host: &Value, value: &Py) -> R<bool> {
+    if host.kind() == ValueKind::Map {
+        let item = host.get_item(&to_host(value)?).map_err(|error| from_host_error(&error))?;
+        return Ok(!item.is_undefined());
+    }
+    for item in host.try_iter().map_err(|error| from_host_error(&error))? {
+        if super::equal(&from_host(&item)?, value)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What one can go through in it.
+pub(super) fn items(value: &Py) -> R<Vec<Py>> {
+    let Py::Host(host) = value else { return Ok(Vec::new()) };
+    let items = host.try_iter().map_err(|error| from_host_error(&error))?;
+    items.map(|item| from_host(&item)).collect()
+}
