@@ -5,6 +5,7 @@
     missing_docs,
     unused_qualifications,
     clippy::unwrap_used,
+    clippy::non_minimal_cfg,
     unreachable_pub,
     clippy::missing_errors_doc,
     clippy::missing_panics_doc

@@ -196,7 +196,7 @@ fn framing(
     if lengths.flat_map(|line| tokens(line.value)).count() > 1 {
         match announced {
             ResponseBody::Framed(BodyLength::Length(length)) => {
-                keep_one_length(&mut head.headers, Some(length))
+                keep_one_length(&mut head.headers, Some(length));
             }
             ResponseBody::Framed(BodyLength::Empty) => keep_one_length(&mut head.headers, Some(0)),
             ResponseBody::Framed(BodyLength::Chunked) | ResponseBody::UntilClose => {}

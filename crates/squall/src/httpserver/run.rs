@@ -81,7 +81,7 @@ impl HttpServer {
     ///
     /// With one process ([`processes(1)`](Self::processes)) there is no supervisor, and no reload.
     ///
-    /// Where the [options](crate::options) were given a port, address, Unix socket, number of processes or time to drain,
+    /// Where the [options] were given a port, address, Unix socket, number of processes or time to drain,
     /// they win over what the program says; a program that leaves the port to them binds none itself.
     ///
     /// # Errors

@@ -495,7 +495,7 @@ async fn a_url_with_a_password_only() {
         let seen = server.seen().concat();
         match sent {
             Some(sent) => {
-                assert!(seen.contains(&format!("Authorization: Basic {sent}\r\n")), "{user} {seen}")
+                assert!(seen.contains(&format!("Authorization: Basic {sent}\r\n")), "{user} {seen}");
             }
             None => assert!(!seen.contains("Authorization"), "{seen}"),
         }

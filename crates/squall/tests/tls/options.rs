@@ -152,7 +152,7 @@ fn a_server_with_bad_options_does_not_start() {
     let options = SslOptions::new("/no/cert.pem", "/no/key.pem");
     let server = HttpServer::new(|| Application::new([])).ssl_options(options);
     for _ in 0..2 {
-        for result in [server.listen(0), server.bind(0), server.start(1), server.add_sockets([])] {
+        for result in [server.listen(0), server.bind(0).map(drop), server.start(1), server.add_sockets([])] {
             let error = result.unwrap_err();
             assert!(matches!(error, ServerError::Option(_)), "{error:?}");
             assert_eq!(
