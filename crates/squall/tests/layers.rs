@@ -55,6 +55,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("websocket/random", 4),
     ("websocket/sender", 4),
     ("websocket/set", 4),
+    ("websocket/outgoing", 4),
     ("websocket/socket", 4),
     ("websocket/stream", 4),
     // L5 application

@@ -6,8 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use percent_encoding::{
-    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode, percent_encode_byte,
-    utf8_percent_encode,
+    AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode, percent_encode_byte, utf8_percent_encode,
 };
 use regex_automata::util::primitives::{NonMaxUsize, PatternID};
 use regex_automata::{Anchored, Input, meta};
@@ -15,6 +14,8 @@ use regex_syntax::ast::{self, Ast};
 use regex_syntax::hir::{self, Hir, HirKind};
 use smallvec::SmallVec;
 
+use super::path_args::PathArgs;
+use super::pattern_error::{PatternError, PatternErrorKind, ReverseError};
 use super::shape::{self, GroupNames, Runs};
 
 /// A compiled path pattern; cheap to clone.
@@ -275,205 +276,6 @@ impl PathPattern {
         &self.inner.hir
     }
 }
-
-/// Where a pattern's groups are in the path it matched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathArgs {
-    ranges: SmallVec<[Option<Range<usize>>; 3]>,
-}
-
-impl PathArgs {
-    /// How many groups the pattern has, those that took no part in the match included.
-    pub fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    /// Whether the pattern has no groups.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// The byte range of a group in the path; `None` when it took no part in the match or does not exist.
-    pub fn range(&self, index: usize) -> Option<Range<usize>> {
-        self.ranges.get(index).cloned().flatten()
-    }
-
-    /// Percent-decodes all groups out of `path`, which must be the path that was matched.
-    ///
-    /// `+` stays as it is, `%2F` becomes a slash, an escape that is none (`%zz`) stays too. Raw bytes above 127 are taken
-    /// as UTF-8. One allocation, none without groups.
-    ///
-    /// # Errors
-    ///
-    /// A group that is not UTF-8 once decoded: the client's fault, a 400.
-    pub fn decode(&self, path: impl AsRef<[u8]>) -> Result<PathValues, PathArgError> {
-        let path = path.as_ref();
-        let mut values = PathValues::default();
-        values.text.reserve(self.ranges.iter().flatten().map(ExactSizeIterator::len).sum());
-        for (index, range) in self.ranges.iter().enumerate() {
-            let raw = range.as_ref().map(|range| path.get(range.clone()).unwrap_or_default());
-            let range = match raw {
-                None => None,
-                Some(raw) => {
-                    let start = values.text.len();
-                    let text = percent_decode(raw).decode_utf8().map_err(|_| PathArgError { index })?;
-                    values.text.push_str(&text);
-                    Some(start..values.text.len())
-                }
-            };
-            values.ranges.push(range);
-        }
-        Ok(values)
-    }
-}
-
-/// The decoded values of a pattern's groups.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathValues {
-    text: String,
-    ranges: SmallVec<[Option<Range<usize>>; 3]>,
-}
-
-impl PathValues {
-    /// How many groups the pattern has, those that took no part in the match included.
-    pub fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    /// Whether the pattern has no groups.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// The value of a group; `None` when it took no part in the match (`(..)?`) or does not exist.
-    pub fn get(&self, index: usize) -> Option<&str> {
-        self.ranges.get(index)?.clone().map(|range| &self.text[range])
-    }
-
-    /// All values in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
-        self.ranges.iter().map(|range| range.clone().map(|range| &self.text[range]))
-    }
-}
-
-/// A path argument that is not UTF-8 after percent-decoding; the client's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PathArgError {
-    index: usize,
-}
-
-impl PathArgError {
-    /// The group, counted from 0.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// The HTTP status that answers it: 400.
-    pub fn status(&self) -> u16 {
-        400
-    }
-}
-
-impl fmt::Display for PathArgError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "path argument {} is not valid UTF-8", self.index + 1)
-    }
-}
-
-impl std::error::Error for PathArgError {}
-
-/// A pattern that cannot be used; the application's mistake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PatternError {
-    pattern: String,
-    kind: PatternErrorKind,
-}
-
-/// What is wrong with a pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PatternErrorKind {
-    /// Not a regex; the parser's message, which shows the place.
-    Syntax(String),
-    /// Some groups are named and some positional.
-    MixedGroups,
-    /// A template that contains this, which is regex syntax or can never occur in a path.
-    NotLiteral(String),
-    /// A template and a regex in one: this placeholder stands in a pattern with parentheses or backslashes.
-    PlaceholderInRegex(String),
-    /// The compiled regex would take more than 10 MiB.
-    TooLarge,
-}
-
-impl PatternError {
-    /// The pattern as it was written.
-    pub fn pattern(&self) -> &str {
-        &self.pattern
-    }
-
-    /// What is wrong with it.
-    pub fn kind(&self) -> &PatternErrorKind {
-        &self.kind
-    }
-}
-
-impl fmt::Display for PatternError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pattern = &self.pattern;
-        match &self.kind {
-            PatternErrorKind::Syntax(message) => write!(f, "url pattern {pattern:?} is not valid: {message}"),
-            PatternErrorKind::MixedGroups => {
-                write!(f, "groups in url regexes must either be all named or all positional: {pattern:?}")
-            }
-            PatternErrorKind::NotLiteral(text) => write!(
-                f,
-                "url template {pattern:?} can never match its literal text {text:?}: \
-                 percent-encode it, or write a regex with groups in the place of the placeholders"
-            ),
-            PatternErrorKind::PlaceholderInRegex(placeholder) => write!(
-                f,
-                "url pattern {pattern:?} mixes the placeholder {placeholder} with regex syntax: \
-                 write {} in its place",
-                if placeholder.ends_with(":*}") { "(?P<name>.*)" } else { "(?P<name>[^/]+)" }
-            ),
-            PatternErrorKind::TooLarge => write!(f, "url pattern {pattern:?} compiles to more than 10 MiB"),
-        }
-    }
-}
-
-impl std::error::Error for PatternError {}
-
-/// Why a path could not be made from a pattern and its arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReverseError {
-    /// The pattern does not stand for one text outside of its groups.
-    Irreversible {
-        /// The pattern's regex.
-        regex: String,
-    },
-    /// There has to be one argument for each group.
-    WrongCount {
-        /// The pattern as it was written.
-        pattern: String,
-        /// The number of its groups.
-        expected: usize,
-        /// The number of arguments that were given.
-        given: usize,
-    },
-}
-
-impl fmt::Display for ReverseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReverseError::Irreversible { regex } => write!(f, "Cannot reverse url regex {regex}"),
-            ReverseError::WrongCount { pattern, expected, given } => {
-                write!(f, "required number of arguments not found: {pattern:?} takes {expected}, not {given}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ReverseError {}
 
 impl fmt::Debug for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use regex::Regex;
 
-use super::pattern::{PathPattern, PatternError, ReverseError};
+use super::pattern::PathPattern;
+use super::pattern_error::{PatternError, ReverseError};
 use super::table::PathTable;
 use crate::httputil::{
     HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,

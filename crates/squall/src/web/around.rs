@@ -12,8 +12,8 @@ use super::context::Context;
 use super::debug::take_panic_location;
 use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
-use super::execute::{BoxedResult, Function};
 use super::hooks::Hook;
+use super::target::{BoxedResult, Function};
 use crate::locks::Semaphore;
 
 /// What [`around`](super::Application::around) was given.

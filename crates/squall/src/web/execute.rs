@@ -1,13 +1,11 @@
 //! From a matched request to a finished response: the order in which a handler's methods are called.
 
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
 use http::Method;
 
 use super::application::Core;
@@ -16,169 +14,16 @@ use super::debug::take_panic_location;
 use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
-use super::route::Route;
-use super::slash::TrailingSlash;
-use crate::httputil::{EntityTag, HttpMessageDelegate, HttpServerRequest, Pending};
+use super::receive::{BodyChannel, BufferedRequest, Collected, StreamedRequest};
+use super::routes::Route;
+use super::target::{ANY_METHOD, Function, Target};
+use crate::httputil::{HttpMessageDelegate, HttpServerRequest, Pending};
 use crate::ioloop::catch_panic;
 use crate::log;
 use crate::routing::PathArgs;
 
-/// What the routing table holds: a handler type or functions, erased here and nowhere else.
-pub(super) trait Target {
-    fn methods(&self) -> &[&'static str];
-    fn path_args(&self) -> &'static [&'static str] {
-        &[]
-    }
-    fn streams_body(&self) -> bool {
-        false
-    }
-    fn trailing_slash(&self) -> TrailingSlash {
-        TrailingSlash::AsIs
-    }
-    fn is_xsrf_exempt(&self, _method: &str) -> bool {
-        false
-    }
-    fn takes_default_headers(&self) -> bool {
-        true
-    }
-    /// Whether the body of such a request can matter to the answer.
-    fn reads_body(&self, _method: &Method) -> bool {
-        true
-    }
-    fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
-        Ok(())
-    }
-    fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
-        Some(ctx.hash_of_body())
-    }
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>>;
-}
-
-/// A handler value to be cloned for each request.
-pub(super) struct Prototype<H>(pub(super) H);
-
-impl<H: RequestHandler> Target for Prototype<H> {
-    fn methods(&self) -> &[&'static str] {
-        H::METHODS
-    }
-
-    fn path_args(&self) -> &'static [&'static str] {
-        H::PATH_ARGS
-    }
-
-    fn streams_body(&self) -> bool {
-        H::STREAM_BODY
-    }
-
-    fn trailing_slash(&self) -> TrailingSlash {
-        H::TRAILING_SLASH
-    }
-
-    fn is_xsrf_exempt(&self, _method: &str) -> bool {
-        H::XSRF_EXEMPT
-    }
-
-    fn takes_default_headers(&self) -> bool {
-        H::DEFAULT_HEADERS
-    }
-
-    fn reads_body(&self, method: &Method) -> bool {
-        answers(H::METHODS, method)
-    }
-
-    fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
-        if H::METHODS.is_empty() {
-            let name = std::any::type_name::<H>();
-            return Err(format!(
-                "{name} answers no method (METHODS is empty): put #[handler] on its `impl RequestHandler`"
-            ));
-        }
-        self.0.check(groups)
-    }
-
-    fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
-        H::compute_etag(ctx)
-    }
-
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(execute(Instance(self.0.clone()), ctx))
-    }
-}
-
-pub(super) type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
-pub(super) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
-
-/// Functions as handler, one per method.
-#[derive(Default, Clone)]
-pub(super) struct Functions {
-    methods: Vec<&'static str>,
-    functions: Vec<Function>,
-    /// Those that are not checked for XSRF tokens.
-    exempt: Vec<&'static str>,
-}
-
-impl Functions {
-    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(
-        &mut self,
-        method: &'static str,
-        function: F,
-    ) {
-        let function = Rc::new(function);
-        self.methods.push(method);
-        self.functions.push(Rc::new(move |ctx| {
-            let function = Rc::clone(&function);
-            Box::pin(async move { function(ctx).await })
-        }));
-    }
-
-    /// Takes over the functions of `other` for methods that this has none for; gives back whether all were taken.
-    pub(super) fn merge(&mut self, other: &Self) -> bool {
-        if other.methods.iter().any(|m| self.methods.contains(m)) {
-            return false;
-        }
-        self.methods.extend(&other.methods);
-        self.functions.extend(other.functions.iter().cloned());
-        self.exempt.extend(&other.exempt);
-        true
-    }
-
-    pub(super) fn exempt_from_xsrf(&mut self) {
-        self.exempt.clone_from(&self.methods);
-    }
-}
-
-impl Target for Functions {
-    fn methods(&self) -> &[&'static str] {
-        &self.methods
-    }
-
-    fn is_xsrf_exempt(&self, method: &str) -> bool {
-        self.exempt.iter().any(|exempt| *exempt == method || *exempt == ANY_METHOD)
-    }
-
-    fn reads_body(&self, method: &Method) -> bool {
-        answers(&self.methods, method)
-    }
-
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
-        let find = |name: &str| self.methods.iter().position(|m| *m == name || *m == ANY_METHOD);
-        let name = ctx.method().as_str();
-        let found = find(name).or_else(|| if name == "HEAD" { find("GET") } else { None });
-        Box::pin(execute(found.map(|i| Rc::clone(&self.functions[i])), ctx))
-    }
-}
-
-/// Stands for every method.
-pub(super) const ANY_METHOD: &str = "*";
-
-/// Whether a handler of these methods has an answer of its own to `method`, rather than 405 or `Allow`.
-fn answers(methods: &[&str], method: &Method) -> bool {
-    methods.iter().any(|own| *own == method.as_str() || *own == ANY_METHOD)
-        || (*method == Method::HEAD && methods.contains(&"GET"))
-}
-
 /// A handler at work on one request.
-trait Serve {
+pub(super) trait Serve {
     async fn serve(&mut self, ctx: &Context) -> Result;
 
     async fn write_error(&mut self, ctx: &Context, error: &Error) -> Result {
@@ -213,7 +58,7 @@ impl Serve for Option<Function> {
 }
 
 /// One clone of a handler.
-struct Instance<H>(H);
+pub(super) struct Instance<H>(pub(super) H);
 
 impl<H: RequestHandler> Serve for Instance<H> {
     async fn serve(&mut self, ctx: &Context) -> Result {
@@ -333,7 +178,7 @@ impl std::error::Error for ClientLeft {}
 
 /// Serves one request from `prepare` to `on_finish`.
 #[expect(clippy::manual_async_fn, reason = "an async fn would keep its arguments twice")]
-fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
+pub(super) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
     async move {
         let served = {
             // Not `catch_panic`, which would make this future hold the handler's twice.
@@ -480,7 +325,7 @@ impl Matched {
             && !self.route.target().reads_body(self.request.method())
     }
 
-    fn start(self, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
+    pub(super) fn start(self, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
         let Self { core, route, request, args } = self;
         let values =
             if args.is_empty() { Ok(None) } else { args.decode(request.path()).map(|v| Some(Box::new(v))) };
@@ -535,182 +380,5 @@ impl Serve for ServerOptions {
         ctx.set_status(204);
         ctx.set_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
         Ok(())
-    }
-}
-
-/// Collects the body, then runs the handler.
-struct BufferedRequest {
-    matched: Matched,
-    body: Collected,
-}
-
-/// A body usually comes in one piece, which then is not copied.
-enum Collected {
-    Nothing,
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl HttpMessageDelegate for BufferedRequest {
-    fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
-        self.body = match std::mem::replace(&mut self.body, Collected::Nothing) {
-            Collected::Nothing => Collected::One(chunk),
-            Collected::One(first) => {
-                let mut all = BytesMut::with_capacity((first.len() + chunk.len()) * 2);
-                all.extend_from_slice(&first);
-                all.extend_from_slice(&chunk);
-                Collected::Many(all)
-            }
-            Collected::Many(mut all) => {
-                all.extend_from_slice(&chunk);
-                Collected::Many(all)
-            }
-        };
-        None
-    }
-
-    fn finish(self: Box<Self>) -> Pending<'static> {
-        let Self { mut matched, body } = *self;
-        match body {
-            Collected::Nothing => {}
-            Collected::One(body) => matched.request.set_body(body),
-            Collected::Many(body) => matched.request.set_body(body.freeze()),
-        }
-        Some(matched.start(None))
-    }
-}
-
-/// Runs the handler beside the reading of the body.
-struct StreamedRequest {
-    handler: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    body: Rc<BodyChannel>,
-}
-
-impl StreamedRequest {
-    /// Runs the handler until it wants the next piece, or ends.
-    fn run(&mut self) -> impl Future<Output = ()> + '_ {
-        poll_fn(|cx| {
-            let Some(handler) = &mut self.handler else { return Poll::Ready(()) };
-            if handler.as_mut().poll(cx).is_ready() {
-                self.handler = None;
-                return Poll::Ready(());
-            }
-            if self.body.wanted.get() { Poll::Ready(()) } else { Poll::Pending }
-        })
-    }
-}
-
-impl HttpMessageDelegate for StreamedRequest {
-    fn headers_received(&mut self) -> Pending<'_> {
-        Some(Box::pin(self.run()))
-    }
-
-    fn data_received(&mut self, chunk: Bytes) -> Pending<'_> {
-        self.body.wanted.set(false);
-        self.body.dry.set(false);
-        *self.body.slot.borrow_mut() = Some(chunk);
-        Some(Box::pin(self.run()))
-    }
-
-    fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) {
-        self.body.dry.set(true);
-        if let Some(handler) = &mut self.handler
-            && handler.as_mut().poll(cx).is_ready()
-        {
-            self.handler = None;
-        }
-    }
-
-    fn finish(self: Box<Self>) -> Pending<'static> {
-        self.body.state.set(BodyState::Complete);
-        self.handler.map(|handler| handler as _)
-    }
-
-    fn on_connection_close(self: Box<Self>) {
-        self.body.state.set(BodyState::CutOff);
-        if let Some(handler) = self.handler {
-            tokio::task::spawn_local(handler);
-        }
-    }
-}
-
-/// Carries the pieces of a body from the connection to the handler, one at a time. Both run in one task, so nobody
-/// need be woken.
-#[derive(Default)]
-pub(super) struct BodyChannel {
-    slot: RefCell<Option<Bytes>>,
-    wanted: Cell<bool>,
-    /// Nothing has come since the last piece: the connection waits for the client.
-    dry: Cell<bool>,
-    state: Cell<BodyState>,
-}
-
-/// What there is of a body without waiting for the client.
-pub(super) enum Ready {
-    Piece(Bytes),
-    /// The body has ended, or the connection has.
-    End,
-    Later,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum BodyState {
-    #[default]
-    Coming,
-    Complete,
-    CutOff,
-}
-
-impl BodyChannel {
-    pub(super) async fn next(&self) -> Option<Bytes> {
-        poll_fn(|_| self.poll_next()).await
-    }
-
-    /// What has arrived with the head, piece by piece.
-    pub(super) async fn ready(&self) -> Ready {
-        poll_fn(|_| match self.poll_next() {
-            Poll::Ready(Some(piece)) => Poll::Ready(Ready::Piece(piece)),
-            Poll::Ready(None) => Poll::Ready(Ready::End),
-            Poll::Pending if self.dry.get() => Poll::Ready(Ready::Later),
-            Poll::Pending => Poll::Pending,
-        })
-        .await
-    }
-
-    fn poll_next(&self) -> Poll<Option<Bytes>> {
-        if let Some(chunk) = self.slot.borrow_mut().take() {
-            return Poll::Ready(Some(chunk));
-        }
-        if self.state.get() != BodyState::Coming {
-            return Poll::Ready(None);
-        }
-        self.wanted.set(true);
-        Poll::Pending
-    }
-
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.state.get() == BodyState::CutOff
-    }
-}
-
-#[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "what hands bodies to a service is not there"))]
-impl Context {
-    /// The next piece of the body, for a handler that [pulls](RequestHandler::PULLS_BODY) it; `None` at its end, or
-    /// when there is none. Cancel safe.
-    ///
-    /// # Errors
-    /// When the client left before the end.
-    pub(super) async fn next_piece(&self) -> Result<Option<Bytes>> {
-        let Some(body) = &self.body else { return Ok(None) };
-        match body.next().await {
-            None if body.is_cut_off() => Err(ClientLeft.into()),
-            piece => Ok(piece),
-        }
-    }
-
-    /// Whether nothing of the body is left that has arrived. It is asked again after each piece, and before the
-    /// connection waits for another.
-    pub(super) fn is_body_at_rest(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| body.dry.get() || body.state.get() != BodyState::Coming)
     }
 }

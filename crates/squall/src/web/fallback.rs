@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::application::Application;
-use super::execute::{Prototype, Target};
 use super::handler::RequestHandler;
+use super::target::{Prototype, Target};
 use crate::httputil::HttpServerConnectionDelegate;
 
 /// What can be an [`Application::fallback`]: a [`RequestHandler`], or a delegate that takes requests below that level.

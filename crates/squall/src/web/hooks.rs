@@ -10,8 +10,8 @@ use super::context::{Context, misuse};
 use super::cors::Cors;
 use super::debug::take_panic_location;
 use super::error::{Error, Result};
-use super::execute::{ANY_METHOD, Function};
 use super::route::UrlSpec;
+use super::target::{ANY_METHOD, Function};
 use crate::log;
 
 type After = Rc<dyn Fn(&Context) -> Result>;

@@ -38,6 +38,7 @@ mod handshake;
 mod mask;
 mod message;
 mod options;
+mod outgoing;
 mod protocol;
 
 // What drives them over a stream.
@@ -69,8 +70,9 @@ pub use handler::{WebSocketHandler, upgrade, websocket, ws};
 pub use handshake::accept_key;
 pub use message::{Message, PreparedMessage};
 pub use options::{WebSocketOptions, WhenFull};
+pub use outgoing::{Outgoing, TryWriteError, WebSocketClosedError};
 pub use sender::{SendError, WebSocketSender};
-pub use socket::{Outgoing, TryWriteError, WebSocket, WebSocketClosedError};
+pub use socket::WebSocket;
 pub use stream::WebSocketStream;
 
 pub(crate) use handler::WebSockets;

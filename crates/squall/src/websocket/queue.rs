@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::frame::OpCode;
 use super::options::WhenFull;
-use super::socket::{Outgoing, Phase, Refused, WebSocket, WebSocketClosedError};
+use super::outgoing::{Outgoing, Refused, WebSocketClosedError};
+use super::socket::{Phase, WebSocket};
 use crate::netutil::spawn;
 
 /// A queue, there while the kernel has not taken all that was sent.

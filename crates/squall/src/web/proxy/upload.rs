@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 
 use super::super::context::Context;
 use super::super::error::Result;
-use super::super::execute::{BodyChannel, ClientLeft, Ready};
+use super::super::execute::ClientLeft;
+use super::super::receive::{BodyChannel, Ready};
 use super::onward::BodyKind;
 use crate::httpclient::BodyWriter;
 
