@@ -12,7 +12,9 @@ enum State {
     SizeStart,
     /// After at least one digit.
     Size,
-    /// Between the size, or an extension, and what follows it.
+    /// After white space behind the size, which belongs to an extension (RFC 9112 §7.1.1) and is nothing without one.
+    SizeEnd,
+    /// Between an extension and what follows it.
     ExtensionEnd,
     /// Inside an extension, which a semicolon begins.
     Extension(Extension),
@@ -113,6 +115,11 @@ impl ChunkedDecoder {
     fn next(&mut self, byte: u8) -> Result<State, ParseError> {
         match self.state {
             State::SizeStart | State::Size => self.size(byte),
+            State::SizeEnd => match byte {
+                b' ' | b'\t' => self.spend_extension().map(|()| State::SizeEnd),
+                b';' => Ok(State::Extension(Extension::NameStart)),
+                _ => Err(ParseError::ChunkSize),
+            },
             State::ExtensionEnd => self.extension_end(byte),
             State::Extension(at) => self.extension(at, byte),
             State::SizeLf if byte != b'\n' => Err(ParseError::ChunkSize),
@@ -138,6 +145,10 @@ impl ChunkedDecoder {
             b'A'..=b'F' => byte - b'A' + 10,
             b';' if self.state == State::Size => return Ok(State::Extension(Extension::NameStart)),
             b'\r' if self.state == State::Size => return Ok(State::SizeLf),
+            b' ' | b'\t' if self.state == State::Size => {
+                self.spend_extension()?;
+                return Ok(State::SizeEnd);
+            }
             _ => return Err(ParseError::ChunkSize),
         };
         if self.state == State::SizeStart {
@@ -275,6 +286,7 @@ mod tests {
             (b"1_0\r\n", ParseError::ChunkSize),
             (b" 5\r\n", ParseError::ChunkSize),
             (b"5 \r\nhello\r\n", ParseError::ChunkSize),
+            (b"5 5\r\nhello\r\n", ParseError::ChunkSize),
             (b"5\nhello\r\n", ParseError::ChunkSize),
             (b"5\rhello\r\n", ParseError::ChunkSize),
             (b"10000000000000000\r\n", ParseError::ChunkSize),
@@ -311,6 +323,8 @@ mod tests {
     fn extensions_are_read_over() {
         for extension in [
             ";a",
+            " ;a",
+            " \t;a=b",
             ";a=b",
             "; a = b ",
             ";a;b=c;d",

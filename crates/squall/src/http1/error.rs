@@ -34,6 +34,10 @@ pub enum ParseError {
     Target,
     /// Start line and headers are longer than `max_header_size`.
     HeadTooLarge,
+    /// The request line alone is longer than `max_header_size`, for its target (RFC 9112 §3).
+    TargetTooLong,
+    /// The request line alone is longer than `max_header_size`, for its method (RFC 9112 §3).
+    MethodTooLong,
     /// More header lines than `max_header_count`.
     TooManyHeaders,
     /// Content-Length is not a number, or comes several times with different numbers (RFC 9112 §6.3).
@@ -75,6 +79,8 @@ impl ParseError {
     pub fn status(self) -> u16 {
         match self {
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
+            Self::TargetTooLong => 414,
+            Self::MethodTooLong => 501,
             Self::BodyTooLarge | Self::BodyInflates => 413,
             Self::HeadTimeout | Self::BodyTimeout => 408,
             _ => 400,
@@ -91,7 +97,9 @@ impl ParseError {
     pub(crate) fn explain(self, limits: &Http1ConnectionParameters, max_body_size: u64) -> Cow<'static, str> {
         let text = self.message();
         match self {
-            Self::HeadTooLarge => format!("{text}: the limit is {} bytes", limits.max_header_size).into(),
+            Self::HeadTooLarge | Self::TargetTooLong => {
+                format!("{text}: the limit is {} bytes", limits.max_header_size).into()
+            }
             Self::TooManyHeaders => format!("{text}: the limit is {}", limits.max_header_count).into(),
             Self::BodyTooLarge => format!("{text}: the limit is {max_body_size} bytes").into(),
             Self::BodyInflates => {
@@ -116,6 +124,8 @@ impl ParseError {
             Self::Host => "Missing, repeated or invalid Host header",
             Self::Target => "Invalid request target",
             Self::HeadTooLarge => "Request header too large",
+            Self::TargetTooLong => "Request target too long",
+            Self::MethodTooLong => "Request method too long",
             Self::TooManyHeaders => "Too many header fields",
             Self::ContentLength => "Invalid Content-Length",
             Self::LengthAndEncoding => "Both Content-Length and Transfer-Encoding",

@@ -52,10 +52,20 @@ pub(crate) fn parse(
         other => other?,
     };
     match parsed {
-        Some((len, _)) if len > limits.max_header_size => Err(ParseError::HeadTooLarge),
+        Some((len, _)) if len > limits.max_header_size => Err(too_large(bytes, limits)),
         Some((len, _)) if mixes_line_ends(&bytes[..len]) => Err(ParseError::LineEnd),
-        None if bytes.len() > limits.max_header_size => Err(ParseError::HeadTooLarge),
+        None if bytes.len() > limits.max_header_size => Err(too_large(bytes, limits)),
         other => Ok(other.map(|(len, facts)| (len + skipped, facts))),
+    }
+}
+
+/// What is too large about a head that is.
+fn too_large(bytes: &[u8], limits: &Http1ConnectionParameters) -> ParseError {
+    let line = &bytes[..bytes.len().min(limits.max_header_size)];
+    match memchr::memchr2(b' ', b'\n', line) {
+        None => ParseError::MethodTooLong,
+        Some(_) if memchr::memchr(b'\n', line).is_none() => ParseError::TargetTooLong,
+        Some(_) => ParseError::HeadTooLarge,
     }
 }
 
@@ -465,8 +475,12 @@ mod tests {
             Err(ParseError::TooManyHeaders)
         );
         let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(100));
-        assert_eq!(check(&long), Err(ParseError::HeadTooLarge));
+        assert_eq!(check(&long), Err(ParseError::TargetTooLong));
         assert_eq!(check(&long[..99]), Ok(false));
+        assert_eq!(check(&long[..101]), Err(ParseError::TargetTooLong));
+        assert_eq!(check(&"G".repeat(101)), Err(ParseError::MethodTooLong));
+        let long = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(100));
+        assert_eq!(check(&long), Err(ParseError::HeadTooLarge));
         assert_eq!(check(&long[..101]), Err(ParseError::HeadTooLarge));
     }
 

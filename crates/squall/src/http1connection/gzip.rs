@@ -25,10 +25,15 @@ impl GzipReader {
     /// For a request with `Content-Encoding: gzip`; the header is renamed to `X-Consumed-Content-Encoding`, so that
     /// nobody decompresses twice (Tornado does the same).
     pub(super) fn for_request(head: &mut RequestHead) -> Option<Self> {
-        if !head.headers.get("Content-Encoding")?.eq_ignore_ascii_case("gzip") {
+        // Nobody else says so.
+        head.headers.remove("X-Consumed-Content-Encoding");
+        if !head.headers.joined("Content-Encoding")?.eq_ignore_ascii_case("gzip") {
             return None;
         }
-        head.headers.remove("Content-Encoding");
+        // What is told of the body that came is not true of the one that goes on (RFC 9530 §2).
+        for name in ["Content-Encoding", "Content-Digest", "Content-Md5", "Digest"] {
+            head.headers.remove(name);
+        }
         head.headers.add("X-Consumed-Content-Encoding", "gzip").ok()?;
         Some(Self {
             machine: Decompress::new_gzip(15),

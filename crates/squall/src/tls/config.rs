@@ -221,5 +221,5 @@ fn curves(
 }
 
 fn list(names: &str) -> impl Iterator<Item = &str> {
-    names.split([':', ',']).map(str::trim).filter(|name| !name.is_empty())
+    names.split([':', ',']).map(crate::escape::trim).filter(|name| !name.is_empty())
 }

@@ -238,7 +238,7 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
             Err(error) => return fail(ctx, &error),
         }
     }
-    if error.foreign().is_some_and(<dyn std::error::Error>::is::<Disconnected>) {
+    if is_disconnected(&error) {
         tracing::debug!(target: log::GENERAL, "{} {}: {error}", ctx.method(), ctx.request().uri());
         if !ctx.is_finished() {
             ctx.abort();
@@ -279,9 +279,18 @@ async fn recover<S: Serve>(handler: &mut S, ctx: &Context, error: Error) {
     }
 }
 
+/// The client left, which is no error of anybody's.
+fn is_disconnected(error: &Error) -> bool {
+    error.foreign().is_some_and(<dyn std::error::Error>::is::<Disconnected>)
+}
+
 /// The response could not even be finished: all that is left is not to let it look complete.
 fn fail(ctx: &Context, error: &Error) {
-    tracing::error!(target: log::APPLICATION, "Cannot finish the response: {error}");
+    if is_disconnected(error) {
+        tracing::debug!(target: log::GENERAL, "{} {}: {error}", ctx.method(), ctx.request().uri());
+    } else {
+        tracing::error!(target: log::APPLICATION, "Cannot finish the response: {error}");
+    }
     if !ctx.is_finished() {
         ctx.abort();
     }

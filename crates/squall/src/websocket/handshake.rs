@@ -66,6 +66,10 @@ pub(super) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
     if headers.get("Sec-WebSocket-Version") != Some("13") {
         return Err(Refusal::Version);
     }
+    // RFC 6455 §11.3.1: not more than once.
+    if headers.list_bytes("Sec-WebSocket-Key").nth(1).is_some() {
+        return Err(Refusal::Headers);
+    }
     match (headers.get("Host"), headers.get("Sec-WebSocket-Key")) {
         (Some(host), Some(key)) if !host.is_empty() && is_key(key) => Ok(key),
         _ => Err(Refusal::Headers),
@@ -172,6 +176,8 @@ mod tests {
             let lines = [good[0], ("Sec-WebSocket-Key", bad), good[2]];
             assert_eq!(check_key(&headers(&lines)), Err(Refusal::Headers), "{bad:?}");
         }
+        let twice = [good[0], good[1], good[1], good[2]];
+        assert_eq!(check_key(&headers(&twice)), Err(Refusal::Headers));
         assert_eq!(check_key(&headers(&good[..2])), Err(Refusal::Version));
         assert_eq!(check_key(&headers(&good[1..])), Err(Refusal::Headers));
         assert_eq!(check_key(&headers(&[good[0], good[2]])), Err(Refusal::Headers));

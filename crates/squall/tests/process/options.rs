@@ -56,7 +56,11 @@ fn what_is_wrong_ends_the_program_with_status_1() {
         ),
         (
             &["--certfile=a.pem"],
-            "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n",
+            if cfg!(feature = "tls") {
+                "error: ssl_options: certfile a.pem: No such file or directory (os error 2)\n"
+            } else {
+                "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n"
+            },
         ),
     ] {
         assert_eq!(run(args), (Some(1), expected.to_owned()), "{args:?}");

@@ -11,7 +11,7 @@ use squall::{Application, Context, HttpServer, RequestHandler, Result, get, hand
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, body_too_large, closes, head_too_large, ok, ok_untagged, refused, stays, table, within,
+    Client, bad, body_too_large, closes, ok, ok_untagged, refused, stays, table, target_too_long, within,
 };
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -283,7 +283,7 @@ async fn a_413_reaches_a_client_that_never_stops_sending() {
     // A 431 and a 400 too.
     let mut client = Client::connect(&server).await;
     client.send(format!("GET /{body}")).await;
-    client.expect(head_too_large(65_536)).await;
+    client.expect(target_too_long(65_536)).await;
     client.closed().await;
     let mut client = Client::connect(&server).await;
     client.send(format!("nonsense\r\n\r\n{body}")).await;

@@ -7,7 +7,8 @@ use squall::web::any;
 use squall::{Application, Context, HttpServer, RequestHandler, Result, get, handler, url};
 
 use super::support::{
-    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, stays, table, too_many_headers,
+    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, refused, stays, table,
+    target_too_long, too_many_headers,
 };
 
 /// Writes what was understood of the request line and of the header `X`.
@@ -257,7 +258,22 @@ async fn max_header_size() {
         [
             stays("start line and headers of max_header_size", exactly(100), ok("GET /p ?  @ h")),
             closes("start line + headers > max_header_size", exactly(101), &*large),
-            closes("a head without end", "GET /".to_owned() + &"x".repeat(200), &*large),
+            closes("a target without end", "GET /".to_owned() + &"x".repeat(200), target_too_long(100)),
+            closes(
+                "a target too long",
+                format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(100)),
+                target_too_long(100),
+            ),
+            closes(
+                "a method without end",
+                "G".repeat(200),
+                refused("501 Not Implemented", "Request method too long"),
+            ),
+            closes(
+                "a head without end",
+                "GET / HTTP/1.1\r\nHost: h\r\nX: ".to_owned() + &"x".repeat(200),
+                &*large,
+            ),
             stays("as many lines as max_header_count", lines(4), ok("GET /p ?  @ h")),
             closes("one line more", lines(5), many),
         ],

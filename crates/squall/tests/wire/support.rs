@@ -385,6 +385,11 @@ pub(crate) fn head_too_large(limit: usize) -> String {
     refused("431 Request Header Fields Too Large", &text)
 }
 
+/// What a target over this limit is answered with (RFC 9112 §3).
+pub(crate) fn target_too_long(limit: usize) -> String {
+    refused("414 URI Too Long", &format!("Request target too long: the limit is {limit} bytes"))
+}
+
 /// What more header lines than this limit are answered with.
 pub(crate) fn too_many_headers(limit: usize) -> String {
     refused("431 Request Header Fields Too Large", &format!("Too many header fields: the limit is {limit}"))
