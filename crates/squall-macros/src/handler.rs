@@ -213,6 +213,10 @@ impl Methods {
             });
             constants.push(parse_quote!(const METHODS: &'static [&'static str] = &[#(#methods),*];));
         }
+        // A handler may answer all in `prepare`, and have no method; without the attribute that is a mistake.
+        constants.push(parse_quote!(
+            const HAS_ATTRIBUTE: bool = true;
+        ));
         if written("PATH_ARGS").is_none() {
             let verbs: Vec<_> =
                 self.answered.iter().map(|verb| (&verb.cfg[..], &verb.path_args[..])).collect();

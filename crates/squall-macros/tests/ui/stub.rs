@@ -60,6 +60,7 @@ impl Context {
 pub trait RequestHandler: Clone + 'static {
     const METHODS: &'static [&'static str];
     const PATH_ARGS: &'static [&'static str] = &[];
+    const HAS_ATTRIBUTE: bool = false;
     const STREAM_BODY: bool = false;
     const TRAILING_SLASH: web::TrailingSlash = web::TrailingSlash::AsIs;
     const AUTHENTICATED: bool = false;

@@ -67,6 +67,10 @@ pub trait RequestHandler: Clone + 'static {
     ///
     /// [`UrlSpec::default_headers`]: super::UrlSpec::default_headers
     const DEFAULT_HEADERS: bool = true;
+    /// [`#[handler]`](crate::handler) has filled in [`METHODS`](Self::METHODS). Without it none is a mistake, which is
+    /// reported when the application starts.
+    #[doc(hidden)]
+    const HAS_ATTRIBUTE: bool = false;
 
     /// Checks this value against the names of its route's groups when the application starts.
     ///

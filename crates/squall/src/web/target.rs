@@ -77,7 +77,7 @@ impl<H: RequestHandler> Target for Prototype<H> {
     }
 
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
-        if H::METHODS.is_empty() {
+        if H::METHODS.is_empty() && !H::HAS_ATTRIBUTE {
             let name = std::any::type_name::<H>();
             return Err(format!(
                 "{name} answers no method (METHODS is empty): put #[handler] on its `impl RequestHandler`"

@@ -414,6 +414,24 @@ impl RequestHandler for Forgot {
     const METHODS: &'static [&'static str] = &[];
 }
 
+/// Answers all in `prepare`.
+#[derive(Clone)]
+struct Gone;
+
+#[handler]
+impl RequestHandler for Gone {
+    async fn prepare(&mut self, ctx: &Context) -> Result {
+        ctx.send_error(410).await
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn a_handler_may_have_no_method_but_prepare() {
+    let server = serve(Application::new([url("/", Gone)]));
+    server.get("/").await.assert_status(410);
+    server.post("/").await.assert_status(410);
+}
+
 #[test]
 fn mistakes_are_found_at_start_up() {
     let problems = |routes: Vec<web::UrlSpec>| {
