@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
 use squall::netutil::BindOptions;
 use squall::testing::{TestServer, serve};
 use squall::web::proxy;
 use squall::{Application, HttpServer, url};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::script::{Client, OK, Reply, Setup, body_end, find, octets, read_some, text};
@@ -116,7 +117,7 @@ async fn a_client_that_has_shut_its_sending_side_gets_its_answer() {
         connection.until("||").await;
         upstream.client.stream.shutdown().await.unwrap();
         // Long enough for the proxy to see it: to see it later is no failure.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         connection.send("HTTP/1.1 200 OK|Content-Length: 4||").await;
         let got = upstream.client.until("||").await;
         assert!(got.starts_with("HTTP/1.1 200 OK|Content-Length: 4|"), "{request}: {got}");
@@ -451,4 +452,49 @@ async fn the_client_frames_its_requests_itself() {
             "PUT / HTTP/1.1|Transfer-Encoding: chunked||3|abc|0||",
         ]
     );
+}
+
+/// A tunnel through a proxy in a server with this limit, both of its ends past the handshake.
+async fn tunnel(write_timeout: Duration) -> (Client, Connection) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let server = HttpServer::new(move || Application::new([url("/.*", proxy(&upstream))]))
+        .write_timeout(write_timeout);
+    server.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
+    let mut client = Client::connect(server.local_addrs()[0].port().unwrap()).await;
+    client.send("GET / HTTP/1.1|Host: h|Connection: Upgrade|Upgrade: websocket||").await;
+    let mut connection = Connection { stream: listener.accept().await.unwrap().0, buffer: Vec::new() };
+    connection.until("||").await;
+    connection.send("HTTP/1.1 101 Switching Protocols|Connection: Upgrade|Upgrade: websocket||early").await;
+    client.until("||").await;
+    (client, connection)
+}
+
+#[squall::test(timeout = 60)]
+async fn a_tunnel_ends_with_either_of_its_sides() {
+    // The upstream ends, and the client says nothing.
+    let (mut client, mut connection) = tunnel(Duration::from_secs(60)).await;
+    connection.send("late").await;
+    connection.stream.shutdown().await.unwrap();
+    assert_eq!(text(&client.rest().await), "earlylate");
+    assert!(connection.is_over().await);
+    // The other way round.
+    let (mut client, mut connection) = tunnel(Duration::from_secs(60)).await;
+    client.send("last words").await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(connection.until("words").await, "last words");
+    assert!(connection.is_over().await);
+    assert_eq!(text(&client.rest().await), "early");
+}
+
+#[squall::test(timeout = 60)]
+async fn a_tunnel_is_cut_when_a_side_takes_nothing() {
+    let flood = vec![b'x'; 1 << 16];
+    let (mut client, mut connection) = tunnel(Duration::from_millis(200)).await;
+    while connection.stream.write_all(&flood).await.is_ok() {}
+    // What the kernel has kept comes, and then no end that looks like one.
+    let mut rest = Vec::new();
+    client.stream.read_to_end(&mut rest).await.unwrap_err();
+    let (mut client, _connection) = tunnel(Duration::from_millis(200)).await;
+    while client.stream.write_all(&flood).await.is_ok() {}
 }

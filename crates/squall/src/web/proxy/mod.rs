@@ -18,6 +18,7 @@ mod headers;
 mod health;
 mod onward;
 mod relay;
+mod tunnel;
 mod upload;
 mod upstreams;
 
@@ -74,7 +75,9 @@ use crate::httputil::EntityTag;
 ///
 /// **Upgrades.** Only `websocket` is passed on, when an HTTP/1.1 GET without a body asks for it; every other `Upgrade` is
 /// removed, so that the upstream answers in HTTP. A 101 that was not asked for, or that changes to another protocol, is a
-/// 502. With a good one, both connections become a tunnel.
+/// 502. With a good one, both connections become a tunnel. When one side of it ends, what it sent is passed on, and its end;
+/// the other then has three seconds to end as well. A side that takes nothing for the server's
+/// [`write_timeout`](crate::HttpServer::write_timeout) is given up, and the other with it.
 ///
 /// **Responses.** Status, reason and fields pass, the removed ones above aside; `Via` is extended, a missing `Date` added.
 /// A 304, or the answer to HEAD, tells the length that the upstream told. Interim responses pass to HTTP/1.1 clients, but

@@ -16,11 +16,10 @@ use super::super::error::{HttpError, Result};
 use super::forward::{OnInterim, send};
 use super::onward::{OnwardRequest, names_websocket};
 use super::upload::{Fed, Feed, begin};
-use super::{Shared, headers};
+use super::{Shared, headers, tunnel};
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{HttpClientError, StreamingResponse};
 use crate::httputil::ResponseStartLine;
-use crate::iostream::IoStream;
 use crate::log;
 
 /// How long a client that has closed its sending side is taken to wait for the head of a response: it cannot be told
@@ -39,7 +38,7 @@ pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, onward: OnwardReque
         head(shared, ctx, &mut upload, answering, websocket).await?
     };
     if response.status() == 101 {
-        return tunnel(ctx, response, websocket);
+        return change_protocol(ctx, response, websocket);
     }
     relay(ctx, response, &mut upload).await
 }
@@ -207,8 +206,8 @@ fn interim(ctx: &Context) -> Option<OnInterim> {
     }))
 }
 
-/// Hands on the agreement to go on with WebSocket, and then bytes, until one side closes.
-fn tunnel(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
+/// Hands on the agreement to go on with WebSocket, and then bytes.
+fn change_protocol(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
     let failed = |why| Err(gateway_error(502, "the upstream server changes the protocol", why, websocket));
     if !websocket || !names_websocket(response.headers()) {
         return failed("to one that was not asked for");
@@ -219,18 +218,9 @@ fn tunnel(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result
     let reason = response.reason().to_owned();
     let Some(upstream) = response.into_upgraded() else { return failed("without a connection") };
     ctx.request().connection().write_interim(ResponseStartLine { status: 101, reason: &reason }, &onward)?;
-    let client = ctx.detach()?;
-    tokio::task::spawn_local(shovel(client, upstream));
+    let write_timeout = ctx.request().connection().write_timeout();
+    tokio::task::spawn_local(tunnel::run(ctx.detach()?, upstream, write_timeout));
     Ok(())
-}
-
-async fn shovel(mut client: IoStream, mut upstream: IoStream) {
-    let _ = upstream.set_nodelay(true);
-    let _ = client.set_nodelay(true);
-    // However it ends, both are closed.
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-    client.close();
-    upstream.close();
 }
 
 fn refusal(error: &HttpClientError, close: bool) -> Error {
