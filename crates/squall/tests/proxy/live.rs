@@ -313,7 +313,7 @@ async fn a_request_is_sent_again_when_that_is_safe() {
         ("PATCH / HTTP/1.1|Host: h|Content-Length: 3||abc", "", false),
         // Once there is a byte of a response it has been seen.
         ("GET / HTTP/1.1|Host: h||", "H", false),
-        (put, "HTTP/1.1 100 Continue||", false),
+        (put, "HTTP/1.1 100 x||", false),
         (chunks, "HTTP/1.1 103 x||", false),
     ] {
         let (seen, head) = on_a_stale_connection(request, begun).await;
@@ -323,7 +323,7 @@ async fn a_request_is_sent_again_when_that_is_safe() {
             let body = request.split_once("||").unwrap().1;
             assert_eq!(seen.split_once("||").unwrap().1, body);
             assert!(head.starts_with("HTTP/1.1 200 "), "{request}: {head}");
-        } else if !begun.contains("103") {
+        } else if !begun.contains(" x||") {
             assert!(head.starts_with("HTTP/1.1 502 "), "{request}: {head}");
         }
     }
@@ -497,4 +497,61 @@ async fn a_tunnel_is_cut_when_a_side_takes_nothing() {
     client.stream.read_to_end(&mut rest).await.unwrap_err();
     let (mut client, _connection) = tunnel(Duration::from_millis(200)).await;
     while client.stream.write_all(&flood).await.is_ok() {}
+}
+
+#[squall::test(timeout = 60)]
+async fn what_told_of_a_body_that_is_none_serves_no_other_request() {
+    for (reply, again) in [
+        ("HTTP/1.1 204 No Content||", true),
+        ("HTTP/1.1 204 No Content|Content-Length: 2||", false),
+        ("HTTP/1.1 204 No Content|Transfer-Encoding: chunked||", false),
+        ("HTTP/1.1 103 Early Hints|Content-Length: 2||HTTP/1.1 204 No Content||", false),
+    ] {
+        let setup = Setup::new([Reply::new(reply), Reply::new(OK)]).await;
+        let mut client = setup.connect().await;
+        client.send("GET / HTTP/1.1|Host: h||GET / HTTP/1.1|Host: h|Connection: close||").await;
+        let got = text(&client.rest().await);
+        assert!(got.contains("HTTP/1.1 204 ") && got.ends_with("||ok"), "{reply}: {got}");
+        assert_eq!(setup.script.connections(), [0, usize::from(!again)], "{reply}");
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn a_body_that_is_too_large_by_its_head_leaves_the_kept_connection_alone() {
+    let setup = Setup::new([]).await;
+    let get = "GET / HTTP/1.1|Host: h||";
+    let mut client = setup.connect().await;
+    client.send(get).await;
+    client.until("ok").await;
+    client.send("POST / HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 104857601||").await;
+    let got = text(&client.rest().await);
+    assert!(got.starts_with("HTTP/1.1 413 ") && got.contains("|Connection: close|"), "{got}");
+    let mut client = setup.connect().await;
+    client.send(get).await;
+    client.until("ok").await;
+    assert_eq!(setup.script.connections(), [0, 0]);
+}
+
+#[squall::test(timeout = 60)]
+async fn no_transform_touches_what_is_relayed() {
+    let body = "a".repeat(5_000);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let fields = "Etag: \"strong\"|Content-Type: text/plain|Content-Digest: sha-256=:x:|";
+    let script = super::script::Script::new([
+        Reply::new(&format!("HTTP/1.1 200 OK|{fields}Content-Length: 5000||{body}")),
+        Reply::new(&format!("HTTP/1.1 304 Not Modified|{fields}Content-Length: 5000||")),
+    ]);
+    script.serve(listener);
+    let front = serve(Application::new([url("/.*", proxy(upstream))]).compress_response(true));
+    for (status, body) in [("200 OK", body.as_str()), ("304 Not Modified", "")] {
+        let mut client = Client::connect(front.port()).await;
+        client.send("GET / HTTP/1.1|Host: h|Accept-Encoding: gzip|Connection: close||").await;
+        assert_eq!(
+            text(&client.rest().await),
+            format!(
+                "HTTP/1.1 {status}|{fields}Content-Length: 5000|Via: 1.1 squall|Date: <date>|Connection: close||{body}"
+            )
+        );
+    }
 }

@@ -136,13 +136,12 @@ async fn relay(ctx: &Context, mut response: StreamingResponse, upload: &mut Uplo
 }
 
 fn set_head(ctx: &Context, response: &StreamingResponse, upload: &Upload<'_>) -> Result {
-    ctx.set_status_reason(response.status(), response.reason());
-    let mut onward = headers::of_response(response.headers(), response.version());
+    let mut onward = headers::of_response(response.status(), response.headers(), response.version());
     // The rest of the request is not read; what follows it could not be found.
     if upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading()) {
-        onward.set("Connection", "close")?;
+        onward.add("Connection", "close")?;
     }
-    ctx.relay_head(|own| {
+    ctx.relay_head(response.status(), response.reason(), |own| {
         // RFC 9110 §6.6.1: who forwards a response without a date adds one.
         if !onward.contains("Date")
             && let Some(date) = own.get("Date")
@@ -191,17 +190,20 @@ async fn flush(ctx: &Context, response: &mut StreamingResponse, upload: &mut Upl
     upload.beside(flushing).await?
 }
 
-/// Passes interim responses on, to clients that know of them. A 100 is not: this server gives its own.
+/// Passes interim responses on, to clients that know of them. A 100 is not where the client waits for one: it gets this
+/// server's own.
 fn interim(ctx: &Context) -> Option<OnInterim> {
     if ctx.request().version() == Version::HTTP_10 {
         return None;
     }
+    let answers_expect = ctx.request().headers().list_bytes("Expect").any(headers::is_100_continue);
     let connection = ctx.request().connection().clone();
     Some(Rc::new(move |head: &ResponseHead| {
-        if head.status != 100 {
+        if head.status != 100 || !answers_expect {
             let start = ResponseStartLine { status: head.status, reason: &head.reason };
             // Without a client there is nobody to tell.
-            let _ = connection.write_interim(start, &headers::of_response(&head.headers, head.version));
+            let _ = connection
+                .write_interim(start, &headers::of_response(head.status, &head.headers, head.version));
         }
     }))
 }
@@ -212,7 +214,7 @@ fn change_protocol(ctx: &Context, response: StreamingResponse, websocket: bool) 
     if !websocket || !names_websocket(response.headers()) {
         return failed("to one that was not asked for");
     }
-    let mut onward = headers::of_response(response.headers(), response.version());
+    let mut onward = headers::of_response(101, response.headers(), response.version());
     onward.set("Connection", "Upgrade")?;
     onward.set("Upgrade", "websocket")?;
     let reason = response.reason().to_owned();
@@ -224,10 +226,16 @@ fn change_protocol(ctx: &Context, response: StreamingResponse, websocket: bool) 
 }
 
 fn refusal(error: &HttpClientError, close: bool) -> Error {
-    let (status, what) = if error.is_timeout() {
-        (504, "the upstream server cannot be reached in time")
-    } else {
-        (502, "the upstream server cannot be reached")
+    let (status, what) = match error {
+        error if error.is_connect() && error.is_timeout() => {
+            (504, "the upstream server cannot be reached in time")
+        }
+        error if error.is_connect() => (502, "the upstream server cannot be reached"),
+        HttpClientError::Timeout(_) => (504, "the upstream server takes too long"),
+        HttpClientError::Closed(_) => (502, "the upstream server broke off before the end of its response"),
+        HttpClientError::Protocol(_) => (502, "the upstream server does not speak HTTP as it should"),
+        HttpClientError::Body(_) => (502, "the body of the request did not come to the upstream server"),
+        _ => (502, "the request was not passed on"),
     };
     gateway_error(status, what, &error.to_string(), close)
 }
