@@ -339,6 +339,41 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forwarded_need_not_be_flawless() {
+        const ASKED: Asked = Asked::Forwarded { is_head: false };
+        for (text, keep_alive) in [
+            ("HTTP/1.1 204 No Content\r\n\r\n", true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: x\r\n\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", false),
+        ] {
+            let (length, head, facts) = parsed(text, ASKED).unwrap().unwrap();
+            let body = ResponseBody::Framed(BodyLength::Empty);
+            assert_eq!((length, facts), (text.len(), ResponseFacts { body, keep_alive }), "{text:?}");
+            let told = ["Content-Length", "Transfer-Encoding"].map(|name| head.headers.contains(name));
+            assert!(keep_alive || told == [false; 2], "{text:?}");
+        }
+        let changed = "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(parsed(changed, ASKED).map(|_| ()), Err(ParseError::UnexpectedBody));
+        for (line, forwarded, own) in [
+            ("200", "OK", "OK"),
+            ("200 ", "OK", "OK"),
+            ("299 ", "", "Unknown"),
+            ("299", "", "Unknown"),
+            ("200 \u{e9}t\u{e9}", "\u{e9}t\u{e9}", "\u{e9}t\u{e9}"),
+            ("200  two  blanks ", " two  blanks ", " two  blanks "),
+        ] {
+            for (asked, expected) in [(ASKED, forwarded), (Asked::Other, own)] {
+                let (_, head, _) = parsed(&format!("HTTP/1.1 {line}\r\n\r\n"), asked).unwrap().unwrap();
+                assert_eq!(head.reason, expected, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
     fn each_broken_rule_has_its_error() {
         for (text, expected) in [
             ("HTTP/1.1 OK\r\n\r\n", ParseError::StatusLine),

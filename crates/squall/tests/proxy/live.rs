@@ -1,7 +1,9 @@
 //! What depends on when something comes: early answers, half-closed clients, slow peers, kept connections.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
@@ -9,7 +11,7 @@ use squall::netutil::BindOptions;
 use squall::testing::{TestServer, serve};
 use squall::web::proxy;
 use squall::{Application, HttpServer, url};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::script::{Client, OK, Reply, Setup, body_end, find, octets, read_some, text};
@@ -22,8 +24,8 @@ struct Upstream {
     front: TestServer,
 }
 
-struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
 }
 
@@ -38,17 +40,22 @@ impl Upstream {
     }
 
     async fn accept(&self) -> Connection {
-        Connection { stream: self.listener.accept().await.unwrap().0, buffer: Vec::new() }
+        Connection::of(&self.listener).await
     }
 }
 
 impl Connection {
-    async fn send(&mut self, row: &str) {
+    /// The next one.
+    pub(crate) async fn of(listener: &TcpListener) -> Self {
+        Self { stream: listener.accept().await.unwrap().0, buffer: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, row: &str) {
         self.stream.write_all(&octets(row)).await.unwrap();
     }
 
     /// Takes what comes up to `end`.
-    async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         let end = octets(end);
         loop {
             if let Some(at) = find(&self.buffer, &end) {
@@ -60,7 +67,7 @@ impl Connection {
     }
 
     /// Whether the proxy has ended it without a further byte.
-    async fn is_over(&mut self) -> bool {
+    pub(crate) async fn is_over(&mut self) -> bool {
         while read_some(&mut self.stream, &mut self.buffer).await {}
         self.buffer.is_empty()
     }
@@ -284,7 +291,7 @@ async fn on_a_stale_connection(request: &str, before_the_end: &str) -> (Option<S
     drop(first);
     let Upstream { listener, mut client, front: _front } = upstream;
     let again = async {
-        let mut second = Connection { stream: listener.accept().await.unwrap().0, buffer: Vec::new() };
+        let mut second = Connection::of(&listener).await;
         let mut seen = second.until("||").await;
         let body = if seen.contains("chunked") { "0||" } else { "abc" };
         if !seen.starts_with("GET") {
@@ -454,51 +461,6 @@ async fn the_client_frames_its_requests_itself() {
     );
 }
 
-/// A tunnel through a proxy in a server with this limit, both of its ends past the handshake.
-async fn tunnel(write_timeout: Duration) -> (Client, Connection) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = format!("http://{}", listener.local_addr().unwrap());
-    let server = HttpServer::new(move || Application::new([url("/.*", proxy(&upstream))]))
-        .write_timeout(write_timeout);
-    server.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
-    let mut client = Client::connect(server.local_addrs()[0].port().unwrap()).await;
-    client.send("GET / HTTP/1.1|Host: h|Connection: Upgrade|Upgrade: websocket||").await;
-    let mut connection = Connection { stream: listener.accept().await.unwrap().0, buffer: Vec::new() };
-    connection.until("||").await;
-    connection.send("HTTP/1.1 101 Switching Protocols|Connection: Upgrade|Upgrade: websocket||early").await;
-    client.until("||").await;
-    (client, connection)
-}
-
-#[squall::test(timeout = 60)]
-async fn a_tunnel_ends_with_either_of_its_sides() {
-    // The upstream ends, and the client says nothing.
-    let (mut client, mut connection) = tunnel(Duration::from_secs(60)).await;
-    connection.send("late").await;
-    connection.stream.shutdown().await.unwrap();
-    assert_eq!(text(&client.rest().await), "earlylate");
-    assert!(connection.is_over().await);
-    // The other way round.
-    let (mut client, mut connection) = tunnel(Duration::from_secs(60)).await;
-    client.send("last words").await;
-    client.stream.shutdown().await.unwrap();
-    assert_eq!(connection.until("words").await, "last words");
-    assert!(connection.is_over().await);
-    assert_eq!(text(&client.rest().await), "early");
-}
-
-#[squall::test(timeout = 60)]
-async fn a_tunnel_is_cut_when_a_side_takes_nothing() {
-    let flood = vec![b'x'; 1 << 16];
-    let (mut client, mut connection) = tunnel(Duration::from_millis(200)).await;
-    while connection.stream.write_all(&flood).await.is_ok() {}
-    // What the kernel has kept comes, and then no end that looks like one.
-    let mut rest = Vec::new();
-    client.stream.read_to_end(&mut rest).await.unwrap_err();
-    let (mut client, _connection) = tunnel(Duration::from_millis(200)).await;
-    while client.stream.write_all(&flood).await.is_ok() {}
-}
-
 #[squall::test(timeout = 60)]
 async fn what_told_of_a_body_that_is_none_serves_no_other_request() {
     for (reply, again) in [
@@ -553,5 +515,49 @@ async fn no_transform_touches_what_is_relayed() {
                 "HTTP/1.1 {status}|{fields}Content-Length: 5000|Via: 1.1 squall|Date: <date>|Connection: close||{body}"
             )
         );
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut *self.0.lock().unwrap(), data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn the_log_says_what_became_of_the_upstream() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unreachable =
+        serve(Application::new([url("/.*", proxy(format!("http://{}", nobody.local_addr().unwrap())))]));
+    drop(nobody);
+    let setup = Setup::new([]).await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for (reply, expected) in [
+        (None, "the upstream server cannot be reached: "),
+        (Some(""), "the upstream server broke off before the end of its response: "),
+        (Some("hello||"), "the upstream server does not speak HTTP as it should: "),
+    ] {
+        let port = if reply.is_some() { setup.front.port() } else { unreachable.port() };
+        // Whether a line is wanted is remembered when it is first met, perhaps by a test on another thread that wants none.
+        for _ in 0..2 {
+            setup.script.reset(reply.map(|reply| Reply::new(reply).then_close()));
+            let mut client = Client::connect(port).await;
+            client.send("POST / HTTP/1.1|Host: h|Connection: close||").await;
+            assert!(text(&client.rest().await).starts_with("HTTP/1.1 502 "), "{reply:?}");
+            tracing::callsite::rebuild_interest_cache();
+        }
+        let log = String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
+        assert!(log.contains(expected), "{reply:?}: {log}");
+        assert_eq!(log.contains("cannot be reached"), reply.is_none(), "{log}");
     }
 }

@@ -57,7 +57,9 @@ async fn both_ways(
 /// Passes on what comes, and then that it has ended. That `to` has gone is an end, too.
 async fn one_way(from: &IoStream, to: &IoStream, write_timeout: Option<Duration>) -> Result<(), Stalled> {
     loop {
-        if from.read_buffer().is_empty() && !matches!(from.fill().await, Ok(1..)) {
+        let has_more = !from.read_buffer().is_empty() || matches!(from.fill().await, Ok(1..));
+        // Who watches for the end may have put the last bytes there.
+        if !has_more && from.read_buffer().is_empty() {
             break;
         }
         let written = {
