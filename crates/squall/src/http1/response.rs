@@ -44,6 +44,21 @@ pub(crate) enum Asked {
     Head,
     Connect,
     Other,
+    /// A proxy asks for somebody else: what a status without a body says of one is dropped rather than refused, and a
+    /// reason that is not there stays away.
+    Forwarded {
+        is_head: bool,
+    },
+}
+
+impl Asked {
+    fn is_head(self) -> bool {
+        matches!(self, Self::Head | Self::Forwarded { is_head: true })
+    }
+
+    fn is_forwarded(self) -> bool {
+        matches!(self, Self::Forwarded { .. })
+    }
 }
 
 /// Parses the head at the start of `bytes`: its length, itself and its facts; `None` when its end has not arrived.
@@ -98,17 +113,31 @@ pub(crate) fn parse(
     let mut head = ResponseHead {
         version: if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
         status,
-        reason: match (reason_phrase(status), response.reason) {
-            (usual, None | Some("")) => Cow::Borrowed(usual),
-            (usual, Some(reason)) if usual == reason => Cow::Borrowed(usual),
-            (_, Some(reason)) => Cow::Owned(reason.to_owned()),
-        },
+        reason: reason(&lines, response.reason, status, asked),
         headers: HttpHeaders::new(),
     };
     let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));
     head.headers.load(&lines, ranges);
     let facts = framing(response.headers, &mut head, asked)?;
     Ok(Some((end, head, facts)))
+}
+
+/// The reason as it was sent, if it is UTF-8; else the usual one. The parser leaves out those with octets beyond ASCII.
+fn reason(lines: &[u8], parsed: Option<&str>, status: u16, asked: Asked) -> Cow<'static, str> {
+    let sent = match parsed {
+        Some("") => {
+            let line = lines.split(|&octet| octet == b'\n').next().unwrap_or_default();
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            line.get("HTTP/1.1 200 ".len()..).and_then(|octets| std::str::from_utf8(octets).ok())
+        }
+        parsed => parsed,
+    };
+    match (sent.unwrap_or_default(), reason_phrase(status)) {
+        ("", "Unknown") if asked.is_forwarded() => Cow::Borrowed(""),
+        ("", usual) => Cow::Borrowed(usual),
+        (sent, usual) if sent == usual => Cow::Borrowed(usual),
+        (sent, _) => Cow::Owned(sent.to_owned()),
+    }
 }
 
 /// Something else than HTTP/1 is told apart by its first bytes, without waiting for the end of a head.
@@ -181,14 +210,19 @@ fn framing(
             keep |= token.eq_ignore_ascii_case(b"keep-alive");
         }
     }
+    let nothing = [ResponseBody::UntilClose, ResponseBody::Framed(BodyLength::Empty)];
+    // A protocol that is changed to begins behind the head: there a body would be more than a word too much.
+    let forgiven = asked.is_forwarded() && matches!(head.status, 100 | 102..=199 | 204);
     let announced = match announced(lines, http11) {
         // These end with their head, whatever it says of a body (rule 1). But who errs there is not asked again, and what
         // is not understood is not handed on.
-        Err(_) if asked == Asked::Head || head.status == 304 => {
+        Err(_) if asked.is_head() || head.status == 304 || forgiven => {
             close = true;
-            head.headers.remove("Content-Length");
-            head.headers.remove("Transfer-Encoding");
-            ResponseBody::UntilClose
+            unframe(head)
+        }
+        Ok(announced) if forgiven && !nothing.contains(&announced) => {
+            close = true;
+            unframe(head)
         }
         announced => announced?,
     };
@@ -203,16 +237,22 @@ fn framing(
         }
     }
     // What announces it may also send it, and then it would be taken for the next response.
-    let nothing = [ResponseBody::UntilClose, ResponseBody::Framed(BodyLength::Empty)];
     if matches!(head.status, 100..=199 | 204) && !nothing.contains(&announced) {
         return Err(ParseError::UnexpectedBody);
     }
-    let bodiless = asked == Asked::Head
+    let bodiless = asked.is_head()
         || matches!(head.status, 100..=199 | 204 | 304)
         || (asked == Asked::Connect && (200..300).contains(&head.status));
     let body = if bodiless { ResponseBody::Framed(BodyLength::Empty) } else { announced };
     let keep_alive = !close && (http11 || keep) && body != ResponseBody::UntilClose;
     Ok(ResponseFacts { body, keep_alive })
+}
+
+/// Removes what is said of a body that is none.
+fn unframe(head: &mut ResponseHead) -> ResponseBody {
+    head.headers.remove("Content-Length");
+    head.headers.remove("Transfer-Encoding");
+    ResponseBody::UntilClose
 }
 
 /// The body that the headers announce.
@@ -295,6 +335,41 @@ mod tests {
         ] {
             let (length, _, facts) = parsed(text, asked).unwrap().unwrap();
             assert_eq!((length, facts), (text.len(), ResponseFacts { body, keep_alive }), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_forwarded_need_not_be_flawless() {
+        const ASKED: Asked = Asked::Forwarded { is_head: false };
+        for (text, keep_alive) in [
+            ("HTTP/1.1 204 No Content\r\n\r\n", true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", true),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: x\r\n\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            ("HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", false),
+        ] {
+            let (length, head, facts) = parsed(text, ASKED).unwrap().unwrap();
+            let body = ResponseBody::Framed(BodyLength::Empty);
+            assert_eq!((length, facts), (text.len(), ResponseFacts { body, keep_alive }), "{text:?}");
+            let told = ["Content-Length", "Transfer-Encoding"].map(|name| head.headers.contains(name));
+            assert!(keep_alive || told == [false; 2], "{text:?}");
+        }
+        let changed = "HTTP/1.1 101 Switching Protocols\r\nContent-Length: 5\r\n\r\n";
+        assert_eq!(parsed(changed, ASKED).map(|_| ()), Err(ParseError::UnexpectedBody));
+        for (line, forwarded, own) in [
+            ("200", "OK", "OK"),
+            ("200 ", "OK", "OK"),
+            ("299 ", "", "Unknown"),
+            ("299", "", "Unknown"),
+            ("200 \u{e9}t\u{e9}", "\u{e9}t\u{e9}", "\u{e9}t\u{e9}"),
+            ("200  two  blanks ", " two  blanks ", " two  blanks "),
+        ] {
+            for (asked, expected) in [(ASKED, forwarded), (Asked::Other, own)] {
+                let (_, head, _) = parsed(&format!("HTTP/1.1 {line}\r\n\r\n"), asked).unwrap().unwrap();
+                assert_eq!(head.reason, expected, "{line:?}");
+            }
         }
     }
 

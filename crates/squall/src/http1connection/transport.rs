@@ -205,6 +205,14 @@ impl HttpTransport for Http1Connection {
         }
     }
 
+    fn max_body_size(&self, _id: StreamId) -> u64 {
+        self.exchange.borrow().max_body_size
+    }
+
+    fn write_timeout(&self) -> Option<Duration> {
+        self.params().write_timeout
+    }
+
     fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
         if self.exchange.borrow().is_at(id) {
             if let Some(timeout) = timeout {

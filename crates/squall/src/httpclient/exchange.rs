@@ -47,7 +47,12 @@ pub(super) async fn exchange(
     request: &Outgoing<'_>,
     limits: &Http1ConnectionParameters,
 ) -> Result<Incoming, Failed> {
-    let asked = if *request.method == Method::HEAD { Asked::Head } else { Asked::Other };
+    let is_head = *request.method == Method::HEAD;
+    let asked = match request.verbatim {
+        Some(_) => Asked::Forwarded { is_head },
+        None if is_head => Asked::Head,
+        None => Asked::Other,
+    };
     let refuse = |error| Failed { error, unanswered: false };
     let mut head = request.encode().map_err(refuse)?;
     let length = request.announced_length().map_err(refuse)?;
@@ -116,14 +121,18 @@ async fn receive(
     request: &Outgoing<'_>,
     wants_continue: bool,
 ) -> Result<Incoming, Failed> {
+    // An interim response may have said so, too.
+    let mut keep_alive = true;
     loop {
-        let (head, facts) = match heads.next().await {
+        let (head, mut facts) = match heads.next().await {
             Ok(received) => received,
             Err(error) => {
                 let unanswered = matches!(error, HeadError::Closed(_)) && heads.is_unanswered();
                 return Err(Failed { error: error.into(), unanswered });
             }
         };
+        keep_alive &= facts.keep_alive;
+        facts.keep_alive = keep_alive;
         match head.status {
             100 if wants_continue => return Ok(Incoming { head, facts, upload: None }),
             100 | 102..=199 => {

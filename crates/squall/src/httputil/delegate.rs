@@ -171,6 +171,16 @@ pub trait HttpTransport {
     /// See [`HttpConnection::set_max_body_size`].
     fn set_max_body_size(&self, id: StreamId, bytes: u64);
 
+    /// The limit on this request's body. By default there is none.
+    fn max_body_size(&self, _id: StreamId) -> u64 {
+        u64::MAX
+    }
+
+    /// How long a client may take none of the output that waits for it; `None` for as long as it likes. By default 60 s.
+    fn write_timeout(&self) -> Option<Duration> {
+        Some(Duration::from_secs(60))
+    }
+
     /// See [`HttpConnection::set_body_timeout`].
     fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>);
 
@@ -314,6 +324,16 @@ impl HttpConnection {
     /// Changes the limit on this request's body; only before the body is read.
     pub fn set_max_body_size(&self, bytes: u64) {
         self.transport.set_max_body_size(self.id, bytes);
+    }
+
+    /// The limit on this request's body, in bytes.
+    pub(crate) fn max_body_size(&self) -> u64 {
+        self.transport.max_body_size(self.id)
+    }
+
+    /// How long the client may take none of the output that waits for it.
+    pub(crate) fn write_timeout(&self) -> Option<Duration> {
+        self.transport.write_timeout()
     }
 
     /// Changes how long this request's body may take from now on; `None` for as long as it likes.

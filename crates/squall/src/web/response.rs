@@ -26,7 +26,8 @@ pub(super) struct Response {
     pub(super) headers: HttpHeaders,
     pub(super) body: Vec<u8>,
     pub(super) phase: Phase,
-    /// The head is another server's, handed on: nothing in it is made to fit what was written.
+    /// The head is another server's, handed on: nothing in it is made to fit what was written, and no transform changes
+    /// the body.
     pub(super) relayed: bool,
 }
 

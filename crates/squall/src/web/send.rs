@@ -9,7 +9,7 @@ use super::response::Phase;
 use super::transforms::Pace;
 use crate::http1connection::HttpOutputError;
 use crate::httputil::conditional::{self, Validators};
-use crate::httputil::{HttpHeaders, ResponseStartLine};
+use crate::httputil::{HttpHeaders, ResponseStartLine, reason_phrase};
 
 /// From so much on a piece that goes through transforms may have held the loop for a while.
 const HEAVY: usize = 16 * 1024;
@@ -182,9 +182,12 @@ impl Context {
     }
 
     fn send(&self, finishing: bool, pace: Pace) -> Result {
-        let phase = self.response.borrow().phase;
+        let (phase, relayed) = {
+            let response = self.response.borrow();
+            (response.phase, response.relayed)
+        };
         if phase == Phase::Buffering {
-            if !self.core().settings().transforms.is_empty() {
+            if !relayed && !self.core().settings().transforms.is_empty() {
                 self.transforms.first_chunk(self, &self.response, finishing, pace)?;
             }
         } else if self.transforms.are_some() && phase == Phase::Streaming {
@@ -209,10 +212,22 @@ impl Context {
         sent.map_err(closed)
     }
 
-    /// Sets the head of a response that is another server's: it goes out as it is.
-    pub(super) fn relay_head(&self, set: impl FnOnce(&mut HttpHeaders) -> Result) -> Result {
+    /// Sets the head of a response that is another server's: it goes out as it is, and so does its body.
+    ///
+    /// # Panics
+    /// When `status` is not from 200 to 999.
+    pub(super) fn relay_head(
+        &self,
+        status: u16,
+        reason: &str,
+        set: impl FnOnce(&mut HttpHeaders) -> Result,
+    ) -> Result {
+        assert!((200..=999).contains(&status), "{status} is no status of a response");
         let mut response = self.response.borrow_mut();
         response.relayed = true;
+        response.status = status;
+        // It is shown in no page, only in the status line, whose writer sees to it that it is one.
+        response.reason = (reason != reason_phrase(status)).then(|| reason.into());
         set(&mut response.headers)
     }
 

@@ -1,7 +1,10 @@
 //! What depends on when something comes: early answers, half-closed clients, slow peers, kept connections.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
 use squall::netutil::BindOptions;
@@ -21,8 +24,8 @@ struct Upstream {
     front: TestServer,
 }
 
-struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
 }
 
@@ -37,17 +40,22 @@ impl Upstream {
     }
 
     async fn accept(&self) -> Connection {
-        Connection { stream: self.listener.accept().await.unwrap().0, buffer: Vec::new() }
+        Connection::of(&self.listener).await
     }
 }
 
 impl Connection {
-    async fn send(&mut self, row: &str) {
+    /// The next one.
+    pub(crate) async fn of(listener: &TcpListener) -> Self {
+        Self { stream: listener.accept().await.unwrap().0, buffer: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, row: &str) {
         self.stream.write_all(&octets(row)).await.unwrap();
     }
 
     /// Takes what comes up to `end`.
-    async fn until(&mut self, end: &str) -> String {
+    pub(crate) async fn until(&mut self, end: &str) -> String {
         let end = octets(end);
         loop {
             if let Some(at) = find(&self.buffer, &end) {
@@ -59,7 +67,7 @@ impl Connection {
     }
 
     /// Whether the proxy has ended it without a further byte.
-    async fn is_over(&mut self) -> bool {
+    pub(crate) async fn is_over(&mut self) -> bool {
         while read_some(&mut self.stream, &mut self.buffer).await {}
         self.buffer.is_empty()
     }
@@ -116,7 +124,7 @@ async fn a_client_that_has_shut_its_sending_side_gets_its_answer() {
         connection.until("||").await;
         upstream.client.stream.shutdown().await.unwrap();
         // Long enough for the proxy to see it: to see it later is no failure.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
         connection.send("HTTP/1.1 200 OK|Content-Length: 4||").await;
         let got = upstream.client.until("||").await;
         assert!(got.starts_with("HTTP/1.1 200 OK|Content-Length: 4|"), "{request}: {got}");
@@ -283,7 +291,7 @@ async fn on_a_stale_connection(request: &str, before_the_end: &str) -> (Option<S
     drop(first);
     let Upstream { listener, mut client, front: _front } = upstream;
     let again = async {
-        let mut second = Connection { stream: listener.accept().await.unwrap().0, buffer: Vec::new() };
+        let mut second = Connection::of(&listener).await;
         let mut seen = second.until("||").await;
         let body = if seen.contains("chunked") { "0||" } else { "abc" };
         if !seen.starts_with("GET") {
@@ -312,7 +320,7 @@ async fn a_request_is_sent_again_when_that_is_safe() {
         ("PATCH / HTTP/1.1|Host: h|Content-Length: 3||abc", "", false),
         // Once there is a byte of a response it has been seen.
         ("GET / HTTP/1.1|Host: h||", "H", false),
-        (put, "HTTP/1.1 100 Continue||", false),
+        (put, "HTTP/1.1 100 x||", false),
         (chunks, "HTTP/1.1 103 x||", false),
     ] {
         let (seen, head) = on_a_stale_connection(request, begun).await;
@@ -322,7 +330,7 @@ async fn a_request_is_sent_again_when_that_is_safe() {
             let body = request.split_once("||").unwrap().1;
             assert_eq!(seen.split_once("||").unwrap().1, body);
             assert!(head.starts_with("HTTP/1.1 200 "), "{request}: {head}");
-        } else if !begun.contains("103") {
+        } else if !begun.contains(" x||") {
             assert!(head.starts_with("HTTP/1.1 502 "), "{request}: {head}");
         }
     }
@@ -451,4 +459,105 @@ async fn the_client_frames_its_requests_itself() {
             "PUT / HTTP/1.1|Transfer-Encoding: chunked||3|abc|0||",
         ]
     );
+}
+
+#[squall::test(timeout = 60)]
+async fn what_told_of_a_body_that_is_none_serves_no_other_request() {
+    for (reply, again) in [
+        ("HTTP/1.1 204 No Content||", true),
+        ("HTTP/1.1 204 No Content|Content-Length: 2||", false),
+        ("HTTP/1.1 204 No Content|Transfer-Encoding: chunked||", false),
+        ("HTTP/1.1 103 Early Hints|Content-Length: 2||HTTP/1.1 204 No Content||", false),
+    ] {
+        let setup = Setup::new([Reply::new(reply), Reply::new(OK)]).await;
+        let mut client = setup.connect().await;
+        client.send("GET / HTTP/1.1|Host: h||GET / HTTP/1.1|Host: h|Connection: close||").await;
+        let got = text(&client.rest().await);
+        assert!(got.contains("HTTP/1.1 204 ") && got.ends_with("||ok"), "{reply}: {got}");
+        assert_eq!(setup.script.connections(), [0, usize::from(!again)], "{reply}");
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn a_body_that_is_too_large_by_its_head_leaves_the_kept_connection_alone() {
+    let setup = Setup::new([]).await;
+    let get = "GET / HTTP/1.1|Host: h||";
+    let mut client = setup.connect().await;
+    client.send(get).await;
+    client.until("ok").await;
+    client.send("POST / HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 104857601||").await;
+    let got = text(&client.rest().await);
+    assert!(got.starts_with("HTTP/1.1 413 ") && got.contains("|Connection: close|"), "{got}");
+    let mut client = setup.connect().await;
+    client.send(get).await;
+    client.until("ok").await;
+    assert_eq!(setup.script.connections(), [0, 0]);
+}
+
+#[squall::test(timeout = 60)]
+async fn no_transform_touches_what_is_relayed() {
+    let body = "a".repeat(5_000);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    let fields = "Etag: \"strong\"|Content-Type: text/plain|Content-Digest: sha-256=:x:|";
+    let script = super::script::Script::new([
+        Reply::new(&format!("HTTP/1.1 200 OK|{fields}Content-Length: 5000||{body}")),
+        Reply::new(&format!("HTTP/1.1 304 Not Modified|{fields}Content-Length: 5000||")),
+    ]);
+    script.serve(listener);
+    let front = serve(Application::new([url("/.*", proxy(upstream))]).compress_response(true));
+    for (status, body) in [("200 OK", body.as_str()), ("304 Not Modified", "")] {
+        let mut client = Client::connect(front.port()).await;
+        client.send("GET / HTTP/1.1|Host: h|Accept-Encoding: gzip|Connection: close||").await;
+        assert_eq!(
+            text(&client.rest().await),
+            format!(
+                "HTTP/1.1 {status}|{fields}Content-Length: 5000|Via: 1.1 squall|Date: <date>|Connection: close||{body}"
+            )
+        );
+    }
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut *self.0.lock().unwrap(), data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn the_log_says_what_became_of_the_upstream() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let unreachable =
+        serve(Application::new([url("/.*", proxy(format!("http://{}", nobody.local_addr().unwrap())))]));
+    drop(nobody);
+    let setup = Setup::new([]).await;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for (reply, expected) in [
+        (None, "the upstream server cannot be reached: "),
+        (Some(""), "the upstream server broke off before the end of its response: "),
+        (Some("hello||"), "the upstream server does not speak HTTP as it should: "),
+    ] {
+        let port = if reply.is_some() { setup.front.port() } else { unreachable.port() };
+        // Whether a line is wanted is remembered when it is first met, perhaps by a test on another thread that wants none.
+        for _ in 0..2 {
+            setup.script.reset(reply.map(|reply| Reply::new(reply).then_close()));
+            let mut client = Client::connect(port).await;
+            client.send("POST / HTTP/1.1|Host: h|Connection: close||").await;
+            assert!(text(&client.rest().await).starts_with("HTTP/1.1 502 "), "{reply:?}");
+            tracing::callsite::rebuild_interest_cache();
+        }
+        let log = String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
+        assert!(log.contains(expected), "{reply:?}: {log}");
+        assert_eq!(log.contains("cannot be reached"), reply.is_none(), "{log}");
+    }
 }

@@ -8,3 +8,4 @@ mod random;
 mod script;
 mod streams;
 mod table;
+mod tunnels;

@@ -342,6 +342,18 @@ fn request_framing() -> Vec<Row> {
         .after_continue("abc"),
         post("100-continue with the body at once", &format!("Expect: 100-continue|{length}"), length),
         fields("100-continue without a body", "Expect: 100-continue|", ""),
+        fields("100-continue in capitals", "Expect: 100-CONTINUE|", ""),
+        fields("another expectation", "Expect: something=else|", "Expect: something=else|"),
+        refused(
+            "a length beyond the limit",
+            "POST / HTTP/1.1|Host: h|Connection: close|Content-Length: 104857601||abc",
+            413,
+        ),
+        refused(
+            "a length beyond the limit, and a client that asks first",
+            "POST / HTTP/1.1|Host: h|Expect: 100-continue|Content-Length: 104857601||",
+            413,
+        ),
         refused("a TRACE with a body", format!("TRACE / HTTP/1.1|Host: h|Connection: close|{length}"), 400),
     ]
 }
@@ -596,6 +608,19 @@ fn upgrades() -> Vec<Row> {
             ),
         )
         .and_closes(),
+        asks(
+            "websocket refused for another protocol",
+            reply("HTTP/1.1 426 Upgrade Required|Upgrade: h2c, foo/2|Connection: upgrade|Content-Length: 0||"),
+            Down::Bytes(
+                "HTTP/1.1 426 Upgrade Required|Upgrade: h2c, foo/2|Content-Length: 0|Via: 1.1 squall|Connection: Upgrade|Date: <date>||".to_owned(),
+            ),
+        )
+        .and_closes(),
+        responds(
+            "a 407 and its challenge",
+            reply("HTTP/1.1 407 Proxy Authentication Required|Proxy-Authenticate: Basic realm=\"x\"|Upgrade: h2c|Content-Length: 0||"),
+            "HTTP/1.1 407 Proxy Authentication Required|Proxy-Authenticate: Basic realm=\"x\"|Content-Length: 0|{v}Connection: close||",
+        ),
         unasked("a 101 that nobody asked for", "HTTP/1.1 101 Switching Protocols|Upgrade: websocket|Connection: Upgrade||"),
         unasked("a 101 to h2c that nobody asked for", "HTTP/1.1 101 Switching Protocols|Upgrade: h2c|Connection: Upgrade||"),
     ]
@@ -702,11 +727,35 @@ fn statuses() -> Vec<Row> {
     };
     rows.extend([
         responds("no reason", reply("HTTP/1.1 200|Content-Length: 2||ok"), OK_DOWN),
+        responds("an empty reason of an unknown status", reply("HTTP/1.1 299 |Content-Length: 2||ok"), OK_DOWN.replace("200 OK", "299 ")),
+        responds("no reason of an unknown status", reply("HTTP/1.1 299|Content-Length: 2||ok"), OK_DOWN.replace("200 OK", "299 ")),
+        responds(
+            "a reason in UTF-8",
+            reply("HTTP/1.1 200 \u{c3}\u{a9}t\u{e2}\u{82}\u{ac}|Content-Length: 2||ok"),
+            OK_DOWN.replace("OK", "\u{c3}\u{a9}t\u{e2}\u{82}\u{ac}"),
+        ),
+        responds("a reason in another coding", reply("HTTP/1.1 200 \u{e9}t|Content-Length: 2||ok"), OK_DOWN),
+        responds("a reason like markup", reply("HTTP/1.1 200 <b>|Content-Length: 2||ok"), OK_DOWN.replace("OK", "<b>")),
         responds("an empty reason", reply("HTTP/1.1 200 |Content-Length: 2||ok"), OK_DOWN),
         responds("a 204", reply("HTTP/1.1 204 No Content|X-A: b||"), "HTTP/1.1 204 No Content|X-A: b|{v}Connection: close||"),
         responds(
             "a 204 with a length of zero",
             reply("HTTP/1.1 204 No Content|Content-Length: 0||"),
+            "HTTP/1.1 204 No Content|{v}Connection: close||",
+        ),
+        responds(
+            "a 204 with a length",
+            reply("HTTP/1.1 204 No Content|Content-Length: 2|X-A: b||ok"),
+            "HTTP/1.1 204 No Content|X-A: b|{v}Connection: close||",
+        ),
+        responds(
+            "a 204 with chunks",
+            reply("HTTP/1.1 204 No Content|Transfer-Encoding: chunked|X-A: b||2|ok|0||"),
+            "HTTP/1.1 204 No Content|X-A: b|{v}Connection: close||",
+        ),
+        responds(
+            "a 204 with lengths that differ",
+            reply("HTTP/1.1 204 No Content|Content-Length: 2|Content-Length: 3||"),
             "HTTP/1.1 204 No Content|{v}Connection: close||",
         ),
         responds(
@@ -856,7 +905,37 @@ fn interim_responses() -> Vec<Row> {
             reply(format!("HTTP/1.1 102 Processing||{ok}")),
             format!("HTTP/1.1 102 Processing|Via: 1.1 squall||{OK_DOWN}"),
         ),
-        responds("a 100", reply(format!("HTTP/1.1 100 Continue||{ok}")), OK_DOWN),
+        responds(
+            "a 100",
+            reply(format!("HTTP/1.1 100 Continue||{ok}")),
+            format!("HTTP/1.1 100 Continue|Via: 1.1 squall||{OK_DOWN}"),
+        ),
+        Row {
+            send: "POST / HTTP/1.1|Host: h|Connection: close|Expect: 100-continue|Content-Length: 3||"
+                .to_owned(),
+            up: vec!["POST / HTTP/1.1|Host: h|{f}Content-Length: 3||abc".to_owned()],
+            ..responds(
+                "a 100 and one of ours",
+                reply(format!("HTTP/1.1 100 Continue||{ok}")),
+                format!("HTTP/1.1 100 Continue||{OK_DOWN}"),
+            )
+        }
+        .after_continue("abc"),
+        Row {
+            send: "GET / HTTP/1.0|Host: h||".to_owned(),
+            up: vec!["GET / HTTP/1.1|Host: h|{f 1.0}|".to_owned()],
+            ..responds("no 100 for HTTP/1.0", reply(format!("HTTP/1.1 100 Continue||{ok}")), old)
+        },
+        responds(
+            "a 103 with a length",
+            reply(format!("{hints}Content-Length: 9||{ok}")),
+            format!("{hints_down}{OK_DOWN}"),
+        ),
+        responds(
+            "a 102 with chunks",
+            reply(format!("HTTP/1.1 102 Processing|Transfer-Encoding: chunked||{ok}")),
+            format!("HTTP/1.1 102 Processing|Via: 1.1 squall||{OK_DOWN}"),
+        ),
         responds(
             "hop-by-hop fields of a 103",
             reply(format!("{hints}Connection: x-a|X-A: b|Keep-Alive: c||{ok}")),
@@ -908,7 +987,6 @@ fn bad_responses() -> Vec<Row> {
             reply("HTTP/1.1 200 OK|Transfer-Encoding: chunked|Transfer-Encoding: chunked||2|ok|0||"),
         ),
         bad("chunks of HTTP/1.0", reply("HTTP/1.0 200 OK|Transfer-Encoding: chunked||2|ok|0||")),
-        bad("a 204 with chunks", reply("HTTP/1.1 204 No Content|Transfer-Encoding: chunked||2|ok|0||")),
         bad("no colon, down", reply("HTTP/1.1 200 OK|X-A|Content-Length: 2||ok")),
         bad("NUL in a value, down", reply("HTTP/1.1 200 OK|X-A: a\0b|Content-Length: 2||ok")),
         bad("a bare CR in a value, down", reply("HTTP/1.1 200 OK|X-A: a\rb|Content-Length: 2||ok")),

@@ -43,9 +43,12 @@ impl EndToEnd {
 
     /// Whether a field, named in Title-Case, is about this connection only (RFC 9110 §7.6.1).
     pub(super) fn passes(&self, name: &str) -> bool {
-        !is_hop_by_hop(name)
-            && (self.nominated.is_empty()
-                || self.nominated.binary_search(&name.as_bytes().to_ascii_lowercase()).is_err())
+        !is_hop_by_hop(name) && !self.is_nominated(name)
+    }
+
+    fn is_nominated(&self, name: &str) -> bool {
+        !self.nominated.is_empty()
+            && self.nominated.binary_search(&name.as_bytes().to_ascii_lowercase()).is_ok()
     }
 }
 
@@ -142,6 +145,11 @@ fn is_twin(name: &str) -> bool {
     ) || name.starts_with("x-forwarded-")
 }
 
+/// Whether a value of `Expect` is the expectation that this server meets itself (RFC 9110 §10.1.1).
+pub(super) fn is_100_continue(value: &[u8]) -> bool {
+    is(value, b"100-continue")
+}
+
 /// What the client's side of the proxy knows about a request.
 pub(super) struct Forwarded<'a> {
     pub(super) remote_ip: IpAddr,
@@ -163,7 +171,6 @@ pub(super) fn of_request(headers: &HttpHeaders, forwarded: &Forwarded<'_>) -> Ht
             name,
             "Host"
                 | "Content-Length"
-                | "Expect"
                 | "Forwarded"
                 | "Via"
                 | "X-Forwarded-For"
@@ -171,7 +178,7 @@ pub(super) fn of_request(headers: &HttpHeaders, forwarded: &Forwarded<'_>) -> Ht
                 | "X-Forwarded-Proto"
                 | "X-Real-Ip"
                 | "X-Scheme"
-        );
+        ) || (name == "Expect" && is_100_continue(value));
         if !is_ours && end_to_end.passes(name) && !is_twin(name) {
             add(&mut onward, name, value);
         }
@@ -204,16 +211,26 @@ fn introduce(onward: &mut HttpHeaders, headers: &HttpHeaders, forwarded: &Forwar
     add_via(onward, headers, forwarded.version);
 }
 
-/// The fields of a response as they go to the client, `Date` aside.
-pub(super) fn of_response(headers: &HttpHeaders, version: Version) -> HttpHeaders {
+/// The fields of a response as they go to the client, `Date` aside. The two statuses that make no sense without a field
+/// that is hop-by-hop keep it (RFC 9110 §15.5.8, §15.5.22).
+pub(super) fn of_response(status: u16, headers: &HttpHeaders, version: Version) -> HttpHeaders {
     let end_to_end = EndToEnd::of(headers);
+    let meant = match status {
+        407 => "Proxy-Authenticate",
+        426 => "Upgrade",
+        _ => "",
+    };
     let mut onward = HttpHeaders::new();
     for (name, value) in headers.iter_bytes() {
-        if name != "Via" && end_to_end.passes(name) {
+        let is_meant = name == meant && !end_to_end.is_nominated(name);
+        if name != "Via" && (is_meant || end_to_end.passes(name)) {
             add(&mut onward, name, value);
         }
     }
     add_via(&mut onward, headers, version);
+    if onward.contains("Upgrade") {
+        add(&mut onward, "Connection", b"Upgrade");
+    }
     onward
 }
 
@@ -269,7 +286,7 @@ mod tests {
             ("Cookie", "a"),
             ("Cookie", "b"),
         ]);
-        let onward = of_response(&came, Version::HTTP_11);
+        let onward = of_response(200, &came, Version::HTTP_11);
         let expected = [("Host", "h"), ("Cookie", "a"), ("Cookie", "b"), ("Via", "1.1 squall")];
         assert_eq!(onward.iter().collect::<Vec<_>>(), expected);
     }
@@ -291,7 +308,7 @@ mod tests {
         let all = names.join(" ,").to_lowercase();
         let mut lines = vec![("Connection", all.as_str())];
         lines.extend(names.iter().map(|name| (*name, "1")));
-        let onward = of_response(&headers(&lines), Version::HTTP_11);
+        let onward = of_response(200, &headers(&lines), Version::HTTP_11);
         assert_eq!(onward.iter().map(|(name, _)| name).collect::<Vec<_>>()[..names.len()], names);
     }
 

@@ -18,6 +18,7 @@ mod headers;
 mod health;
 mod onward;
 mod relay;
+mod tunnel;
 mod upload;
 mod upstreams;
 
@@ -46,17 +47,18 @@ use crate::httputil::EntityTag;
 ///
 /// A message is not copied: it is made anew from what was understood of it (RFC 9110 §7.6), and what could be understood
 /// in two ways is refused. Field values pass as the octets that they are, in their order, several lines of a name
-/// included. Bodies pass unchanged.
+/// included. Bodies pass unchanged: the application's compression and other transforms leave them alone.
 ///
 /// **Requests.** The method passes, but for CONNECT (501). The target passes byte for byte: `..`, `//`, `%2e` and `?` are
 /// the upstream's to interpret; one with a fragment, or that is neither a path, an `http` URL nor the `*` of OPTIONS is a
 /// 400. Of an absolute target the path goes on and its authority is `Host`, whatever that said (RFC 9112 §3.2.2);
 /// otherwise the client's `Host` goes on, and without one (HTTP/1.0) the upstream's own. The version is HTTP/1.1.
 ///
-/// * *Framing* is the decoded one: one `Content-Length`, or chunks. Chunk extensions and trailers are dropped.
+/// * *Framing* is the decoded one: one `Content-Length`, or chunks. Chunk extensions and trailers are dropped. A length
+///   above the server's [`max_body_size`](crate::HttpServer::max_body_size) is a 413 of which the upstream sees nothing.
 /// * *Removed:* `Connection` and what it names, `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`,
-///   `Proxy-Authenticate`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`, `HTTP2-Settings`, and `Expect`, which this
-///   server has answered already. `Connection` cannot name what is for every recipient, such as `Host`, `Cookie`,
+///   `Proxy-Authenticate`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`, `HTTP2-Settings`, and an `Expect` of
+///   `100-continue`, which this server has answered already. `Connection` cannot name what is for every recipient, such as `Host`, `Cookie`,
 ///   `Authorization`, `Content-…`, `Forwarded` and `X-Forwarded-…`: those stay.
 /// * *Set:* `X-Real-Ip` (the client's address), `X-Forwarded-Proto`, `X-Forwarded-Host`, whatever the client sent under
 ///   these names; a client's `X-Scheme`, which Tornado believes, is removed. A Tornado upstream runs with `xheaders=True`.
@@ -74,11 +76,14 @@ use crate::httputil::EntityTag;
 ///
 /// **Upgrades.** Only `websocket` is passed on, when an HTTP/1.1 GET without a body asks for it; every other `Upgrade` is
 /// removed, so that the upstream answers in HTTP. A 101 that was not asked for, or that changes to another protocol, is a
-/// 502. With a good one, both connections become a tunnel.
+/// 502. With a good one, both connections become a tunnel. When one side of it ends, what it sent is passed on, and its end;
+/// the other then has three seconds to end as well. A side that takes nothing for the server's
+/// [`write_timeout`](crate::HttpServer::write_timeout) is given up, and the other with it.
 ///
-/// **Responses.** Status, reason and fields pass, the removed ones above aside; `Via` is extended, a missing `Date` added.
-/// A 304, or the answer to HEAD, tells the length that the upstream told. Interim responses pass to HTTP/1.1 clients, but
-/// for 100. A response without one clear end (two lengths, a length with chunks, unknown codings), or with a malformed
+/// **Responses.** Status, reason (where it is UTF-8) and fields pass, the removed ones above aside, of which a 407 keeps
+/// `Proxy-Authenticate` and a 426 `Upgrade`; `Via` is extended, a missing `Date` added. A 304, or the answer to HEAD, tells
+/// the length that the upstream told; a 204 that tells of a body loses that word and its connection. Interim responses pass
+/// to HTTP/1.1 clients, but for a 100 to one that waits for it, which gets this server's own. A response without one clear end (two lengths, a length with chunks, unknown codings), or with a malformed
 /// head, is a 502; one that breaks off is broken off here too. Bytes behind a response that belong to none end the
 /// upstream's connection. [`Site::set_default_headers`](super::Site::set_default_headers) and headers set before are left
 /// out; what is added to every head ([`Application::cors`](super::Application::cors),
@@ -241,6 +246,8 @@ impl RequestHandler for ReverseProxy {
 fn answer(ctx: &Context, stays: Stays) -> Result {
     match stays {
         Stays::Bad(what) => return Err(HttpError::new(400).with_message(what).into()),
+        // Nothing of it is read.
+        Stays::TooLarge => return Err(HttpError::new(413).with_header("Connection", "close").into()),
         // What follows might be meant for whoever was to be connected to.
         Stays::Connect => return Err(HttpError::new(501).with_header("Connection", "close").into()),
         Stays::LastRecipient if *ctx.method() == Method::TRACE => {

@@ -30,6 +30,8 @@ pub(super) enum BodyKind {
 pub(super) enum Stays {
     /// It cannot be understood in one way only.
     Bad(&'static str),
+    /// Its body is announced to be larger than the server takes.
+    TooLarge,
     /// CONNECT: this is no forward proxy.
     Connect,
     /// `Max-Forwards` is used up: this is the last recipient (RFC 9110 §7.6.2).
@@ -45,6 +47,9 @@ impl OnwardRequest {
         let (target, authority) = target(&method, request.uri())?;
         let came = request.headers();
         let body = body_kind(came)?;
+        if announced_length(came).is_some_and(|length| length > request.connection().max_body_size()) {
+            return Err(Stays::TooLarge);
+        }
         if method == Method::TRACE && !matches!(body, BodyKind::None | BodyKind::Length(0)) {
             return Err(Stays::Bad("TRACE has no content"));
         }
@@ -100,13 +105,19 @@ fn body_kind(came: &HttpHeaders) -> Result<BodyKind, Stays> {
         return Ok(BodyKind::Chunked);
     }
     let mut lengths = came.list_bytes("Content-Length");
-    let Some(length) = lengths.next() else { return Ok(BodyKind::None) };
-    let length = std::str::from_utf8(length).ok().and_then(|length| length.parse().ok());
-    match (length, lengths.next()) {
+    if lengths.next().is_none() {
+        return Ok(BodyKind::None);
+    }
+    match (announced_length(came), lengths.next()) {
         (Some(1..), None) if came.contains("X-Consumed-Content-Encoding") => Ok(BodyKind::Chunked),
         (Some(length), None) => Ok(BodyKind::Length(length)),
         _ => Err(Stays::Bad("Invalid Content-Length")),
     }
+}
+
+/// What the first `Content-Length` says, be the body decompressed or not.
+fn announced_length(came: &HttpHeaders) -> Option<u64> {
+    std::str::from_utf8(came.get_bytes("Content-Length")?).ok()?.parse().ok()
 }
 
 fn max_forwards(came: &HttpHeaders) -> Result<Option<u32>, Stays> {

@@ -16,11 +16,10 @@ use super::super::error::{HttpError, Result};
 use super::forward::{OnInterim, send};
 use super::onward::{OnwardRequest, names_websocket};
 use super::upload::{Fed, Feed, begin};
-use super::{Shared, headers};
+use super::{Shared, headers, tunnel};
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{HttpClientError, StreamingResponse};
 use crate::httputil::ResponseStartLine;
-use crate::iostream::IoStream;
 use crate::log;
 
 /// How long a client that has closed its sending side is taken to wait for the head of a response: it cannot be told
@@ -39,7 +38,7 @@ pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, onward: OnwardReque
         head(shared, ctx, &mut upload, answering, websocket).await?
     };
     if response.status() == 101 {
-        return tunnel(ctx, response, websocket);
+        return change_protocol(ctx, response, websocket);
     }
     relay(ctx, response, &mut upload).await
 }
@@ -137,13 +136,12 @@ async fn relay(ctx: &Context, mut response: StreamingResponse, upload: &mut Uplo
 }
 
 fn set_head(ctx: &Context, response: &StreamingResponse, upload: &Upload<'_>) -> Result {
-    ctx.set_status_reason(response.status(), response.reason());
-    let mut onward = headers::of_response(response.headers(), response.version());
+    let mut onward = headers::of_response(response.status(), response.headers(), response.version());
     // The rest of the request is not read; what follows it could not be found.
     if upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading()) {
-        onward.set("Connection", "close")?;
+        onward.add("Connection", "close")?;
     }
-    ctx.relay_head(|own| {
+    ctx.relay_head(response.status(), response.reason(), |own| {
         // RFC 9110 §6.6.1: who forwards a response without a date adds one.
         if !onward.contains("Date")
             && let Some(date) = own.get("Date")
@@ -192,52 +190,52 @@ async fn flush(ctx: &Context, response: &mut StreamingResponse, upload: &mut Upl
     upload.beside(flushing).await?
 }
 
-/// Passes interim responses on, to clients that know of them. A 100 is not: this server gives its own.
+/// Passes interim responses on, to clients that know of them. A 100 is not where the client waits for one: it gets this
+/// server's own.
 fn interim(ctx: &Context) -> Option<OnInterim> {
     if ctx.request().version() == Version::HTTP_10 {
         return None;
     }
+    let answers_expect = ctx.request().headers().list_bytes("Expect").any(headers::is_100_continue);
     let connection = ctx.request().connection().clone();
     Some(Rc::new(move |head: &ResponseHead| {
-        if head.status != 100 {
+        if head.status != 100 || !answers_expect {
             let start = ResponseStartLine { status: head.status, reason: &head.reason };
             // Without a client there is nobody to tell.
-            let _ = connection.write_interim(start, &headers::of_response(&head.headers, head.version));
+            let _ = connection
+                .write_interim(start, &headers::of_response(head.status, &head.headers, head.version));
         }
     }))
 }
 
-/// Hands on the agreement to go on with WebSocket, and then bytes, until one side closes.
-fn tunnel(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
+/// Hands on the agreement to go on with WebSocket, and then bytes.
+fn change_protocol(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
     let failed = |why| Err(gateway_error(502, "the upstream server changes the protocol", why, websocket));
     if !websocket || !names_websocket(response.headers()) {
         return failed("to one that was not asked for");
     }
-    let mut onward = headers::of_response(response.headers(), response.version());
+    let mut onward = headers::of_response(101, response.headers(), response.version());
     onward.set("Connection", "Upgrade")?;
     onward.set("Upgrade", "websocket")?;
     let reason = response.reason().to_owned();
     let Some(upstream) = response.into_upgraded() else { return failed("without a connection") };
     ctx.request().connection().write_interim(ResponseStartLine { status: 101, reason: &reason }, &onward)?;
-    let client = ctx.detach()?;
-    tokio::task::spawn_local(shovel(client, upstream));
+    let write_timeout = ctx.request().connection().write_timeout();
+    tokio::task::spawn_local(tunnel::run(ctx.detach()?, upstream, write_timeout));
     Ok(())
 }
 
-async fn shovel(mut client: IoStream, mut upstream: IoStream) {
-    let _ = upstream.set_nodelay(true);
-    let _ = client.set_nodelay(true);
-    // However it ends, both are closed.
-    let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
-    client.close();
-    upstream.close();
-}
-
 fn refusal(error: &HttpClientError, close: bool) -> Error {
-    let (status, what) = if error.is_timeout() {
-        (504, "the upstream server cannot be reached in time")
-    } else {
-        (502, "the upstream server cannot be reached")
+    let (status, what) = match error {
+        error if error.is_connect() && error.is_timeout() => {
+            (504, "the upstream server cannot be reached in time")
+        }
+        error if error.is_connect() => (502, "the upstream server cannot be reached"),
+        HttpClientError::Timeout(_) => (504, "the upstream server takes too long"),
+        HttpClientError::Closed(_) => (502, "the upstream server broke off before the end of its response"),
+        HttpClientError::Protocol(_) => (502, "the upstream server does not speak HTTP as it should"),
+        HttpClientError::Body(_) => (502, "the body of the request did not come to the upstream server"),
+        _ => (502, "the request was not passed on"),
     };
     gateway_error(status, what, &error.to_string(), close)
 }

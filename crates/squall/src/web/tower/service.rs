@@ -541,6 +541,10 @@ impl HttpTransport for Exchange {
         self.max_body_size.set(bytes);
     }
 
+    fn max_body_size(&self, _id: StreamId) -> u64 {
+        self.max_body_size.get()
+    }
+
     /// The time limits are the outer server's.
     fn set_body_timeout(&self, _id: StreamId, _timeout: Option<Duration>) {}
 

@@ -130,7 +130,7 @@ impl TransformSettings {
 }
 
 impl Application {
-    /// Adds a transform of all responses. Several are applied in the order in which they were added,
+    /// Adds a transform of all responses but those that a [proxy](super::proxy()) relays. Several are applied in the order in which they were added,
     /// [compression](Self::compress_response) after all of them. Default: none.
     #[must_use]
     pub fn add_transform<T: OutputTransform + 'static>(
@@ -142,7 +142,7 @@ impl Application {
     }
 
     /// Compresses responses for clients that take it: `true`, or a [`Compression`] with other than the usual options.
-    /// Default: off.
+    /// What a [proxy](super::proxy()) relays stays as its server has made it. Default: off.
     #[must_use]
     #[doc(alias = "gzip")]
     #[doc(alias = "GZipContentEncoding")]
