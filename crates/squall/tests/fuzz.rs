@@ -15,6 +15,14 @@ const TARGETS: &[(&str, Target)] = &[
     ("deflate", squall::websocket::__fuzz::deflate),
     ("handshake", squall::websocket::__fuzz::handshake),
     ("proxy_protocol", squall::netutil::__fuzz_proxy_protocol),
+    ("request_head", squall::http1connection::__fuzz::request_head),
+    ("response_head", squall::http1connection::__fuzz::response_head),
+    ("chunked", squall::http1connection::__fuzz::chunked),
+    ("gzip_body", squall::http1connection::__fuzz::gzip_body),
+    ("multipart", squall::httputil::__fuzz::multipart),
+    ("cookies", squall::httputil::__fuzz::cookies),
+    ("set_cookie", squall::httpclient::__fuzz_set_cookie),
+    ("ranges", squall::httputil::__fuzz::ranges),
 ];
 
 /// The longest input.

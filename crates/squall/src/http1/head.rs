@@ -287,7 +287,9 @@ fn parse_newer_version(
     let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let [start @ .., b'2'..=b'9'] = line else { return Err(ParseError::Version) };
-    if !start.ends_with(b" HTTP/1.") {
+    // Of more words than three it is known already that no line end makes them a request line.
+    let words = start.strip_suffix(b" HTTP/1.").ok_or(ParseError::Version)?;
+    if memchr::memchr_iter(b' ', words).count() != 1 {
         return Err(ParseError::Version);
     }
     let Some(end) = head_end(bytes) else { return Ok(None) };
@@ -377,6 +379,8 @@ mod tests {
         assert!(facts.keep_alive && facts.http11);
         assert_eq!(head.version, Version::HTTP_11);
         assert_eq!(error("GET / HTTP/1.2\r\n\r\n"), ParseError::Host);
+        // Known at once, not only at the end of the head.
+        assert_eq!(error("GET / HT HTTP/1.7\r\n"), ParseError::Version);
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! | `_disconnect_on_finish` | `ResponseFacts::keep_alive` |
 //! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the loop drives |
 
+#[doc(hidden)]
+pub mod __fuzz;
 mod client;
 mod connection;
 mod deadlines;

@@ -68,6 +68,8 @@ pub use proxy::Proxy;
 pub(crate) use reference::{check as check_reference, follow as follow_reference, text as reference_text};
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
+#[doc(hidden)]
+pub use set_cookie::__fuzz as __fuzz_set_cookie;
 #[cfg(not(feature = "tls"))]
 pub(crate) use tls::TlsConfig;
 pub(crate) use tls::secured;

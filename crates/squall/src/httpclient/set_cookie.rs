@@ -260,6 +260,43 @@ fn month_of(token: &str) -> Option<u32> {
     MONTHS.iter().position(|month| *month == start).map(|at| at as u32 + 1)
 }
 
+/// What the fuzz target calls: a byte chooses the URL, the rest is a `Set-Cookie`. A cookie that is kept is the host's to
+/// set, holds what can be sent back, and keeps what its name promises.
+///
+/// # Panics
+/// When it does not.
+#[doc(hidden)]
+pub fn __fuzz(data: &[u8]) {
+    const URLS: [&str; 4] = [
+        "https://www.example.com/a/b",
+        "http://www.example.com/",
+        "http://127.0.0.1/a",
+        "https://[::1]:8443/a/b/",
+    ];
+    let Some((&settings, text)) = data.split_first() else { return };
+    let Ok(url) = Url::parse(URLS[usize::from(settings) % URLS.len()]) else { return };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let text = String::from_utf8_lossy(text);
+    let Some(cookie) = Stored::parse(&text, &url, now, |domain| domain == "com") else { return };
+    let host = host_of(&url).unwrap_or_default();
+    for part in [&cookie.name, &cookie.value] {
+        assert!(part.bytes().all(|octet| matches!(octet, b'\t' | b' '..=b'~') && octet != b';'), "{part:?}");
+        assert_eq!(ows::trim(part), part);
+    }
+    assert!(!cookie.name.is_empty() && cookie.name.len() + cookie.value.len() <= LARGEST);
+    assert!(!cookie.name.contains('='));
+    let above = host.strip_suffix(&cookie.domain).is_some_and(|rest| rest.ends_with('.') && !is_ip(&host));
+    assert!(cookie.domain == host || (above && !cookie.host_only), "{} for {host}", cookie.domain);
+    assert_ne!(cookie.domain, "com");
+    assert!(cookie.path.starts_with('/'));
+    assert!(cookie.expires.is_none_or(|at| at <= now + LONGEST_LIFE));
+    assert!(!cookie.secure || is_secure(&url));
+    let name = cookie.name.to_ascii_lowercase();
+    assert!(cookie.secure || !(name.starts_with("__secure-") || name.starts_with("__host-")));
+    assert!(!name.starts_with("__host-") || (cookie.host_only && cookie.path == "/"));
+    assert!(cookie.path_given || cookie.is_for(&host, url.path(), is_secure(&url)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

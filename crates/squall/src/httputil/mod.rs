@@ -1,6 +1,8 @@
 //! HTTP messages apart from any protocol version: headers, requests, arguments, dates, and the two traits through
 //! which a connection calls the application (Tornado's `tornado.httputil`).
 
+#[doc(hidden)]
+pub mod __fuzz;
 mod arguments;
 pub(crate) mod conditional;
 mod cookies;

@@ -1,6 +1,10 @@
 //! Tower services inside squall, and squall as a tower service.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../proxy/heads.rs"]
+mod heads;
+mod random;
+
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
