@@ -191,4 +191,20 @@ mod tests {
         assert_eq!(decode(&good[..good.len() - 3], 4096, 1 << 20), Err(ParseError::ContentEncoding));
         assert_eq!(decode(&[&good[..], b"junk"].concat(), 4096, 1 << 20), Err(ParseError::ContentEncoding));
     }
+
+    #[test]
+    fn two_lines_are_one_list() {
+        let mut head = RequestHead::default();
+        for _ in 0..2 {
+            head.headers.add("Content-Encoding", "gzip").unwrap();
+        }
+        head.headers.add("X-Consumed-Content-Encoding", "forged").unwrap();
+        assert!(GzipReader::for_request(&mut head).is_none());
+        assert_eq!(head.headers.joined("Content-Encoding").as_deref(), Some("gzip,gzip"));
+        assert!(!head.headers.contains("X-Consumed-Content-Encoding"));
+        head.headers.set("Content-Encoding", "gzip").unwrap();
+        head.headers.set("Content-Digest", "sha-256=:x:").unwrap();
+        assert!(GzipReader::for_request(&mut head).is_some());
+        assert!(!head.headers.contains("Content-Digest"));
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::message::{Message, PreparedMessage};
 
-/// What [`WebSocket::write_message`] takes: text, bytes, a [`Message`] or a [`PreparedMessage`].
+/// What [`WebSocket::write_message`](super::WebSocket::write_message) takes: text, bytes, a [`Message`] or a [`PreparedMessage`].
 #[derive(Debug)]
 pub struct Outgoing(pub(super) Payload);
 
@@ -64,7 +64,7 @@ impl fmt::Display for WebSocketClosedError {
 
 impl Error for WebSocketClosedError {}
 
-/// Why [`WebSocket::try_write`] did not take a message.
+/// Why [`WebSocket::try_write`](super::WebSocket::try_write) did not take a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryWriteError {
