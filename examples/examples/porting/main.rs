@@ -56,7 +56,7 @@ impl Site for Base {
 /// Every route, with the step since when it is answered here. What writes the same data moves in one step.
 fn routes() -> [(u32, UrlSpec); 13] {
     [
-        (1, url("/home", RedirectHandler::new("/"))),
+        (1, url("/home", RedirectHandler::new("/")).default_headers(true)),
         (1, get("/about", pages::about)),
         (2, get("/login", pages::login_form)),
         (2, post("/login", pages::login)),
@@ -86,7 +86,8 @@ fn make_app(step: u32, upstream: Option<&str>, data: &Path) -> Application {
         .template_path(folder.join("templates"))
         .load_translations(folder.join("locale"))
         .ui_module("Note", pages::NoteModule);
-    let app = if step >= 1 { app.static_path(folder.join("static")) } else { app };
+    let app =
+        if step >= 1 { app.static_path(folder.join("static")).static_default_headers(true) } else { app };
     match upstream {
         Some(upstream) => app.fallback(proxy(upstream)),
         None => app,

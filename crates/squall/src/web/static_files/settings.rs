@@ -17,6 +17,7 @@ pub(in crate::web) struct StaticSettings {
     path: Option<PathBuf>,
     url_prefix: Option<String>,
     handler: Option<Rc<dyn AnyStaticHandler>>,
+    default_headers: bool,
     hash_on_every_request: bool,
 }
 
@@ -43,6 +44,15 @@ impl Application {
     #[doc(alias = "static_handler_args")]
     pub fn static_handler<F: StaticFiles>(mut self, handler: StaticFileHandler<F>) -> Self {
         self.settings.static_files.handler = Some(Rc::new(handler));
+        self
+    }
+
+    /// Whether the responses of static files start with the headers of
+    /// [`Site::set_default_headers`](crate::Site::set_default_headers), as they do in Tornado where a `static_handler_class`
+    /// is also a handler of the application's. Default: off.
+    #[must_use]
+    pub fn static_default_headers(mut self, on: bool) -> Self {
+        self.settings.static_files.default_headers = on;
         self
     }
 
@@ -128,7 +138,7 @@ impl StaticSettings {
         let Some(handler) = &self.handler else { return Vec::new() };
         let below = format!("{}(.*)", regex::escape(self.prefix()));
         let patterns = [r"/(robots\.txt)", r"/(favicon\.ico)", &below];
-        patterns.map(|pattern| handler.route(pattern)).into()
+        patterns.map(|pattern| handler.route(pattern).default_headers(self.default_headers)).into()
     }
 
     fn prefix(&self) -> &str {
