@@ -207,6 +207,12 @@ impl IoStream {
         Chunks { stream: self, failed: false }
     }
 
+    /// Whether the peer has sent nothing that was not read, and has not ended, as far as can be known at this moment: one
+    /// system call. What has come over TLS and is no data counts as well until it was read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.read_buffer().is_empty() && self.transport().is_some_and(|transport| transport.is_quiet())
+    }
+
     /// One `recv` without waiting.
     pub(super) fn try_fill(&self) -> io::Result<usize> {
         let filled = match self.0.link.borrow().open() {
