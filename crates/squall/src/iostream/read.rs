@@ -238,7 +238,8 @@ impl IoStream {
 
     #[cold]
     fn overflow(&self) -> io::Result<usize> {
-        tracing::error!(target: log::GENERAL, "Reached maximum read buffer size");
+        // No error of this program: it is the peer that sent so much.
+        tracing::info!(target: log::GENERAL, "Reached maximum read buffer size");
         let full = StreamBufferFullError { side: Side::Read };
         self.close_with(full);
         Err(io::Error::new(io::ErrorKind::OutOfMemory, full))
@@ -309,7 +310,7 @@ impl IoStream {
                 // A TLS connection that ends without a word is common, and the reader is told.
                 let is_cut = is_connection_reset(&error) || error.kind() == io::ErrorKind::UnexpectedEof;
                 if !is_cut && !self.closed() {
-                    tracing::warn!(target: log::GENERAL, "error on read: {error}");
+                    tracing::info!(target: log::GENERAL, "error on read: {error}");
                 }
                 self.close_with(error);
             }

@@ -375,7 +375,8 @@ impl Core {
         }
         match status {
             0..400 => line!(info),
-            400..500 => line!(warn),
+            // Methods and versions that are not spoken here are the client's choice, as often as it likes.
+            400..=499 | 501 | 505 => line!(warn),
             _ => line!(error),
         }
     }
