@@ -11,3 +11,4 @@ mod stalls;
 mod streams;
 mod table;
 mod tunnels;
+mod uploads;
