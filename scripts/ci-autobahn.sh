@@ -10,6 +10,7 @@
 # PYTHON2 is the Python 2.7 to use; without it PATH's `python2`, or pyenv's 2.7.18.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 skip() {
   echo "SKIPPED: the Autobahn suite did not run, $1 (see $0)"
@@ -46,14 +47,11 @@ release=()
 [ "$profile" = debug ] || release=(--release)
 cargo build --quiet "${release[@]}" --example websocket_echo --example websocket_client
 bin=${CARGO_TARGET_DIR:-target}/$profile/examples
-port=$((20000 + RANDOM % 10000)) # below the range that the kernel gives to clients
+port=$(free_port)
 cases=${AUTOBAHN_CASES:-'["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*", "12.1.*", "12.3.*", "13.3.*"]'}
 
 wait_for() {
-  for _ in $(seq 200); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
-    sleep 0.05
-  done
+  listens "$1" && return
   echo "nothing listens on port $1" >&2
   return 1
 }

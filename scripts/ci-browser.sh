@@ -4,6 +4,7 @@
 # says so and skips.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 skip() {
   echo "SKIPPED: $*" >&2
@@ -26,11 +27,11 @@ flag=--release
 [ "$profile" = release ] || flag=
 cargo build --quiet $flag --examples
 
-port=$((20000 + RANDOM % 10000))
+port=$(free_port)
 mkdir "$work/uploads"
 "${CARGO_TARGET_DIR:-target}/$profile/examples/members" --port "$port" --uploads "$work/uploads" >"$work/log" 2>&1 &
 server=$!
-for _ in $(seq 200); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break; sleep 0.05; done
+listens "$port" "$server"
 timeout 300 "$work/venv/bin/python" scripts/browser/members.py "http://localhost:$port" "$work/uploads" || {
   sed 's|^|  members: |' "$work/log" >&2
   exit 1

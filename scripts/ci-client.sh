@@ -4,6 +4,7 @@
 # skipped, and said so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 # need COMMAND PACKAGE: installs it without starting its services; fails if that cannot be done.
 need() {
@@ -32,23 +33,12 @@ finish() {
 }
 trap finish EXIT
 
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-free_port() {
-  local port
-  while port=$((20000 + RANDOM % 10000)); is_open "$port"; do :; done
-  echo "$port"
-}
-
 # run NAME PORT COMMAND...: in the background, until it listens.
 run() {
   local name=$1 port=$2
   "${@:3}" >"$work/$name.log" 2>&1 &
   pids+=($!)
-  for _ in $(seq 200); do
-    is_open "$port" && return
-    sleep 0.05
-  done
+  listens "$port" && return
   echo "FAILED: $name does not listen on port $port" >&2
   cat "$work/$name.log" >&2
   exit 1

@@ -4,6 +4,7 @@
 # tests/oracle, or the folder that ORACLE names; arguments go to compare.py (-k WORD, -v).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 oracle=${ORACLE:-tests/oracle}
 . scripts/tornado-venv.sh # sets SQUALL_TORNADO_PYTHON, or skips
@@ -15,7 +16,6 @@ cargo build --quiet $flag --examples
 
 pids=()
 trap 'for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done; wait' EXIT
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 base=$((20000 + RANDOM % 10000))
 "$SQUALL_TORNADO_PYTHON" "$oracle/oracle.py" --port=$base --logging=none 2>/dev/null &
@@ -23,6 +23,6 @@ pids+=($!)
 "${CARGO_TARGET_DIR:-target}/$profile/examples/conformance" --port=$((base + 2)) --root="$oracle" >/dev/null 2>&1 &
 pids+=($!)
 for port in $base $((base + 1)) $((base + 2)) $((base + 3)); do
-  for _ in $(seq 200); do is_open "$port" && break; sleep 0.05; done
+  listens "$port"
 done
 "$SQUALL_TORNADO_PYTHON" "$oracle/compare.py" --reference "$base" --candidate $((base + 2)) "$@"

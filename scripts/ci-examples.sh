@@ -6,6 +6,7 @@
 #   PROFILE=debug scripts/ci-examples.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 profile=${PROFILE:-release}
 if [ "$profile" = release ]; then
@@ -26,20 +27,8 @@ trap finish EXIT
 
 fail() {
   echo "FAILED: $*" >&2
-  for log in "$work"/*.log; do [ -s "$log" ] && sed "s|^|  ${log##*/}: |" "$log" >&2; done
+  show_logs "$work"
   exit 1
-}
-
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# A port below the range that the kernel gives to clients.
-free_port() {
-  local port
-  for _ in $(seq 100); do
-    port=$((20000 + RANDOM % 10000))
-    is_open "$port" || { echo "$port"; return; }
-  done
-  fail "no free port"
 }
 
 # start NAME ARGUMENT...: runs an example in the background until `stop`; it is to listen on $port.
@@ -48,19 +37,13 @@ start() {
   "$bin/$1" "${@:2}" >"$work/$1.log" 2>&1 &
   pid=$!
   pids+=("$pid")
-  for _ in $(seq 200); do
-    is_open "$port" && return
-    kill -0 "$pid" 2>/dev/null || fail "$example ended before it listened"
-    sleep 0.05
-  done
-  fail "$example does not listen on port $port"
+  listens "$port" "$pid" || fail "$example does not listen on port $port"
 }
 
 # stop STATUS: SIGTERM ends it with this status.
 stop() {
-  kill "$pid"
   local status=0
-  wait "$pid" || status=$?
+  end "$pid" || status=$?
   pids=("${pids[@]/$pid/}")
   pids=(${pids[@]})
   [ "$status" = "$1" ] || fail "$example ended with status $status instead of $1 after SIGTERM"

@@ -14,6 +14,7 @@ if [ -z "${H1SPEC:-}" ]; then
 fi
 checkout=$(realpath "$H1SPEC")
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 [ -f "$checkout/http_test.ts" ] || { echo "no http_test.ts in $checkout" >&2; exit 1; }
 
 work=$(mktemp -d)
@@ -25,8 +26,6 @@ finish() {
 }
 trap finish EXIT
 
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
 deno=${DENO:-$(command -v deno || true)}
 if [ -z "$deno" ]; then
   npm install --silent --prefix "$work" deno
@@ -34,14 +33,10 @@ if [ -z "$deno" ]; then
 fi
 
 cargo build --quiet --release --example hello
-port=$((20000 + RANDOM % 10000)) # below the range that the kernel gives to clients
+port=$(free_port)
 "${CARGO_TARGET_DIR:-target}/release/examples/hello" --port "$port" >"$work/hello.log" 2>&1 &
 hello=$!
-for _ in $(seq 100); do
-  is_open "$port" && break
-  kill -0 "$hello" || { cat "$work/hello.log" >&2; exit 1; }
-  sleep 0.05
-done
+listens "$port" "$hello" || { cat "$work/hello.log" >&2; exit 1; }
 
 # 127.0.0.1, as localhost may name ::1 first.
 "$deno" run --no-prompt --allow-net=127.0.0.1 "$checkout/http_test.ts" 127.0.0.1 "$port" 2>&1 | tee "$work/result"

@@ -6,6 +6,7 @@
 #   PROFILE=debug RELOADS=10 scripts/ci-ops.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 if ! command -v wrk >/dev/null; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
@@ -45,17 +46,6 @@ fail() {
 # The log grows with each request; only what is not the access log is of interest.
 export RUST_LOG=info,squall::access=off
 
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-free_port() {
-  local port
-  for _ in $(seq 100); do
-    port=$((20000 + RANDOM % 10000))
-    is_open "$port" || { echo "$port"; return; }
-  done
-  fail "no free port"
-}
-
 # until_true SECONDS COMMAND...
 until_true() {
   local end=$((SECONDS + $1))
@@ -86,9 +76,8 @@ children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
 
 # stop STATUS
 stop() {
-  kill "$server"
   local status=0
-  wait "$server" || status=$?
+  end "$server" || status=$?
   server=
   [ "$status" = "$1" ] || fail "it ended with status $status instead of $1"
 }

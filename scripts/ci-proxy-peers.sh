@@ -6,6 +6,7 @@
 # nginx and haproxy are those in PATH, or what `apt-get install` brings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 work=$(mktemp -d)
 peers=()
@@ -21,7 +22,6 @@ install() {
   has apt-get && [ "$(id -u)" = 0 ] || return 1
   { timeout 60 apt-get update -qq && timeout 120 apt-get install -y --no-install-recommends "$1"; } >"$work/apt.log" 2>&1
 }
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 start_nginx() { # port, port of the upstream
   cat >"$work/nginx.conf" <<CONF
@@ -90,8 +90,7 @@ for peer in nginx haproxy; do
   port=$((20000 + RANDOM % 5000)) # below the range that the kernel gives to clients
   upstream=$((port + 5000))
   "start_$peer" "$port" "$upstream"
-  for _ in $(seq 100); do is_open "$port" && break; sleep 0.1; done
-  is_open "$port" || { echo "SKIPPED: $peer does not start:"; cat "$work/$peer.out" "$work/$peer.log" 2>/dev/null; continue; }
+  listens "$port" || { echo "SKIPPED: $peer does not start:"; cat "$work/$peer.out" "$work/$peer.log" 2>/dev/null; continue; }
   SQUALL_PROXY_PEER=$peer:$port:$upstream run --ignored peers::peer >"$work/$peer.rows" 2>&1 || true
   [ -z "${VERBOSE:-}" ] || grep -a "^$peer: " "$work/$peer.rows" | cut -c1-400
   grep -ao "$peer: .* rows" "$work/$peer.rows" || { echo "SKIPPED: the rows did not run against $peer:"; cat "$work/$peer.rows"; }

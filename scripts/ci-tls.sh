@@ -6,6 +6,7 @@
 #   PROFILE=debug scripts/ci-tls.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 
 command -v openssl >/dev/null || { echo "SKIPPED: no openssl" >&2; exit 0; }
 profile=${PROFILE:-release}
@@ -25,21 +26,15 @@ trap finish EXIT
 
 fail() {
   echo "FAILED: $*" >&2
-  for log in "$work"/*.log; do [ -s "$log" ] && sed "s|^|  ${log##*/}: |" "$log" >&2; done
+  show_logs "$work"
   exit 1
 }
-
-is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 # start PORT COMMAND...: runs it in the background.
 start() {
   "${@:2}" >"$work/$(basename "$2").log" 2>&1 &
   pids+=("$!")
-  for _ in $(seq 200); do
-    is_open "$1" && return
-    sleep 0.05
-  done
-  fail "$2 does not listen on port $1"
+  listens "$1" "${pids[-1]}" || fail "$2 does not listen on port $1"
 }
 
 # client ARGUMENT...: OpenSSL's, against hello.
@@ -147,7 +142,7 @@ fi
   "$SQUALL_TORNADO_PYTHON" scripts/tls/tornado_server.py "$theirs" "$work/cert.pem" "$work/key.pem" &
   server=$!
   trap 'kill $server' EXIT
-  for _ in $(seq 200); do is_open "$theirs" && break; sleep 0.05; done
+  listens "$theirs" "$server"
   SSL_CERT_FILE="$work/cert.pem" "$bin/webspider" --url "https://localhost:$theirs/" |
     expect "squall's client and Tornado's server" 'Done in .* fetched [12] URLs'
 ) || fail "Tornado"

@@ -46,8 +46,9 @@ pub trait StreamHandler: 'static {
     ///
     /// # Errors
     ///
-    /// Logged as "Error in connection callback", as is a panic; neither ends the server. That the peer has gone
-    /// ([`StreamError::Closed`] without a real error) is not worth a line.
+    /// Logged as the error "Error in connection callback", as is a panic; neither ends the server. What a peer can cause is
+    /// no error: that it has gone ([`StreamError::Closed`] without a real error) is not worth a line, and that the stream was
+    /// closed for another reason ([`StreamError::Closed`] with one) is logged at level info.
     async fn handle_stream(&self, stream: IoStream, address: Address) -> Result<(), BoxError>;
 
     /// Starts the task that serves a connection. The default runs [`handle_stream`](Self::handle_stream) and logs its
@@ -83,6 +84,9 @@ fn log_outcome(outcome: Result<Result<(), BoxError>, Box<dyn std::any::Any + Sen
     match outcome {
         Ok(Ok(())) => {}
         Ok(Err(error)) if is_orderly_close(&*error) => {}
+        Ok(Err(error)) if is_by_peer(&*error) => {
+            tracing::info!(target: log::GENERAL, "A connection broke off: {}", chain(&*error));
+        }
         Ok(Err(error)) => {
             tracing::error!(target: log::APPLICATION, "Error in connection callback: {}", chain(&*error));
         }
@@ -395,6 +399,12 @@ impl Error for StartError {
 /// Whether a connection's handler ended because the peer simply closed.
 fn is_orderly_close(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<StreamError>().is_some_and(|error| error.is_closed() && error.real_error().is_none())
+}
+
+/// That a stream was closed by an error is the peer's doing, or the network's: it was cut, sent too much, or not what was
+/// looked for.
+fn is_by_peer(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<StreamError>().is_some_and(StreamError::is_closed)
 }
 
 /// An error with its causes, on one line.

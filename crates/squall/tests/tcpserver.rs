@@ -111,6 +111,39 @@ fn a_stream_that_is_closed_after_writing_has_written() {
 }
 
 #[test]
+fn what_a_peer_does_is_no_error() {
+    run(async {
+        let (log, _guard) = capture_log();
+        let ended = Rc::new(Cell::new(0));
+        let ends = Rc::clone(&ended);
+        let server = TcpServer::new(async move |stream: IoStream, _: Address| {
+            let read = stream.read_until(b"never", Some(100)).await.map(drop);
+            ends.set(ends.get() + 1);
+            read
+        });
+        server.set_max_buffer_size(1000);
+        server.listen_on(0, &localhost()).unwrap();
+        // Leaves, is cut, sends too much, sends what is not looked for.
+        for (length, resets) in [(10, false), (10, true), (5000, false), (200, false)] {
+            let before = ended.get();
+            let client = connect(address(&server));
+            client.write(vec![b'x'; length]).await.unwrap();
+            match (length, resets) {
+                (10, true) => client.abort(),
+                (10, false) => client.close(),
+                _ => client.closed_by_peer().await,
+            }
+            while ended.get() == before {
+                tokio::task::yield_now().await;
+            }
+        }
+        tokio::task::yield_now().await;
+        let logged = text(&log);
+        assert!(!logged.contains("ERROR") && !logged.contains("WARN"), "{logged}");
+    });
+}
+
+#[test]
 fn errors_and_panics_are_logged_and_the_server_goes_on() {
     run(async {
         let (log, _guard) = capture_log();

@@ -269,6 +269,12 @@ impl Http1Connection {
             if outcome != Outcome::Open {
                 return Poll::Ready(outcome);
             }
+            if self.stream.closed()
+                || (self.is_abandoned() && (has_left || left.as_mut().poll(cx).is_ready()))
+            {
+                // There is nobody to answer, which may be why nobody did.
+                return Poll::Ready(Outcome::Abort);
+            }
             if self.is_abandoned() {
                 tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
                 return Poll::Ready(Outcome::Abort);

@@ -2,23 +2,25 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 
 use super::decode::Decoder;
-use super::error::HttpClientError;
+use super::error::{HttpClientError, TIMEOUT_SENDING};
 use super::exchange::Upload;
 use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::http1::encode::{BodyEncoder, HttpOutputError};
 use crate::http1::response::{ResponseBody as Length, ResponseFacts};
-use crate::iostream::{IoStream, StreamError};
+use crate::iostream::{IoStream, Stalled, StreamClosedError, StreamError};
 
 /// Takes the pieces of a request's body from its [producer](super::HttpRequest::body_producer).
 ///
@@ -27,13 +29,24 @@ use crate::iostream::{IoStream, StreamError};
 pub struct BodyWriter {
     stream: IoStream,
     encoder: Rc<Cell<BodyEncoder>>,
-    overrun: Rc<Cell<bool>>,
+    fault: Rc<Cell<Option<Fault>>>,
+    /// How long the server may take nothing.
+    patience: Option<Duration>,
+}
+
+/// Why a body will not be whole.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// It is longer than announced.
+    Overrun,
+    /// The server takes nothing of it.
+    Stalled,
 }
 
 impl BodyWriter {
-    pub(super) fn new(stream: IoStream, length: Option<u64>) -> Self {
+    pub(super) fn new(stream: IoStream, length: Option<u64>, patience: Option<Duration>) -> Self {
         let encoder = length.map_or(BodyEncoder::Chunked, BodyEncoder::Length);
-        Self { stream, encoder: Rc::new(Cell::new(encoder)), overrun: Rc::default() }
+        Self { stream, encoder: Rc::new(Cell::new(encoder)), fault: Rc::default(), patience }
     }
 
     /// Sends a piece and waits until the kernel has it, so that a slow server slows the producer down.
@@ -43,22 +56,43 @@ impl BodyWriter {
     pub async fn write(&self, piece: impl AsRef<[u8]>) -> Result<(), StreamError> {
         let (mut encoder, mut framed) = (self.encoder.get(), Vec::new());
         if encoder.encode(&mut framed, piece.as_ref()).is_err() {
-            self.overrun.set(true);
+            self.fault.set(Some(Fault::Overrun));
             return Ok(());
         }
         self.encoder.set(encoder);
-        if framed.is_empty() { Ok(()) } else { self.stream.write_bytes(framed.into()).await }
+        if framed.is_empty() { Ok(()) } else { self.send(framed).await }
     }
 
-    /// The producer has returned.
-    pub(super) async fn finish(&self) -> Result<(), HttpClientError> {
-        if self.overrun.get() {
-            return Err(HttpClientError::Request("the body is longer than its Content-Length".to_owned()));
+    async fn send(&self, framed: Vec<u8>) -> Result<(), StreamError> {
+        let written = self.stream.write_bytes(framed.into());
+        match self.stream.taken_within(self.patience, written).await {
+            Ok(sent) => sent,
+            Err(Stalled) => {
+                self.fault.set(Some(Fault::Stalled));
+                self.stream.abort();
+                Err(StreamClosedError::default().into())
+            }
+        }
+    }
+
+    /// The producer has returned, with this.
+    pub(super) async fn finish(&self, produced: Result<(), Box<dyn Error>>) -> Result<(), HttpClientError> {
+        match self.fault.get() {
+            Some(Fault::Stalled) => return Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
+            Some(Fault::Overrun) if produced.is_ok() => {
+                return Err(HttpClientError::Request(
+                    "the body is longer than its Content-Length".to_owned(),
+                ));
+            }
+            _ => produced.map_err(HttpClientError::Body)?,
         }
         let mut end = Vec::new();
         match self.encoder.get().finish(&mut end) {
             Ok(()) if end.is_empty() => Ok(()),
-            Ok(()) => Ok(self.stream.write_bytes(end.into()).await?),
+            Ok(()) => match self.send(end).await {
+                Err(_) if self.fault.get().is_some() => Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
+                sent => Ok(sent?),
+            },
             Err(HttpOutputError::TooLittleData(left)) => Err(HttpClientError::Request(format!(
                 "the body is {left} bytes shorter than its Content-Length"
             ))),

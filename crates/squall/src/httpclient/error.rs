@@ -49,6 +49,8 @@ pub enum HttpClientError {
 /// Tornado's words.
 pub(super) const TIMEOUT_CONNECTING: &str = "Timeout while connecting";
 pub(super) const TIMEOUT_HANDSHAKE: &str = "Timeout during TLS handshake";
+/// The proxy's, of a server that takes nothing.
+pub(super) const TIMEOUT_SENDING: &str = "the body of the request is not taken";
 
 impl HttpClientError {
     /// The status: the server's, or 599 when there was no response, as in Tornado.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use http::Method;
 
 use super::body::BodyWriter;
-use super::error::HttpClientError;
+use super::error::{HttpClientError, TIMEOUT_SENDING};
 use super::request::Body;
 use super::wire::Outgoing;
 use crate::http1::response::{Asked, ResponseFacts, ResponseHead};
 use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::http1connection::{HeadError, ResponseHeads};
-use crate::iostream::IoStream;
+use crate::iostream::{IoStream, Stalled};
 
 /// A response's head, and how its connection stands.
 pub(super) struct Incoming {
@@ -76,7 +76,8 @@ pub(super) async fn exchange(
         }
     }
     let Some(body) = rest_of_body else { return receive(&mut heads, request, false).await };
-    let mut upload: Option<Upload> = Some(Box::pin(send_body(stream.clone(), body.clone(), length)));
+    let mut upload: Option<Upload> =
+        Some(Box::pin(send_body(stream.clone(), body.clone(), length, request.send_timeout)));
     let mut receiving = pin!(receive(&mut heads, request, false));
     poll_fn(|cx| {
         if let Some(sending) = &mut upload
@@ -103,14 +104,22 @@ fn closing(facts: ResponseFacts) -> ResponseFacts {
     ResponseFacts { keep_alive: false, ..facts }
 }
 
-async fn send_body(stream: IoStream, body: Body, length: Option<u64>) -> Result<(), HttpClientError> {
+async fn send_body(
+    stream: IoStream,
+    body: Body,
+    length: Option<u64>,
+    patience: Option<Duration>,
+) -> Result<(), HttpClientError> {
     match body {
         Body::None => Ok(()),
-        Body::Bytes(body) => Ok(stream.write_bytes(body).await?),
+        Body::Bytes(body) => match stream.taken_within(patience, stream.write_bytes(body)).await {
+            Ok(sent) => Ok(sent?),
+            Err(Stalled) => Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
+        },
         Body::Producer(producer) => {
-            let writer = BodyWriter::new(stream, length);
-            producer(writer.clone()).await.map_err(HttpClientError::Body)?;
-            writer.finish().await
+            let writer = BodyWriter::new(stream, length, patience);
+            let produced = producer(writer.clone()).await;
+            writer.finish(produced).await
         }
     }
 }

@@ -197,6 +197,7 @@ impl Fetch<'_> {
                 body: &request.body,
                 absolute: self.forwarding().is_some(),
                 on_interim: request.on_interim.as_deref(),
+                send_timeout: request.send_timeout,
                 expect_continue: request.options.expect_100_continue == Some(true)
                     && !matches!(request.body, Body::None),
             };

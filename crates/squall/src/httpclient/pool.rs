@@ -52,11 +52,16 @@ impl Pool {
     }
 
     /// The connection that was used last and is still alive.
+    ///
+    /// The kernel is asked whether something has come on it: that may have been since the loop last waited, and would be
+    /// read as the response to the next request. So octets behind a response that has no body (to HEAD, a 204, a 304),
+    /// however late they come, do no harm up to this moment. Those that come when the next request has been sent cannot be
+    /// told from its response: HTTP/1.1 numbers nothing. (nginx, HAProxy and hyper keep such connections too.)
     pub(super) fn take(self: &Rc<Self>, key: &Key, now: Instant) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let waiting = idle.get_mut(key)?;
         while let Some(Idle { lease_key, stream, until }) = waiting.pop() {
-            if now < until && is_alive(&stream) {
+            if now < until && is_alive(&stream) && stream.is_quiet() {
                 return Some(Lease::new(stream, lease_key, Rc::clone(self)));
             }
         }

@@ -38,6 +38,8 @@ pub struct HttpRequest {
     /// What goes on the wire in place of the URL's path and query (see `verbatim`).
     pub(super) verbatim: Option<String>,
     pub(super) on_interim: Option<OnInterim>,
+    /// See `send_timeout`.
+    pub(super) send_timeout: Option<Duration>,
     pub(super) options: Options,
     /// The first mistake made while it was put together.
     pub(super) mistake: Option<String>,
@@ -134,6 +136,7 @@ impl HttpRequest {
             proxy: None,
             verbatim: None,
             on_interim: None,
+            send_timeout: None,
             options: Options::default(),
             mistake: None,
         }
@@ -391,6 +394,14 @@ impl HttpRequest {
     #[must_use]
     pub(crate) fn on_interim(mut self, tell: OnInterim) -> Self {
         self.on_interim = Some(tell);
+        self
+    }
+
+    /// How long the server may take nothing of a body that is [produced](Self::body_producer), beside the time for the whole
+    /// request.
+    #[must_use]
+    pub(crate) fn send_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.send_timeout = timeout;
         self
     }
 

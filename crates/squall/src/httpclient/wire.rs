@@ -1,5 +1,7 @@
 //! What a request looks like on the wire, before its body. Pure.
 
+use std::time::Duration;
+
 use http::Method;
 use url::{Position, Url};
 
@@ -30,6 +32,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) expect_continue: bool,
     /// Told of each interim response but 101.
     pub(super) on_interim: Option<&'a dyn Fn(&ResponseHead)>,
+    /// How long the server may take nothing of a body that is sent piece by piece.
+    pub(super) send_timeout: Option<Duration>,
 }
 
 impl Outgoing<'_> {
@@ -163,6 +167,7 @@ mod tests {
             absolute: false,
             expect_continue: expect,
             on_interim: None,
+            send_timeout: None,
         };
         match outgoing.encode() {
             Ok(head) => String::from_utf8(head).unwrap().replace(USER_AGENT, "").replace("\r\n", "|"),

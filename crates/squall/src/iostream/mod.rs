@@ -22,6 +22,7 @@ mod error;
 mod file;
 mod read;
 mod shutdown;
+mod stall;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -50,6 +51,7 @@ pub use self::error::{
 };
 pub use self::file::FilePart;
 pub use self::read::Chunks;
+pub(crate) use self::stall::Stalled;
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsInfo, TlsRole};
 pub use self::write::WriteFuture;

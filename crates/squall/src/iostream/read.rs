@@ -207,6 +207,12 @@ impl IoStream {
         Chunks { stream: self, failed: false }
     }
 
+    /// Whether the peer has sent nothing that was not read, and has not ended, as far as can be known at this moment: one
+    /// system call. What has come over TLS and is no data counts as well until it was read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.read_buffer().is_empty() && self.transport().is_some_and(|transport| transport.is_quiet())
+    }
+
     /// One `recv` without waiting.
     pub(super) fn try_fill(&self) -> io::Result<usize> {
         let filled = match self.0.link.borrow().open() {
@@ -232,7 +238,8 @@ impl IoStream {
 
     #[cold]
     fn overflow(&self) -> io::Result<usize> {
-        tracing::error!(target: log::GENERAL, "Reached maximum read buffer size");
+        // No error of this program: it is the peer that sent so much.
+        tracing::info!(target: log::GENERAL, "Reached maximum read buffer size");
         let full = StreamBufferFullError { side: Side::Read };
         self.close_with(full);
         Err(io::Error::new(io::ErrorKind::OutOfMemory, full))
@@ -303,7 +310,7 @@ impl IoStream {
                 // A TLS connection that ends without a word is common, and the reader is told.
                 let is_cut = is_connection_reset(&error) || error.kind() == io::ErrorKind::UnexpectedEof;
                 if !is_cut && !self.closed() {
-                    tracing::warn!(target: log::GENERAL, "error on read: {error}");
+                    tracing::info!(target: log::GENERAL, "error on read: {error}");
                 }
                 self.close_with(error);
             }

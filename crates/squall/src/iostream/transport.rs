@@ -154,6 +154,15 @@ impl Transport {
         })
     }
 
+    /// Whether the socket has nothing to read, not even an end. The kernel is asked: the loop hears of what has come only
+    /// when it waits.
+    pub(super) fn is_quiet(&self) -> bool {
+        let mut byte = [0; 1];
+        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+        let peeked = rustix::net::recv(self, &mut byte, flags);
+        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+
     #[inline]
     fn try_read_with(&self, room: usize, mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         let mut drained = None;

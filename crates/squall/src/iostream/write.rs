@@ -342,7 +342,7 @@ impl IoStream {
     fn fail_write(&self, error: io::Error) {
         while matches!(self.try_fill(), Ok(n) if n > 0) {}
         if !is_connection_reset(&error) {
-            tracing::warn!(target: log::GENERAL, "Write error on {self:?}: {error}");
+            tracing::info!(target: log::GENERAL, "Write error on {self:?}: {error}");
         }
         self.close_with(error);
     }

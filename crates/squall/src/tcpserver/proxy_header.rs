@@ -14,7 +14,7 @@ const TIME: Duration = Duration::from_secs(10);
 /// closed. What follows the header stays in the socket.
 pub(super) async fn read(stream: &IoStream, proxy: Address, proxies: &[Network]) -> Option<Address> {
     let refuse = |why: &dyn fmt::Display| {
-        tracing::warn!(target: log::GENERAL, "PROXY header from {proxy} refused: {why}");
+        tracing::info!(target: log::GENERAL, "PROXY header from {proxy} refused: {why}");
         None
     };
     // A Unix socket's peer is a process of this machine that may open it.

@@ -107,8 +107,9 @@ impl TlsAcceptor {
     pub(crate) async fn accept_logged(&self, stream: IoStream, address: &Address) -> Option<IoStream> {
         match self.accept(stream).await {
             Ok(stream) => Some(stream),
+            // At this level although it may be a mistake in the settings: anybody can do it, as often as they like.
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::TimedOut) => {
-                tracing::warn!(target: log::GENERAL, "TLS handshake with {address} failed: {error}");
+                tracing::info!(target: log::GENERAL, "TLS handshake with {address} failed: {error}");
                 None
             }
             // The client has left, as port scanners and health checks do.

@@ -16,6 +16,7 @@ use super::execute::{ErrorTarget, Matched};
 use super::fallback::FallbackTo;
 use super::hooks::Hooks;
 use super::locale::LocaleSettings;
+use super::proxy::Tunnels;
 use super::render::TemplateSettings;
 use super::route::{RouteInfo, UrlSpec};
 use super::routes::{Found, Outer, Route, Routes};
@@ -211,7 +212,16 @@ impl Application {
         let unmatched = Rc::new(Route::unmatched(target, hooks, self.settings.sites.clone()));
         let websockets = WebSockets::new(self.settings.websocket);
         let settings = self.settings;
-        Ok(Rc::new(Core { hosts, routes, names, unmatched, fallback, websockets, settings }))
+        Ok(Rc::new(Core {
+            hosts,
+            routes,
+            names,
+            unmatched,
+            fallback,
+            websockets,
+            tunnels: Tunnels::default(),
+            settings,
+        }))
     }
 }
 
@@ -245,6 +255,7 @@ pub(crate) struct Core {
     /// Instead of `unmatched`.
     fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
     websockets: WebSockets,
+    tunnels: Tunnels,
     pub(super) settings: Settings,
 }
 
@@ -307,6 +318,10 @@ impl Core {
         &self.websockets
     }
 
+    pub(super) fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
     pub(super) fn parse_body_config(&self) -> &ParseBodyConfig {
         &self.settings.parse_body
     }
@@ -360,7 +375,8 @@ impl Core {
         }
         match status {
             0..400 => line!(info),
-            400..500 => line!(warn),
+            // Methods and versions that are not spoken here are the client's choice, as often as it likes.
+            400..=499 | 501 | 505 => line!(warn),
             _ => line!(error),
         }
     }
@@ -452,6 +468,7 @@ impl HttpServerConnectionDelegate for Service {
 
     fn on_shutdown(&self, shutdown: &Shutdown) {
         self.0.websockets.leave(shutdown);
+        self.0.tunnels.leave(shutdown);
         if let Some(fallback) = &self.0.fallback {
             fallback.on_shutdown(shutdown);
         }

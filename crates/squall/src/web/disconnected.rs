@@ -25,6 +25,11 @@ impl Disconnected {
     pub(super) fn slow() -> Self {
         Self { what: "the client does not take the response", source: None }
     }
+
+    /// The response is given up for another reason, which stands in the log already.
+    pub(super) fn cut_off() -> Self {
+        Self { what: "the response was cut off", source: None }
+    }
 }
 
 impl From<StreamError> for Disconnected {

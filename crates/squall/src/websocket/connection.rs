@@ -61,6 +61,10 @@ pub(super) fn run<E: Events>(mut task: Task<E>) -> impl Future<Output = ()> {
                 Incoming::Pong(data) => {
                     guarded(socket, "on_pong", Box::pin(task.events.pong(socket, data))).await
                 }
+                Incoming::Pause => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
                 Incoming::End { clean } => break clean,
             };
             if called.is_err() {
@@ -125,6 +129,8 @@ enum Incoming {
     Message(Message),
     Ping(Bytes),
     Pong(Bytes),
+    /// There is more to do, once others had their turn.
+    Pause,
     /// There is nothing more to come; `clean` after both close frames.
     End {
         clean: bool,
@@ -169,7 +175,12 @@ impl Future for Next<'_> {
                         return Poll::Ready(incoming);
                     }
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    if self.decoder.wants_pause() {
+                        self.socket.cork(false);
+                        return Poll::Ready(Incoming::Pause);
+                    }
+                }
                 Err(failure) => {
                     tracing::info!(target: log::GENERAL, "Malformed WebSocket message received: {failure}");
                     self.socket.fail(failure);

@@ -100,6 +100,17 @@ impl Deflater {
         }
     }
 
+    /// Appends part of a message, compressed, to `out`; until the last part nothing else may be compressed with this.
+    /// What comes of a part may come with a later one. `alone` is that of this message.
+    pub(super) fn deflate_part(&mut self, alone: &mut Alone, part: &[u8], is_last: bool, out: &mut Vec<u8>) {
+        self.used = true;
+        let compressor = match self.lease {
+            Some(_) => self.context.get_or_insert_with(|| Box::new(self.setting.compressor())),
+            None => alone.compressor(self.setting),
+        };
+        deflate_part_with(compressor, part, is_last, out);
+    }
+
     /// Called now and then: gives back the memory of a context that has not been used since the last time. What is sent
     /// next refers to nothing, which is always allowed.
     pub(super) fn rest(&mut self) {
@@ -118,20 +129,51 @@ impl Deflater {
 
     /// Compresses a message that refers to no other.
     pub(super) fn alone(setting: DeflateSetting, message: &[u8], out: &mut Vec<u8>) {
-        let mut compressor = COMPRESSORS
-            .with_borrow_mut(|pool| {
-                let at = pool.iter().position(|(of, _)| *of == setting)?;
-                Some(pool.swap_remove(at).1)
-            })
-            .unwrap_or_else(|| Box::new(setting.compressor()));
-        deflate_with(&mut compressor, message, out);
+        deflate_with(Alone::default().compressor(setting), message, out);
+    }
+}
+
+/// The compressor of one message that refers to no other: from a pool, and back to it when this is dropped.
+#[derive(Default)]
+pub(super) struct Alone(Option<(DeflateSetting, Box<Compress>)>);
+
+impl Alone {
+    fn compressor(&mut self, setting: DeflateSetting) -> &mut Compress {
+        &mut self.0.get_or_insert_with(|| (setting, pooled_compressor(setting))).1
+    }
+
+    /// [`Deflater::alone`] for part of a message.
+    pub(super) fn deflate_part(
+        &mut self,
+        setting: DeflateSetting,
+        part: &[u8],
+        is_last: bool,
+        out: &mut Vec<u8>,
+    ) {
+        deflate_part_with(self.compressor(setting), part, is_last, out);
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let Some((setting, mut compressor)) = self.0.take() else { return };
         compressor.reset();
-        COMPRESSORS.with_borrow_mut(|pool| {
+        // Without a pool the thread is ending.
+        let _ = COMPRESSORS.try_with(|pool| {
+            let mut pool = pool.borrow_mut();
             if pool.len() < KEPT {
                 pool.push((setting, compressor));
             }
         });
     }
+}
+
+fn pooled_compressor(setting: DeflateSetting) -> Box<Compress> {
+    let pooled = COMPRESSORS.with_borrow_mut(|pool| {
+        let at = pool.iter().position(|(of, _)| *of == setting)?;
+        Some(pool.swap_remove(at).1)
+    });
+    pooled.unwrap_or_else(|| Box::new(setting.compressor()))
 }
 
 /// Codecs kept for messages without context.
@@ -162,6 +204,20 @@ fn deflate_with(compressor: &mut Compress, message: &[u8], out: &mut Vec<u8>) {
     if out.len() == start {
         // An empty message (§7.2.3.6).
         out.push(0x00);
+    }
+}
+
+fn deflate_part_with(compressor: &mut Compress, mut part: &[u8], is_last: bool, out: &mut Vec<u8>) {
+    if is_last {
+        return deflate_with(compressor, part, out);
+    }
+    while !part.is_empty() {
+        out.reserve(part.len().max(4096));
+        let before = compressor.total_in();
+        if compressor.compress_vec(part, out, FlushCompress::None).is_err() {
+            break;
+        }
+        part = &part[(compressor.total_in() - before) as usize..];
     }
 }
 

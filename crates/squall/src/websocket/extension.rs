@@ -15,6 +15,9 @@ use crate::httputil::ows;
 /// [`max_context_memory`](Self::max_context_memory) bounds what all connections of a loop may get: those beyond it are agreed
 /// on without context takeover.
 ///
+/// Messages of 256 KiB and more are compressed 64 KiB at a time, and long ones decompressed in slices too, so that a loop is
+/// not held for as long as that takes; what is written behind such a message waits for it, pings and pongs do not.
+///
 /// Of Tornado's options `compression_level` is [`level`](Self::level). `mem_level` has no counterpart: the library
 /// beneath takes none and uses zlib's default, 8, which is Tornado's. What a message inflates to is limited by
 /// [`WebSocketOptions::max_message_size`](super::WebSocketOptions::max_message_size).

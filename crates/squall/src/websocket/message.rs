@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-use super::deflate::{DeflateSetting, Deflater};
+use super::deflate::{Alone, DeflateSetting, Deflater};
 use super::frame::{FrameHead, OpCode};
+use super::slices;
 
 /// A message: text or bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +120,8 @@ struct Prepared {
     plain: OnceCell<Bytes>,
     /// One for each window size that zlib has (9 to 15 bits) would do, but levels differ too; there are few.
     compressed: std::cell::RefCell<Vec<(DeflateSetting, Bytes)>>,
+    /// Whoever compresses it.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl PreparedMessage {
@@ -128,6 +131,7 @@ impl PreparedMessage {
             message: message.into(),
             plain: OnceCell::new(),
             compressed: std::cell::RefCell::default(),
+            turn: tokio::sync::Mutex::const_new(()),
         }))
     }
 
@@ -144,6 +148,26 @@ impl PreparedMessage {
         })
     }
 
+    /// Whether [`compressed_frame`](Self::compressed_frame) need not compress much at once.
+    pub(super) fn is_compressed(&self, setting: DeflateSetting) -> bool {
+        self.0.message.len() < slices::LONG || self.0.compressed.borrow().iter().any(|(of, _)| *of == setting)
+    }
+
+    /// Compresses a long message for [`compressed_frame`](Self::compressed_frame), and lets others work in between: once,
+    /// however many sockets wait for it.
+    pub(super) async fn compress(&self, setting: DeflateSetting) {
+        let _turn = self.0.turn.lock().await;
+        if self.is_compressed(setting) {
+            return;
+        }
+        let (mut alone, mut payload) = (Alone::default(), Vec::new());
+        for (part, is_last) in slices::parts(self.0.message.as_bytes()) {
+            alone.deflate_part(setting, part, is_last, &mut payload);
+            tokio::task::yield_now().await;
+        }
+        self.keep_compressed(setting, &payload);
+    }
+
     /// The frame as a server sends it compressed, on its own: with no reference to earlier messages.
     pub(super) fn compressed_frame(&self, setting: DeflateSetting) -> Bytes {
         let done = |(of, frame): &(DeflateSetting, Bytes)| (*of == setting).then(|| frame.clone());
@@ -152,8 +176,12 @@ impl PreparedMessage {
         }
         let mut payload = Vec::new();
         Deflater::alone(setting, self.0.message.as_bytes(), &mut payload);
+        self.keep_compressed(setting, &payload)
+    }
+
+    fn keep_compressed(&self, setting: DeflateSetting, payload: &[u8]) -> Bytes {
         let head = FrameHead { rsv1: true, ..FrameHead::whole(self.0.message.opcode(), payload.len()) };
-        let frame = framed(head, &payload);
+        let frame = framed(head, payload);
         self.0.compressed.borrow_mut().push((setting, frame.clone()));
         frame
     }

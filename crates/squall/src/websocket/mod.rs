@@ -40,10 +40,12 @@ mod message;
 mod options;
 mod outgoing;
 mod protocol;
+mod slices;
 
 // What drives them over a stream.
 mod broadcast;
 mod client;
+mod compressing;
 mod connect;
 mod connection;
 mod farewell;

@@ -6,6 +6,7 @@ use super::deflate::Inflater;
 use super::frame::{Failure, FrameHead, OpCode};
 use super::mask;
 use super::message::{CloseFrame, Message, is_valid_code};
+use super::slices::INFLATED_SLICE;
 use crate::sys::utf8;
 
 /// Which end of the connection this is.
@@ -56,6 +57,8 @@ struct UnderWay {
     data: Vec<u8>,
     /// Bytes on the wire, of all frames so far.
     received: u64,
+    /// Bytes taken in and given out by the decompressor since the last pause.
+    worked: usize,
     /// So many bytes of `data` are known to be whole characters.
     checked: usize,
 }
@@ -123,6 +126,17 @@ impl Decoder {
     /// Whether a message has begun and not ended.
     pub(super) fn is_midway(&self) -> bool {
         self.under_way.is_some() || self.frame.is_some()
+    }
+
+    /// Whether others should be served before more is taken; then `true` once.
+    pub(super) fn wants_pause(&mut self) -> bool {
+        match &mut self.under_way {
+            Some(message) if message.worked >= INFLATED_SLICE => {
+                message.worked = 0;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Nothing more is there for now: a text that cannot become UTF-8 fails before its end. While the bytes of a frame keep
@@ -226,8 +240,14 @@ impl Decoder {
                     here => (here * 5).min(length.saturating_add(BEYOND)),
                 };
                 let data = Vec::with_capacity(room);
-                self.under_way =
-                    Some(UnderWay { is_text, compressed: head.rsv1, data, received: total, checked: 0 });
+                self.under_way = Some(UnderWay {
+                    is_text,
+                    compressed: head.rsv1,
+                    data,
+                    received: total,
+                    worked: 0,
+                    checked: 0,
+                });
             }
         }
         Ok(())
@@ -237,10 +257,11 @@ impl Decoder {
         let (Some(frame), Some(message)) = (&mut self.frame, &mut self.under_way) else {
             return Ok((0, None));
         };
-        let piece = &input[..input.len().min(usize::try_from(frame.left).unwrap_or(usize::MAX))];
+        let mut piece = &input[..input.len().min(usize::try_from(frame.left).unwrap_or(usize::MAX))];
         match &mut self.inflater {
             Some(inflater) if message.compressed => {
-                frame.inflate(piece, inflater, &mut message.data, self.max_message_size)?;
+                let used = frame.inflate(piece, inflater, message, self.max_message_size)?;
+                piece = &piece[..used];
             }
             _ => frame.unmask(piece, &mut message.data),
         }
@@ -272,21 +293,28 @@ impl DataFrame {
         self.apply(&mut data[start..]);
     }
 
+    /// Says how much of the input was used: all of it, or as much as is a slice of work.
     fn inflate(
         &mut self,
         input: &[u8],
         inflater: &mut Inflater,
-        data: &mut Vec<u8>,
+        message: &mut UnderWay,
         limit: usize,
-    ) -> Result<(), Failure> {
-        let mut buffer = [0; PIECE];
+    ) -> Result<usize, Failure> {
+        let (mut buffer, mut used) = ([0; PIECE], 0);
         for piece in input.chunks(PIECE) {
             let unmasked = &mut buffer[..piece.len()];
             unmasked.copy_from_slice(piece);
             self.apply(unmasked);
-            inflater.inflate(unmasked, data, limit)?;
+            let before = message.data.len();
+            inflater.inflate(unmasked, &mut message.data, limit)?;
+            message.worked += piece.len() + message.data.len() - before;
+            used += piece.len();
+            if message.worked >= INFLATED_SLICE {
+                break;
+            }
         }
-        Ok(())
+        Ok(used)
     }
 
     /// Unmasks the next bytes of the payload.

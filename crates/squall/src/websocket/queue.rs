@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 
+use super::compressing::Compressing;
 use super::frame::OpCode;
 use super::options::WhenFull;
 use super::outgoing::{Outgoing, Refused, WebSocketClosedError};
@@ -17,6 +18,8 @@ use crate::netutil::spawn;
 pub(super) struct Backlog {
     queue: VecDeque<Outgoing>,
     bytes: usize,
+    /// Before them all; not counted in `bytes`, as it is as good as being sent.
+    compressing: Option<Compressing>,
     /// How many have left the queue, sent or dropped.
     gone: u64,
     /// The answer to the latest ping.
@@ -25,21 +28,38 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
+    /// Of all messages that have not been sent.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.compressing.as_ref().map_or(0, Compressing::len)
     }
 
     fn push(&mut self, outgoing: Outgoing) -> Ticket {
         self.bytes += outgoing.len();
         self.queue.push_back(outgoing);
-        Ticket(Some(self.gone + self.queue.len() as u64))
+        Ticket(Some(self.last()))
     }
 
+    /// The number of the last message.
+    fn last(&self) -> u64 {
+        self.gone + u64::from(self.compressing.is_some()) + self.queue.len() as u64
+    }
+
+    /// Takes the next; it counts as gone when it was sent or dropped.
     fn pop(&mut self) -> Option<Outgoing> {
         let outgoing = self.queue.pop_front()?;
         self.bytes -= outgoing.len();
-        self.gone += 1;
         Some(outgoing)
+    }
+
+    /// Drops the next; says whether there was one.
+    fn drop_next(&mut self) -> bool {
+        let dropped = self.pop().is_some();
+        self.gone += u64::from(dropped);
+        dropped
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.pong.is_none() && self.compressing.is_none()
     }
 
     fn wait(&mut self, waker: &Waker) {
@@ -50,7 +70,7 @@ impl Backlog {
 }
 
 /// Tells when a message has left the queue; `None` for one that was never in it.
-pub(super) struct Ticket(Option<u64>);
+pub(super) struct Ticket(pub(super) Option<u64>);
 
 impl WebSocket {
     /// Sends a message, or queues it behind others.
@@ -60,8 +80,7 @@ impl WebSocket {
             return Err(Refused::Closed);
         }
         if !self.is_behind() {
-            self.emit(outgoing);
-            return Ok(Ticket(None));
+            return Ok(self.emit(outgoing));
         }
         let max = shared.options.max_queue;
         let mut overflow = false;
@@ -72,7 +91,7 @@ impl WebSocket {
                 WhenFull::Wait if full(backlog) => return Err(Refused::Full(outgoing)),
                 WhenFull::Wait => {}
                 // Where nobody waits it is the queue, by itself.
-                WhenFull::DropOldest => while full(backlog) && backlog.pop().is_some() {},
+                WhenFull::DropOldest => while full(backlog) && backlog.drop_next() {},
                 WhenFull::Close if full(backlog) && !backlog.queue.is_empty() => {
                     overflow = true;
                     return Err(Refused::Closed);
@@ -93,7 +112,7 @@ impl WebSocket {
         if self.is_behind() {
             self.with_backlog(|backlog| backlog.push(close));
         } else {
-            self.emit(close);
+            let _ = self.emit(close);
         }
     }
 
@@ -103,7 +122,8 @@ impl WebSocket {
 
     pub(super) fn drop_queue(&self) {
         let dropped = self.0.backlog.borrow_mut().as_mut().map(|backlog| {
-            while backlog.pop().is_some() {}
+            backlog.gone += u64::from(backlog.compressing.take().is_some());
+            while backlog.drop_next() {}
             std::mem::take(&mut backlog.waiters)
         });
         dropped.into_iter().flatten().for_each(Waker::wake);
@@ -159,6 +179,25 @@ impl WebSocket {
         let _ = self.0.stream.flush().await;
     }
 
+    /// Has a long message compressed, before all that is in the queue.
+    pub(super) fn start_compressing(&self, message: Compressing) -> Ticket {
+        self.with_backlog(|backlog| {
+            backlog.compressing = Some(message);
+            Ticket(Some(backlog.gone + 1))
+        })
+    }
+
+    pub(super) fn compressing(&self) -> Option<Compressing> {
+        self.0.backlog.borrow().as_ref()?.compressing.clone()
+    }
+
+    /// Unless it was dropped, which was counted then.
+    fn compressing_is_over(&self) {
+        if let Some(backlog) = &mut *self.0.backlog.borrow_mut() {
+            backlog.gone += u64::from(backlog.compressing.take().is_some());
+        }
+    }
+
     /// Whether earlier output has not been taken.
     fn is_behind(&self) -> bool {
         self.0.backlog.borrow().is_some() || self.0.stream.writing()
@@ -179,11 +218,15 @@ impl WebSocket {
     /// Sends the queue as fast as the kernel takes it. Runs while there is a backlog.
     async fn work_off(&self) {
         loop {
-            let flushed = self.0.stream.flush().await;
+            let mut flushed = self.0.stream.flush().await;
+            if flushed.is_ok() && self.send_compressing().await {
+                self.compressing_is_over();
+                flushed = self.0.stream.flush().await;
+            }
             let mut slot = self.0.backlog.borrow_mut();
             let Some(backlog) = slot.as_mut() else { return };
             let waiters = std::mem::take(&mut backlog.waiters);
-            if flushed.is_err() || (backlog.queue.is_empty() && backlog.pong.is_none()) {
+            if flushed.is_err() || backlog.is_empty() {
                 *slot = None;
                 drop(slot);
                 waiters.into_iter().for_each(Waker::wake);
@@ -209,7 +252,13 @@ impl WebSocket {
                 self.control(OpCode::Pong, &payload);
             }
             if let Some(outgoing) = next {
-                self.emit(outgoing);
+                let waits = self.emit(outgoing).0.is_some();
+                if waits {
+                    return;
+                }
+                if let Some(backlog) = &mut *self.0.backlog.borrow_mut() {
+                    backlog.gone += 1;
+                }
             }
             if self.0.stream.writing() {
                 return;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::compressing::Compressing;
 use super::deflate::Deflater;
 use super::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
 use super::mask;
@@ -18,9 +19,10 @@ use super::options::WebSocketOptions;
 use super::outgoing::{Outgoing, Payload, Refused, TryWriteError, WebSocketClosedError};
 use super::pool;
 use super::protocol::Role;
-use super::queue::Backlog;
+use super::queue::{Backlog, Ticket};
 use super::random;
 use super::set::{Millis, NEVER, SocketSet};
+use super::slices;
 use crate::iostream::IoStream;
 use crate::log;
 use crate::web::error as web;
@@ -45,7 +47,7 @@ pub(super) struct Shared {
     corked: Cell<bool>,
     /// From the pool while there is something in it.
     out: RefCell<Vec<u8>>,
-    deflater: RefCell<Option<Box<Deflater>>>,
+    pub(super) deflater: RefCell<Option<Box<Deflater>>>,
     /// What waits for a slow peer.
     pub(super) backlog: RefCell<Option<Box<Backlog>>>,
     /// What the peer's close frame said.
@@ -78,6 +80,9 @@ const OUT_MARK: usize = 64 * 1024;
 
 /// A payload of this size is not copied behind its head but sent from where it is.
 const LARGE: usize = 8 * 1024;
+
+/// Nothing is left to wait for but the kernel.
+const SENT: Ticket = Ticket(None);
 
 /// What a connection is made of once the handshake is done.
 pub(super) struct Parts {
@@ -272,19 +277,21 @@ impl WebSocket {
 
 /// What the connection's task and the queue need.
 impl WebSocket {
-    /// Encodes and sends what has its turn.
-    pub(super) fn emit(&self, outgoing: Outgoing) {
-        match outgoing.0 {
+    /// Encodes and sends what has its turn, or has a long message compressed first.
+    pub(super) fn emit(&self, outgoing: Outgoing) -> Ticket {
+        let ticket = match outgoing.0 {
             Payload::Message(message) => self.emit_message(message),
             Payload::Prepared(prepared) if self.0.role == Role::Server => self.emit_prepared(&prepared),
             Payload::Prepared(prepared) => self.emit_message(prepared.message().clone()),
             Payload::Close(payload) => {
                 self.emit_frame(FrameHead::whole(OpCode::Close, payload.len()), &payload);
+                SENT
             }
-        }
+        };
         if !self.0.corked.get() || self.0.out.borrow().len() >= OUT_MARK {
             self.push_out();
         }
+        ticket
     }
 
     /// Sends a control frame ahead of the queue.
@@ -341,7 +348,7 @@ impl WebSocket {
         *self.0.close_frame.borrow_mut() = frame.map(Box::new);
         if self.0.phase.get() == Phase::Open {
             self.drop_queue();
-            self.emit(Outgoing(Payload::Close(payload)));
+            let _ = self.emit(Outgoing(Payload::Close(payload)));
         }
         self.0.phase.set(Phase::Closed);
     }
@@ -352,7 +359,7 @@ impl WebSocket {
             self.drop_queue();
             let mut payload = failure.code.to_be_bytes().to_vec();
             payload.extend_from_slice(failure.reason.as_bytes());
-            self.emit(Outgoing(Payload::Close(payload)));
+            let _ = self.emit(Outgoing(Payload::Close(payload)));
         }
         self.0.phase.set(Phase::Closed);
     }
@@ -385,7 +392,10 @@ impl WebSocket {
 
     /// Gives back memory that has not been used since the last call.
     pub(super) fn rest(&self) {
-        if let Some(deflater) = &mut *self.0.deflater.borrow_mut() {
+        // What is being compressed refers to it.
+        if self.compressing().is_none()
+            && let Some(deflater) = &mut *self.0.deflater.borrow_mut()
+        {
             deflater.rest();
         }
     }
@@ -465,10 +475,13 @@ impl WebSocket {
         self.0.stream.wake_reader();
     }
 
-    fn emit_message(&self, message: Message) {
+    fn emit_message(&self, message: Message) -> Ticket {
         let head = FrameHead::whole(message.opcode(), message.len());
         let mut deflater = self.0.deflater.borrow_mut();
         if let Some(deflater) = deflater.as_mut().filter(|deflater| message.len() >= deflater.threshold) {
+            if message.len() >= slices::LONG {
+                return self.start_compressing(Compressing::of(message));
+            }
             let mut compressed = pool::take();
             deflater.deflate(message.as_bytes(), &mut compressed);
             drop(message);
@@ -487,12 +500,16 @@ impl WebSocket {
         } else {
             self.emit_frame(head, message.as_bytes());
         }
+        SENT
     }
 
-    fn emit_prepared(&self, prepared: &PreparedMessage) {
+    fn emit_prepared(&self, prepared: &PreparedMessage) -> Ticket {
         let mut deflater = self.0.deflater.borrow_mut();
         let compressing = deflater.as_mut().filter(|d| prepared.message().len() >= d.threshold);
         let frame = match compressing {
+            Some(deflater) if !prepared.is_compressed(deflater.setting()) => {
+                return self.start_compressing(Compressing::Prepared(prepared.clone()));
+            }
             Some(deflater) => {
                 deflater.forget();
                 prepared.compressed_frame(deflater.setting())
@@ -502,10 +519,11 @@ impl WebSocket {
         drop(deflater);
         if self.0.corked.get() && frame.len() < LARGE {
             self.with_out(|out| out.extend_from_slice(&frame));
-            return;
+            return SENT;
         }
         self.push_out();
         drop(self.0.stream.write_bytes(frame));
+        SENT
     }
 
     /// Appends a frame to the output.
@@ -527,7 +545,7 @@ impl WebSocket {
 
     /// Sends a frame without copying its payload, unless a client must mask what others have too: while a slow peer takes
     /// it, it is in memory once.
-    fn emit_large(&self, mut head: FrameHead, mut payload: Bytes) {
+    pub(super) fn emit_large(&self, mut head: FrameHead, mut payload: Bytes) {
         if self.0.role == Role::Client {
             let key = random::mask();
             let mut masked = payload.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));

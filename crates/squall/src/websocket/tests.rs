@@ -364,6 +364,32 @@ fn deflated(message: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_long_message_is_inflated_in_slices() {
+    let mut state = 1_u32;
+    let letters = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 28) as u8
+    });
+    let message: Vec<u8> = letters.take(2_000_000).collect();
+    let bytes = frame(0xc2, &deflated(&message));
+    let mut decoder = Decoder::new(Role::Server, 16 << 20, Some(Inflater::new(15, true)));
+    let (mut at, mut pauses) = (0, 0);
+    let event = loop {
+        let (used, event) = decoder.next(&bytes[at..]).unwrap();
+        assert!(used > 0);
+        at += used;
+        if let Some(event) = event {
+            break event;
+        }
+        pauses += usize::from(decoder.wants_pause());
+        assert!(!decoder.wants_pause(), "once");
+    };
+    assert_eq!(at, bytes.len());
+    assert!(pauses >= 4, "{pauses}");
+    assert_eq!(event, Event::Message(Message::Binary(message.into())));
+}
+
+#[test]
 fn compressed_messages() {
     let decoder = || Decoder::new(Role::Server, MAX, Some(Inflater::new(15, true)));
     let message = "Héllo, ".repeat(2000);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
 use squall::netutil::{CachingResolver, SystemResolver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::script::{Pause, Server, Stall, Until, answer, answers, send};
 
@@ -44,6 +46,47 @@ async fn a_connection_that_should_close_is_not_kept() {
             assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), "ok", "{response}");
         }
         assert_eq!(server.seen().len(), 2, "{response}");
+    }
+}
+
+/// The head of a request taken, and this answered.
+async fn answered(mut stream: TcpStream, answer: &str) -> TcpStream {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        assert!(stream.read_buf(&mut head).await.unwrap() > 0);
+    }
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream
+}
+
+#[squall::test(timeout = 60)]
+async fn what_follows_a_response_without_a_body_is_no_other_response() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    for (method, head) in [
+        ("HEAD", format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", poison.len())),
+        ("GET", format!("HTTP/1.1 304 Not Modified\r\nContent-Length: {}\r\n\r\n", poison.len())),
+        ("GET", "HTTP/1.1 204 No Content\r\n\r\n".to_owned()),
+        ("GET", OK.to_owned()),
+    ] {
+        let client = AsyncHttpClient::new();
+        let upstream = async |answer: &str| answered(listener.accept().await.unwrap().0, answer).await;
+        let request = HttpRequest::new(method, &url).raise_error(false);
+        let (first, mut stream) = tokio::join!(client.fetch(request), upstream(&head));
+        assert!(first.is_ok(), "{head}");
+        assert_eq!(client.idle_connections(), 1, "{head}");
+        // The loop hears of it only after the next request has been sent, and the kernel has it already.
+        assert_eq!(stream.try_write(poison.as_bytes()).unwrap(), poison.len());
+        let (second, _stream) = tokio::join!(client.fetch(&url), async {
+            let mut byte = [0; 1];
+            tokio::select! {
+                stream = upstream(OK) => stream,
+                // It was sent on the same connection.
+                Ok(1..) = stream.read(&mut byte) => stream,
+            }
+        });
+        assert_eq!(second.unwrap().text(), "ok", "{head}");
     }
 }
 

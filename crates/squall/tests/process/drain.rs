@@ -1,13 +1,13 @@
 //! SIGTERM while there is something to do: who is let finish, who is told, and who is cut.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use squall::netutil::BindOptions;
-use squall::web::{Event, health, ready};
+use squall::web::{Event, health, proxy, ready};
 use squall::{
     Application, Bytes, Context, HttpServer, IoLoop, Message, RequestHandler, Result, WebSocket,
     WebSocketHandler, get, handler, url, ws,
@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ),
     ("what_goes_on_is_cut_when_the_time_is_up", what_goes_on_is_cut_when_the_time_is_up),
     ("a_second_signal_cuts", a_second_signal_cuts),
+    ("a_tunnel_goes_on_until_the_time_is_up", a_tunnel_goes_on_until_the_time_is_up),
     ("connections_in_the_queue_are_served", connections_in_the_queue_are_served),
     ("workers_drain_and_are_signalled_twice", workers_drain_and_are_signalled_twice),
     ("a_thousand_websockets_are_told", a_thousand_websockets_are_told),
@@ -117,6 +118,36 @@ fn a_second_signal_cuts() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains(" s (SIGTERM): ") && log.contains(" with 1 request\n"), "{log}");
     assert_eq!(held.rest(), "");
+}
+
+fn a_tunnel_goes_on_until_the_time_is_up() {
+    for (millis, second_signal) in [(600_000, true), (300, false)] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (t, server) = serving(&format!("listen {millis} 0 {port}"));
+        let mut client = server.connect();
+        client.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+        let mut upstream = Client { stream: listener.accept().unwrap().0, got: Vec::new() };
+        upstream.expect("\r\n\r\n");
+        upstream.send(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello",
+        );
+        client.expect("hello");
+        t.signal(Signal::TERM);
+        if second_signal {
+            while TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_ok() {}
+            client.send("still there?");
+            upstream.expect("still there?");
+            upstream.send("yes");
+            client.expect("yes");
+            t.signal(Signal::TERM);
+        }
+        let (status, log) = t.finish();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert_eq!(log.matches("Cut off after ").count(), 1, "{log}");
+        assert!(log.contains(", 1 WebSocket\n"), "{log}");
+        assert_eq!((client.rest(), upstream.rest()), (String::new(), String::new()));
+    }
 }
 
 fn connections_in_the_queue_are_served() {
@@ -318,7 +349,10 @@ pub(crate) fn server(role: &str) {
     let words: Vec<&str> = role.split(' ').collect();
     let local = BindOptions::new().address("127.0.0.1");
     match words[..] {
-        ["listen", timeout, delay] => {
+        ["listen", timeout, delay, ref upstream @ ..] => {
+            if let Some(port) = upstream.first() {
+                UPSTREAM.store(port.parse().unwrap(), std::sync::atomic::Ordering::Relaxed);
+            }
             let millis = |text: &str| Duration::from_millis(text.parse().unwrap());
             let server = HttpServer::new(make_app).drain_timeout(millis(timeout)).drain_delay(millis(delay));
             IoLoop::current()
@@ -348,6 +382,9 @@ pub(crate) fn server(role: &str) {
 
 /// For the workers, which are made before they can know.
 static PORT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
+
+/// Where `/tunnel` leads.
+static UPSTREAM: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
 
 thread_local! {
     static RELEASED: watch::Sender<bool> = watch::Sender::new(false);
@@ -412,6 +449,10 @@ fn make_app() -> Application {
         url("/readyz", ready()),
         url("/upload", Upload::default()),
         ws("/ws", Echo),
+        url(
+            "/tunnel",
+            proxy(format!("http://127.0.0.1:{}", UPSTREAM.load(std::sync::atomic::Ordering::Relaxed))),
+        ),
         get("/plain", async |ctx: &Context| {
             ctx.write("plain");
             Ok(())

@@ -518,8 +518,23 @@ async fn no_transform_touches_what_is_relayed() {
     }
 }
 
+/// The log of a test's thread.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Until the guard is dropped.
+    pub(crate) fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
 
 impl io::Write for Lines {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
@@ -539,9 +554,7 @@ async fn the_log_says_what_became_of_the_upstream() {
     drop(nobody);
     let setup = Setup::new([]).await;
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = lines.capture();
     for (reply, expected) in [
         (None, "the upstream server cannot be reached: "),
         (Some(""), "the upstream server broke off before the end of its response: "),
@@ -556,7 +569,7 @@ async fn the_log_says_what_became_of_the_upstream() {
             assert!(text(&client.rest().await).starts_with("HTTP/1.1 502 "), "{reply:?}");
             tracing::callsite::rebuild_interest_cache();
         }
-        let log = String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
+        let log = lines.take();
         assert!(log.contains(expected), "{reply:?}: {log}");
         assert_eq!(log.contains("cannot be reached"), reply.is_none(), "{log}");
     }

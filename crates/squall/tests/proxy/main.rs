@@ -7,6 +7,8 @@ mod live;
 mod peers;
 mod random;
 mod script;
+mod stalls;
 mod streams;
 mod table;
 mod tunnels;
+mod uploads;

@@ -11,11 +11,13 @@ use squall::testing::{TestServer, serve};
 use squall::web::{ReverseProxy, UrlSpec, any, proxy};
 use squall::websocket::websocket_connect;
 use squall::{
-    Application, Bytes, Context, HttpServer, Message, RequestHandler, Result, Site, WebSocket,
-    WebSocketHandler, get, handler, url, ws,
+    Application, Context, HttpServer, Message, RequestHandler, Result, Site, WebSocket, WebSocketHandler,
+    get, handler, url, ws,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use super::uploads::{Count, drip};
 
 fn front(proxy: ReverseProxy) -> TestServer {
     serve(Application::new([url("/.*", proxy)]))
@@ -40,24 +42,6 @@ fn mirror() -> UrlSpec {
         ctx.set_header("X-Upstream", "yes")?;
         Ok(())
     })
-}
-
-#[derive(Clone, Default)]
-struct Count {
-    bytes: usize,
-}
-
-#[handler(stream_body)]
-impl RequestHandler for Count {
-    async fn data_received(&mut self, _ctx: &Context, chunk: Bytes) -> Result {
-        self.bytes += chunk.len();
-        Ok(())
-    }
-
-    async fn put(&mut self, ctx: &Context) -> Result {
-        ctx.write(self.bytes.to_string());
-        Ok(())
-    }
 }
 
 #[squall::test]
@@ -163,16 +147,7 @@ async fn methods_statuses_and_empty_bodies() {
 
 #[squall::test]
 async fn bodies_are_streamed_both_ways() {
-    let back = serve(Application::new([
-        url("/count", Count::default()),
-        get("/drip", async |ctx: &Context| {
-            for n in 0..5 {
-                ctx.write(n.to_string());
-                ctx.flush().await?;
-            }
-            Ok(())
-        }),
-    ]));
+    let back = serve(Application::new([url("/count", Count::default()), drip()]));
     let front = front(proxy(base(&back)));
     let client = AsyncHttpClient::new();
     let large = HttpRequest::put(front.url("/count")).body(vec![b'x'; 30_000_000]);

@@ -4,6 +4,8 @@
 #[path = "../proxy/heads.rs"]
 mod heads;
 mod random;
+#[path = "../proxy/uploads.rs"]
+mod uploads;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -25,6 +27,8 @@ use squall::testing::serve;
 use squall::web::{AppService, FallbackHandler, RequestBody};
 use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, post, url};
 use tower::{ServiceExt, service_fn};
+
+use self::uploads::{Count, drip};
 
 fn router() -> axum::Router {
     let drip = async || {
@@ -125,24 +129,6 @@ async fn what_fails_is_a_500() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Count {
-    bytes: usize,
-}
-
-#[handler(stream_body)]
-impl RequestHandler for Count {
-    async fn data_received(&mut self, _ctx: &Context, chunk: Bytes) -> Result {
-        self.bytes += chunk.len();
-        Ok(())
-    }
-
-    async fn put(&mut self, ctx: &Context) -> Result {
-        ctx.write(self.bytes.to_string());
-        Ok(())
-    }
-}
-
 fn service() -> AppService {
     Application::new([
         get("/", async |ctx: &Context| {
@@ -150,13 +136,7 @@ fn service() -> AppService {
             ctx.set_header("X-Thing", "é")?;
             Ok(())
         }),
-        get("/drip", async |ctx: &Context| {
-            for n in 0..5 {
-                ctx.write(n.to_string());
-                ctx.flush().await?;
-            }
-            Ok(())
-        }),
+        drip(),
         get("/detach", async |ctx: &Context| ctx.detach().map(drop)),
         get("/panics", async |_: &Context| -> Result { panic!("in the handler, on purpose") }),
         post("/echo", async |ctx: &Context| {

@@ -40,32 +40,32 @@ fn app(options: CompressionOptions) -> Application {
 }
 
 /// The other end's codecs.
-struct Peer {
+pub(crate) struct Peer {
     deflate: Compress,
     inflate: Decompress,
 }
 
 impl Peer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { deflate: Compress::new(Compression::new(9), false), inflate: Decompress::new(false) }
     }
 
-    fn compress(&mut self, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn compress(&mut self, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(data.len() + data.len() / 100 + 100);
         self.deflate.compress_vec(data, &mut out, FlushCompress::Sync).unwrap();
         out.truncate(out.len() - 4);
         out
     }
 
-    fn decompress(&mut self, data: &[u8]) -> Vec<u8> {
+    pub(crate) fn decompress(&mut self, data: &[u8]) -> Vec<u8> {
         let data = [data, &[0, 0, 0xff, 0xff]].concat();
-        let mut out = Vec::with_capacity(1_000_000);
+        let mut out = Vec::with_capacity(5_000_000);
         self.inflate.decompress_vec(&data, &mut out, FlushDecompress::Sync).unwrap();
         out
     }
 }
 
-const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+pub(crate) const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
 
 #[squall::test]
 async fn contexts_are_kept() {

@@ -10,4 +10,5 @@ mod handshake;
 mod hostile;
 mod limits;
 mod queue;
+mod slices;
 mod support;

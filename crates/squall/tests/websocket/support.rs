@@ -150,6 +150,13 @@ impl Client {
         }
     }
 
+    /// Waits until something has come.
+    pub(crate) async fn until_something(&mut self) {
+        while self.got.is_empty() {
+            assert!(self.read().await, "the end instead of anything");
+        }
+    }
+
     /// The server closes, and nothing more has come.
     pub(crate) async fn closed(&mut self) {
         while self.read().await {}

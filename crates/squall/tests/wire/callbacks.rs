@@ -1,12 +1,17 @@
 //! Servers of a bare function: bytes that the function writes itself, or a framed response without handlers.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use squall::HttpServer;
 use squall::http1connection::HttpOutputError;
 use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
+use squall::netutil::BindOptions;
 use squall::testing::{TestServer, serve_on};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use super::support::{Client, bad, closes, stays, table, within};
@@ -243,6 +248,85 @@ async fn a_request_dropped_without_an_answer() {
     within("the request", came.notified()).await;
     kept.borrow_mut().clear();
     client.closed().await;
+}
+
+/// The log of this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        io::Write::write(&mut *self.0.lock().unwrap(), data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error in the log is an application's: a client that leaves causes none, whatever became of its request.
+#[squall::test(timeout = 60)]
+async fn a_client_that_leaves_is_no_error() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    // Answers nothing once the client has left; to `/forget` it gives no answer in any case.
+    let server = HttpServer::with_callback(|request| {
+        if request.path() == "/flood" {
+            tokio::task::spawn_local(async move {
+                let start = framed(&request, 200, &[], b"");
+                while start.is_ok() && request.connection().write(&[b'x'; 65_536]).is_ok() {
+                    let _ = request.connection().flush().await;
+                }
+            });
+        } else if request.path() == "/wait" {
+            tokio::task::spawn_local(async move { request.connection().closed().await });
+        }
+    });
+    server.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
+    let connect = async || {
+        let port = server.local_addrs()[0].port().unwrap();
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap()
+    };
+    // Whether a line is wanted is remembered when it is first met, perhaps by a test on another thread that wants none.
+    for _ in 0..2 {
+        lines.0.lock().unwrap().clear();
+        let mut stream = connect().await;
+        stream.write_all(get("/forget").as_bytes()).await.unwrap();
+        assert_eq!(within("the end", stream.read(&mut [0; 10])).await.unwrap(), 0);
+        tracing::callsite::rebuild_interest_cache();
+    }
+    let take = || String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
+    let log = take();
+    assert!(log.contains("ERROR") && log.contains("dropped its request without an answer"), "{log}");
+    for (path, resets) in [("/wait", false), ("/wait", true), ("/flood", true)] {
+        let mut stream = connect().await;
+        stream.write_all(get(path).as_bytes()).await.unwrap();
+        if path == "/flood" {
+            assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 10);
+        }
+        within("the request", async {
+            while server.connection_count() == 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // Until it is being served.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        if resets {
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(stream);
+        within("the end of the connection", async {
+            while server.connection_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        let log = take();
+        assert!(!log.contains("ERROR") && !log.contains("WARN"), "{path}: {log}");
+    }
 }
 
 #[squall::test(timeout = 60)]

@@ -66,6 +66,7 @@ fn request(
     };
     let mut request =
         request.verbatim(target).with_headers(onward.headers.clone()).connect_timeout(shared.connect_timeout);
+    request = request.send_timeout(shared.send_timeout);
     if let Some(interim) = interim {
         request = request.on_interim(Rc::clone(interim));
     }

@@ -30,6 +30,7 @@ use std::time::Duration;
 use http::Method;
 
 use self::onward::{OnwardRequest, Stays};
+pub(super) use self::tunnel::Tunnels;
 use self::upstreams::Upstreams;
 use super::context::Context;
 use super::error::{HttpError, Result};
@@ -78,7 +79,16 @@ use crate::httputil::EntityTag;
 /// removed, so that the upstream answers in HTTP. A 101 that was not asked for, or that changes to another protocol, is a
 /// 502. With a good one, both connections become a tunnel. When one side of it ends, what it sent is passed on, and its end;
 /// the other then has three seconds to end as well. A side that takes nothing for the server's
-/// [`write_timeout`](crate::HttpServer::write_timeout) is given up, and the other with it.
+/// [`write_timeout`](crate::HttpServer::write_timeout) is given up, and the other with it; so are both when nothing passes
+/// for the [`tunnel_timeout`](Self::tunnel_timeout). When the server ends
+/// ([`serve`](crate::HttpServer::serve)), tunnels have all of the time to drain, since nobody in between can tell their
+/// clients to come back elsewhere; those that are left are closed then, and counted.
+///
+/// **Time limits.** [`connect_timeout`](Self::connect_timeout) (5 s), [`send_timeout`](Self::send_timeout) (60 s without
+/// progress of the request's body), [`response_timeout`](Self::response_timeout) (60 s to the head),
+/// [`read_timeout`](Self::read_timeout) (60 s without progress of the response's body). Those towards the client are the
+/// server's: [`body_stall_timeout`](crate::HttpServer::body_stall_timeout) and
+/// [`write_timeout`](crate::HttpServer::write_timeout).
 ///
 /// **Responses.** Status, reason (where it is UTF-8) and fields pass, the removed ones above aside, of which a 407 keeps
 /// `Proxy-Authenticate` and a 426 `Upgrade`; `Via` is extended, a missing `Date` added. A 304, or the answer to HEAD, tells
@@ -105,6 +115,9 @@ struct Shared {
     upstreams: RefCell<Upstreams>,
     connect_timeout: Duration,
     response_timeout: Option<Duration>,
+    read_timeout: Option<Duration>,
+    send_timeout: Option<Duration>,
+    tunnel_timeout: Option<Duration>,
     health: Option<(String, Duration)>,
     checking: Cell<bool>,
 }
@@ -128,6 +141,9 @@ pub fn proxy(upstream: impl AsRef<str>) -> ReverseProxy {
             upstreams: RefCell::new(upstreams),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Some(Duration::from_secs(60)),
+            read_timeout: Some(Duration::from_secs(60)),
+            send_timeout: Some(Duration::from_secs(60)),
+            tunnel_timeout: Some(Duration::from_secs(3600)),
             health: None,
             checking: Cell::new(false),
         }),
@@ -157,7 +173,7 @@ impl ReverseProxy {
         self
     }
 
-    /// How long an upstream may take from the end of the request to the head of its response. `None`: as long as it
+    /// How long an upstream may take from the end of the request to the head of its response, whole. `None`: as long as it
     /// likes, which long polling needs. Default: 60 s. Then the answer is 504.
     ///
     /// # Panics
@@ -165,6 +181,47 @@ impl ReverseProxy {
     #[must_use]
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.shared_mut().response_timeout = timeout.into();
+        self
+    }
+
+    /// How long an upstream may be silent in the middle of a response's body, once it has the whole request: the time
+    /// begins anew with each piece of the body that comes, and does not count while the client is given what has come
+    /// (nginx's `proxy_read_timeout`, which bounds the wait for the head as well). `None`: as long as it likes. Default:
+    /// 60 s.
+    ///
+    /// Then the upstream's connection is closed, and the client's is cut, so that the response does not look complete: it
+    /// is reset, without a last chunk. An event stream that says nothing for longer needs a proxy with `None` or a longer
+    /// time on its route; better is a comment line now and then, which also shows the upstream whether the client is there
+    /// (squall's [`EventStream`](super::EventStream) sends one every 15 s).
+    ///
+    /// # Panics
+    /// As [`upstream`](Self::upstream).
+    #[must_use]
+    pub fn read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.shared_mut().read_timeout = timeout.into();
+        self
+    }
+
+    /// How long an upstream may take not a byte of a request's body that waits for it (nginx's `proxy_send_timeout`).
+    /// `None`: as long as it likes. Default: 60 s. Then the answer is 504, or the response is cut that has begun.
+    ///
+    /// # Panics
+    /// As [`upstream`](Self::upstream).
+    #[must_use]
+    pub fn send_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.shared_mut().send_timeout = timeout.into();
+        self
+    }
+
+    /// How long nothing may pass through a tunnel (an upgraded connection), in either direction; then both sides are
+    /// closed (HAProxy's `timeout tunnel`). A ping of one side's WebSocket counts as much as anything else. `None`: as long
+    /// as they like. Default: one hour.
+    ///
+    /// # Panics
+    /// As [`upstream`](Self::upstream).
+    #[must_use]
+    pub fn tunnel_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.shared_mut().tunnel_timeout = timeout.into();
         self
     }
 

@@ -38,9 +38,9 @@ pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, onward: OnwardReque
         head(shared, ctx, &mut upload, answering, websocket).await?
     };
     if response.status() == 101 {
-        return change_protocol(ctx, response, websocket);
+        return change_protocol(shared, ctx, response, websocket);
     }
-    relay(ctx, response, &mut upload).await
+    relay(shared, ctx, response, &mut upload).await
 }
 
 /// What the client still sends, driven beside everything else that the request waits for.
@@ -80,12 +80,7 @@ async fn head(
     mut answering: impl Future<Output = Result<StreamingResponse, HttpClientError>> + Unpin,
     websocket: bool,
 ) -> Result<StreamingResponse> {
-    let mut too_long = pin!(async {
-        match shared.response_timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    });
+    let mut too_long = pin!(sleep(shared.response_timeout));
     let mut left = pin!(left(ctx, HALF_CLOSED_HEAD));
     loop {
         tokio::select! {
@@ -101,6 +96,14 @@ async fn head(
     }
 }
 
+/// Resolves after this time, counted from the first poll.
+async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Resolves when the client has closed its sending side and then nothing came for it for so long.
 async fn left(ctx: &Context, patience: Duration) {
     ctx.closed().await;
@@ -108,14 +111,19 @@ async fn left(ctx: &Context, patience: Duration) {
 }
 
 /// Hands on a response that is HTTP.
-async fn relay(ctx: &Context, mut response: StreamingResponse, upload: &mut Upload<'_>) -> Result {
+async fn relay(
+    shared: &Shared,
+    ctx: &Context,
+    mut response: StreamingResponse,
+    upload: &mut Upload<'_>,
+) -> Result {
     set_head(ctx, &response, upload)?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
         ctx.flush().await?;
         return ctx.finish_now();
     }
     loop {
-        match next(ctx, &mut response, upload).await? {
+        match next(shared, ctx, &mut response, upload).await? {
             Ok(Some(piece)) => {
                 ctx.write(piece);
                 flush(ctx, &mut response, upload).await?;
@@ -124,13 +132,8 @@ async fn relay(ctx: &Context, mut response: StreamingResponse, upload: &mut Uplo
                 ctx.flush().await?;
                 return ctx.finish_now();
             }
-            Err(error) => {
-                // If the head is out, what follows must not look complete.
-                if ctx.headers_sent() {
-                    tracing::warn!(target: log::GENERAL, "upstream broke off: {error}");
-                }
-                return Err(refusal(&error, false));
-            }
+            Err(error) if ctx.headers_sent() => return Err(cut_off(ctx, &error)),
+            Err(error) => return Err(refusal(&error, false)),
         }
     }
 }
@@ -155,6 +158,7 @@ fn set_head(ctx: &Context, response: &StreamingResponse, upload: &Upload<'_>) ->
 
 /// The next piece of the response. The head goes out before one that is not there yet.
 async fn next(
+    shared: &Shared,
     ctx: &Context,
     response: &mut StreamingResponse,
     upload: &mut Upload<'_>,
@@ -168,14 +172,20 @@ async fn next(
     if !ctx.headers_sent() {
         flush(ctx, response, upload).await?;
     }
-    let waiting = async {
+    let mut too_quiet = pin!(sleep(shared.read_timeout));
+    let mut left = pin!(left(ctx, HALF_CLOSED_BODY));
+    loop {
         tokio::select! {
             biased;
-            piece = response.chunk() => Ok(piece),
-            () = left(ctx, HALF_CLOSED_BODY) => Err(Disconnected::gone().into()),
+            piece = response.chunk() => return Ok(piece),
+            stepped = upload.step() => stepped?,
+            // While the client sends, the upstream may have nothing to say; how long it may take is the server's limit.
+            () = &mut too_quiet, if upload.fed != Fed::Going => {
+                return Ok(Err(HttpClientError::Timeout("nothing more came of the response's body")));
+            }
+            () = &mut left => return Err(Disconnected::gone().into()),
         }
-    };
-    upload.beside(waiting).await?
+    }
 }
 
 /// Waits for the client to take what was written, without making the upstream wait for the request.
@@ -209,7 +219,7 @@ fn interim(ctx: &Context) -> Option<OnInterim> {
 }
 
 /// Hands on the agreement to go on with WebSocket, and then bytes.
-fn change_protocol(ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
+fn change_protocol(shared: &Shared, ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
     let failed = |why| Err(gateway_error(502, "the upstream server changes the protocol", why, websocket));
     if !websocket || !names_websocket(response.headers()) {
         return failed("to one that was not asked for");
@@ -221,12 +231,29 @@ fn change_protocol(ctx: &Context, response: StreamingResponse, websocket: bool) 
     let Some(upstream) = response.into_upgraded() else { return failed("without a connection") };
     ctx.request().connection().write_interim(ResponseStartLine { status: 101, reason: &reason }, &onward)?;
     let write_timeout = ctx.request().connection().write_timeout();
-    tokio::task::spawn_local(tunnel::run(ctx.detach()?, upstream, write_timeout));
+    let limits = tunnel::Limits { write: write_timeout, idle: shared.tunnel_timeout };
+    let place = ctx.core().tunnels().enter();
+    tokio::task::spawn_local(tunnel::run(ctx.detach()?, upstream, limits, place));
     Ok(())
 }
 
 fn refusal(error: &HttpClientError, close: bool) -> Error {
-    let (status, what) = match error {
+    let (status, what) = verdict(error);
+    gateway_error(status, what, &error.to_string(), close)
+}
+
+/// What comes of an error once the head is out: the connection is cut, so that what was sent does not look complete, and
+/// this is the line in the log.
+fn cut_off(ctx: &Context, error: &HttpClientError) -> Error {
+    let (_, what) = verdict(error);
+    let request = ctx.request();
+    let ip = request.remote_ip();
+    tracing::warn!(target: log::GENERAL, "{} {} ({ip}): cut off: {what}: {error}", request.method(), request.uri());
+    Disconnected::cut_off().into()
+}
+
+fn verdict(error: &HttpClientError) -> (u16, &'static str) {
+    match error {
         error if error.is_connect() && error.is_timeout() => {
             (504, "the upstream server cannot be reached in time")
         }
@@ -236,8 +263,7 @@ fn refusal(error: &HttpClientError, close: bool) -> Error {
         HttpClientError::Protocol(_) => (502, "the upstream server does not speak HTTP as it should"),
         HttpClientError::Body(_) => (502, "the body of the request did not come to the upstream server"),
         _ => (502, "the request was not passed on"),
-    };
-    gateway_error(status, what, &error.to_string(), close)
+    }
 }
 
 /// A client that asked to change the protocol may go on in the other one, which would be read as requests: `close`.

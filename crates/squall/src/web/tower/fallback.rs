@@ -57,7 +57,8 @@ const PATIENCE_FOR_PIECE: Duration = Duration::from_secs(2);
 ///
 /// An error of the service is a 500. When the client leaves, the response's body is dropped: at once where something
 /// is being sent, else two seconds after the client has closed its side, since one that only says that its request is
-/// complete closes in the same way. Upgrades do not pass: a WebSocket belongs to [`ws`](crate::websocket::ws).
+/// complete closes in the same way. Otherwise a service may take as long as it likes: it is part of the program, which can
+/// put a layer with a time limit around it. Upgrades do not pass: a WebSocket belongs to [`ws`](crate::websocket::ws).
 #[doc(alias = "WSGIContainer")]
 pub struct FallbackHandler<S>(S);
 

@@ -195,7 +195,7 @@ where
             Next::Frame(Some(Ok(frame))) => frame,
             Next::Frame(None) => return Fed::Whole,
             Next::Frame(Some(Err(error))) => {
-                tracing::warn!(target: crate::log::GENERAL, "the body of a request broke off: {error}");
+                tracing::info!(target: crate::log::GENERAL, "the body of a request broke off: {error}");
                 return Fed::CutOff;
             }
             Next::Answered => return Fed::Answered,
