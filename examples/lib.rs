@@ -12,7 +12,7 @@ pub fn port_option(default: u16) -> u16 {
     option("port").unwrap_or(default)
 }
 
-/// Serves on `port`; over TLS if the command line has `--certfile=FILE --keyfile=FILE`.
+/// Serves on `port`, as [`with_options`] says.
 ///
 /// # Errors
 /// When the port cannot be had, or the application or a file is wrong.
@@ -20,14 +20,16 @@ pub fn listen<D: IntoDelegate>(
     make_app: impl Fn() -> D + 'static,
     port: u16,
 ) -> Result<HttpServer, ServerError> {
-    let server = with_tls(HttpServer::new(make_app));
+    let server = with_options(HttpServer::new(make_app));
     server.listen(port)?;
     Ok(server)
 }
 
 /// The server, which speaks TLS if the command line has `--certfile=FILE --keyfile=FILE`; several, with commas, are for the
-/// names in each. With `--ca_certs=FILE` clients must have a certificate of an authority in that.
-pub fn with_tls(server: HttpServer) -> HttpServer {
+/// names in each. With `--ca_certs=FILE` clients must have a certificate of an authority in that. With `--h2c` it takes
+/// HTTP/2 in clear text too.
+pub fn with_options(server: HttpServer) -> HttpServer {
+    let server = server.h2c(flag("h2c"));
     let (certfiles, keyfiles) = match (option::<String>("certfile"), option::<String>("keyfile")) {
         (Some(certfiles), Some(keyfiles)) => (certfiles, keyfiles),
         (None, None) => return server,
@@ -73,6 +75,11 @@ pub fn option<T: FromStr>(name: &str) -> Option<T> {
         }
     }
     None
+}
+
+/// Whether the command line has `--name`.
+pub fn flag(name: &str) -> bool {
+    std::env::args().skip(1).any(|argument| argument.strip_prefix("--") == Some(name))
 }
 
 /// Ends the program because of how it was called.

@@ -56,7 +56,8 @@ start "$port" "$bin/hello" --port "$port" --certfile "$work/cert.pem" --keyfile 
 
 client -tls1_2 | expect "TLS 1.2" 'Verify return code: 0 (ok)'
 client -tls1_3 | expect "TLS 1.3" 'Verify return code: 0 (ok)'
-client -tls1_3 -alpn h2,http/1.1 | expect "ALPN" 'ALPN protocol: http/1.1'
+client -tls1_3 -alpn h2,http/1.1 | expect "ALPN" 'ALPN protocol: h2'
+client -tls1_3 -alpn http/1.1 | expect "ALPN without HTTP/2" 'ALPN protocol: http/1.1'
 client -servername elsewhere.test | expect "an unknown name is shown the default" 'localhost, for development'
 client -tls1_1 -cipher 'DEFAULT@SECLEVEL=0' | expect "TLS 1.1 is refused" 'alert protocol version\|no protocols available\|handshake failure'
 client -tls1_2 -cipher 'AES128-SHA' | expect "CBC and no forward secrecy is refused" 'handshake failure'

@@ -16,7 +16,7 @@ use squall::websocket::{Broadcaster, Membership, WebSocketOptions, WhenFull};
 use squall::{
     Application, Context, HttpServer, IoLoop, Message, OrStatus, Result, WebSocket, WebSocketHandler, get, ws,
 };
-use squall_examples::{fail, option, port_option, unique, with_tls};
+use squall_examples::{fail, option, port_option, unique, with_options};
 
 /// So many messages of a room are kept.
 const KEPT: usize = 50;
@@ -37,7 +37,7 @@ fn main() -> Result {
         fail("--processes needs --redis: else each process has rooms of its own");
     }
     let pubsub = redis.as_deref().map_or_else(PubSub::in_process, over_redis);
-    let server = with_tls(HttpServer::new(move || make_app(pubsub.clone()))).processes(processes);
+    let server = with_options(HttpServer::new(move || make_app(pubsub.clone()))).processes(processes);
     server.bind(port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
     // Forks, if at all, before there is a loop. At the end the visitors' pages connect again, a few at a time.

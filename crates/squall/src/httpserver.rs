@@ -38,22 +38,28 @@
 //! ```
 
 mod drain;
+#[cfg(feature = "http2")]
+mod http2;
 mod retire;
 mod run;
+mod running;
 #[cfg(feature = "tls")]
 mod tls;
 
 use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use self::retire::Retirement;
-use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
+use self::running::Running;
+use crate::http1connection::Http1ConnectionParameters;
+#[cfg(feature = "http2")]
+pub use crate::http2connection::Http2Options;
 use crate::httputil::{
     HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, Shutdown,
     ows,
@@ -61,8 +67,10 @@ use crate::httputil::{
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
 use crate::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
+#[cfg(feature = "tls")]
+use crate::tls::SslOptions;
 
-/// An HTTP/1.1 server (Tornado's `HTTPServer`).
+/// A server of HTTP/1.1 and HTTP/2 (Tornado's `HTTPServer`).
 ///
 /// Options are set before [`listen`](Self::listen) or [`start`](Self::start). The server goes on until
 /// [`stop`](Self::stop), also when this handle is dropped.
@@ -270,8 +278,8 @@ impl HttpServer {
     /// [`serve`](Self::serve) does this and more when the process is to end.
     pub fn drain(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
-            running.delegate.on_shutdown(&Shutdown::new(Duration::ZERO));
-            running.set.drain();
+            running.on_shutdown(&Shutdown::new(Duration::ZERO));
+            running.drain();
         }
     }
 
@@ -279,14 +287,14 @@ impl HttpServer {
     /// answer, at most 5 s.
     pub fn close_all_connections(&self) {
         if let Some(running) = self.tcp.handler().running.get() {
-            running.delegate.on_shutdown(&Shutdown::new(Duration::ZERO));
-            running.set.close_all();
+            running.on_shutdown(&Shutdown::new(Duration::ZERO));
+            running.close_all();
         }
     }
 
     /// How many connections are open, those apart that were taken out of HTTP, as WebSockets are.
     pub fn connection_count(&self) -> usize {
-        self.tcp.handler().running.get().map_or(0, |running| running.set.len())
+        self.tcp.handler().running.get().map_or(0, Running::len)
     }
 
     /// The addresses that the server listens on.
@@ -391,7 +399,7 @@ struct HttpService {
     config: RefCell<Config>,
     factory: Factory,
     /// Made when the server starts: in a child, if it forks.
-    running: OnceCell<Rc<Server>>,
+    running: OnceCell<Running>,
 }
 
 struct Config {
@@ -402,6 +410,12 @@ struct Config {
     protocol: Option<&'static str>,
     /// The server speaks TLS.
     secure: bool,
+    #[cfg(feature = "tls")]
+    ssl_options: Option<SslOptions>,
+    #[cfg(feature = "http2")]
+    http2: Option<Http2Options>,
+    #[cfg(feature = "http2")]
+    h2c: bool,
     /// What is wrong with an option, found when it was set.
     mistake: Option<Rc<dyn Fn() -> ServerError>>,
     processes: usize,
@@ -419,6 +433,12 @@ impl Default for Config {
             trusted_downstream: Vec::new(),
             protocol: None,
             secure: false,
+            #[cfg(feature = "tls")]
+            ssl_options: None,
+            #[cfg(feature = "http2")]
+            http2: Some(Http2Options::new()),
+            #[cfg(feature = "http2")]
+            h2c: false,
             mistake: None,
             processes: 0,
             worker_timeout: None,
@@ -446,31 +466,16 @@ impl HttpService {
         if config.xheaders {
             delegate = Rc::new(ProxyHeaders { inner: delegate, trusted: config.trusted_downstream.clone() });
         }
-        let params = config.params.clone();
-        let set = ConnectionSet::new();
-        let timeouts = [
-            params.header_timeout,
-            params.body_timeout,
-            params.body_stall_timeout,
-            params.idle_connection_timeout,
-            params.write_timeout,
-        ];
-        for timeout in timeouts {
-            set.allow_for(timeout.unwrap_or(Duration::MAX));
-        }
-        let protocol = config.protocol.unwrap_or(if config.secure { "https" } else { "http" });
-        let _ = self.running.set(Rc::new(Server { delegate, params, set, protocol }));
+        let _ = self.running.set(Running::new(delegate, &config));
         Ok(true)
     }
 }
 
 impl StreamHandler for HttpService {
     fn connection_made(handler: &Rc<Self>, stream: IoStream, address: Address) {
-        let Some(server) = handler.running.get() else { return };
-        // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
-        let _ = stream.set_nodelay(true);
-        let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(server), remote));
+        if let Some(running) = handler.running.get() {
+            running.serve(stream, &address);
+        }
     }
 
     async fn handle_stream(&self, _stream: IoStream, _address: Address) -> Result<(), BoxError> {

@@ -493,6 +493,8 @@ extern crate self as squall;
 pub mod autoreload;
 pub mod escape;
 pub mod http1connection;
+#[cfg(feature = "http2")]
+mod http2connection;
 pub mod httpclient;
 pub mod httpserver;
 pub mod httputil;

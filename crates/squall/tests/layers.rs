@@ -30,6 +30,7 @@ const LAYERS: &[(&str, u8)] = &[
     // L3 messages
     ("http1", 3),
     ("http1connection", 3),
+    ("http2connection", 3),
     ("httputil", 3),
     ("web/error", 3),
     ("websocket/__fuzz", 3),

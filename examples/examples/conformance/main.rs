@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use squall::web::{ErrorHandler, RedirectHandler, StaticFileHandler};
 use squall::{Application, Context, Error, HttpServer, RequestHandler, Result, Site, get, handler, url};
-use squall_examples::{option, port_option};
+use squall_examples::{flag, option, port_option};
 
 /// A test value; the Tornado application uses the same.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -90,6 +90,7 @@ fn server(make: impl Fn() -> Application + 'static) -> HttpServer {
         .decompress_request(true)
         .max_body_size(4 << 20)
         .max_header_size(16 << 10)
+        .h2c(flag("h2c"))
 }
 
 #[squall::main]

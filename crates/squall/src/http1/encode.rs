@@ -86,15 +86,7 @@ pub(crate) fn encode_head(
     headers: &HttpHeaders,
 ) -> Result<ResponseFacts, HttpOutputError> {
     let framing = Framing::of(headers)?;
-    let mut body = match (start.status, framing.length) {
-        (status @ (100..=199 | 204 | 304), _) => BodyEncoder::Forbidden(status),
-        _ if request.is_head => BodyEncoder::Suppressed,
-        (_, Some(length)) => BodyEncoder::Length(
-            super::head::parse_length(length).map_err(|_| HttpOutputError::ContentLength)?,
-        ),
-        (_, None) if request.http11 => BodyEncoder::Chunked,
-        (_, None) => BodyEncoder::UntilClose,
-    };
+    let mut body = framing.body(request, start.status)?;
     let asked_to_close = framing.close;
     let keep_alive = request.keep_alive && !asked_to_close && body != BodyEncoder::UntilClose;
     head_writer::status_line(out, start.status, start.reason);
@@ -119,6 +111,16 @@ pub(crate) fn encode_head(
     }
     head_writer::end(out);
     Ok(ResponseFacts { body, keep_alive })
+}
+
+/// How the body of a response is framed where that is not HTTP/1's: by its length or its end.
+#[cfg(feature = "http2")]
+pub(crate) fn body_without_chunks(
+    is_head: bool,
+    status: u16,
+    headers: &HttpHeaders,
+) -> Result<BodyEncoder, HttpOutputError> {
+    Framing::of(headers)?.body(ForResponse { http11: false, is_head, keep_alive: true }, status)
 }
 
 /// Appends an interim response (RFC 9110 §15.2), which has a head and nothing else.
@@ -163,6 +165,18 @@ impl<'a> Framing<'a> {
             }
         }
         Ok(framing)
+    }
+
+    fn body(&self, request: ForResponse, status: u16) -> Result<BodyEncoder, HttpOutputError> {
+        Ok(match (status, self.length) {
+            (status @ (100..=199 | 204 | 304), _) => BodyEncoder::Forbidden(status),
+            _ if request.is_head => BodyEncoder::Suppressed,
+            (_, Some(length)) => BodyEncoder::Length(
+                super::head::parse_length(length).map_err(|_| HttpOutputError::ContentLength)?,
+            ),
+            (_, None) if request.http11 => BodyEncoder::Chunked,
+            (_, None) => BodyEncoder::UntilClose,
+        })
     }
 }
 

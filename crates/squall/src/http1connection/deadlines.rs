@@ -17,7 +17,7 @@ pub(super) struct Stall {
 
 /// How a body comes forward. The time that counts is that in which it is waited for, not that in which a handler works on
 /// what has come.
-pub(super) struct BodyPace {
+pub(crate) struct BodyPace {
     /// For each step.
     timeout: Option<Duration>,
     /// What is left of it.
@@ -27,16 +27,16 @@ pub(super) struct BodyPace {
 }
 
 impl BodyPace {
-    pub(super) fn new(timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(timeout: Option<Duration>) -> Self {
         Self { timeout, left: timeout.unwrap_or_default(), bytes: 0 }
     }
 
     /// How long may be waited now.
-    fn left(&self) -> Option<Duration> {
+    pub(crate) fn left(&self) -> Option<Duration> {
         self.timeout.map(|_| self.left)
     }
 
-    fn received(&mut self, bytes: usize, waited: Duration) {
+    pub(crate) fn received(&mut self, bytes: usize, waited: Duration) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.left = self.left.saturating_sub(waited);
         if self.bytes >= BODY_STEP {

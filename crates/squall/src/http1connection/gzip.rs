@@ -9,7 +9,7 @@ use crate::http1::limits::{INFLATION_FLOOR, MAX_INFLATION};
 use crate::httputil::RequestHead;
 
 /// Decompresses one gzip body in bounded pieces.
-pub(super) struct GzipReader {
+pub(crate) struct GzipReader {
     machine: Decompress,
     /// A member has ended; what follows, if anything, is another one.
     between_members: bool,
@@ -24,7 +24,7 @@ pub(super) struct GzipReader {
 impl GzipReader {
     /// For a request with `Content-Encoding: gzip`; the header is renamed to `X-Consumed-Content-Encoding`, so that
     /// nobody decompresses twice (Tornado does the same).
-    pub(super) fn for_request(head: &mut RequestHead) -> Option<Self> {
+    pub(crate) fn for_request(head: &mut RequestHead) -> Option<Self> {
         // Nobody else says so.
         head.headers.remove("X-Consumed-Content-Encoding");
         if !head.headers.joined("Content-Encoding")?.eq_ignore_ascii_case("gzip") {
@@ -46,13 +46,13 @@ impl GzipReader {
     }
 
     /// The most bytes of any body, and of one that was inflated. Until this is called nothing may come out.
-    pub(super) fn set_limits(&mut self, limit: u64, inflated_limit: u64) {
+    pub(crate) fn set_limits(&mut self, limit: u64, inflated_limit: u64) {
         (self.limit, self.inflated_limit) = (limit, inflated_limit);
     }
 
     /// The next piece of at most `max` bytes that can be made of `input`; drops from `input` what was used.
     /// An empty piece means that more input is needed.
-    pub(super) fn next(&mut self, input: &mut &[u8], max: usize) -> Result<Bytes, ParseError> {
+    pub(crate) fn next(&mut self, input: &mut &[u8], max: usize) -> Result<Bytes, ParseError> {
         let mut out = Vec::with_capacity(max.min(16 * 1024));
         while !input.is_empty() && out.is_empty() {
             if self.between_members {
@@ -75,7 +75,7 @@ impl GzipReader {
     }
 
     /// Output that the machine still holds when there is no more input.
-    pub(super) fn rest(&mut self, max: usize) -> Result<Bytes, ParseError> {
+    pub(crate) fn rest(&mut self, max: usize) -> Result<Bytes, ParseError> {
         if self.between_members {
             return Ok(Bytes::new());
         }
@@ -100,7 +100,7 @@ impl GzipReader {
     }
 
     /// The body has ended: so must the compressed data.
-    pub(super) fn finish(&self) -> Result<(), ParseError> {
+    pub(crate) fn finish(&self) -> Result<(), ParseError> {
         if self.between_members { Ok(()) } else { Err(ParseError::ContentEncoding) }
     }
 }

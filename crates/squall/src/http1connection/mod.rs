@@ -28,5 +28,9 @@ pub use crate::http1::encode::HttpOutputError;
 pub use crate::http1::{Http1ConnectionParameters, ParseError};
 pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
+#[cfg(feature = "http2")]
+pub(crate) use deadlines::BodyPace;
+#[cfg(feature = "http2")]
+pub(crate) use gzip::GzipReader;
 pub(crate) use set::ConnectionSet;
 pub(crate) use task::ConnectionTask;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use super::HttpService;
 use super::retire::Retirement;
-use crate::http1connection::Server;
+use super::running::Running;
 use crate::httputil::Shutdown;
 use crate::ioloop::{IoLoop, ShutdownSignals};
 use crate::log::{self, GENERAL};
@@ -118,7 +117,7 @@ async fn feed_watchdog(interval: Duration) {
     }
 }
 
-fn running_servers() -> Vec<(TcpServer<HttpService>, Rc<Server>)> {
+fn running_servers() -> Vec<(TcpServer<HttpService>, Running)> {
     SERVERS.with_borrow(|servers| {
         let servers = servers.iter().filter_map(WeakTcpServer::upgrade);
         let running = |server: &TcpServer<HttpService>| server.handler().running.get().cloned();
@@ -134,11 +133,11 @@ fn retirement() -> Retirement {
 }
 
 fn served() -> u64 {
-    running_servers().iter().map(|(_, running)| running.set.served()).sum()
+    running_servers().iter().map(|(_, running)| running.served()).sum()
 }
 
 struct Drain {
-    servers: Vec<(TcpServer<HttpService>, Rc<Server>)>,
+    servers: Vec<(TcpServer<HttpService>, Running)>,
     /// After the clients were told that the end comes, before anything ends.
     delay: Duration,
     timeout: Duration,
@@ -159,15 +158,15 @@ impl Drain {
     /// True when all connections have ended.
     async fn run(&self) -> bool {
         for (_, running) in &self.servers {
-            running.set.announce_end();
+            running.announce_end();
         }
         tokio::time::sleep(self.delay).await;
         for (server, _) in &self.servers {
             server.finish().await;
         }
         for (_, running) in &self.servers {
-            running.set.drain();
-            running.delegate.on_shutdown(&self.shutdown);
+            running.drain();
+            running.on_shutdown(&self.shutdown);
         }
         let Some(end) = Instant::now().checked_add(self.timeout) else {
             return std::future::pending().await;
@@ -182,7 +181,7 @@ impl Drain {
     }
 
     fn open(&self) -> Open {
-        let http = self.servers.iter().map(|(_, running)| running.set.len()).sum();
+        let http = self.servers.iter().map(|(_, running)| running.len()).sum();
         Open { http, requests: None, detached: self.shutdown.open() }
     }
 
@@ -198,7 +197,7 @@ impl Drain {
         let mut cut = Open { http: 0, requests: Some(0), detached: self.shutdown.cut() };
         for (server, running) in &self.servers {
             server.stop();
-            let (connections, requests) = running.set.cut_all();
+            let (connections, requests) = running.cut_all();
             cut.http += connections;
             cut.requests = cut.requests.map(|sum| sum + requests);
         }

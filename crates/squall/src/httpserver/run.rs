@@ -220,6 +220,10 @@ impl HttpServer {
         if let Some(certfile) = given.certfile.as_ref().or(given.keyfile.as_ref()) {
             self.secure(certfile, given.keyfile.as_ref().unwrap_or(certfile))?;
         }
+        #[cfg(feature = "http2")]
+        if let Some(h2c) = given.h2c {
+            self.tcp.handler().config.borrow_mut().h2c = h2c;
+        }
         let local = BindOptions::new().address(given.address.clone().unwrap_or_default());
         if let Some(path) = &given.unix_socket {
             self.tcp.stop();

@@ -25,13 +25,33 @@ impl HttpServer {
     }
 
     pub(super) fn set_ssl_options(&self, options: SslOptions) {
-        let result = self.tcp.ssl_options(options.for_http(CLEAR_TEXT_ANSWER));
-        let mut config = self.tcp.handler().config.borrow_mut();
+        let handler = self.tcp.handler();
+        let result = self.tcp.ssl_options(options.clone().for_http(self.protocols(), CLEAR_TEXT_ANSWER));
+        let mut config = handler.config.borrow_mut();
+        config.ssl_options = Some(options);
         match result {
             Ok(()) => config.secure = true,
             Err(error) => {
                 config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
             }
         }
+    }
+
+    /// What is offered has changed.
+    #[cfg(feature = "http2")]
+    pub(super) fn renew_ssl_options(&self) {
+        let options = self.tcp.handler().config.borrow().ssl_options.clone();
+        if let Some(options) = options {
+            self.set_ssl_options(options);
+        }
+    }
+
+    /// What is offered by ALPN, the preferred first.
+    fn protocols(&self) -> &'static [&'static [u8]] {
+        #[cfg(feature = "http2")]
+        if self.tcp.handler().config.borrow().http2.is_some() {
+            return &[b"h2", b"http/1.1"];
+        }
+        &[b"http/1.1"]
     }
 }

@@ -9,6 +9,8 @@ mod cookies;
 pub(crate) mod date;
 mod delegate;
 mod etag;
+#[cfg(any(feature = "http2", feature = "tower"))]
+pub(crate) mod field_map;
 mod form;
 mod headers;
 mod multipart;

@@ -160,6 +160,15 @@ impl IoStream {
         self.0.link.borrow().open().is_some_and(|transport| transport.is_tls())
     }
 
+    /// Whether this protocol was chosen by ALPN.
+    #[cfg(feature = "http2")]
+    pub(crate) fn has_chosen(&self, protocol: &[u8]) -> bool {
+        match self.0.link.borrow().open().map(|transport| &**transport) {
+            Some(Transport::Tls(tls)) => tls.session.borrow().alpn_protocol() == Some(protocol),
+            _ => false,
+        }
+    }
+
     /// What the handshake has agreed on; `None` when the stream is not over TLS, or closed.
     pub fn tls_info(&self) -> Option<TlsInfo> {
         match &**self.0.link.borrow().open()? {

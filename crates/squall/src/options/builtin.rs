@@ -34,6 +34,7 @@ pub(super) fn define(options: &OptionParser) {
         .metavar("FILE")
         .group(SERVER);
     options.define_opt::<PathBuf>("keyfile").help("its private key, PEM").metavar("FILE").group(SERVER);
+    options.define("h2c", false).help("serve HTTP/2 in clear text too, to clients that know").group(SERVER);
     options
         .define("drain-timeout", Duration::from_secs(30))
         .help("how long connections may go on after SIGTERM")
@@ -166,6 +167,8 @@ pub(crate) struct Builtins {
     pub(crate) processes: Option<usize>,
     pub(crate) certfile: Option<PathBuf>,
     pub(crate) keyfile: Option<PathBuf>,
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is nothing to switch on"))]
+    pub(crate) h2c: Option<bool>,
     pub(crate) drain_timeout: Option<Duration>,
     pub(crate) debug: bool,
 }
@@ -188,6 +191,7 @@ pub(crate) fn given() -> Result<Builtins, OptionError> {
         processes: read("processes")?,
         certfile: read("certfile")?,
         keyfile: read("keyfile")?,
+        h2c: read("h2c")?,
         drain_timeout: read("drain-timeout")?,
         debug: read("debug")?.unwrap_or(false),
     })

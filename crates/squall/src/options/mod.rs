@@ -38,6 +38,7 @@
 //! | `--port`, `--address`, `--unix-socket` | where to listen, instead of what was bound | `8888`, all interfaces, none |
 //! | `--processes` | how many processes serve, 0 for one per core | 0 |
 //! | `--certfile`, `--keyfile` | the certificate to serve with, and its key | none |
+//! | `--h2c` | serve HTTP/2 in clear text too, to clients that know | off |
 //! | `--drain-timeout` | how long connections may go on at the end | `30s` |
 //! | `--debug` | one process, error pages that tell all, restart when it is built anew | off |
 //! | `--logging` | least severe level that is logged: debug, info, warning, error or none | `info` |

@@ -173,8 +173,8 @@ impl SslOptions {
         self
     }
 
-    pub(crate) fn for_http(mut self, clear_text_answer: &'static [u8]) -> Self {
-        self.alpn_protocols.get_or_insert_with(|| vec![b"http/1.1".to_vec()]);
+    pub(crate) fn for_http(mut self, protocols: &[&'static [u8]], clear_text_answer: &'static [u8]) -> Self {
+        self.alpn_protocols.get_or_insert_with(|| protocols.iter().map(|name| name.to_vec()).collect());
         self.clear_text_answer = clear_text_answer;
         self
     }

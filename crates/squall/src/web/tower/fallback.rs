@@ -17,8 +17,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 
 use super::body::{Piece, RequestBody};
-use super::fields;
-use crate::httputil::{EntityTag, HttpServerRequest};
+use crate::httputil::{EntityTag, HttpServerRequest, field_map};
 use crate::web::context::Context;
 use crate::web::disconnected::Disconnected;
 use crate::web::error::{HttpError, Result};
@@ -201,7 +200,7 @@ enum BodyLength {
 
 fn body_length(request: &HttpServerRequest) -> Result<BodyLength> {
     let headers = request.headers();
-    let length = fields::content_length(headers.list("Content-Length"))
+    let length = field_map::content_length(headers.list("Content-Length"))
         .map_err(|_| HttpError::refusal(400, "Invalid Content-Length"))?;
     // The server sets this when it inflates a body, and then nobody knows how long it becomes.
     let inflated = headers.contains("X-Consumed-Content-Encoding");
@@ -231,7 +230,7 @@ fn convert(
         BodyLength::None | BodyLength::Unknown => None,
     };
     *converted.headers_mut() =
-        fields::to_map(request.headers(), length).map_err(|_| bad("Invalid header"))?;
+        field_map::to_map(request.headers(), length).map_err(|_| bad("Invalid header"))?;
     Ok(converted)
 }
 
@@ -288,9 +287,9 @@ fn write_head(ctx: &Context, status: u16, headers: &HeaderMap) -> Result {
     }
     ctx.set_status(status);
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(http::HeaderValue::as_bytes);
-    let length = fields::content_length(lengths)
+    let length = field_map::content_length(lengths)
         .map_err(|_| HttpError::new(500).with_log_message("The service gave an invalid Content-Length"))?;
-    ctx.update_headers(|own| fields::add_response_fields(own, headers))?;
+    ctx.update_headers(|own| field_map::add_response_fields(own, headers))?;
     if let Some(length) = length {
         ctx.set_header("Content-Length", length)?;
     }

@@ -2,7 +2,6 @@
 
 mod body;
 mod fallback;
-mod fields;
 mod service;
 
 pub use body::{RequestBody, RequestBodyError};

@@ -19,13 +19,12 @@ use http_body_util::BodyExt;
 use tokio::sync::Notify;
 use tower_service::Service;
 
-use super::fields;
 use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
 use crate::http1::host;
 use crate::httpserver::{IntoDelegate, ServerError};
 use crate::httputil::{
     HttpConnection, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
-    HttpTransport, RequestContext, RequestHead, ResponseStartLine, StreamId,
+    HttpTransport, RequestContext, RequestHead, ResponseStartLine, StreamId, field_map,
 };
 use crate::ioloop::{catch_panic, log_panic};
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
@@ -242,7 +241,7 @@ fn convert(
     body: &impl Body,
 ) -> Result<(RequestHead, Option<u64>), &'static str> {
     let lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-    let told = fields::content_length(lengths).map_err(|_| "Invalid Content-Length")?;
+    let told = field_map::content_length(lengths).map_err(|_| "Invalid Content-Length")?;
     let length = match told {
         None if body.is_end_stream() => Some(0),
         None => body.size_hint().exact(),
@@ -255,7 +254,7 @@ fn convert(
         None => headers.set("Transfer-Encoding", "chunked"),
     };
     framed
-        .and_then(|()| fields::add_request_fields(&mut headers, &parts.headers))
+        .and_then(|()| field_map::add_request_fields(&mut headers, &parts.headers))
         .map_err(|_| "Invalid header")?;
     if let Some(authority) = parts.uri.authority() {
         let authority = authority.as_str();
@@ -475,11 +474,11 @@ impl HttpTransport for Exchange {
         state.push(body)?;
         let length = headers.list("Content-Length");
         // Checked with the framing; what cannot be read there is an error, what is told for HEAD is passed on.
-        let length = fields::content_length(length).ok().flatten();
+        let length = field_map::content_length(length).ok().flatten();
         let mut head = Response::new(());
         // The application's statuses are from 200 to 999, which are all that there are.
         *head.status_mut() = StatusCode::from_u16(start.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        *head.headers_mut() = fields::to_map(headers, length).map_err(|_| HttpOutputError::OutOfOrder)?;
+        *head.headers_mut() = field_map::to_map(headers, length).map_err(|_| HttpOutputError::OutOfOrder)?;
         state.head = Some(head);
         wake(state.reader.take());
         Ok(())

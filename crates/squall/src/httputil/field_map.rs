@@ -3,9 +3,10 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::headers::{HttpHeaders, InvalidHeader};
+use super::ows;
 use crate::http1::ParseError;
 use crate::http1::head::parse_length;
-use crate::httputil::{HttpHeaders, InvalidHeader, ows};
 
 /// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
 const OF_CONNECTION: [HeaderName; 6] = [
@@ -19,10 +20,10 @@ const OF_CONNECTION: [HeaderName; 6] = [
 
 /// A field that one of the two sides cannot express.
 #[derive(Debug)]
-pub(super) struct InvalidField;
+pub(crate) struct InvalidField;
 
 /// The fields without those of the connection; `length` instead of any Content-Length.
-pub(super) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<HeaderMap, InvalidField> {
+pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<HeaderMap, InvalidField> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers.iter_bytes() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidField)?;
@@ -39,13 +40,14 @@ pub(super) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<Heade
 }
 
 /// Adds the fields of a response, without those of the connection and without Content-Length.
-pub(super) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
+#[cfg(feature = "tower")]
+pub(crate) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
     add(headers, map, |name| OF_CONNECTION.contains(name) || name == header::CONTENT_LENGTH)
 }
 
 /// Adds the fields of a request, without those of the framing. That an upgrade is asked for is left to see: who cannot
 /// give it says so.
-pub(super) fn add_request_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
+pub(crate) fn add_request_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
     add(headers, map, |name| [header::TRANSFER_ENCODING, header::CONTENT_LENGTH].contains(name))
 }
 
@@ -64,7 +66,7 @@ fn add(
 }
 
 /// What all lines of Content-Length say together (RFC 9110 §8.6): the same number, however often.
-pub(super) fn content_length<T: AsRef<[u8]>>(
+pub(crate) fn content_length<T: AsRef<[u8]>>(
     lines: impl IntoIterator<Item = T>,
 ) -> Result<Option<u64>, ParseError> {
     let mut length = None;

@@ -1,0 +1,256 @@
+//! One HTTP/2 connection, as its streams and its server's set see it.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Method;
+use tokio::time::Instant;
+
+use super::convert::{self, BodyFacts, Refusal};
+use super::server::Server;
+use super::stream::{Stream, StreamTask};
+use crate::http1::ParseError;
+use crate::http1connection::GzipReader;
+use crate::httputil::{HttpServerRequest, RequestContext, RequestHead};
+use crate::ioloop::log_panic;
+use crate::iostream::IoStream;
+use crate::log;
+
+pub(super) struct Connection {
+    stream: IoStream,
+    server: Rc<Server>,
+    remote_ip: IpAddr,
+    order: Cell<Order>,
+    /// The task that drives the machine.
+    task: Cell<Option<Waker>>,
+    /// Those that wait for something.
+    streams: RefCell<Vec<Weak<Stream>>>,
+    /// How many exchanges wait for something.
+    open: Cell<usize>,
+    last_busy: Cell<Instant>,
+    /// Since a look found output waiting: how much the kernel had taken then.
+    stall: Cell<Option<(u64, Instant)>>,
+}
+
+/// What a connection is told to do, ever more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Serve,
+    /// End when the streams have.
+    Drain,
+    Cut,
+}
+
+impl Connection {
+    pub(super) fn new(stream: IoStream, server: Rc<Server>, remote_ip: IpAddr) -> Rc<Self> {
+        Rc::new(Self {
+            stream,
+            server,
+            remote_ip,
+            order: Cell::new(Order::Serve),
+            task: Cell::default(),
+            streams: RefCell::default(),
+            open: Cell::new(0),
+            last_busy: Cell::new(Instant::now()),
+            stall: Cell::new(None),
+        })
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(super) fn remote_ip(&self) -> IpAddr {
+        self.remote_ip
+    }
+
+    pub(super) fn stream(&self) -> &IoStream {
+        &self.stream
+    }
+
+    pub(super) fn park(&self, cx: &Context<'_>) {
+        let parked = self.task.take().filter(|waker| waker.will_wake(cx.waker()));
+        self.task.set(Some(parked.unwrap_or_else(|| cx.waker().clone())));
+    }
+
+    pub(super) fn take_order(&self) -> Order {
+        self.order.get()
+    }
+
+    pub(super) fn drain(&self) {
+        self.tell(Order::Drain);
+    }
+
+    /// Says how many requests were under way.
+    pub(super) fn cut(&self) -> usize {
+        self.tell(Order::Cut);
+        self.open.get()
+    }
+
+    fn tell(&self, order: Order) {
+        self.order.set(self.order.get().max(order));
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+
+    /// `None` when the connection is cut before `future` is ready.
+    pub(super) async fn unless_cut<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            self.park(cx);
+            if self.order.get() == Order::Cut {
+                return Poll::Ready(None);
+            }
+            future.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// The client cannot be reached any longer.
+    pub(super) fn end(&self) {
+        let streams = self.streams.take();
+        streams.iter().filter_map(Weak::upgrade).for_each(|stream| stream.lose());
+    }
+
+    pub(super) fn abort(&self) {
+        self.stream.abort();
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.get() == 0
+    }
+
+    /// When a connection has had nothing to do for too long.
+    pub(super) fn idle_until(&self) -> Option<Instant> {
+        let patience = self.server.params.idle_connection_timeout?;
+        self.last_busy.get().checked_add(patience)
+    }
+
+    pub(super) fn enter(&self, stream: &Rc<Stream>) {
+        self.open.set(self.open.get() + 1);
+        let mut streams = self.streams.borrow_mut();
+        // Not each time: what has ended is swept out when it is half of all.
+        if streams.len() >= 2 * self.open.get() + 8 {
+            streams.retain(|stream| stream.strong_count() > 0);
+        }
+        streams.push(Rc::downgrade(stream));
+    }
+
+    pub(super) fn leave(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.last_busy.set(Instant::now());
+    }
+
+    /// Gives up what takes none of its output; false when that is the whole connection.
+    pub(super) fn check(&self, now: Instant) -> bool {
+        let Some(patience) = self.server.params.write_timeout else { return true };
+        let streams: Vec<Rc<Stream>> = self.streams.borrow().iter().filter_map(Weak::upgrade).collect();
+        for stream in streams {
+            stream.check_stalled(now, patience);
+        }
+        if !self.stream.writing() {
+            self.stall.set(None);
+            return true;
+        }
+        let flushed = self.stream.flushed();
+        match self.stall.get() {
+            Some((before, since)) if before == flushed => {
+                let patient = now.duration_since(since) < patience;
+                if !patient {
+                    tracing::info!(target: log::GENERAL, "{} takes no output", self.remote_ip);
+                }
+                patient
+            }
+            _ => {
+                self.stall.set(Some((flushed, now)));
+                true
+            }
+        }
+    }
+
+    /// Begins the exchange of a request, and ends it if nothing has to be waited for.
+    pub(super) fn begin(
+        self: &Rc<Self>,
+        request: http::Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        cx: &mut Context<'_>,
+    ) {
+        self.server.set.count_request();
+        self.last_busy.set(Instant::now());
+        let (parts, body) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
+        let params = &self.server.params;
+        match convert::request_head(&parts, body.is_end_stream(), params.max_header_count) {
+            Ok((head, facts)) => {
+                let stream = Stream::new(Rc::clone(self), respond, is_head);
+                self.serve(stream, head, facts, body, cx);
+            }
+            Err(refusal) => self.refuse(refusal, respond, is_head),
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: Rc<Stream>,
+        mut head: RequestHead,
+        facts: BodyFacts,
+        body: RecvStream,
+        cx: &mut Context<'_>,
+    ) {
+        let gzip = match facts.is_empty {
+            false if self.server.params.decompress => GzipReader::for_request(&mut head),
+            _ => None,
+        };
+        let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
+        let arrived = self.last_busy.get().into_std();
+        let request = HttpServerRequest::new(head, context, stream.handle(), arrived);
+        let work = if facts.is_empty {
+            let delegate = &self.server.delegate;
+            match catch_unwind(AssertUnwindSafe(|| delegate.serve_bodiless(request))) {
+                Ok(Ok(work)) => work,
+                Ok(Err(request)) => Some(Rc::clone(&stream).exchange(request, facts, body, None)),
+                Err(payload) => {
+                    log_panic("request callback", &*payload);
+                    return stream.reset();
+                }
+            }
+        } else {
+            Some(Rc::clone(&stream).exchange(request, facts, body, gzip))
+        };
+        StreamTask::start(stream, work, cx);
+    }
+
+    /// Answers what is not passed on.
+    fn refuse(&self, refusal: Refusal, mut respond: SendResponse<Bytes>, is_head: bool) {
+        let remote = self.remote_ip;
+        match refusal {
+            Refusal::Malformed(what) => {
+                tracing::info!(target: log::GENERAL, "Malformed HTTP/2 request from {remote}: {what}");
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+            }
+            Refusal::TooManyFields => {
+                let error = ParseError::TooManyHeaders;
+                tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
+                let text = error.explain(&self.server.params, 0);
+                if let Some((head, body)) = convert::refusal(error.status(), &text, is_head) {
+                    // Small enough for what every stream has room for; if not, the client sees the end of it missing.
+                    let sent = respond.send_response(head, body.is_empty());
+                    let _ = sent.and_then(
+                        |mut rest| {
+                            if body.is_empty() { Ok(()) } else { rest.send_data(body, true) }
+                        },
+                    );
+                }
+            }
+        }
+    }
+}

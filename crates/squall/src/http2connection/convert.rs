@@ -1,0 +1,107 @@
+//! Heads between HTTP/2 and squall's messages, which are the same as in HTTP/1.1.
+
+use bytes::Bytes;
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+
+use crate::http1::host;
+use crate::httputil::{HttpHeaders, RequestHead, field_map};
+
+/// Why a head is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is malformed (RFC 9113 §8.1.1).
+    Malformed(&'static str),
+    TooManyFields,
+}
+
+/// What is known of the body of a request from its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BodyFacts {
+    pub(super) is_empty: bool,
+    pub(super) length: Option<u64>,
+    pub(super) expect_continue: bool,
+}
+
+/// The head as HTTP/1.1 would have brought it.
+///
+/// Host is the `:authority` (RFC 9113 §8.3.1), the crumbs of Cookie are one field (§8.2.3). A body whose length is not
+/// told is announced as chunked, by which handlers know that there is one.
+pub(super) fn request_head(
+    parts: &http::request::Parts,
+    is_empty: bool,
+    max_fields: usize,
+) -> Result<(RequestHead, BodyFacts), Refusal> {
+    let fields = &parts.headers;
+    if fields.len() > max_fields {
+        return Err(Refusal::TooManyFields);
+    }
+    let lengths = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
+    let length = field_map::content_length(lengths).map_err(|_| Refusal::Malformed("Content-Length"))?;
+    let mut headers = HttpHeaders::new();
+    let framed = match length {
+        Some(length) => headers.set("Content-Length", length),
+        None if is_empty => Ok(()),
+        None => headers.set("Transfer-Encoding", "chunked"),
+    };
+    framed.and_then(|()| add_fields(&mut headers, fields)).map_err(|_| Refusal::Malformed("header field"))?;
+    set_host(&mut headers, parts.uri.authority())?;
+    let expect_continue =
+        headers.get("Expect").is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
+    let target = match (parts.uri.path_and_query(), parts.uri.authority()) {
+        (Some(target), _) => target.to_string(),
+        (None, Some(authority)) if parts.method == Method::CONNECT => authority.to_string(),
+        (None, _) => return Err(Refusal::Malformed(":path")),
+    };
+    let head = RequestHead { method: parts.method.clone(), target, version: Version::HTTP_2, headers };
+    Ok((head, BodyFacts { is_empty, length, expect_continue }))
+}
+
+fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {
+    field_map::add_request_fields(headers, fields)?;
+    if fields.get_all(header::COOKIE).iter().nth(1).is_some() {
+        let crumbs: Vec<&[u8]> = fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        headers.set("Cookie", &crumbs.join(&b"; "[..])[..])?;
+    }
+    Ok(())
+}
+
+/// One host, valid, and not two different ones.
+fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<(), Refusal> {
+    let invalid = Refusal::Malformed("host");
+    if let Some(authority) = authority {
+        let authority = authority.as_str();
+        if authority.contains('@') {
+            return Err(invalid);
+        }
+        if headers.get_bytes("Host").is_some_and(|host| !host.eq_ignore_ascii_case(authority.as_bytes())) {
+            return Err(invalid);
+        }
+        headers.set("Host", authority).map_err(|_| invalid)?;
+    }
+    if headers.list_bytes("Host").count() != 1 || !headers.get_bytes("Host").is_some_and(host::is_valid) {
+        return Err(invalid);
+    }
+    Ok(())
+}
+
+/// The head of a response, whose length is told only if there is one.
+pub(super) fn response_head(
+    status: u16,
+    headers: &HttpHeaders,
+    length: Option<u64>,
+) -> Option<http::Response<()>> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = http::StatusCode::from_u16(status).ok()?;
+    *head.headers_mut() = field_map::to_map(headers, length).ok()?;
+    Some(head)
+}
+
+/// The text that explains a refusal, and its head.
+pub(super) fn refusal(status: u16, text: &str, is_head: bool) -> Option<(http::Response<()>, Bytes)> {
+    let body = format!("{text}\n");
+    let mut headers = HttpHeaders::new();
+    headers.set("Content-Type", "text/plain").ok()?;
+    let head = response_head(status, &headers, Some(body.len() as u64))?;
+    Some((head, if is_head { Bytes::new() } else { body.into() }))
+}

@@ -1,0 +1,18 @@
+//! HTTP/2 (RFC 9113), over the `h2` crate: the only place that names it, so that another machine can take its place.
+//!
+//! Applications do not notice. Each stream is an exchange of the same delegates as in HTTP/1.1, with the same limits;
+//! handlers of one connection run beside each other, as those of several do.
+
+mod connection;
+mod convert;
+mod options;
+mod output;
+mod preface;
+mod receive;
+mod server;
+mod set;
+mod stream;
+
+pub use options::Http2Options;
+pub(crate) use preface::Preface;
+pub(crate) use server::{Server, serve};

@@ -1,0 +1,292 @@
+//! What a stream has still to send, and how far its response is.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, SendStream};
+
+use super::convert;
+use crate::http1::encode::{BodyEncoder, body_without_chunks};
+use crate::http1connection::HttpOutputError;
+use crate::httputil::{HttpHeaders, ResponseStartLine};
+
+/// So much room is asked for at once, as much as a client's window mostly has.
+const MOST_ROOM: usize = 65_536;
+
+pub(super) struct Output {
+    sink: Sink,
+    is_head: bool,
+    /// Written, and not handed on yet.
+    head: Option<http::Response<()>>,
+    writing: Writing,
+    pieces: VecDeque<Bytes>,
+    queued: usize,
+    /// How many bytes were handed on.
+    taken: u64,
+    /// Waits until everything is handed on.
+    flusher: Option<Waker>,
+}
+
+/// Where the response goes.
+enum Sink {
+    /// Its head is still to come.
+    Head(SendResponse<Bytes>),
+    Body(SendStream<Bytes>),
+    /// All of it was sent, or was given up.
+    Done,
+    /// The client has left.
+    Lost,
+}
+
+/// How far the application is with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writing {
+    Head,
+    Body(BodyEncoder),
+    Finished,
+    /// Must not look complete: the stream is reset.
+    Aborted,
+}
+
+impl Output {
+    pub(super) fn new(respond: SendResponse<Bytes>, is_head: bool) -> Self {
+        Self {
+            sink: Sink::Head(respond),
+            is_head,
+            head: None,
+            writing: Writing::Head,
+            pieces: VecDeque::new(),
+            queued: 0,
+            taken: 0,
+            flusher: None,
+        }
+    }
+
+    /// Whether the application can write nothing more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.writing, Writing::Finished | Writing::Aborted) || self.is_lost()
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.sink, Sink::Lost)
+    }
+
+    /// When something waits for the client to make room: how much it has taken so far.
+    pub(super) fn waits_for_room(&self) -> Option<u64> {
+        (self.queued > 0 && matches!(self.sink, Sink::Body(_))).then_some(self.taken)
+    }
+
+    fn check_open(&self) -> Result<(), HttpOutputError> {
+        if self.is_lost() || self.writing == Writing::Aborted { Err(HttpOutputError::Closed) } else { Ok(()) }
+    }
+
+    pub(super) fn write_head(
+        &mut self,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+        body: &[u8],
+    ) -> Result<(), HttpOutputError> {
+        self.check_open()?;
+        if self.writing != Writing::Head {
+            return Err(HttpOutputError::OutOfOrder);
+        }
+        let framing = match body_without_chunks(self.is_head, start.status, headers) {
+            Ok(framing) => framing,
+            Err(error) => return Err(self.broken(error)),
+        };
+        let length = match framing {
+            BodyEncoder::Length(length) => Some(length),
+            // What GET would have had.
+            BodyEncoder::Suppressed | BodyEncoder::Forbidden(304) => {
+                headers.get("Content-Length").and_then(|length| length.parse().ok())
+            }
+            _ => None,
+        };
+        let Some(head) = convert::response_head(start.status, headers, length) else {
+            return Err(self.broken(HttpOutputError::OutOfOrder));
+        };
+        self.head = Some(head);
+        self.writing = Writing::Body(framing);
+        self.write(body)
+    }
+
+    pub(super) fn write_interim(
+        &mut self,
+        start: ResponseStartLine<'_>,
+        headers: &HttpHeaders,
+    ) -> Result<(), HttpOutputError> {
+        self.check_open()?;
+        let Sink::Head(respond) = &mut self.sink else { return Err(HttpOutputError::OutOfOrder) };
+        if self.writing != Writing::Head || start.status == 101 {
+            return Err(HttpOutputError::OutOfOrder);
+        }
+        let head = convert::response_head(start.status, headers, None).ok_or(HttpOutputError::OutOfOrder)?;
+        respond.send_informational(head).map_err(|_| HttpOutputError::Closed)
+    }
+
+    pub(super) fn write(&mut self, data: &[u8]) -> Result<(), HttpOutputError> {
+        self.check_open()?;
+        let Writing::Body(mut framing) = self.writing else { return Err(HttpOutputError::OutOfOrder) };
+        let mut piece = Vec::new();
+        if let Err(error) = framing.encode(&mut piece, data) {
+            return Err(self.broken(error));
+        }
+        self.writing = Writing::Body(framing);
+        if !piece.is_empty() {
+            self.queued += piece.len();
+            self.pieces.push_back(piece.into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), HttpOutputError> {
+        self.check_open()?;
+        let Writing::Body(framing) = self.writing else { return Err(HttpOutputError::OutOfOrder) };
+        match framing.finish(&mut Vec::new()) {
+            Ok(()) => {
+                self.writing = Writing::Finished;
+                Ok(())
+            }
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn broken(&mut self, error: HttpOutputError) -> HttpOutputError {
+        self.abort();
+        error
+    }
+
+    /// What is complete is not taken back.
+    pub(super) fn abort(&mut self) {
+        if self.writing != Writing::Finished {
+            self.writing = Writing::Aborted;
+        }
+    }
+
+    /// Ends a stream whose client does not take it.
+    pub(super) fn cancel(&mut self) {
+        self.reset(Reason::CANCEL);
+        self.lose();
+    }
+
+    pub(super) fn lose(&mut self) {
+        if !matches!(self.sink, Sink::Done) {
+            self.sink = Sink::Lost;
+        }
+        self.drop_pieces();
+    }
+
+    fn drop_pieces(&mut self) {
+        self.head = None;
+        self.pieces.clear();
+        self.queued = 0;
+    }
+
+    /// A response of squall's own, unless one has begun.
+    pub(super) fn refuse(&mut self, status: u16, text: &str) {
+        if self.writing != Writing::Head || self.is_lost() {
+            return self.abort();
+        }
+        let Some((head, body)) = convert::refusal(status, text, self.is_head) else { return self.abort() };
+        self.head = Some(head);
+        self.queued = body.len();
+        self.pieces.extend(Some(body).filter(|body| !body.is_empty()));
+        self.writing = Writing::Finished;
+    }
+
+    /// True when everything was handed on, false when the client has left before. Ready at once when nothing waits.
+    pub(super) fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.is_lost() || self.writing == Writing::Aborted {
+            return Poll::Ready(false);
+        }
+        if self.head.is_none() && self.pieces.is_empty() {
+            return Poll::Ready(true);
+        }
+        self.flusher = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Who is to be woken, when nothing waits any longer.
+    pub(super) fn take_flushed(&mut self) -> Option<Waker> {
+        if self.pieces.is_empty() && self.head.is_none() { self.flusher.take() } else { None }
+    }
+
+    /// Hands on what there is room for; true when there is nothing more to do.
+    pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> bool {
+        self.notice_reset(cx);
+        if self.writing == Writing::Aborted {
+            self.reset(Reason::INTERNAL_ERROR);
+        } else if self.send_head().and_then(|()| self.send_body(cx)).is_err() {
+            self.lose();
+        }
+        matches!(self.sink, Sink::Done | Sink::Lost)
+    }
+
+    fn notice_reset(&mut self, cx: &mut Context<'_>) {
+        let polled = match &mut self.sink {
+            Sink::Head(respond) => respond.poll_reset(cx),
+            Sink::Body(body) => body.poll_reset(cx),
+            Sink::Done | Sink::Lost => return,
+        };
+        if polled.is_ready() {
+            self.lose();
+        }
+    }
+
+    fn reset(&mut self, reason: Reason) {
+        match &mut self.sink {
+            Sink::Head(respond) => respond.send_reset(reason),
+            Sink::Body(body) => body.send_reset(reason),
+            Sink::Done | Sink::Lost => return,
+        }
+        self.sink = Sink::Done;
+        self.drop_pieces();
+    }
+
+    fn send_head(&mut self) -> Result<(), h2::Error> {
+        let Some(head) = self.head.take() else { return Ok(()) };
+        let Sink::Head(respond) = &mut self.sink else { return Ok(()) };
+        let is_all = self.writing == Writing::Finished && self.pieces.is_empty();
+        let body = respond.send_response(head, is_all)?;
+        self.sink = if is_all { Sink::Done } else { Sink::Body(body) };
+        Ok(())
+    }
+
+    fn send_body(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
+        let Sink::Body(sink) = &mut self.sink else { return Ok(()) };
+        let finished = self.writing == Writing::Finished;
+        while let Some(piece) = self.pieces.front_mut() {
+            sink.reserve_capacity(self.queued.min(MOST_ROOM));
+            let room = match sink.capacity() {
+                0 => match sink.poll_capacity(cx) {
+                    Poll::Ready(Some(room)) => room?,
+                    Poll::Ready(None) => return Err(Reason::CANCEL.into()),
+                    Poll::Pending => return Ok(()),
+                },
+                room => room,
+            };
+            if room == 0 {
+                continue;
+            }
+            let part = piece.split_to(room.min(piece.len()));
+            if piece.is_empty() {
+                self.pieces.pop_front();
+            }
+            self.queued -= part.len();
+            self.taken += part.len() as u64;
+            let is_last = finished && self.pieces.is_empty();
+            sink.send_data(part, is_last)?;
+            if is_last {
+                self.sink = Sink::Done;
+                return Ok(());
+            }
+        }
+        if finished {
+            sink.send_data(Bytes::new(), true)?;
+            self.sink = Sink::Done;
+        }
+        Ok(())
+    }
+}

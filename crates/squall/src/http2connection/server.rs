@@ -1,0 +1,239 @@
+//! The task of one connection: takes requests from the machine, and looks at the clock.
+
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Ping, PingPong, Reason};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use super::connection::{Connection, Order};
+use super::options::Http2Options;
+use super::set::ConnectionSet;
+use crate::http1::Http1ConnectionParameters;
+use crate::httputil::HttpServerConnectionDelegate;
+use crate::iostream::IoStream;
+use crate::log;
+
+/// What all HTTP/2 connections of a server share.
+pub(crate) struct Server {
+    pub(crate) delegate: Rc<dyn HttpServerConnectionDelegate>,
+    pub(crate) params: Http1ConnectionParameters,
+    pub(crate) options: Http2Options,
+    pub(crate) set: Rc<ConnectionSet>,
+    /// `http` or `https`.
+    pub(crate) protocol: &'static str,
+}
+
+/// How long a connection without streams may take to end that was told to.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How often a busy connection is looked at, at the least.
+const SLOWEST_LOOK: Duration = Duration::from_secs(1);
+const FASTEST_LOOK: Duration = Duration::from_millis(5);
+/// So many requests are begun before others get their turn.
+const MOST_AT_ONCE: usize = 64;
+
+/// Serves a connection until it is closed. What the client sends first is to be the preface of HTTP/2.
+pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, remote: IpAddr) {
+    let connection = Connection::new(stream.clone(), Rc::clone(&server), remote);
+    let member = server.set.enter(Rc::clone(&connection));
+    let handshake =
+        server.options.builder(server.params.max_header_size).handshake::<_, Bytes>(stream.clone());
+    let patience = server.params.header_timeout.unwrap_or(Duration::MAX);
+    match timeout(patience, connection.unless_cut(handshake)).await {
+        Ok(Some(Ok(machine))) => Driver::new(Rc::clone(&connection), machine).run().await,
+        Ok(Some(Err(error))) => {
+            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 preface from {remote}: {error}");
+        }
+        Ok(None) | Err(_) => {}
+    }
+    connection.end();
+    stream.close();
+    drop(member);
+    server.delegate.on_close();
+}
+
+struct Driver {
+    connection: Rc<Connection>,
+    machine: h2::server::Connection<IoStream, Bytes>,
+    timer: Pin<Box<Sleep>>,
+    /// When it is told to end for its age.
+    old_at: Option<Instant>,
+    /// It was told to end.
+    farewell: Option<Instant>,
+    pings: Option<PingPong>,
+    /// When the last PING went out, if it is not answered yet.
+    pinged: Option<Instant>,
+    next_ping: Option<Instant>,
+}
+
+impl Driver {
+    fn new(connection: Rc<Connection>, mut machine: h2::server::Connection<IoStream, Bytes>) -> Self {
+        let now = Instant::now();
+        let options = &connection.server().options;
+        let old_at = options.stretched_age().and_then(|age| now.checked_add(age));
+        let next_ping = options.keep_alive_interval.and_then(|interval| now.checked_add(interval));
+        let pings = next_ping.and_then(|_| machine.ping_pong());
+        let mut driver = Self {
+            connection,
+            machine,
+            timer: Box::pin(sleep_until(now)),
+            old_at,
+            farewell: None,
+            pings,
+            pinged: None,
+            next_ping,
+        };
+        let next = driver.next_look(now);
+        driver.timer.as_mut().reset(next);
+        driver
+    }
+
+    async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    /// Ready when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.park(cx);
+        let mut begun = 0;
+        loop {
+            match self.connection.take_order() {
+                Order::Serve => {}
+                Order::Drain => self.bid_farewell(),
+                Order::Cut => return self.cut(cx),
+            }
+            match self.machine.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.connection.begin(request, respond, cx);
+                    self.look_soon();
+                    begun += 1;
+                    if begun == MOST_AT_ONCE {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => return self.failed(&error),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {}
+            }
+            self.poll_pong(cx);
+            match self.timer.as_mut().poll(cx) {
+                Poll::Ready(()) if self.look() => {}
+                Poll::Ready(()) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn failed(&self, error: &h2::Error) -> Poll<()> {
+        if !error.is_io() {
+            let remote = self.connection.remote_ip();
+            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 from {remote}: {error}");
+        }
+        Poll::Ready(())
+    }
+
+    /// Has the client open no more streams; those that it has go on.
+    fn bid_farewell(&mut self) {
+        if self.farewell.is_none() {
+            self.farewell = Some(Instant::now());
+            self.machine.graceful_shutdown();
+            self.look_soon();
+        }
+    }
+
+    /// Ends it as fast as the client can be told.
+    fn cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.end();
+        self.machine.abrupt_shutdown(Reason::NO_ERROR);
+        // Once: what the kernel does not take now it does not get.
+        let _ = self.machine.poll_closed(cx);
+        Poll::Ready(())
+    }
+
+    /// What the clock says; false when the connection is to be given up.
+    fn look(&mut self) -> bool {
+        let now = Instant::now();
+        if !self.connection.check(now) {
+            // A reset, since the kernel would keep what it has for such a client much longer.
+            self.connection.abort();
+            return false;
+        }
+        let is_idle = self.connection.is_idle();
+        if self.farewell.is_some_and(|since| is_idle && now.duration_since(since) >= FAREWELL) {
+            return false;
+        }
+        let idle_until = self.connection.idle_until();
+        if is_idle && idle_until.is_some_and(|end| end <= now) || self.old_at.is_some_and(|end| end <= now) {
+            self.bid_farewell();
+        }
+        if !self.ping(now) {
+            tracing::info!(target: log::GENERAL, "{} does not answer a PING", self.connection.remote_ip());
+            self.connection.abort();
+            return false;
+        }
+        let next = self.next_look(now);
+        self.timer.as_mut().reset(next);
+        true
+    }
+
+    /// When there is something to be seen, at the latest.
+    fn next_look(&self, now: Instant) -> Instant {
+        if !self.connection.is_idle() || self.farewell.is_some() || self.pinged.is_some() {
+            return now + self.interval();
+        }
+        let ends = [self.connection.idle_until(), self.old_at, self.next_ping];
+        // Far enough away, where there is no limit.
+        let far = now + Duration::from_secs(24 * 3600);
+        ends.into_iter().flatten().min().unwrap_or(far).min(far).max(now + FASTEST_LOOK)
+    }
+
+    fn look_soon(&mut self) {
+        let soon = Instant::now() + self.interval();
+        if self.timer.deadline() > soon {
+            self.timer.as_mut().reset(soon);
+        }
+    }
+
+    /// Fine enough for the shortest limit.
+    fn interval(&self) -> Duration {
+        let Server { params, options, .. } = self.connection.server();
+        let shortest = [
+            params.write_timeout,
+            params.idle_connection_timeout,
+            options.keep_alive_interval.map(|interval| interval.min(options.keep_alive_timeout)),
+        ];
+        let shortest = shortest.into_iter().flatten().min().unwrap_or(Duration::MAX);
+        (shortest / 8).clamp(FASTEST_LOOK, SLOWEST_LOOK)
+    }
+
+    /// False when the last one was not answered in time.
+    fn ping(&mut self, now: Instant) -> bool {
+        let options = &self.connection.server().options;
+        if let Some(since) = self.pinged {
+            return now.duration_since(since) < options.keep_alive_timeout;
+        }
+        if let (Some(pings), Some(at)) = (&mut self.pings, self.next_ping)
+            && at <= now
+            && pings.send_ping(Ping::opaque()).is_ok()
+        {
+            self.pinged = Some(now);
+        }
+        true
+    }
+
+    fn poll_pong(&mut self, cx: &mut Context<'_>) {
+        let Some(pings) = self.pings.as_mut().filter(|_| self.pinged.is_some()) else { return };
+        if pings.poll_pong(cx).is_ready() {
+            self.pinged = None;
+            let interval = self.connection.server().options.keep_alive_interval;
+            self.next_ping = interval.and_then(|interval| Instant::now().checked_add(interval));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! HTTP/2.
+
+use super::HttpServer;
+use crate::http2connection::Http2Options;
+
+impl HttpServer {
+    /// How HTTP/2 is spoken, or `None` for HTTP/1.1 only. Default: [`Http2Options::new()`].
+    ///
+    /// With TLS a client that can is served HTTP/2 (ALPN `h2`); in clear text it takes [`h2c`](Self::h2c). Handlers do not
+    /// notice, but that [`detach`](crate::Context::detach) is an error: a stream has no connection of its own to give.
+    #[must_use]
+    pub fn http2(self, options: impl Into<Option<Http2Options>>) -> Self {
+        let options = options.into();
+        let server = self.with(|c| c.http2 = options);
+        #[cfg(feature = "tls")]
+        server.renew_ssl_options();
+        server
+    }
+
+    /// Serve HTTP/2 in clear text too, to clients that begin with its preface ("prior knowledge", RFC 9113 §3.3), on the
+    /// same port as HTTP/1.1. `Upgrade: h2c` is not answered, as RFC 9113 has done away with it. Default: off.
+    ///
+    /// For a proxy or a service mesh in front; browsers speak HTTP/2 over TLS only.
+    #[must_use]
+    pub fn h2c(self, on: bool) -> Self {
+        self.with(|c| c.h2c = on)
+    }
+}

@@ -1,0 +1,148 @@
+//! A server that has started: its connections, whichever version they speak.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use super::Config;
+use crate::http1connection::{self, ConnectionTask};
+#[cfg(feature = "http2")]
+use crate::http2connection;
+use crate::httputil::{HttpServerConnectionDelegate, Shutdown};
+use crate::iostream::IoStream;
+use crate::netutil::Address;
+
+#[derive(Clone)]
+pub(super) struct Running {
+    http1: Rc<http1connection::Server>,
+    #[cfg(feature = "http2")]
+    http2: Option<Rc<http2connection::Server>>,
+    /// HTTP/2 in clear text.
+    #[cfg(feature = "http2")]
+    h2c: bool,
+}
+
+impl Running {
+    pub(super) fn new(delegate: Rc<dyn HttpServerConnectionDelegate>, config: &Config) -> Self {
+        let params = config.params.clone();
+        let set = http1connection::ConnectionSet::new();
+        let timeouts = [
+            params.header_timeout,
+            params.body_timeout,
+            params.body_stall_timeout,
+            params.idle_connection_timeout,
+            params.write_timeout,
+        ];
+        for timeout in timeouts.into_iter().flatten() {
+            set.allow_for(timeout);
+        }
+        let protocol = config.protocol.unwrap_or(if config.secure { "https" } else { "http" });
+        Self {
+            #[cfg(feature = "http2")]
+            http2: config.http2.clone().map(|options| {
+                Rc::new(http2connection::Server {
+                    delegate: Rc::clone(&delegate),
+                    params: params.clone(),
+                    options,
+                    set: Rc::default(),
+                    protocol,
+                })
+            }),
+            #[cfg(feature = "http2")]
+            h2c: config.h2c && !config.secure,
+            http1: Rc::new(http1connection::Server { delegate, params, set, protocol }),
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(super) fn serve(&self, stream: IoStream, address: &Address) {
+        // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
+        let _ = stream.set_nodelay(true);
+        let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        #[cfg(feature = "http2")]
+        if let Some(http2) = &self.http2 {
+            #[cfg(feature = "tls")]
+            if stream.has_chosen(b"h2") {
+                tokio::task::spawn_local(http2connection::serve(stream, Rc::clone(http2), remote));
+                return;
+            }
+            if self.h2c {
+                tokio::task::spawn_local(self.clone().serve_either(stream, remote));
+                return;
+            }
+        }
+        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(&self.http1), remote));
+    }
+
+    /// Waits for what the client says first (RFC 9113 §3.3).
+    #[cfg(feature = "http2")]
+    async fn serve_either(self, stream: IoStream, remote: IpAddr) {
+        match (http2connection::Preface::listen(&stream, &self.http1.params).await, self.http2) {
+            (http2connection::Preface::Http2, Some(http2)) => {
+                http2connection::serve(stream, http2, remote).await;
+            }
+            (http2connection::Preface::Nothing, _) => stream.close(),
+            _ => ConnectionTask::new(stream, self.http1, remote).await,
+        }
+    }
+
+    pub(super) fn on_shutdown(&self, shutdown: &Shutdown) {
+        self.http1.delegate.on_shutdown(shutdown);
+    }
+
+    /// No connection is kept after the response that it is at, or the next one.
+    pub(super) fn announce_end(&self) {
+        self.http1.set.announce_end();
+    }
+
+    /// Lets every connection end after what it is at.
+    pub(super) fn drain(&self) {
+        self.http1.set.drain();
+        #[cfg(feature = "http2")]
+        self.each_http2(|http2| http2.set.drain());
+    }
+
+    /// Ends every connection now. Says how many there were, and how many requests they were at.
+    pub(super) fn cut_all(&self) -> (usize, usize) {
+        let (connections, requests) = self.http1.set.cut_all();
+        #[cfg(feature = "http2")]
+        if let Some(http2) = &self.http2 {
+            let (more, more_requests) = http2.set.cut_all();
+            return (connections + more, requests + more_requests);
+        }
+        (connections, requests)
+    }
+
+    /// Closes every connection, whatever it is doing.
+    pub(super) fn close_all(&self) {
+        self.http1.set.close_all();
+        #[cfg(feature = "http2")]
+        self.each_http2(|http2| {
+            http2.set.cut_all();
+        });
+    }
+
+    /// How many connections are open.
+    pub(super) fn len(&self) -> usize {
+        #[cfg(feature = "http2")]
+        let more = self.http2.as_ref().map_or(0, |http2| http2.set.len());
+        #[cfg(not(feature = "http2"))]
+        let more = 0;
+        self.http1.set.len() + more
+    }
+
+    /// How many requests there have been.
+    pub(super) fn served(&self) -> u64 {
+        #[cfg(feature = "http2")]
+        let more = self.http2.as_ref().map_or(0, |http2| http2.set.served());
+        #[cfg(not(feature = "http2"))]
+        let more = 0;
+        self.http1.set.served() + more
+    }
+
+    #[cfg(feature = "http2")]
+    fn each_http2(&self, act: impl FnOnce(&http2connection::Server)) {
+        if let Some(http2) = &self.http2 {
+            act(http2);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What honest clients never do, each bounded by a budget: the connection ends, others go on.
+
+use squall::{Application, Context, get, post};
+use tokio::io::AsyncWriteExt;
+
+use super::support::{
+    CONTINUATION, Client, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame,
+    serve,
+};
+
+const PROTOCOL_ERROR: u32 = 1;
+const FRAME_SIZE_ERROR: u32 = 6;
+const COMPRESSION_ERROR: u32 = 9;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+fn app() -> Application {
+    Application::new([
+        get("/", async |ctx: &Context| {
+            ctx.write("Hello");
+            Ok(())
+        }),
+        post("/", async |ctx: &Context| {
+            ctx.write(ctx.request().body());
+            Ok(())
+        }),
+    ])
+}
+
+/// `POST /` for `x`.
+const POST_ROOT: &[u8] = b"\x83\x86\x84\x41\x01x";
+
+/// Sends a flood, and says with which error the connection ended.
+async fn flood(port: u16, bytes: Vec<u8>) -> Option<u32> {
+    let raw = Raw::new(port).await;
+    let (read, mut write) = raw.socket.into_split();
+    let sending = tokio::spawn(async move {
+        // The server may close in the middle of it.
+        let _ = write.write_all(&bytes).await;
+        write
+    });
+    let mut reader = read;
+    let mut all = Vec::new();
+    let reading = async {
+        // A reset may come instead of an end.
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut all).await;
+    };
+    tokio::time::timeout(super::support::DEADLINE, reading).await.expect("the server ends it");
+    let _ = sending.await;
+    let mut rest = &all[..];
+    let mut code = None;
+    while let Some((head, tail)) = rest.split_at_checked(9) {
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let Some((payload, next)) = tail.split_at_checked(length) else { break };
+        if head[3] == 7 {
+            code = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+        }
+        rest = next;
+    }
+    code
+}
+
+#[squall::test]
+async fn floods_end_the_connection_and_nobody_else_s() {
+    let (_server, port) = serve(app, |server| server);
+    let mut other = Client::new(port).await;
+    let streams =
+        |count: u32, each: &dyn Fn(u32) -> Vec<u8>| (0..count).flat_map(|i| each(2 * i + 1)).collect();
+    let rows: Vec<(&str, Vec<u8>, &[u32])> = vec![
+        (
+            "rapid reset",
+            streams(20_000, &|id| {
+                [frame(HEADERS, 4, id, POST_ROOT), frame(RST_STREAM, 0, id, b"\0\0\0\x08")].concat()
+            }),
+            &[ENHANCE_YOUR_CALM],
+        ),
+        (
+            "an endless head",
+            [
+                frame(HEADERS, 0, 1, GET_ROOT),
+                (0..5_000).flat_map(|_| frame(CONTINUATION, 0, 1, b"\0\x01x\x01y")).collect(),
+            ]
+            .concat(),
+            &[ENHANCE_YOUR_CALM, PROTOCOL_ERROR],
+        ),
+        (
+            "empty frames of data",
+            [frame(HEADERS, 4, 1, POST_ROOT), (0..200_000).flat_map(|_| frame(DATA, 0, 1, b"")).collect()]
+                .concat(),
+            &[ENHANCE_YOUR_CALM],
+        ),
+        (
+            "resets that the server has to send",
+            streams(20_000, &|id| frame(HEADERS, 5, id, b"\x82\x86\x84")),
+            &[ENHANCE_YOUR_CALM],
+        ),
+        ("a frame beyond the limit", frame(DATA, 0, 1, &[0; 20_000]), &[FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
+        (
+            "no HPACK",
+            frame(HEADERS, 5, 1, b"\xff\xff\xff\xff\xff\xff\xff"),
+            &[COMPRESSION_ERROR, PROTOCOL_ERROR],
+        ),
+        ("a stream of the server's", frame(HEADERS, 5, 2, GET_ROOT), &[PROTOCOL_ERROR]),
+        ("a window too large", frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), &[3]),
+        ("settings of no size", frame(SETTINGS, 0, 0, b"123"), &[FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
+        ("a PING of no size", frame(PING, 0, 0, b"123"), &[FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
+    ];
+    for (name, bytes, expected) in rows {
+        let code = flood(port, bytes).await;
+        // Where the reset of the connection overtakes the word, there is none.
+        assert!(code.is_none_or(|code| expected.contains(&code)), "{name}: {code:?}");
+        assert_eq!(other.get("/").await.status(), 200, "{name}");
+    }
+}

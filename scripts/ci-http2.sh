@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# HTTP/2 with other programs: curl, nghttp and h2load (Debian's nghttp2-client), Python's httpx; in clear text and over TLS,
+# and h2load while the server is told to end. Says what it skips.
+#
+#   scripts/ci-http2.sh                 builds the examples in release mode
+#   PROFILE=debug scripts/ci-http2.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+profile=${PROFILE:-release}
+flag=--release
+[ "$profile" = release ] || flag=
+cargo build --quiet $flag --examples
+bin=${CARGO_TARGET_DIR:-target}/$profile/examples
+work=$(mktemp -d)
+pids=()
+
+finish() {
+  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
+  rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  show_logs "$work"
+  exit 1
+}
+
+# start PORT NAME COMMAND...: runs it in the background, its log in NAME.log.
+start() {
+  "${@:3}" >"$work/$2.log" 2>&1 &
+  pids+=("$!")
+  listens "$1" "$!" || fail "$2 does not listen on port $1"
+}
+
+# expect WHAT PATTERN: what was read from it has that.
+expect() {
+  local text
+  text=$(cat)
+  grep -q -- "$2" <<<"$text" || fail "$1: $text"
+  echo "ok: $1"
+}
+
+if ! command -v h2load >/dev/null; then
+  root=()
+  [ "$(id -u)" = 0 ] || root=(sudo)
+  if command -v apt-get >/dev/null; then
+    "${root[@]}" apt-get update -qq || true
+    DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends nghttp2-client || true
+  fi
+fi
+
+"$bin/localhost_certificate" --certfile "$work/cert.pem" --keyfile "$work/key.pem" >/dev/null
+clear=$(free_port)
+start "$clear" clear "$bin/hello" --port "$clear" --h2c
+tls=$(free_port)
+start "$tls" tls "$bin/hello" --port "$tls" --certfile "$work/cert.pem" --keyfile "$work/key.pem"
+head -c 10000000 /dev/urandom >"$work/body"
+
+if curl --version | grep -q HTTP2; then
+  curl -isS --http2-prior-knowledge "http://localhost:$clear/" | expect "curl, prior knowledge" '^HTTP/2 200'
+  curl -isS --http2 "http://localhost:$clear/" | expect "an upgrade to h2c is not taken" '^HTTP/1.1 200 OK'
+  curl -isS --cacert "$work/cert.pem" "https://localhost:$tls/" | expect "curl, ALPN" '^HTTP/2 200'
+  curl -isS --http1.1 --cacert "$work/cert.pem" "https://localhost:$tls/" | expect "HTTP/1.1 beside it" '^HTTP/1.1 200 OK'
+  curl -sS --cacert "$work/cert.pem" --data-binary "@$work/body" -H 'Content-Type: application/octet-stream' \
+    "https://localhost:$tls/echo" | cmp - "$work/body" || fail "10 MB came back changed"
+  echo "ok: 10 MB there and back"
+  curl -isS --http2-prior-knowledge -I "http://localhost:$clear/" | expect "HEAD" '^content-length: 12'
+else
+  echo "SKIPPED: this curl has no HTTP/2" >&2
+fi
+
+if command -v h2load >/dev/null; then
+  nghttp -nv "http://localhost:$clear/" | expect "nghttp" ':status: 200'
+  load() { h2load "$@" 2>&1 || true; }
+  load -n 20000 -c 8 -m 64 "http://localhost:$clear/" | expect "h2load, clear text" '20000 succeeded, 0 failed, 0 errored'
+  load -n 20000 -c 8 -m 64 "https://localhost:$tls/" | expect "h2load, TLS" '20000 succeeded, 0 failed, 0 errored'
+  load -n 200 -c 4 -m 8 -d "$work/body" -H 'content-type: application/octet-stream' "http://localhost:$clear/echo" |
+    expect "h2load, 10 MB each way" '200 succeeded, 0 failed, 0 errored'
+
+  # Told to end under load: whatever was begun is finished, and what was refused is refused by GOAWAY.
+  last=$(free_port)
+  start "$last" last "$bin/hello" --port "$last" --h2c
+  victim=${pids[-1]}
+  h2load -D 3 -c 4 -m 16 "http://localhost:$last/" >"$work/h2load.txt" 2>&1 &
+  loader=$!
+  sleep 1
+  end "$victim" || fail "hello ended with an error"
+  kill "$loader" 2>/dev/null || true
+  wait "$loader" || true
+  ! grep -q 'Cut off' "$work/last.log" || fail "requests were cut off"
+  echo "ok: a drain under load cuts nothing off"
+else
+  echo "SKIPPED: no h2load" >&2
+fi
+
+if python3 -m venv "$work/venv" >/dev/null 2>&1 && "$work/venv/bin/pip" -q install 'httpx[http2]' >/dev/null 2>&1; then
+  SSL_CERT_FILE="$work/cert.pem" "$work/venv/bin/python" - "$clear" "$tls" <<'PY' | expect "httpx, both ways" '^ok$'
+import sys, httpx
+clear, tls = sys.argv[1:]
+for client, base in [(httpx.Client(http2=True, http1=False), f"http://localhost:{clear}"), (httpx.Client(http2=True), f"https://localhost:{tls}")]:
+    with client:
+        for _ in range(20):
+            answer = client.get(f"{base}/")
+            assert (answer.http_version, answer.status_code, answer.text) == ("HTTP/2", 200, "Hello, world"), answer
+        body = b"x" * 300_000
+        assert client.post(f"{base}/echo", content=body).content == body
+print("ok")
+PY
+else
+  echo "SKIPPED: no httpx" >&2
+fi
