@@ -87,8 +87,16 @@ impl HttpServer {
     }
 
     /// A server that calls a function with each complete request (Tornado's `HTTPServer(handle_request)`).
+    ///
+    /// It speaks HTTP/1.1 only, since such a function may write the bytes of its response itself. One that writes heads and
+    /// bodies apart ([`HttpConnection::write_headers`](crate::httputil::HttpConnection::write_headers)) can have
+    #[cfg_attr(feature = "http2", doc = "[HTTP/2](Self::http2).")]
+    #[cfg_attr(not(feature = "http2"), doc = "HTTP/2.")]
     pub fn with_callback(callback: impl Fn(HttpServerRequest) + 'static) -> Self {
-        Self::for_delegate(Rc::new(self::callback(callback)))
+        let server = Self::for_delegate(Rc::new(self::callback(callback)));
+        #[cfg(feature = "http2")]
+        let server = server.with(|c| c.http2 = None);
+        server
     }
 
     pub(crate) fn for_delegate(delegate: Rc<dyn HttpServerConnectionDelegate>) -> Self {

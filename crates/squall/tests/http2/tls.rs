@@ -78,6 +78,8 @@ async fn it_can_be_left_out_before_and_after_the_certificates_are_named() {
     for server in [
         HttpServer::new(app).ssl_options(options()).http2(None),
         HttpServer::new(app).http2(None).ssl_options(options()),
+        // Whose function may write bytes of HTTP/1.
+        HttpServer::with_callback(|_| {}).ssl_options(options()),
     ] {
         let (_server, port) = listen(server);
         let (_stream, chosen) = connect(port, &der, &["h2", "http/1.1"]).await;
