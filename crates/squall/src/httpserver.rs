@@ -55,8 +55,8 @@ use bytes::{Bytes, BytesMut};
 use self::retire::Retirement;
 use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, Shutdown,
-    ows,
+    BodyKind, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
+    Shutdown, Started, ows,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
@@ -512,10 +512,10 @@ impl ProxyHeaders {
 }
 
 impl HttpServerConnectionDelegate for ProxyHeaders {
-    fn start_request(&self, mut request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+    fn start_request(&self, mut request: HttpServerRequest, body: BodyKind) -> Started {
         let context = self.apply(&request);
         request.set_context(context);
-        self.inner.start_request(request)
+        self.inner.start_request(request, body)
     }
 
     fn on_close(&self) {
@@ -541,8 +541,13 @@ pub struct Callback<F> {
 }
 
 impl<F: Fn(HttpServerRequest) + 'static> HttpServerConnectionDelegate for Callback<F> {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
-        Box::new(CallbackMessage { request, body: BytesMut::new(), function: Rc::clone(&self.function) })
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started {
+        if body == BodyKind::None {
+            (self.function)(request);
+            return Started::Work(None);
+        }
+        let function = Rc::clone(&self.function);
+        Started::Message(Box::new(CallbackMessage { request, body: BytesMut::new(), function }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::chunked::{ChunkedDecoder, Step};
 use super::error::ParseError;
+use crate::httputil::BodyKind;
 
 /// How the end of a request body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,16 @@ pub(crate) enum BodyLength {
     Length(u64),
     /// In chunks.
     Chunked,
+}
+
+impl From<BodyLength> for BodyKind {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Empty => Self::None,
+            BodyLength::Length(bytes) => Self::Length(bytes),
+            BodyLength::Chunked => Self::Unknown,
+        }
+    }
 }
 
 /// Cuts one body out of the bytes of a connection.

@@ -248,6 +248,8 @@ impl Http1Connection {
     pub(super) fn outcome(&self) -> Outcome {
         let exchange = self.exchange.borrow();
         match exchange.writing {
+            // What follows a body that was not read cannot be found.
+            Writing::Finished if exchange.unread => Outcome::Close,
             Writing::Finished if exchange.keep_alive && !self.server.set.is_draining() => Outcome::KeepAlive,
             Writing::Finished => Outcome::Close,
             Writing::Aborted => Outcome::Abort,
@@ -380,11 +382,6 @@ impl Http1Connection {
     /// The end of the request's body has arrived.
     pub(super) fn body_is_read(&self) {
         self.exchange.borrow_mut().unread = false;
-    }
-
-    /// What follows such a body cannot be found.
-    pub(super) fn is_body_unread(&self) -> bool {
-        self.exchange.borrow().unread
     }
 
     /// The application's work on the current exchange failed in a way that nothing answered.

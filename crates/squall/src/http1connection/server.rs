@@ -16,7 +16,7 @@ use super::gzip::GzipReader;
 use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::http1::head::RequestFacts;
-use crate::httputil::{HttpMessageDelegate, HttpServerRequest};
+use crate::httputil::HttpMessageDelegate;
 use crate::ioloop::log_panic;
 use crate::log;
 
@@ -49,29 +49,18 @@ enum Body {
 }
 
 impl Http1Connection {
-    /// From a head to the end of its response.
+    /// From the start of a body to the end of the response.
     pub(super) async fn exchange(
         self: Rc<Self>,
-        request: HttpServerRequest,
+        mut message: Box<dyn HttpMessageDelegate>,
         facts: RequestFacts,
         gzip: Option<GzipReader>,
     ) -> Outcome {
-        let mut message = match catch_unwind(AssertUnwindSafe(|| self.delegate().start_request(request))) {
-            Ok(message) => message,
-            Err(payload) => {
-                log_panic("request callback", &*payload);
-                return self.end_exchange(Outcome::Abort);
-            }
-        };
         match self.receive(message.as_mut(), facts, gzip).await {
             Ok(Body::Complete) => self.respond(message).await,
             Ok(Body::Answered) => {
                 drop(message);
-                let outcome = match self.outcome() {
-                    Outcome::KeepAlive if self.is_body_unread() => Outcome::Close,
-                    other => other,
-                };
-                self.end_exchange(outcome)
+                self.end_exchange(self.outcome())
             }
             Err(failure) => {
                 message.on_connection_close();

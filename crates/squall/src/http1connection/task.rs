@@ -17,7 +17,7 @@ use super::set::LAST_REQUEST;
 use crate::http1::ParseError;
 use crate::http1::body::BodyLength;
 use crate::http1::head::{self, RequestFacts};
-use crate::httputil::HttpServerRequest;
+use crate::httputil::{HttpServerRequest, Started};
 use crate::ioloop::log_panic;
 use crate::iostream::IoStream;
 
@@ -170,13 +170,15 @@ impl Http1Connection {
         cx: &mut Context<'_>,
     ) -> Step {
         self.begin(&mut request, facts);
-        if facts.body != BodyLength::Empty {
-            let gzip = self.inflater(&mut request);
-            return self.exchange_later(request, facts, gzip);
-        }
-        let handler = match catch_unwind(AssertUnwindSafe(|| self.delegate().serve_bodiless(request))) {
-            Ok(Ok(handler)) => handler,
-            Ok(Err(request)) => return self.exchange_later(request, facts, None),
+        let gzip = if facts.body == BodyLength::Empty { None } else { self.inflater(&mut request) };
+        let start = || self.delegate().start_request(request, facts.body.into());
+        let started = catch_unwind(AssertUnwindSafe(start));
+        let handler = match started {
+            Ok(Started::Work(handler)) => handler,
+            Ok(Started::Message(message)) => {
+                let connection = Rc::clone(self);
+                return Step::Work(Box::pin(async move { connection.exchange(message, facts, gzip).await }));
+            }
             Err(payload) => {
                 log_panic("request callback", &*payload);
                 return Step::End(Outcome::Abort);
@@ -202,15 +204,5 @@ impl Http1Connection {
             }
             outcome => Step::End(self.end_exchange(outcome)),
         }
-    }
-
-    fn exchange_later(
-        self: &Rc<Self>,
-        request: HttpServerRequest,
-        facts: RequestFacts,
-        gzip: Option<super::gzip::GzipReader>,
-    ) -> Step {
-        let connection = Rc::clone(self);
-        Step::Work(Box::pin(async move { connection.exchange(request, facts, gzip).await }))
     }
 }

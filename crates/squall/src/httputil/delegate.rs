@@ -29,19 +29,9 @@ pub type Pending<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
 /// made from the request, so that no delegate exists without one.
 #[doc(alias = "HTTPServerConnectionDelegate")]
 pub trait HttpServerConnectionDelegate {
-    /// A request's head has arrived.
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate>;
-
-    /// A request without a body has arrived: a short cut past the delegate of its message.
-    ///
-    /// The result is what [`finish`](HttpMessageDelegate::finish) would give. The default gives the request back, and
-    /// it then takes the usual way.
-    ///
-    /// # Errors
-    /// The request, when it is to take the usual way.
-    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
-        Err(request)
-    }
+    /// A request's head has arrived, and `body` tells what follows it. A wrapper looks at the request or changes it, and
+    /// forwards this one call.
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started;
 
     /// The connection is closed.
     fn on_close(&self) {}
@@ -51,13 +41,39 @@ pub trait HttpServerConnectionDelegate {
     fn on_shutdown(&self, _shutdown: &Shutdown) {}
 }
 
-impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
-        (**self).start_request(request)
-    }
+/// What follows the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Nothing: the request is complete.
+    None,
+    /// A body of so many bytes.
+    Length(u64),
+    /// A body whose end is known when it comes.
+    Unknown,
+}
 
-    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
-        (**self).serve_bodiless(request)
+/// What becomes of a request ([`HttpServerConnectionDelegate::start_request`]).
+pub enum Started {
+    /// The work of answering it, usually the handler, which does not wait for a body: there is none, or it cannot matter.
+    /// The connection drives it as the result of [`HttpMessageDelegate::finish`]. A body that was not received ends the
+    /// connection.
+    Work(Pending<'static>),
+    /// Somebody who receives the body. Where none follows, its [`finish`](HttpMessageDelegate::finish) does.
+    Message(Box<dyn HttpMessageDelegate>),
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Work(_) => "Work",
+            Self::Message(_) => "Message",
+        })
+    }
+}
+
+impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started {
+        (**self).start_request(request, body)
     }
 
     fn on_close(&self) {

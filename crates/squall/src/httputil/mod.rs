@@ -27,7 +27,8 @@ pub(crate) use cookies::is_cookie_name;
 pub use cookies::{Cookie, InvalidCookie, SameSite, parse_cookie};
 pub use date::format_timestamp;
 pub use delegate::{
-    HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, StreamId,
+    BodyKind, HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, Started,
+    StreamId,
 };
 pub use etag::EntityTag;
 pub use form::{

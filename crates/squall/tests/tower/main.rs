@@ -17,8 +17,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use squall::HttpServer;
 use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpRequest};
 use squall::httputil::{
-    HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
-    ResponseStartLine,
+    BodyKind, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
+    ResponseStartLine, Started,
 };
 use squall::iostream::StreamError;
 use squall::testing::serve;
@@ -642,7 +642,7 @@ async fn a_service_says_that_it_has_no_connection_to_give() {
 struct Bad;
 
 impl HttpServerConnectionDelegate for Bad {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+    fn start_request(&self, request: HttpServerRequest, _body: BodyKind) -> Started {
         assert_ne!(request.path(), "/panics", "on purpose");
         let body = if request.path() == "/long" { "longer than it says" } else { "l" };
         let mut headers = HttpHeaders::new();
@@ -651,7 +651,7 @@ impl HttpServerConnectionDelegate for Bad {
         let written = request.connection().write_headers(start, &headers, body.as_bytes());
         assert_eq!(written.is_err(), request.path() == "/long");
         assert!(request.connection().finish().is_err());
-        Box::new(Ignore)
+        Started::Message(Box::new(Ignore))
     }
 }
 

@@ -24,8 +24,8 @@ use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_hea
 use crate::http1::host;
 use crate::httpserver::{IntoDelegate, ServerError};
 use crate::httputil::{
-    HttpConnection, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
-    HttpTransport, RequestContext, RequestHead, ResponseStartLine, StreamId,
+    BodyKind, HttpConnection, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
+    HttpTransport, RequestContext, RequestHead, ResponseStartLine, Started, StreamId,
 };
 use crate::ioloop::{catch_panic, log_panic};
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
@@ -131,7 +131,16 @@ where
     exchange.is_head.set(head.method == http::Method::HEAD);
     let connection = HttpConnection::new(Rc::clone(&exchange) as Rc<dyn HttpTransport>, 0);
     let request = HttpServerRequest::new(head, context(&parts), connection, Instant::now());
-    let mut message = delegate.start_request(request);
+    let kind = match length {
+        _ if !has_body => BodyKind::None,
+        Some(length) => BodyKind::Length(length),
+        None => BodyKind::Unknown,
+    };
+    let mut message = match delegate.start_request(request, kind) {
+        Started::Message(message) => message,
+        Started::Work(None) => return,
+        Started::Work(Some(work)) => return work.await,
+    };
     if let Some(pending) = message.headers_received() {
         pending.await;
     }
