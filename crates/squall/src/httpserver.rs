@@ -53,9 +53,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use self::retire::Retirement;
-use crate::http1connection::{ConnectionSet, ConnectionTask, Http1ConnectionParameters, Server};
+use crate::http1connection::{ConnectionSet, ConnectionTask, Server};
 use crate::httputil::{
-    BodyKind, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
+    BodyKind, ConnectionLimits, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
     Shutdown, Started, ows,
 };
 use crate::iostream::IoStream;
@@ -95,7 +95,7 @@ impl HttpServer {
     /// Close each connection after one response. Default: off.
     #[must_use]
     pub fn no_keep_alive(self, on: bool) -> Self {
-        self.with(|c| c.params.no_keep_alive = on)
+        self.with(|c| c.no_keep_alive = on)
     }
 
     /// Take the client's address from `X-Real-Ip` or `X-Forwarded-For`, and the scheme from `X-Scheme` or
@@ -128,31 +128,31 @@ impl HttpServer {
     /// taken; either is answered with 413. JSON and CSV as programs write them inflate to 5 to 40 times their size.
     #[must_use]
     pub fn decompress_request(self, on: bool) -> Self {
-        self.with(|c| c.params.decompress = on)
+        self.with(|c| c.limits.decompress = on)
     }
 
     /// The most bytes of a body handed to a streaming handler at once. Default: 65,536.
     #[must_use]
     pub fn chunk_size(self, bytes: usize) -> Self {
-        self.with(|c| c.params.chunk_size = bytes.max(1))
+        self.with(|c| c.limits.chunk_size = bytes.max(1))
     }
 
     /// The most bytes of request line and headers; more is answered with 431. Default: 65,536.
     #[must_use]
     pub fn max_header_size(self, bytes: usize) -> Self {
-        self.with(|c| c.params.max_header_size = bytes)
+        self.with(|c| c.limits.max_header_size = bytes)
     }
 
     /// The most header lines; more are answered with 431. Default: 1,000.
     #[must_use]
     pub fn max_header_count(self, lines: usize) -> Self {
-        self.with(|c| c.params.max_header_count = lines)
+        self.with(|c| c.limits.max_header_count = lines)
     }
 
     /// The most bytes of a body, compressed or not; more is answered with 413. Default: 104,857,600.
     #[must_use]
     pub fn max_body_size(self, bytes: u64) -> Self {
-        self.with(|c| c.params.max_body_size = bytes)
+        self.with(|c| c.limits.max_body_size = bytes)
     }
 
     /// The most bytes that a compressed body may inflate to; more is answered with 413. Beside
@@ -160,13 +160,13 @@ impl HttpServer {
     /// [`Context::set_max_body_size`](crate::Context::set_max_body_size). Default: 10,485,760 (10 MiB).
     #[must_use]
     pub fn max_decompressed_size(self, bytes: u64) -> Self {
-        self.with(|c| c.params.max_decompressed_size = bytes)
+        self.with(|c| c.limits.max_decompressed_size = bytes)
     }
 
     /// How long a head may take from its first byte; slower is answered with 408. Default: 60 s.
     #[must_use]
     pub fn header_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.header_timeout = timeout.into())
+        self.with(|c| c.limits.header_timeout = timeout.into())
     }
 
     /// How long a body may be waited for until it has come forward by 14,400 bytes, or to its end; slower is answered with
@@ -176,19 +176,19 @@ impl HttpServer {
     /// Only the time counts in which the server waits for the client, not that in which a handler deals with what has come.
     #[must_use]
     pub fn body_stall_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.body_stall_timeout = timeout.into())
+        self.with(|c| c.limits.body_stall_timeout = timeout.into())
     }
 
     /// How long a whole body may take; slower is answered with 408. Default: none, as large uploads may take hours.
     #[must_use]
     pub fn body_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.body_timeout = timeout.into())
+        self.with(|c| c.limits.body_timeout = timeout.into())
     }
 
     /// How long a connection may wait for a request. Default: 3,600 s.
     #[must_use]
     pub fn idle_connection_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.idle_connection_timeout = timeout.into())
+        self.with(|c| c.limits.idle_connection_timeout = timeout.into())
     }
 
     /// How long a client may take none of the output that waits for it, not a single byte, before its connection is
@@ -196,7 +196,7 @@ impl HttpServer {
     /// never cut off, since what waits for it is bounded. Default: 60 s, as in nginx.
     #[must_use]
     pub fn write_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.write_timeout = timeout.into())
+        self.with(|c| c.limits.write_timeout = timeout.into())
     }
 
     /// The most bytes of input held for one connection. Default: 104,857,600; never less than `max_header_size`.
@@ -395,13 +395,12 @@ struct HttpService {
 }
 
 struct Config {
-    params: Http1ConnectionParameters,
+    limits: ConnectionLimits,
+    no_keep_alive: bool,
     xheaders: bool,
     trusted_downstream: Vec<IpAddr>,
-    /// `None`: `https` if it is that, else `http`.
+    /// `None`: `https` for a connection over TLS, else `http`.
     protocol: Option<&'static str>,
-    /// The server speaks TLS.
-    secure: bool,
     /// What is wrong with an option, found when it was set.
     mistake: Option<Rc<dyn Fn() -> ServerError>>,
     processes: usize,
@@ -414,11 +413,11 @@ struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            params: Http1ConnectionParameters::default(),
+            limits: ConnectionLimits::default(),
+            no_keep_alive: false,
             xheaders: false,
             trusted_downstream: Vec::new(),
             protocol: None,
-            secure: false,
             mistake: None,
             processes: 0,
             worker_timeout: None,
@@ -446,20 +445,20 @@ impl HttpService {
         if config.xheaders {
             delegate = Rc::new(ProxyHeaders { inner: delegate, trusted: config.trusted_downstream.clone() });
         }
-        let params = config.params.clone();
+        let limits = config.limits.clone();
         let set = ConnectionSet::new();
         let timeouts = [
-            params.header_timeout,
-            params.body_timeout,
-            params.body_stall_timeout,
-            params.idle_connection_timeout,
-            params.write_timeout,
+            limits.header_timeout,
+            limits.body_timeout,
+            limits.body_stall_timeout,
+            limits.idle_connection_timeout,
+            limits.write_timeout,
         ];
         for timeout in timeouts {
             set.allow_for(timeout.unwrap_or(Duration::MAX));
         }
-        let protocol = config.protocol.unwrap_or(if config.secure { "https" } else { "http" });
-        let _ = self.running.set(Rc::new(Server { delegate, params, set, protocol }));
+        let no_keep_alive = config.no_keep_alive;
+        let _ = self.running.set(Rc::new(Server { delegate, limits, no_keep_alive, set }));
         Ok(true)
     }
 }
@@ -469,8 +468,13 @@ impl StreamHandler for HttpService {
         let Some(server) = handler.running.get() else { return };
         // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
         let _ = stream.set_nodelay(true);
-        let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(server), remote));
+        let scheme = if stream.is_tls() { "https" } else { "http" };
+        let context = RequestContext {
+            remote_ip: address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            remote_port: address.port(),
+            protocol: handler.config.borrow().protocol.unwrap_or(scheme),
+        };
+        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(server), context));
     }
 
     async fn handle_stream(&self, _stream: IoStream, _address: Address) -> Result<(), BoxError> {
@@ -499,7 +503,7 @@ impl ProxyHeaders {
             .or(first);
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
-            context.remote_ip = ip;
+            (context.remote_ip, context.remote_port) = (ip, None);
         }
         let scheme = headers.get("X-Scheme").or_else(|| headers.get("X-Forwarded-Proto"));
         match scheme.and_then(|s| s.rsplit(',').next()).map(ows::trim) {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::limits::{Http1ConnectionParameters, MAX_INFLATION};
+use crate::httputil::ConnectionLimits;
+use crate::httputil::limits::MAX_INFLATION;
 
 /// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
 ///
@@ -94,7 +95,7 @@ impl ParseError {
     }
 
     /// One line for the peer that names the limit, where it is one.
-    pub(crate) fn explain(self, limits: &Http1ConnectionParameters, max_body_size: u64) -> Cow<'static, str> {
+    pub(crate) fn explain(self, limits: &ConnectionLimits, max_body_size: u64) -> Cow<'static, str> {
         let text = self.message();
         match self {
             Self::HeadTooLarge | Self::TargetTooLong => {

@@ -16,9 +16,9 @@ use super::set::{ConnectionSet, Millis, Nanos};
 use crate::http1::body::BodyLength;
 use crate::http1::encode::{BodyEncoder, ForResponse};
 use crate::http1::head::RequestFacts;
-use crate::http1::{Http1ConnectionParameters, ParseError};
+use crate::http1::ParseError;
 use crate::httputil::{
-    HttpConnection, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport, RequestContext, StreamId,
+    ConnectionLimits, HttpConnection, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport, RequestContext, StreamId,
     reason_phrase,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
@@ -27,10 +27,10 @@ use crate::log;
 /// What all connections of a server share.
 pub(crate) struct Server {
     pub(crate) delegate: Rc<dyn HttpServerConnectionDelegate>,
-    pub(crate) params: Http1ConnectionParameters,
+    pub(crate) limits: ConnectionLimits,
+    /// Close after each response, whatever the client asks.
+    pub(crate) no_keep_alive: bool,
     pub(crate) set: Rc<ConnectionSet>,
-    /// `http` or `https`.
-    pub(crate) protocol: &'static str,
 }
 
 /// A connection that serves requests, one at a time.
@@ -39,7 +39,7 @@ pub(crate) struct Http1Connection {
     pub(super) server: Rc<Server>,
     /// Its key in the server's set.
     key: Cell<u32>,
-    remote_ip: IpAddr,
+    context: RequestContext,
     /// What the deadline is for.
     pub(super) waiting: Cell<Waiting>,
     /// The deadline has passed, or the wait was interrupted.
@@ -132,7 +132,7 @@ pub(super) enum Outcome {
 }
 
 impl Http1Connection {
-    pub(super) fn new(stream: IoStream, server: Rc<Server>, remote_ip: IpAddr) -> Rc<Self> {
+    pub(super) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Rc<Self> {
         let request = ForResponse { http11: true, is_head: false, keep_alive: false };
         let exchange = Exchange {
             id: 0,
@@ -152,7 +152,7 @@ impl Http1Connection {
             stream,
             server,
             key: Cell::new(u32::MAX),
-            remote_ip,
+            context,
             waiting: Cell::new(Waiting::Not),
             expired: Cell::new(false),
             deadline: Cell::new(None),
@@ -166,8 +166,8 @@ impl Http1Connection {
         connection
     }
 
-    pub(super) fn params(&self) -> &Http1ConnectionParameters {
-        &self.server.params
+    pub(super) fn limits(&self) -> &ConnectionLimits {
+        &self.server.limits
     }
 
     pub(super) fn delegate(&self) -> &dyn HttpServerConnectionDelegate {
@@ -175,7 +175,7 @@ impl Http1Connection {
     }
 
     pub(super) fn remote_ip(&self) -> IpAddr {
-        self.remote_ip
+        self.context.remote_ip
     }
 
     /// Starts the exchange of a request whose head is complete.
@@ -183,7 +183,6 @@ impl Http1Connection {
         self.waiting.set(Waiting::Not);
         self.server.set.count_request();
         self.set_deadline(None);
-        let params = self.params();
         let id = {
             let mut exchange = self.exchange.borrow_mut();
             let exchange = &mut *exchange;
@@ -192,20 +191,19 @@ impl Http1Connection {
             exchange.request = ForResponse {
                 http11: facts.http11,
                 is_head: facts.is_head,
-                keep_alive: facts.keep_alive && !params.no_keep_alive,
+                keep_alive: facts.keep_alive && !self.server.no_keep_alive,
             };
             exchange.writing = Writing::Head;
             exchange.keep_alive = false;
-            exchange.max_body_size = params.max_body_size;
+            exchange.max_body_size = self.limits().max_body_size;
             exchange.mark = exchange.out.len() as u32;
             exchange.begun = false;
             exchange.unread = facts.body != BodyLength::Empty;
             exchange.id
         };
-        let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
         let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
         request.arrived(
-            context,
+            self.context,
             HttpConnection::new(transport, id),
             self.server.set.instant(self.received.get()),
         );
@@ -213,8 +211,7 @@ impl Http1Connection {
 
     /// What inflates the body, if that is to be done.
     pub(super) fn inflater(&self, request: &mut HttpServerRequest) -> Option<GzipReader> {
-        let params = self.params();
-        if params.decompress { GzipReader::for_request(request.head_mut()) } else { None }
+        if self.limits().decompress { GzipReader::for_request(request.head_mut()) } else { None }
     }
 
     /// Ends the exchange: later writes with its id are refused.
@@ -337,14 +334,14 @@ impl Http1Connection {
         if !self.stream.writing() {
             return Ok(());
         }
-        self.set_deadline(self.params().idle_connection_timeout);
+        self.set_deadline(self.limits().idle_connection_timeout);
         let mut left = self.stream.write_buffer_len();
         let flushed = poll_fn(|cx| {
             if self.expired.get() {
                 let still = self.stream.write_buffer_len();
                 if still < left && !self.stream.closed() {
                     left = still;
-                    self.set_deadline(self.params().idle_connection_timeout);
+                    self.set_deadline(self.limits().idle_connection_timeout);
                 }
             }
             if self.expired.get() {
@@ -420,7 +417,7 @@ impl Http1Connection {
             exchange.out.extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n\r\n");
             return;
         }
-        let (status, text) = (error.status(), error.explain(&self.server.params, exchange.max_body_size));
+        let (status, text) = (error.status(), error.explain(self.limits(), exchange.max_body_size));
         let (reason, length) = (reason_phrase(status), text.len() + 1);
         let head = format!(
             "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\

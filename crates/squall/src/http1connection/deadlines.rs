@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::connection::{Http1Connection, Waiting};
 use super::set::{LAST_REQUEST, Millis, Nanos};
-use crate::http1::limits::BODY_STEP;
+use crate::httputil::limits::BODY_STEP;
 use crate::log;
 
 /// A client that may have stopped reading.
@@ -110,7 +110,7 @@ impl Http1Connection {
     /// Gives up a client that takes none of its output. Called by the set's sweep, so that a client that does read
     /// costs nothing.
     pub(super) fn check_stalled(&self, now: Millis) {
-        let Some(timeout) = self.params().write_timeout else { return };
+        let Some(timeout) = self.limits().write_timeout else { return };
         if !self.stream.writing() {
             self.stall.set(None);
             return;

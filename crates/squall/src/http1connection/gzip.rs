@@ -5,8 +5,8 @@ use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use crate::http1::ParseError;
-use crate::http1::limits::{INFLATION_FLOOR, MAX_INFLATION};
 use crate::httputil::RequestHead;
+use crate::httputil::limits::{INFLATION_FLOOR, MAX_INFLATION};
 
 /// Decompresses one gzip body in bounded pieces.
 pub(super) struct GzipReader {

@@ -24,8 +24,7 @@ mod set;
 mod task;
 mod transport;
 
-pub use crate::http1::encode::HttpOutputError;
-pub use crate::http1::{Http1ConnectionParameters, ParseError};
+pub use crate::http1::ParseError;
 pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
 pub(crate) use set::ConnectionSet;

@@ -83,7 +83,7 @@ impl Http1Connection {
     ) -> Result<Body, Failure> {
         if facts.body != BodyLength::Empty {
             // Before the application is asked, which may change it.
-            self.set_body_deadline(self.params().body_timeout);
+            self.set_body_deadline(self.limits().body_timeout);
         }
         if let Some(ready) = message.headers_received() {
             self.drive(ready).await;
@@ -110,10 +110,10 @@ impl Http1Connection {
         let mut decoder = BodyDecoder::new(facts.body, limit)?;
         if let Some(gzip) = &mut gzip {
             // A handler that says how much it takes of this body means what comes out.
-            let of_server = limit == self.params().max_body_size;
-            gzip.set_limits(limit, if of_server { self.params().max_decompressed_size } else { limit });
+            let of_server = limit == self.limits().max_body_size;
+            gzip.set_limits(limit, if of_server { self.limits().max_decompressed_size } else { limit });
         }
-        let mut pace = BodyPace::new(self.params().body_stall_timeout);
+        let mut pace = BodyPace::new(self.limits().body_stall_timeout);
         if facts.expect_continue && self.stream.read_buffer().is_empty() {
             self.write_continue();
         }
@@ -138,7 +138,7 @@ impl Http1Connection {
     /// Decodes one piece from the buffer; says whether anything was used and whether the body has ended.
     fn take_chunk(&self, decoder: &mut BodyDecoder) -> Result<(Bytes, bool, bool), ParseError> {
         let mut buffer = self.stream.read_buffer();
-        let step = decoder.decode(buffer.as_slice(), self.params().chunk_size)?;
+        let step = decoder.decode(buffer.as_slice(), self.limits().chunk_size)?;
         let chunk = Bytes::copy_from_slice(&buffer.as_slice()[step.data.clone()]);
         buffer.consume(step.consumed);
         if step.done {
@@ -201,7 +201,7 @@ impl Http1Connection {
         mut compressed: &[u8],
         done: bool,
     ) -> Result<bool, Failure> {
-        let most = self.params().chunk_size;
+        let most = self.limits().chunk_size;
         while !compressed.is_empty() {
             let chunk = gzip.next(&mut compressed, most)?;
             if !self.deliver(message, chunk).await {

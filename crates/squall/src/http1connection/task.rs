@@ -17,7 +17,7 @@ use super::set::LAST_REQUEST;
 use crate::http1::ParseError;
 use crate::http1::body::BodyLength;
 use crate::http1::head::{self, RequestFacts};
-use crate::httputil::{HttpServerRequest, Started};
+use crate::httputil::{HttpServerRequest, RequestContext, Started};
 use crate::ioloop::log_panic;
 use crate::iostream::IoStream;
 
@@ -40,8 +40,8 @@ enum Step {
 }
 
 impl ConnectionTask {
-    pub(crate) fn new(stream: IoStream, server: Rc<Server>, remote: std::net::IpAddr) -> Self {
-        Self { connection: Http1Connection::new(stream, server, remote), work: None }
+    pub(crate) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Self {
+        Self { connection: Http1Connection::new(stream, server, context), work: None }
     }
 }
 
@@ -122,12 +122,12 @@ impl Http1Connection {
     fn take_request(&self) -> Result<Option<(HttpServerRequest, RequestFacts)>, ParseError> {
         let mut buffer = self.stream.read_buffer();
         let bytes = buffer.as_slice();
-        let limit = self.params().max_header_size;
+        let limit = self.limits().max_header_size;
         if bytes.is_empty() || !head::worth_parsing(bytes, self.looked_at.get() as usize, limit) {
             return Ok(None);
         }
         let mut request = HttpServerRequest::pooled();
-        match head::parse(bytes, self.params(), request.head_mut())? {
+        match head::parse(bytes, self.limits(), request.head_mut())? {
             Some((length, facts)) => {
                 buffer.consume(length);
                 self.looked_at.set(0);
@@ -144,12 +144,12 @@ impl Http1Connection {
     fn poll_input(&self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let waiting = if self.looked_at.get() == 0 { Waiting::Idle } else { Waiting::Head };
         if self.waiting.replace(waiting) != waiting {
-            let params = self.params();
+            let limits = self.limits();
             self.set_deadline(match waiting {
                 // Accepted a moment ago, or kept by a response that did not know yet.
                 Waiting::Idle if self.is_draining() => Some(LAST_REQUEST),
-                Waiting::Idle => params.idle_connection_timeout,
-                _ => params.header_timeout,
+                Waiting::Idle => limits.idle_connection_timeout,
+                _ => limits.header_timeout,
             });
         }
         Poll::Ready(match ready!(self.poll_fill(cx)) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::connection::{Exchange, Http1Connection, Waiting, Writing};
 use super::out_pool;
-use crate::http1::encode::{ForResponse, HttpOutputError, encode_head, encode_interim};
-use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId};
+use crate::http1::encode::{ForResponse, encode_head, encode_interim};
+use crate::httputil::{HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, StreamId};
 use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
@@ -210,7 +210,7 @@ impl HttpTransport for Http1Connection {
     }
 
     fn write_timeout(&self) -> Option<Duration> {
-        self.params().write_timeout
+        self.limits().write_timeout
     }
 
     fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {

@@ -12,8 +12,9 @@ use super::error::HttpClientError;
 use super::request::Body;
 use super::wire::Outgoing;
 use crate::http1::response::{Asked, ResponseFacts, ResponseHead};
-use crate::http1::{Http1ConnectionParameters, ParseError};
+use crate::http1::ParseError;
 use crate::http1connection::{HeadError, ResponseHeads};
+use crate::httputil::ConnectionLimits;
 use crate::iostream::IoStream;
 
 /// A response's head, and how its connection stands.
@@ -45,7 +46,7 @@ const SMALL_BODY: usize = 16 * 1024;
 pub(super) async fn exchange(
     stream: &IoStream,
     request: &Outgoing<'_>,
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
 ) -> Result<Incoming, Failed> {
     let is_head = *request.method == Method::HEAD;
     let asked = match request.verbatim {

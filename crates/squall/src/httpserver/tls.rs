@@ -27,11 +27,8 @@ impl HttpServer {
     pub(super) fn set_ssl_options(&self, options: SslOptions) {
         let result = self.tcp.ssl_options(options.for_http(CLEAR_TEXT_ANSWER));
         let mut config = self.tcp.handler().config.borrow_mut();
-        match result {
-            Ok(()) => config.secure = true,
-            Err(error) => {
-                config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
-            }
+        if let Err(error) = result {
+            config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
         }
     }
 }

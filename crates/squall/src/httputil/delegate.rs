@@ -15,9 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::headers::HttpHeaders;
+use super::output_error::HttpOutputError;
 use super::request::{HttpServerRequest, ResponseStartLine};
 use super::shutdown::Shutdown;
-use crate::http1connection::HttpOutputError;
 use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Work that the connection drives before it goes on; `None` when there is nothing to wait for.

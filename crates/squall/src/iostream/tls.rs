@@ -155,11 +155,6 @@ impl IoStream {
         .await
     }
 
-    /// Whether the stream is over TLS. False once it is closed.
-    pub fn is_tls(&self) -> bool {
-        self.0.link.borrow().open().is_some_and(|transport| transport.is_tls())
-    }
-
     /// What the handshake has agreed on; `None` when the stream is not over TLS, or closed.
     pub fn tls_info(&self) -> Option<TlsInfo> {
         match &**self.0.link.borrow().open()? {

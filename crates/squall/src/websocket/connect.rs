@@ -5,11 +5,10 @@ use std::io;
 use url::{Host, Url};
 
 use super::client::WebSocketConnectError;
-use crate::http1::Http1ConnectionParameters;
 use crate::http1::response::{Asked, ResponseHead};
 use crate::http1connection::{HeadError, ResponseHeads};
 use crate::httpclient::{Credentials, check_reference, follow_reference, reference_text};
-use crate::httputil::HttpHeaders;
+use crate::httputil::{ConnectionLimits, HttpHeaders};
 use crate::iostream::IoStream;
 
 /// A URL of a WebSocket as one of `http`, which is how it is compared with those of redirects.
@@ -109,7 +108,7 @@ impl Target {
 
 /// Reads a response's head; interim responses other than 101 are passed over.
 pub(super) async fn read_head(stream: &IoStream) -> Result<ResponseHead, WebSocketConnectError> {
-    let limits = Http1ConnectionParameters::default();
+    let limits = ConnectionLimits::default();
     match ResponseHeads::new(stream, &limits, Asked::Other).last().await {
         Ok((head, _)) => Ok(head),
         Err(HeadError::Protocol(_)) => {

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use squall::HttpServer;
-use squall::http1connection::HttpOutputError;
-use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
+use squall::httputil::{HttpHeaders, HttpOutputError, HttpServerRequest, ResponseStartLine};
 use squall::testing::{TestServer, serve_on};
 use tokio::sync::Notify;
 

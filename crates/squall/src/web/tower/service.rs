@@ -20,12 +20,11 @@ use tokio::sync::Notify;
 use tower_service::Service;
 
 use super::fields;
-use crate::http1::encode::{BodyEncoder, ForResponse, HttpOutputError, encode_head};
-use crate::http1::host;
+use crate::http1::encode::{BodyEncoder, ForResponse, encode_head};
 use crate::httpserver::{IntoDelegate, ServerError};
 use crate::httputil::{
-    BodyKind, HttpConnection, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
-    HttpTransport, RequestContext, RequestHead, ResponseStartLine, Started, StreamId,
+    BodyKind, HttpConnection, HttpHeaders, HttpOutputError, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
+    HttpTransport, RequestContext, RequestHead, ResponseStartLine, Started, StreamId, host,
 };
 use crate::ioloop::{catch_panic, log_panic};
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
@@ -238,6 +237,7 @@ fn context(parts: &http::request::Parts) -> RequestContext {
         remote_ip: address
             .or_else(|| parts.extensions.get::<IpAddr>().copied())
             .unwrap_or(RequestContext::default().remote_ip),
+        remote_port: parts.extensions.get::<SocketAddr>().map(SocketAddr::port),
         protocol: if parts.uri.scheme_str() == Some("https") { "https" } else { "http" },
     }
 }
