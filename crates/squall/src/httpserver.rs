@@ -55,8 +55,8 @@ use bytes::{Bytes, BytesMut};
 use self::retire::Retirement;
 use crate::http1connection::{ConnectionSet, ConnectionTask, Server};
 use crate::httputil::{
-    BodyKind, ConnectionLimits, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext,
-    Shutdown, Started, ows,
+    BodyKind, ConnectionLimits, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
+    Pending, RequestContext, Scheme, Shutdown, Started, ows,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
@@ -116,9 +116,18 @@ impl HttpServer {
 
     /// The scheme of all requests, for a server behind a proxy that ends TLS and says nothing about it.
     /// Default: `https` when the server speaks TLS itself, else `http`.
+    ///
+    /// Neither `http` nor `https` is an error when the server starts.
     #[must_use]
     pub fn protocol(self, protocol: &'static str) -> Self {
-        self.with(|c| c.protocol = Some(protocol))
+        self.with(|c| match Scheme::named(protocol) {
+            Some(scheme) => c.protocol = Some(scheme),
+            None => {
+                c.mistake = Some(Rc::new(move || {
+                    ServerError::Option(format!("protocol {protocol:?} is neither http nor https").into())
+                }));
+            }
+        })
     }
 
     /// Decompress request bodies that come with `Content-Encoding: gzip`. Default: off.
@@ -400,7 +409,7 @@ struct Config {
     xheaders: bool,
     trusted_downstream: Vec<IpAddr>,
     /// `None`: `https` for a connection over TLS, else `http`.
-    protocol: Option<&'static str>,
+    protocol: Option<Scheme>,
     /// What is wrong with an option, found when it was set.
     mistake: Option<Rc<dyn Fn() -> ServerError>>,
     processes: usize,
@@ -468,7 +477,7 @@ impl StreamHandler for HttpService {
         let Some(server) = handler.running.get() else { return };
         // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
         let _ = stream.set_nodelay(true);
-        let scheme = if stream.is_tls() { "https" } else { "http" };
+        let scheme = if stream.is_tls() { Scheme::Https } else { Scheme::Http };
         let context = RequestContext {
             remote_ip: address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             remote_port: address.port(),
@@ -506,11 +515,8 @@ impl ProxyHeaders {
             (context.remote_ip, context.remote_port) = (ip, None);
         }
         let scheme = headers.get("X-Scheme").or_else(|| headers.get("X-Forwarded-Proto"));
-        match scheme.and_then(|s| s.rsplit(',').next()).map(ows::trim) {
-            Some("http") => context.protocol = "http",
-            Some("https") => context.protocol = "https",
-            _ => {}
-        }
+        let scheme = scheme.and_then(|s| s.rsplit(',').next()).map(ows::trim);
+        context.protocol = scheme.and_then(Scheme::named).unwrap_or(context.protocol);
         context
     }
 }
@@ -534,7 +540,7 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
 /// A function on each complete request, as delegate: for rules, routes and [`HttpServer::new`].
 ///
 /// The function may answer at once or keep the request and answer later. A request that is dropped without an answer
-/// closes its connection, with a line in the log (within a second if it was kept first); so does a panic.
+/// closes its connection, with a line in the log; so does a panic.
 pub fn callback<F: Fn(HttpServerRequest) + 'static>(function: F) -> Callback<F> {
     Callback { function: Rc::new(function) }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::httputil::ConnectionLimits;
+use crate::httputil::exchange::BodyRefusal;
 use crate::httputil::limits::MAX_INFLATION;
 
 /// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
@@ -144,6 +145,17 @@ impl ParseError {
             Self::UnexpectedBody => "A body with a status that has none",
             Self::TooManyInterim => "Too many 1xx responses",
             Self::UnaskedUpgrade => "A change of protocol that was not asked for",
+        }
+    }
+}
+
+impl From<BodyRefusal> for ParseError {
+    fn from(refusal: BodyRefusal) -> Self {
+        match refusal {
+            BodyRefusal::TooLarge => Self::BodyTooLarge,
+            BodyRefusal::Inflates => Self::BodyInflates,
+            BodyRefusal::Encoding => Self::ContentEncoding,
+            BodyRefusal::Late => Self::BodyTimeout,
         }
     }
 }

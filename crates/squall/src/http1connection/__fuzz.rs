@@ -8,10 +8,11 @@ use std::io::Write;
 
 use http::Version;
 
-use super::gzip::GzipReader;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::http1::response::{self, Asked, ResponseBody, ResponseHead};
 use crate::http1::{ParseError, head, head_writer};
+use crate::httputil::exchange::BodyRefusal;
+use crate::httputil::inflate::Inflater;
 use crate::httputil::limits::{INFLATION_FLOOR, MAX_INFLATION};
 use crate::httputil::{ConnectionLimits, HttpHeaders, RequestHead, is_token, ows};
 
@@ -283,10 +284,10 @@ fn inflate<'a>(
     (limit, inflated_limit): (u64, u64),
     max: usize,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Vec<u8>, ParseError> {
+) -> Result<Vec<u8>, BodyRefusal> {
     let mut head = RequestHead::default();
     let added = head.headers.add("Content-Encoding", "gzip");
-    let reader = added.ok().and_then(|()| GzipReader::for_request(&mut head));
+    let reader = added.ok().and_then(|()| Inflater::for_request(&mut head));
     let mut reader = reader.expect("the request says gzip");
     reader.set_limits(limit, inflated_limit);
     let (mut out, mut fed) = (Vec::new(), 0);

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
 use crate::http1::ParseError;
+use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
 use crate::httputil::ConnectionLimits;
 use crate::iostream::IoStream;
 

@@ -2,23 +2,24 @@
 //!
 //! This is a future written by hand, for two measured reasons. As an `async fn` the task of an idle connection was
 //! 4 KB, most of it room for requests that it was not serving; this one is three pointers. And a request whose
-//! handler is ready at once is served without a box for its exchange. Whatever waits is an `async fn` in
-//! `server`, boxed while it lasts.
+//! handler is ready at once is served without a box for its exchange. Whatever waits is an `async fn`, mostly of
+//! `httputil::exchange`, boxed while it lasts.
 
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::connection::{Http1Connection, Outcome, Server, Waiting};
+use super::connection::{Http1Connection, Server, Waiting};
+use super::server::Http1Body;
 use super::set::LAST_REQUEST;
+use super::state::Outcome;
 use crate::http1::ParseError;
 use crate::http1::body::BodyLength;
 use crate::http1::head::{self, RequestFacts};
-use crate::httputil::{HttpServerRequest, RequestContext, Started};
-use crate::ioloop::log_panic;
+use crate::httputil::exchange::{self, Incoming, Rest};
+use crate::httputil::{HttpServerRequest, RequestContext};
 use crate::iostream::IoStream;
 
 /// Serves the requests of a connection, one after the other, until it is closed.
@@ -98,7 +99,7 @@ impl Http1Connection {
                     step => return step,
                 },
                 Ok(None) => {}
-                Err(error) => return Step::End(self.refuse_and_log(error)),
+                Err(error) => return Step::End(self.refuse_head(error)),
             }
             self.push_out();
             if self.stream.writing() {
@@ -140,6 +141,13 @@ impl Http1Connection {
         }
     }
 
+    /// Answers what is no request.
+    fn refuse_head(&self, error: ParseError) -> Outcome {
+        self.log_refusal(error);
+        self.refuse(error);
+        Outcome::Close
+    }
+
     /// Waits for more of a head: `None` when more has come, else how the connection ends.
     fn poll_input(&self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let waiting = if self.looked_at.get() == 0 { Waiting::Idle } else { Waiting::Head };
@@ -156,7 +164,7 @@ impl Http1Connection {
             Ok(0) => Some(Outcome::Gone),
             Ok(_) => None,
             Err(error) if error.kind() == io::ErrorKind::TimedOut && waiting == Waiting::Head => {
-                Some(self.refuse_and_log(ParseError::HeadTimeout))
+                Some(self.refuse_head(ParseError::HeadTimeout))
             }
             Err(_) => Some(Outcome::Gone),
         })
@@ -170,39 +178,23 @@ impl Http1Connection {
         cx: &mut Context<'_>,
     ) -> Step {
         self.begin(&mut request, facts);
-        let gzip = if facts.body == BodyLength::Empty { None } else { self.inflater(&mut request) };
-        let start = || self.delegate().start_request(request, facts.body.into());
-        let started = catch_unwind(AssertUnwindSafe(start));
-        let handler = match started {
-            Ok(Started::Work(handler)) => handler,
-            Ok(Started::Message(message)) => {
-                let connection = Rc::clone(self);
-                return Step::Work(Box::pin(async move { connection.exchange(message, facts, gzip).await }));
-            }
-            Err(payload) => {
-                log_panic("request callback", &*payload);
-                return Step::End(Outcome::Abort);
-            }
+        let inflater = if facts.body == BodyLength::Empty { None } else { self.inflater(&mut request) };
+        let kind = facts.body.into();
+        let Some(rest) = exchange::start(&**self, self.delegate(), request, kind, cx) else {
+            return Step::End(self.end_exchange());
         };
-        if let Some(mut handler) = handler {
-            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-                Ok(Poll::Ready(())) => {}
-                Ok(Poll::Pending) => {
-                    let connection = Rc::clone(self);
-                    return Step::Work(Box::pin(async move { connection.handle(handler).await }));
-                }
-                Err(payload) => {
-                    log_panic("request handler", &*payload);
-                    return Step::End(Outcome::Abort);
-                }
+        let connection = Rc::clone(self);
+        Step::Work(match rest {
+            Rest::Work(work) => {
+                Box::pin(async move { connection.end_as(exchange::work(&*connection, work).await) })
             }
-        }
-        match self.outcome() {
-            Outcome::Open => {
-                let connection = Rc::clone(self);
-                Step::Work(Box::pin(async move { connection.answered_later().await }))
+            Rest::Message(message) => {
+                let source = Http1Body::new(self, facts.body);
+                let incoming = Incoming { kind, source, inflater };
+                Box::pin(async move {
+                    connection.end_as(exchange::receive(&*connection, message, incoming).await)
+                })
             }
-            outcome => Step::End(self.end_exchange(outcome)),
-        }
+        })
     }
 }

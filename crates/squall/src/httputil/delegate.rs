@@ -184,6 +184,12 @@ pub trait HttpTransport {
         Box::pin(std::future::pending())
     }
 
+    /// There is one more handle of this exchange. By default they are not counted.
+    fn retain(&self, _id: StreamId) {}
+
+    /// There is one handle less. When none is left the exchange can no longer be answered.
+    fn release(&self, _id: StreamId) {}
+
     /// See [`HttpConnection::set_max_body_size`].
     fn set_max_body_size(&self, id: StreamId, bytes: u64);
 
@@ -217,7 +223,6 @@ pub trait HttpTransport {
 /// Writes are buffered and go out when the handler waits or ends; [`flush`](Self::flush) sends them now and waits
 /// until they are handed to the kernel. A handle that outlives its exchange gets [`HttpOutputError::Closed`].
 #[doc(alias = "HTTPConnection")]
-#[derive(Clone)]
 pub struct HttpConnection {
     transport: Rc<dyn HttpTransport>,
     id: StreamId,
@@ -226,6 +231,7 @@ pub struct HttpConnection {
 impl HttpConnection {
     /// The exchange `id` of `transport`.
     pub fn new(transport: Rc<dyn HttpTransport>, id: StreamId) -> Self {
+        transport.retain(id);
         Self { transport, id }
     }
 
@@ -360,10 +366,25 @@ impl HttpConnection {
     /// Takes the stream out of HTTP: for WebSocket, CONNECT, and protocols of one's own. What was written before is
     /// sent first; bytes that the client sent early can be read from the stream.
     ///
+    /// The connection keeps nothing of it: [`IoStream::detach`] gives the socket itself and what was read early at once,
+    /// unless output still waits for the kernel, or somebody for [`closed`](Self::closed).
+    ///
     /// # Errors
     /// When the exchange is over, or the protocol has no stream of its own to give (HTTP/2).
     pub fn detach(&self) -> io::Result<IoStream> {
         self.transport.detach(self.id)
+    }
+}
+
+impl Clone for HttpConnection {
+    fn clone(&self) -> Self {
+        Self::new(Rc::clone(&self.transport), self.id)
+    }
+}
+
+impl Drop for HttpConnection {
+    fn drop(&mut self) {
+        self.transport.release(self.id);
     }
 }
 

@@ -62,13 +62,42 @@ pub struct RequestContext {
     pub remote_ip: IpAddr,
     /// The client's port; `None` for a Unix socket, and for a client of whom a proxy tells the address only.
     pub remote_port: Option<u16>,
+    /// Over TLS or not, as the client sees it.
+    pub protocol: Scheme,
+}
+
+/// The schemes of HTTP.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`
+    #[default]
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
     /// `http` or `https`.
-    pub protocol: &'static str,
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The scheme of that name, in lower case.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            _ => None,
+        }
+    }
 }
 
 impl Default for RequestContext {
     fn default() -> Self {
-        Self { remote_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), remote_port: None, protocol: "http" }
+        Self { remote_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), remote_port: None, protocol: Scheme::Http }
     }
 }
 
@@ -201,7 +230,7 @@ impl HttpServerRequest {
 
     /// `http` or `https`.
     pub fn protocol(&self) -> &'static str {
-        self.parts().context.protocol
+        self.parts().context.protocol.as_str()
     }
 
     /// The host as the client named it, with its port: from an absolute target, else from Host, else `127.0.0.1`.

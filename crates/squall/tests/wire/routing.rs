@@ -177,7 +177,9 @@ async fn every_request_is_routed_once() {
     let app = Application::new([probe(), router("/.*", counting)]).into_delegate().unwrap();
     let app = serve_on(HttpServer::new(move || Rc::clone(&app)).xheaders(true));
     for (at, (method, path)) in
-        [("GET", "/streaming"), ("POST", "/streaming"), ("GET", "/plain"), ("GET", "/none")].iter().enumerate()
+        [("GET", "/streaming"), ("POST", "/streaming"), ("GET", "/plain"), ("GET", "/none")]
+            .iter()
+            .enumerate()
     {
         app.request(method, path).await;
         assert_eq!(count.get(), at + 1, "{method} {path}");
