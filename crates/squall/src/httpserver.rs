@@ -57,12 +57,11 @@ use bytes::{Bytes, BytesMut};
 
 use self::retire::Retirement;
 use self::running::Running;
-use crate::http1connection::Http1ConnectionParameters;
 #[cfg(feature = "http2")]
 pub use crate::http2connection::Http2Options;
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, RequestContext, Shutdown,
-    ows,
+    BodyKind, ConnectionLimits, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest,
+    Pending, RequestContext, Scheme, Shutdown, Started, ows,
 };
 use crate::iostream::IoStream;
 use crate::netutil::{Address, BindError, BindOptions, Listener};
@@ -111,7 +110,7 @@ impl HttpServer {
     /// Close each connection after one response. Default: off.
     #[must_use]
     pub fn no_keep_alive(self, on: bool) -> Self {
-        self.with(|c| c.params.no_keep_alive = on)
+        self.with(|c| c.no_keep_alive = on)
     }
 
     /// Take the client's address from `X-Real-Ip` or `X-Forwarded-For`, and the scheme from `X-Scheme` or
@@ -132,9 +131,18 @@ impl HttpServer {
 
     /// The scheme of all requests, for a server behind a proxy that ends TLS and says nothing about it.
     /// Default: `https` when the server speaks TLS itself, else `http`.
+    ///
+    /// Neither `http` nor `https` is an error when the server starts.
     #[must_use]
     pub fn protocol(self, protocol: &'static str) -> Self {
-        self.with(|c| c.protocol = Some(protocol))
+        self.with(|c| match Scheme::named(protocol) {
+            Some(scheme) => c.protocol = Some(scheme),
+            None => {
+                c.mistake = Some(Rc::new(move || {
+                    ServerError::Option(format!("protocol {protocol:?} is neither http nor https").into())
+                }));
+            }
+        })
     }
 
     /// Decompress request bodies that come with `Content-Encoding: gzip`. Default: off.
@@ -144,31 +152,31 @@ impl HttpServer {
     /// taken; either is answered with 413. JSON and CSV as programs write them inflate to 5 to 40 times their size.
     #[must_use]
     pub fn decompress_request(self, on: bool) -> Self {
-        self.with(|c| c.params.decompress = on)
+        self.with(|c| c.limits.decompress = on)
     }
 
     /// The most bytes of a body handed to a streaming handler at once. Default: 65,536.
     #[must_use]
     pub fn chunk_size(self, bytes: usize) -> Self {
-        self.with(|c| c.params.chunk_size = bytes.max(1))
+        self.with(|c| c.limits.chunk_size = bytes.max(1))
     }
 
     /// The most bytes of request line and headers; more is answered with 431. Default: 65,536.
     #[must_use]
     pub fn max_header_size(self, bytes: usize) -> Self {
-        self.with(|c| c.params.max_header_size = bytes)
+        self.with(|c| c.limits.max_header_size = bytes)
     }
 
     /// The most header lines; more are answered with 431. Default: 1,000.
     #[must_use]
     pub fn max_header_count(self, lines: usize) -> Self {
-        self.with(|c| c.params.max_header_count = lines)
+        self.with(|c| c.limits.max_header_count = lines)
     }
 
     /// The most bytes of a body, compressed or not; more is answered with 413. Default: 104,857,600.
     #[must_use]
     pub fn max_body_size(self, bytes: u64) -> Self {
-        self.with(|c| c.params.max_body_size = bytes)
+        self.with(|c| c.limits.max_body_size = bytes)
     }
 
     /// The most bytes that a compressed body may inflate to; more is answered with 413. Beside
@@ -176,13 +184,13 @@ impl HttpServer {
     /// [`Context::set_max_body_size`](crate::Context::set_max_body_size). Default: 10,485,760 (10 MiB).
     #[must_use]
     pub fn max_decompressed_size(self, bytes: u64) -> Self {
-        self.with(|c| c.params.max_decompressed_size = bytes)
+        self.with(|c| c.limits.max_decompressed_size = bytes)
     }
 
     /// How long a head may take from its first byte; slower is answered with 408. Default: 60 s.
     #[must_use]
     pub fn header_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.header_timeout = timeout.into())
+        self.with(|c| c.limits.header_timeout = timeout.into())
     }
 
     /// How long a body may be waited for until it has come forward by 14,400 bytes, or to its end; slower is answered with
@@ -192,19 +200,19 @@ impl HttpServer {
     /// Only the time counts in which the server waits for the client, not that in which a handler deals with what has come.
     #[must_use]
     pub fn body_stall_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.body_stall_timeout = timeout.into())
+        self.with(|c| c.limits.body_stall_timeout = timeout.into())
     }
 
     /// How long a whole body may take; slower is answered with 408. Default: none, as large uploads may take hours.
     #[must_use]
     pub fn body_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.body_timeout = timeout.into())
+        self.with(|c| c.limits.body_timeout = timeout.into())
     }
 
     /// How long a connection may wait for a request. Default: 3,600 s.
     #[must_use]
     pub fn idle_connection_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.idle_connection_timeout = timeout.into())
+        self.with(|c| c.limits.idle_connection_timeout = timeout.into())
     }
 
     /// How long a client may take none of the output that waits for it, not a single byte, before its connection is
@@ -212,7 +220,7 @@ impl HttpServer {
     /// never cut off, since what waits for it is bounded. Default: 60 s, as in nginx.
     #[must_use]
     pub fn write_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.with(|c| c.params.write_timeout = timeout.into())
+        self.with(|c| c.limits.write_timeout = timeout.into())
     }
 
     /// The most bytes of input held for one connection. Default: 104,857,600; never less than `max_header_size`.
@@ -411,13 +419,13 @@ struct HttpService {
 }
 
 struct Config {
-    params: Http1ConnectionParameters,
+    limits: ConnectionLimits,
+    no_keep_alive: bool,
     xheaders: bool,
     trusted_downstream: Vec<IpAddr>,
-    /// `None`: `https` if it is that, else `http`.
-    protocol: Option<&'static str>,
+    /// `None`: `https` for a connection over TLS, else `http`.
+    protocol: Option<Scheme>,
     /// The server speaks TLS.
-    secure: bool,
     #[cfg(feature = "tls")]
     ssl_options: Option<SslOptions>,
     #[cfg(feature = "http2")]
@@ -436,11 +444,11 @@ struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            params: Http1ConnectionParameters::default(),
+            limits: ConnectionLimits::default(),
+            no_keep_alive: false,
             xheaders: false,
             trusted_downstream: Vec::new(),
             protocol: None,
-            secure: false,
             #[cfg(feature = "tls")]
             ssl_options: None,
             #[cfg(feature = "http2")]
@@ -512,23 +520,20 @@ impl ProxyHeaders {
             .or(first);
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
-            context.remote_ip = ip;
+            (context.remote_ip, context.remote_port) = (ip, None);
         }
         let scheme = headers.get("X-Scheme").or_else(|| headers.get("X-Forwarded-Proto"));
-        match scheme.and_then(|s| s.rsplit(',').next()).map(ows::trim) {
-            Some("http") => context.protocol = "http",
-            Some("https") => context.protocol = "https",
-            _ => {}
-        }
+        let scheme = scheme.and_then(|s| s.rsplit(',').next()).map(ows::trim);
+        context.protocol = scheme.and_then(Scheme::named).unwrap_or(context.protocol);
         context
     }
 }
 
 impl HttpServerConnectionDelegate for ProxyHeaders {
-    fn start_request(&self, mut request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+    fn start_request(&self, mut request: HttpServerRequest, body: BodyKind) -> Started {
         let context = self.apply(&request);
         request.set_context(context);
-        self.inner.start_request(request)
+        self.inner.start_request(request, body)
     }
 
     fn on_close(&self) {
@@ -543,7 +548,7 @@ impl HttpServerConnectionDelegate for ProxyHeaders {
 /// A function on each complete request, as delegate: for rules, routes and [`HttpServer::new`].
 ///
 /// The function may answer at once or keep the request and answer later. A request that is dropped without an answer
-/// closes its connection, with a line in the log (within a second if it was kept first); so does a panic.
+/// closes its connection, with a line in the log; so does a panic.
 pub fn callback<F: Fn(HttpServerRequest) + 'static>(function: F) -> Callback<F> {
     Callback { function: Rc::new(function) }
 }
@@ -554,8 +559,13 @@ pub struct Callback<F> {
 }
 
 impl<F: Fn(HttpServerRequest) + 'static> HttpServerConnectionDelegate for Callback<F> {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
-        Box::new(CallbackMessage { request, body: BytesMut::new(), function: Rc::clone(&self.function) })
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started {
+        if body == BodyKind::None {
+            (self.function)(request);
+            return Started::Work(None);
+        }
+        let function = Rc::clone(&self.function);
+        Started::Message(Box::new(CallbackMessage { request, body: BytesMut::new(), function }))
     }
 }
 

@@ -518,6 +518,7 @@ pub mod tls;
 pub mod web;
 pub mod websocket;
 
+mod error;
 mod http1;
 #[allow(unsafe_code, reason = "the one place where system calls without a safe wrapper are made")]
 pub(crate) mod sys;

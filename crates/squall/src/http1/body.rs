@@ -2,6 +2,7 @@
 
 use super::chunked::{ChunkedDecoder, Step};
 use super::error::ParseError;
+use crate::httputil::BodyKind;
 
 /// How the end of a request body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,16 @@ pub(crate) enum BodyLength {
     Length(u64),
     /// In chunks.
     Chunked,
+}
+
+impl From<BodyLength> for BodyKind {
+    fn from(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Empty => Self::None,
+            BodyLength::Length(bytes) => Self::Length(bytes),
+            BodyLength::Chunked => Self::Unknown,
+        }
+    }
 }
 
 /// Cuts one body out of the bytes of a connection.
@@ -34,13 +45,20 @@ impl BodyDecoder {
     /// # Errors
     /// [`ParseError::BodyTooLarge`] when the announced length is over the limit: nothing of it need be read.
     pub(crate) fn new(length: BodyLength, limit: u64) -> Result<Self, ParseError> {
+        match length {
+            BodyLength::Length(length) if length > limit => Err(ParseError::BodyTooLarge),
+            length => Ok(Self { limit, ..Self::unlimited(length) }),
+        }
+    }
+
+    /// One of which somebody else counts the bytes.
+    pub(crate) fn unlimited(length: BodyLength) -> Self {
         let kind = match length {
             BodyLength::Empty => Kind::Length { left: 0 },
-            BodyLength::Length(left) if left > limit => return Err(ParseError::BodyTooLarge),
             BodyLength::Length(left) => Kind::Length { left },
             BodyLength::Chunked => Kind::Chunked(ChunkedDecoder::new()),
         };
-        Ok(Self { kind, limit, seen: 0 })
+        Self { kind, limit: u64::MAX, seen: 0 }
     }
 
     /// Reads on, up to the end of the input, of the body, or of at most `max` data bytes.
@@ -54,7 +72,7 @@ impl BodyDecoder {
             }
             Kind::Chunked(decoder) => decoder.decode(input, max)?,
         };
-        self.seen += step.data.len() as u64;
+        self.seen = self.seen.saturating_add(step.data.len() as u64);
         if self.seen > self.limit { Err(ParseError::BodyTooLarge) } else { Ok(step) }
     }
 }

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::limits::{Http1ConnectionParameters, MAX_INFLATION};
+use crate::httputil::ConnectionLimits;
+use crate::httputil::exchange::BodyRefusal;
+use crate::httputil::limits::MAX_INFLATION;
 
 /// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
 ///
@@ -94,7 +96,7 @@ impl ParseError {
     }
 
     /// One line for the peer that names the limit, where it is one.
-    pub(crate) fn explain(self, limits: &Http1ConnectionParameters, max_body_size: u64) -> Cow<'static, str> {
+    pub(crate) fn explain(self, limits: &ConnectionLimits, max_body_size: u64) -> Cow<'static, str> {
         let text = self.message();
         match self {
             Self::HeadTooLarge | Self::TargetTooLong => {
@@ -143,6 +145,17 @@ impl ParseError {
             Self::UnexpectedBody => "A body with a status that has none",
             Self::TooManyInterim => "Too many 1xx responses",
             Self::UnaskedUpgrade => "A change of protocol that was not asked for",
+        }
+    }
+}
+
+impl From<BodyRefusal> for ParseError {
+    fn from(refusal: BodyRefusal) -> Self {
+        match refusal {
+            BodyRefusal::TooLarge => Self::BodyTooLarge,
+            BodyRefusal::Inflates => Self::BodyInflates,
+            BodyRefusal::Encoding => Self::ContentEncoding,
+            BodyRefusal::Late => Self::BodyTimeout,
         }
     }
 }

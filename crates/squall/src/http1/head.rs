@@ -11,9 +11,7 @@ use httparse::Status;
 
 use super::body::BodyLength;
 use super::error::ParseError;
-use super::host;
-use super::limits::Http1ConnectionParameters;
-use crate::httputil::{HttpHeaders, RequestHead, ows};
+use crate::httputil::{ConnectionLimits, HttpHeaders, RequestHead, host, length, ows};
 
 /// What the head says about the rest of the exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +36,7 @@ const USUAL_HEADERS: usize = 64;
 /// Returns the head's length and facts, or `None` when its end has not arrived.
 pub(crate) fn parse(
     bytes: &[u8],
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
     head: &mut RequestHead,
 ) -> Result<Option<(usize, RequestFacts)>, ParseError> {
     let skipped = leading_line(bytes)?;
@@ -60,7 +58,7 @@ pub(crate) fn parse(
 }
 
 /// What is too large about a head that is.
-fn too_large(bytes: &[u8], limits: &Http1ConnectionParameters) -> ParseError {
+fn too_large(bytes: &[u8], limits: &ConnectionLimits) -> ParseError {
     let line = &bytes[..bytes.len().min(limits.max_header_size)];
     match memchr::memchr2(b' ', b'\n', line) {
         None => ParseError::MethodTooLong,
@@ -93,7 +91,7 @@ fn leading_line(bytes: &[u8]) -> Result<usize, ParseError> {
 #[inline]
 fn parse_lines(
     bytes: &[u8],
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
     head: &mut RequestHead,
 ) -> Result<Option<(usize, RequestFacts)>, ParseError> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_HEADERS];
@@ -259,16 +257,9 @@ pub(super) fn keep_one_length(headers: &mut HttpHeaders, length: Option<u64>) {
     }
 }
 
-/// Digits only: no sign, underscore, space or `0x` (smuggling: GHSA-qppv-j76h-2rpx).
+/// The value of one Content-Length.
 pub(crate) fn parse_length(digits: &[u8]) -> Result<u64, ParseError> {
-    if digits.is_empty() {
-        return Err(ParseError::ContentLength);
-    }
-    let add = |number: u64, digit: &u8| match digit {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    };
-    digits.iter().try_fold(0, add).ok_or(ParseError::ContentLength)
+    length::parse(digits).ok_or(ParseError::ContentLength)
 }
 
 /// Whether a line continues the header line before it.
@@ -281,7 +272,7 @@ fn has_folded_line(bytes: &[u8]) -> bool {
 /// HTTP/1.2 to HTTP/1.9, which do not exist, are read as HTTP/1.1 (RFC 9110 §2.5; Tornado takes them for 1.0).
 fn parse_newer_version(
     bytes: &[u8],
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
     head: &mut RequestHead,
 ) -> Result<Option<(usize, RequestFacts)>, ParseError> {
     let line = &bytes[..memchr::memchr(b'\n', bytes).unwrap_or(bytes.len())];
@@ -312,7 +303,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Option<(usize, RequestFacts, RequestHead)>, ParseError> {
         let mut head = RequestHead::default();
-        let found = parse(text.as_bytes(), &Http1ConnectionParameters::default(), &mut head)?;
+        let found = parse(text.as_bytes(), &ConnectionLimits::default(), &mut head)?;
         Ok(found.map(|(len, facts)| (len, facts, head)))
     }
 
@@ -469,8 +460,7 @@ mod tests {
 
     #[test]
     fn limits() {
-        let limits =
-            Http1ConnectionParameters { max_header_size: 100, max_header_count: 3, ..Default::default() };
+        let limits = ConnectionLimits { max_header_size: 100, max_header_count: 3, ..Default::default() };
         let mut head = RequestHead::default();
         let mut check = |text: &str| parse(text.as_bytes(), &limits, &mut head).map(|f| f.is_some());
         assert_eq!(check("GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n\r\n"), Ok(true));

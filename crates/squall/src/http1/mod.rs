@@ -13,20 +13,18 @@ pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod head;
 pub(crate) mod head_writer;
-pub(crate) mod host;
 pub(crate) mod limits;
 pub(crate) mod response;
 
 pub use error::ParseError;
-pub use limits::Http1ConnectionParameters;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::body::{BodyDecoder, BodyLength};
-    use super::{Http1ConnectionParameters, head};
-    use crate::httputil::RequestHead;
+    use super::head;
+    use crate::httputil::{ConnectionLimits, RequestHead};
 
     /// Bytes that look like HTTP often enough to get past the first line.
     fn almost_http() -> impl Strategy<Value = Vec<u8>> {
@@ -46,7 +44,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_head_is_found_at_the_same_place_whatever_follows(bytes in almost_http(), more in almost_http()) {
-            let limits = Http1ConnectionParameters::default();
+            let limits = ConnectionLimits::default();
             let (mut first, mut second) = (RequestHead::default(), RequestHead::default());
             if let Ok(Some((length, facts))) = head::parse(&bytes, &limits, &mut first) {
                 prop_assert!(length <= bytes.len());

@@ -10,8 +10,7 @@ use httparse::Status;
 use super::body::BodyLength;
 use super::error::ParseError;
 use super::head::{head_end, keep_one_length, mixes_line_ends, parse_length};
-use super::limits::Http1ConnectionParameters;
-use crate::httputil::{HttpHeaders, ows, reason_phrase};
+use crate::httputil::{ConnectionLimits, HttpHeaders, ows, reason_phrase};
 
 /// Status line and headers of a response.
 #[derive(Debug, Clone)]
@@ -64,7 +63,7 @@ impl Asked {
 /// Parses the head at the start of `bytes`: its length, itself and its facts; `None` when its end has not arrived.
 pub(crate) fn parse(
     bytes: &[u8],
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
     asked: Asked,
 ) -> Result<Option<(usize, ResponseHead, ResponseFacts)>, ParseError> {
     // The parser would skip an empty line, as before a request (RFC 9112 §2.2).
@@ -292,7 +291,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str, asked: Asked) -> Result<Option<(usize, ResponseHead, ResponseFacts)>, ParseError> {
-        parse(text.as_bytes(), &Http1ConnectionParameters::default(), asked)
+        parse(text.as_bytes(), &ConnectionLimits::default(), asked)
     }
 
     #[test]
@@ -437,7 +436,7 @@ mod tests {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), start: bool) {
             let bytes = if start { [b"HTTP/1.1 200 OK\r\n".as_slice(), &bytes].concat() } else { bytes };
-            let _ = parse(&bytes, &Http1ConnectionParameters::default(), Asked::Other);
+            let _ = parse(&bytes, &ConnectionLimits::default(), Asked::Other);
         }
     }
 }

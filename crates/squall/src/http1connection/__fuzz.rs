@@ -8,12 +8,13 @@ use std::io::Write;
 
 use http::Version;
 
-use super::gzip::GzipReader;
 use crate::http1::body::{BodyDecoder, BodyLength};
-use crate::http1::limits::{INFLATION_FLOOR, MAX_INFLATION};
 use crate::http1::response::{self, Asked, ResponseBody, ResponseHead};
-use crate::http1::{Http1ConnectionParameters, ParseError, head, head_writer};
-use crate::httputil::{HttpHeaders, RequestHead, is_token, ows};
+use crate::http1::{ParseError, head, head_writer};
+use crate::httputil::exchange::BodyRefusal;
+use crate::httputil::inflate::Inflater;
+use crate::httputil::limits::{INFLATION_FLOOR, MAX_INFLATION};
+use crate::httputil::{ConnectionLimits, HttpHeaders, RequestHead, is_token, ows};
 
 /// What may follow a head, none of which is part of it.
 const FOLLOWING: [&[u8]; 5] =
@@ -31,9 +32,9 @@ struct Found<F> {
 type Outcome<F> = Result<Option<Found<F>>, ParseError>;
 
 /// Small limits or the usual ones.
-fn limits(settings: u8) -> Http1ConnectionParameters {
-    let usual = Http1ConnectionParameters::default();
-    Http1ConnectionParameters {
+fn limits(settings: u8) -> ConnectionLimits {
+    let usual = ConnectionLimits::default();
+    ConnectionLimits {
         max_header_size: if settings & 1 != 0 { 200 } else { usual.max_header_size },
         max_header_count: if settings & 2 != 0 { 3 } else { usual.max_header_count },
         ..usual
@@ -41,8 +42,8 @@ fn limits(settings: u8) -> Http1ConnectionParameters {
 }
 
 /// So much that a head which is written again is not refused for its size.
-fn no_limits() -> Http1ConnectionParameters {
-    Http1ConnectionParameters { max_header_size: usize::MAX, ..Http1ConnectionParameters::default() }
+fn no_limits() -> ConnectionLimits {
+    ConnectionLimits { max_header_size: usize::MAX, ..ConnectionLimits::default() }
 }
 
 /// The lengths of what has arrived, when it comes in pieces of this size.
@@ -121,7 +122,7 @@ pub fn request_head(data: &[u8]) {
 
 fn parse_request(
     bytes: &[u8],
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
 ) -> Result<Option<(RequestHead, Found<head::RequestFacts>)>, ParseError> {
     let mut head = RequestHead::default();
     let Some((length, facts)) = head::parse(bytes, limits, &mut head)? else { return Ok(None) };
@@ -174,7 +175,7 @@ type FoundResponse = Found<response::ResponseFacts>;
 
 fn parse_response(
     bytes: &[u8],
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
     asked: Asked,
 ) -> Result<Option<(ResponseHead, FoundResponse)>, ParseError> {
     let Some((length, head, facts)) = response::parse(bytes, limits, asked)? else { return Ok(None) };
@@ -283,10 +284,10 @@ fn inflate<'a>(
     (limit, inflated_limit): (u64, u64),
     max: usize,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Vec<u8>, ParseError> {
+) -> Result<Vec<u8>, BodyRefusal> {
     let mut head = RequestHead::default();
     let added = head.headers.add("Content-Encoding", "gzip");
-    let reader = added.ok().and_then(|()| GzipReader::for_request(&mut head));
+    let reader = added.ok().and_then(|()| Inflater::for_request(&mut head));
     let mut reader = reader.expect("the request says gzip");
     reader.set_limits(limit, inflated_limit);
     let (mut out, mut fed) = (Vec::new(), 0);

@@ -2,8 +2,9 @@
 
 use std::io;
 
+use crate::http1::ParseError;
 use crate::http1::response::{self, Asked, ResponseFacts, ResponseHead};
-use crate::http1::{Http1ConnectionParameters, ParseError};
+use crate::httputil::ConnectionLimits;
 use crate::iostream::IoStream;
 
 /// More interim responses (1xx) than this before the final one are an error (Tornado's number). A server that sends nothing
@@ -13,7 +14,7 @@ const MOST_INTERIM: usize = 10;
 /// Reads the heads of the responses to one request: interim ones, of which there may be a few, and the final one.
 pub(crate) struct ResponseHeads<'a> {
     stream: &'a IoStream,
-    limits: &'a Http1ConnectionParameters,
+    limits: &'a ConnectionLimits,
     asked: Asked,
     interim: usize,
     /// Not a byte has come.
@@ -31,7 +32,7 @@ pub(crate) enum HeadError {
 }
 
 impl<'a> ResponseHeads<'a> {
-    pub(crate) fn new(stream: &'a IoStream, limits: &'a Http1ConnectionParameters, asked: Asked) -> Self {
+    pub(crate) fn new(stream: &'a IoStream, limits: &'a ConnectionLimits, asked: Asked) -> Self {
         Self { stream, limits, asked, interim: 0, unanswered: true, seen: 0 }
     }
 

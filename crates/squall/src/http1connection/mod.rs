@@ -1,15 +1,15 @@
-//! HTTP/1.1 over an [`IoStream`](crate::iostream::IoStream): the loops around the pure machines of `http1`. `client` is what
+//! HTTP/1.1 over an [`IoStream`](crate::iostream::IoStream): the loop around the pure machines of `http1`. `client` is what
 //! whoever asks has in common: fetches, CONNECT through a proxy, WebSocket handshakes.
 //!
-//! Tornado keeps the state of a connection in a dozen flags; here it is where the loop in `server` stands, plus the
-//! `Writing` of the current exchange:
+//! Tornado keeps the state of a connection in a dozen flags; here it is where the driver stands (`httputil::exchange`),
+//! and the `State` of the connection:
 //!
 //! | Tornado | here |
 //! |---|---|
 //! | `_write_finished`, `_response_start_line`, `_chunking_output`, `_expected_content_remaining` | `Writing` |
-//! | `_read_finished`, `_finish_future` | the place in the loop |
+//! | `_read_finished`, `_finish_future` | the place in the driver |
 //! | `_disconnect_on_finish` | `ResponseFacts::keep_alive` |
-//! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the loop drives |
+//! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the driver polls |
 
 #[doc(hidden)]
 pub mod __fuzz;
@@ -17,20 +17,15 @@ mod client;
 mod connection;
 mod deadlines;
 mod exchange_end;
-mod gzip;
 mod out_pool;
 mod server;
 mod set;
+mod state;
 mod task;
 mod transport;
 
-pub use crate::http1::encode::HttpOutputError;
-pub use crate::http1::{Http1ConnectionParameters, ParseError};
+pub use crate::http1::ParseError;
 pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
-#[cfg(feature = "http2")]
-pub(crate) use deadlines::BodyPace;
-#[cfg(feature = "http2")]
-pub(crate) use gzip::GzipReader;
 pub(crate) use set::ConnectionSet;
 pub(crate) use task::ConnectionTask;

@@ -1,24 +1,25 @@
-//! What of serving a request has to wait: bodies, handlers that are not ready at once, slow clients, the close.
+//! What HTTP/1 supplies to the driver of an exchange: the pieces of a body, waits, the close.
 
-use std::future::{Future, poll_fn};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::connection::{Http1Connection, Outcome, Waiting};
-use super::deadlines::BodyPace;
-use super::gzip::GzipReader;
+use super::connection::{Http1Connection, Waiting};
+use super::exchange_end::ExchangeEnd;
+use super::state::{Outcome, Writing};
 use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
-use crate::http1::head::RequestFacts;
-use crate::httputil::{HttpMessageDelegate, HttpServerRequest};
-use crate::ioloop::log_panic;
+use crate::httputil::ConnectionLimits;
+use crate::httputil::exchange::{BodyEvent, BodySource, Carrier, End};
 use crate::log;
+
+/// How long an answer may take after the client has closed its sending side.
+const HALF_CLOSED_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a connection that is closed with input unread goes on reading it. Closing at once would reset the
 /// connection, and the reset can overtake the response (RFC 9112 §9.6): a client that sends a large body reads the
@@ -27,254 +28,171 @@ const LINGER: Duration = Duration::from_secs(30);
 /// How long it waits for more of it.
 const LINGER_IDLE: Duration = Duration::from_secs(2);
 
-/// Why the rest of a request could not be had.
-enum Failure {
-    /// The peer's fault, and it can be told.
-    Refused(ParseError),
-    /// Nobody is there to be told.
-    Gone,
+/// The body of one request as it comes over the connection.
+pub(super) struct Http1Body {
+    connection: Rc<Http1Connection>,
+    decoder: BodyDecoder,
+    /// So many bytes have come and not been asked for.
+    received: usize,
 }
 
-impl From<ParseError> for Failure {
-    fn from(error: ParseError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-/// How the reading of a body ended.
-enum Body {
-    Complete,
-    /// The application has answered already, most likely before the end of the body.
-    Answered,
-}
-
-impl Http1Connection {
-    /// From a head to the end of its response.
-    pub(super) async fn exchange(
-        self: Rc<Self>,
-        request: HttpServerRequest,
-        facts: RequestFacts,
-        gzip: Option<GzipReader>,
-    ) -> Outcome {
-        let mut message = match catch_unwind(AssertUnwindSafe(|| self.delegate().start_request(request))) {
-            Ok(message) => message,
-            Err(payload) => {
-                log_panic("request callback", &*payload);
-                return self.end_exchange(Outcome::Abort);
-            }
-        };
-        match self.receive(message.as_mut(), facts, gzip).await {
-            Ok(Body::Complete) => self.respond(message).await,
-            Ok(Body::Answered) => {
-                drop(message);
-                let outcome = match self.outcome() {
-                    Outcome::KeepAlive if self.is_body_unread() => Outcome::Close,
-                    other => other,
-                };
-                self.end_exchange(outcome)
-            }
-            Err(failure) => {
-                message.on_connection_close();
-                match failure {
-                    Failure::Gone => self.end_exchange(Outcome::Gone),
-                    Failure::Refused(error) => {
-                        let outcome = self.refuse_and_log(error);
-                        self.end_exchange(outcome)
-                    }
-                }
-            }
-        }
-    }
-
-    async fn receive(
-        &self,
-        message: &mut dyn HttpMessageDelegate,
-        facts: RequestFacts,
-        gzip: Option<GzipReader>,
-    ) -> Result<Body, Failure> {
-        if facts.body != BodyLength::Empty {
-            // Before the application is asked, which may change it.
-            self.set_body_deadline(self.params().body_timeout);
-        }
-        if let Some(ready) = message.headers_received() {
-            self.drive(ready).await;
-        }
-        if facts.body == BodyLength::Empty {
-            return Ok(Body::Complete);
-        }
-        let received = self.receive_body(message, facts, gzip).await;
-        self.set_body_deadline(None);
-        received
-    }
-
-    /// Reads the body and hands it over in pieces.
-    async fn receive_body(
-        &self,
-        message: &mut dyn HttpMessageDelegate,
-        facts: RequestFacts,
-        mut gzip: Option<GzipReader>,
-    ) -> Result<Body, Failure> {
-        if self.outcome() != Outcome::Open {
-            return Ok(Body::Answered);
-        }
-        let limit = self.max_body_size();
-        let mut decoder = BodyDecoder::new(facts.body, limit)?;
-        if let Some(gzip) = &mut gzip {
-            // A handler that says how much it takes of this body means what comes out.
-            let of_server = limit == self.params().max_body_size;
-            gzip.set_limits(limit, if of_server { self.params().max_decompressed_size } else { limit });
-        }
-        let mut pace = BodyPace::new(self.params().body_stall_timeout);
-        if facts.expect_continue && self.stream.read_buffer().is_empty() {
-            self.write_continue();
-        }
-        loop {
-            let (chunk, used, done) = self.take_chunk(&mut decoder)?;
-            let delivered = match &mut gzip {
-                Some(gzip) => self.deliver_decompressed(message, gzip, &chunk, done).await?,
-                None => self.deliver(message, chunk).await,
-            };
-            if !delivered {
-                return Ok(Body::Answered);
-            }
-            if done {
-                return Ok(Body::Complete);
-            }
-            if !used && !self.fill_body(message, &mut pace).await? {
-                return Ok(Body::Answered);
-            }
-        }
+impl Http1Body {
+    pub(super) fn new(connection: &Rc<Http1Connection>, length: BodyLength) -> Self {
+        Self { connection: Rc::clone(connection), decoder: BodyDecoder::unlimited(length), received: 0 }
     }
 
     /// Decodes one piece from the buffer; says whether anything was used and whether the body has ended.
-    fn take_chunk(&self, decoder: &mut BodyDecoder) -> Result<(Bytes, bool, bool), ParseError> {
-        let mut buffer = self.stream.read_buffer();
-        let step = decoder.decode(buffer.as_slice(), self.params().chunk_size)?;
-        let chunk = Bytes::copy_from_slice(&buffer.as_slice()[step.data.clone()]);
+    fn take_piece(&mut self, most: usize) -> Result<(Bytes, bool, bool), ParseError> {
+        let mut buffer = self.connection.stream.read_buffer();
+        let step = self.decoder.decode(buffer.as_slice(), most)?;
+        let piece = Bytes::copy_from_slice(&buffer.as_slice()[step.data.clone()]);
         buffer.consume(step.consumed);
         if step.done {
             // Before the last piece is delivered: a handler may answer then.
-            self.body_is_read();
+            self.connection.body_is_read();
         }
-        Ok((chunk, step.consumed > 0, step.done))
+        Ok((piece, step.consumed > 0, step.done))
+    }
+}
+
+impl BodySource for Http1Body {
+    type Refusal = ParseError;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<BodyEvent, ParseError>> {
+        loop {
+            let (data, used, is_last) = self.take_piece(most)?;
+            if is_last || !data.is_empty() {
+                return Poll::Ready(Ok(BodyEvent::Piece { data, is_last }));
+            }
+            if used {
+                continue;
+            }
+            match ready!(self.connection.poll_fill(cx)) {
+                Ok(0) => return Poll::Ready(Ok(BodyEvent::Gone)),
+                Ok(bytes) => self.received += bytes,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Poll::Ready(Ok(BodyEvent::Late));
+                }
+                Err(_) => return Poll::Ready(Ok(BodyEvent::Gone)),
+            }
+        }
     }
 
-    /// Reads more of a body, and lets the application go on beside that; false when somebody finished the response
-    /// meanwhile.
-    async fn fill_body(
-        &self,
-        message: &mut dyn HttpMessageDelegate,
-        pace: &mut BodyPace,
-    ) -> Result<bool, Failure> {
+    fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.received)
+    }
+}
+
+impl Carrier for Http1Connection {
+    type Refusal = ParseError;
+
+    fn limits(&self) -> &ConnectionLimits {
+        self.limits()
+    }
+
+    fn max_body_size(&self) -> u64 {
+        self.wire.borrow().exchange().map_or(0, |exchange| exchange.max_body_size)
+    }
+
+    #[inline]
+    fn is_open(&self) -> bool {
+        self.wire.borrow().is_open()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.wire.borrow().exchange().is_none_or(|exchange| exchange.handles == 0)
+    }
+
+    fn push_out(&self) {
         self.push_out();
-        self.waiting.set(Waiting::Answer);
-        let began = self.begin_body_wait(pace);
-        let filled = poll_fn(|cx| {
-            if self.outcome() != Outcome::Open {
-                return Poll::Ready(Ok(None));
-            }
-            if let Poll::Ready(filled) = self.poll_fill(cx) {
-                return Poll::Ready(filled.map(Some));
-            }
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| message.poll_beside(cx))) {
-                log_panic("request handler", &*payload);
-                self.abort_exchange();
-            }
-            self.push_out();
-            if self.outcome() == Outcome::Open { Poll::Pending } else { Poll::Ready(Ok(None)) }
-        })
-        .await;
-        self.waiting.set(Waiting::Not);
-        self.end_body_wait(pace, began, filled.as_ref().ok().copied().flatten().unwrap_or(0));
-        match filled {
-            Ok(None) => Ok(false),
-            Ok(Some(0)) => Err(Failure::Gone),
-            Ok(Some(_)) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ParseError::BodyTimeout.into()),
-            Err(_) => Err(Failure::Gone),
-        }
     }
 
-    /// Hands a piece over and waits until the next is wanted; false when the response is already finished.
-    async fn deliver(&self, message: &mut dyn HttpMessageDelegate, chunk: Bytes) -> bool {
-        if !chunk.is_empty()
-            && let Some(taken) = message.data_received(chunk)
+    fn abort(&self) {
+        self.abort_exchange();
+    }
+
+    fn refuse(&self, refusal: ParseError) {
+        self.log_refusal(refusal);
+        self.refuse(refusal);
+    }
+
+    fn want_body(&self) {
+        let wire = &mut *self.wire.borrow_mut();
+        let Some(exchange) = wire.exchange() else { return };
+        if exchange.expects_continue
+            && exchange.writing == Writing::Head
+            && self.stream.read_buffer().is_empty()
         {
-            self.drive(taken).await;
-        }
-        self.outcome() == Outcome::Open
-    }
-
-    async fn deliver_decompressed(
-        &self,
-        message: &mut dyn HttpMessageDelegate,
-        gzip: &mut GzipReader,
-        mut compressed: &[u8],
-        done: bool,
-    ) -> Result<bool, Failure> {
-        let most = self.params().chunk_size;
-        while !compressed.is_empty() {
-            let chunk = gzip.next(&mut compressed, most)?;
-            if !self.deliver(message, chunk).await {
-                return Ok(false);
-            }
-        }
-        if done {
-            loop {
-                let rest = gzip.rest(most)?;
-                if rest.is_empty() {
-                    break;
-                }
-                if !self.deliver(message, rest).await {
-                    return Ok(false);
-                }
-            }
-            gzip.finish()?;
-        }
-        Ok(true)
-    }
-
-    async fn respond(self: Rc<Self>, message: Box<dyn HttpMessageDelegate>) -> Outcome {
-        match catch_unwind(AssertUnwindSafe(|| message.finish())) {
-            Ok(Some(handler)) => self.handle(handler).await,
-            Ok(None) => self.answered_later().await,
-            Err(payload) => {
-                log_panic("request callback", &*payload);
-                self.end_exchange(Outcome::Abort)
-            }
+            wire.output.room().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            wire.output.mark_here();
         }
     }
 
-    /// Runs the handler to its end.
-    pub(super) async fn handle(self: Rc<Self>, handler: Pin<Box<dyn Future<Output = ()>>>) -> Outcome {
-        self.drive(handler).await;
-        self.answered_later().await
+    fn set_body_timeout(&self, timeout: Option<Duration>) {
+        self.set_body_deadline(timeout);
     }
 
-    /// Waits for the end of a response that the application need not have finished yet.
-    pub(super) async fn answered_later(self: Rc<Self>) -> Outcome {
-        let outcome = match self.outcome() {
-            Outcome::Open => self.answered().await,
-            outcome => outcome,
-        };
-        self.end_exchange(outcome)
+    fn begin_wait(&self, at_most: Option<Duration>) {
+        self.waiting.set(Waiting::Answer);
+        self.begin_body_wait(at_most);
     }
 
-    /// Polls the application's work to its end. Output goes out whenever the work waits.
-    async fn drive(&self, mut work: Pin<Box<dyn Future<Output = ()> + '_>>) {
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(Poll::Ready(())) => Poll::Ready(()),
-            Ok(Poll::Pending) => {
-                self.push_out();
-                Poll::Pending
+    fn end_wait(&self) {
+        self.waiting.set(Waiting::Not);
+        self.end_body_wait();
+    }
+
+    fn has_left(&self, cx: &mut Context<'_>) -> bool {
+        let end = self.wire.borrow().end.as_ref().map(Rc::clone);
+        self.stream.closed() || end.is_some_and(|end| end.poll_left(cx).is_ready())
+    }
+
+    /// A client that has closed its sending side may still read, or may be gone, which cannot be told before something
+    /// is sent to it. So the answer has some more time to come.
+    async fn gone(&self) {
+        let end = Rc::clone(self.wire.borrow_mut().end.get_or_insert_default());
+        let stream = self.stream.clone();
+        end.watch(Box::pin(async move { stream.closed_by_peer().await }));
+        let waiting = WaitForAnswer { connection: self, end: &end, has_left: Cell::new(false) };
+        self.waiting.set(Waiting::Answer);
+        poll_fn(|cx| {
+            self.stream.park_reader(cx);
+            if !waiting.has_left.get() && end.poll_left(cx).is_ready() {
+                waiting.has_left.set(true);
+                self.set_deadline(Some(HALF_CLOSED_PATIENCE));
             }
-            Err(payload) => {
-                log_panic("request handler", &*payload);
-                self.abort_exchange();
-                Poll::Ready(())
-            }
+            let is_over = self.deadlines.has_expired() || self.stream.closed();
+            if waiting.has_left.get() && is_over { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+}
+
+/// Takes back what [`Carrier::gone`] has set, when that is no longer waited for.
+struct WaitForAnswer<'a> {
+    connection: &'a Http1Connection,
+    end: &'a ExchangeEnd,
+    has_left: Cell<bool>,
+}
+
+impl Drop for WaitForAnswer<'_> {
+    fn drop(&mut self) {
+        if self.has_left.get() {
+            self.connection.set_deadline(None);
+        }
+        self.connection.waiting.set(Waiting::Not);
+        self.end.unwatch();
+    }
+}
+
+impl Http1Connection {
+    /// Ends the exchange as the driver says.
+    pub(super) fn end_as(&self, end: End) -> Outcome {
+        let outcome = self.end_exchange();
+        match end {
+            End::Over => outcome,
+            End::Gone => Outcome::Gone,
+        }
     }
 
     /// Waits for a client that does not take its responses.
@@ -285,13 +203,8 @@ impl Http1Connection {
         }
     }
 
-    pub(super) fn refuse_and_log(&self, error: ParseError) -> Outcome {
+    pub(super) fn log_refusal(&self, error: ParseError) {
         tracing::info!(target: log::GENERAL, "Malformed HTTP message from {}: {error}", self.remote_ip());
-        self.refuse(error);
-        match self.outcome() {
-            Outcome::Abort => Outcome::Abort,
-            _ => Outcome::Close,
-        }
     }
 
     /// Sends what is left, then says so to the peer and waits a little for it to close.

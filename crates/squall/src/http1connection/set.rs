@@ -213,7 +213,6 @@ impl ConnectionSet {
             let now = self.look_at_the_clock();
             for connection in self.connections.borrow().slots.iter().flatten() {
                 connection.check_deadline(now);
-                connection.check_abandoned();
                 connection.check_stalled(now);
             }
         }

@@ -2,23 +2,24 @@
 //!
 //! This is a future written by hand, for two measured reasons. As an `async fn` the task of an idle connection was
 //! 4 KB, most of it room for requests that it was not serving; this one is three pointers. And a request whose
-//! handler is ready at once is served without a box for its exchange. Whatever waits is an `async fn` in
-//! `server`, boxed while it lasts.
+//! handler is ready at once is served without a box for its exchange. Whatever waits is an `async fn`, mostly of
+//! `httputil::exchange`, boxed while it lasts.
 
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::connection::{Http1Connection, Outcome, Server, Waiting};
+use super::connection::{Http1Connection, Server, Waiting};
+use super::server::Http1Body;
 use super::set::LAST_REQUEST;
+use super::state::Outcome;
 use crate::http1::ParseError;
 use crate::http1::body::BodyLength;
 use crate::http1::head::{self, RequestFacts};
-use crate::httputil::HttpServerRequest;
-use crate::ioloop::log_panic;
+use crate::httputil::exchange::{self, Incoming, Rest};
+use crate::httputil::{HttpServerRequest, RequestContext};
 use crate::iostream::IoStream;
 
 /// Serves the requests of a connection, one after the other, until it is closed.
@@ -40,8 +41,8 @@ enum Step {
 }
 
 impl ConnectionTask {
-    pub(crate) fn new(stream: IoStream, server: Rc<Server>, remote: std::net::IpAddr) -> Self {
-        Self { connection: Http1Connection::new(stream, server, remote), work: None }
+    pub(crate) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Self {
+        Self { connection: Http1Connection::new(stream, server, context), work: None }
     }
 }
 
@@ -98,7 +99,7 @@ impl Http1Connection {
                     step => return step,
                 },
                 Ok(None) => {}
-                Err(error) => return Step::End(self.refuse_and_log(error)),
+                Err(error) => return Step::End(self.refuse_head(error)),
             }
             self.push_out();
             if self.stream.writing() {
@@ -122,12 +123,12 @@ impl Http1Connection {
     fn take_request(&self) -> Result<Option<(HttpServerRequest, RequestFacts)>, ParseError> {
         let mut buffer = self.stream.read_buffer();
         let bytes = buffer.as_slice();
-        let limit = self.params().max_header_size;
+        let limit = self.limits().max_header_size;
         if bytes.is_empty() || !head::worth_parsing(bytes, self.looked_at.get() as usize, limit) {
             return Ok(None);
         }
         let mut request = HttpServerRequest::pooled();
-        match head::parse(bytes, self.params(), request.head_mut())? {
+        match head::parse(bytes, self.limits(), request.head_mut())? {
             Some((length, facts)) => {
                 buffer.consume(length);
                 self.looked_at.set(0);
@@ -140,23 +141,30 @@ impl Http1Connection {
         }
     }
 
+    /// Answers what is no request.
+    fn refuse_head(&self, error: ParseError) -> Outcome {
+        self.log_refusal(error);
+        self.refuse(error);
+        Outcome::Close
+    }
+
     /// Waits for more of a head: `None` when more has come, else how the connection ends.
     fn poll_input(&self, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let waiting = if self.looked_at.get() == 0 { Waiting::Idle } else { Waiting::Head };
         if self.waiting.replace(waiting) != waiting {
-            let params = self.params();
+            let limits = self.limits();
             self.set_deadline(match waiting {
                 // Accepted a moment ago, or kept by a response that did not know yet.
                 Waiting::Idle if self.is_draining() => Some(LAST_REQUEST),
-                Waiting::Idle => params.idle_connection_timeout,
-                _ => params.header_timeout,
+                Waiting::Idle => limits.idle_connection_timeout,
+                _ => limits.header_timeout,
             });
         }
         Poll::Ready(match ready!(self.poll_fill(cx)) {
             Ok(0) => Some(Outcome::Gone),
             Ok(_) => None,
             Err(error) if error.kind() == io::ErrorKind::TimedOut && waiting == Waiting::Head => {
-                Some(self.refuse_and_log(ParseError::HeadTimeout))
+                Some(self.refuse_head(ParseError::HeadTimeout))
             }
             Err(_) => Some(Outcome::Gone),
         })
@@ -170,47 +178,23 @@ impl Http1Connection {
         cx: &mut Context<'_>,
     ) -> Step {
         self.begin(&mut request, facts);
-        if facts.body != BodyLength::Empty {
-            let gzip = self.inflater(&mut request);
-            return self.exchange_later(request, facts, gzip);
-        }
-        let handler = match catch_unwind(AssertUnwindSafe(|| self.delegate().serve_bodiless(request))) {
-            Ok(Ok(handler)) => handler,
-            Ok(Err(request)) => return self.exchange_later(request, facts, None),
-            Err(payload) => {
-                log_panic("request callback", &*payload);
-                return Step::End(Outcome::Abort);
-            }
+        let inflater = if facts.body == BodyLength::Empty { None } else { self.inflater(&mut request) };
+        let kind = facts.body.into();
+        let Some(rest) = exchange::start(&**self, self.delegate(), request, kind, cx) else {
+            return Step::End(self.end_exchange());
         };
-        if let Some(mut handler) = handler {
-            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-                Ok(Poll::Ready(())) => {}
-                Ok(Poll::Pending) => {
-                    let connection = Rc::clone(self);
-                    return Step::Work(Box::pin(async move { connection.handle(handler).await }));
-                }
-                Err(payload) => {
-                    log_panic("request handler", &*payload);
-                    return Step::End(Outcome::Abort);
-                }
-            }
-        }
-        match self.outcome() {
-            Outcome::Open => {
-                let connection = Rc::clone(self);
-                Step::Work(Box::pin(async move { connection.answered_later().await }))
-            }
-            outcome => Step::End(self.end_exchange(outcome)),
-        }
-    }
-
-    fn exchange_later(
-        self: &Rc<Self>,
-        request: HttpServerRequest,
-        facts: RequestFacts,
-        gzip: Option<super::gzip::GzipReader>,
-    ) -> Step {
         let connection = Rc::clone(self);
-        Step::Work(Box::pin(async move { connection.exchange(request, facts, gzip).await }))
+        Step::Work(match rest {
+            Rest::Work(work) => {
+                Box::pin(async move { connection.end_as(exchange::work(&*connection, work).await) })
+            }
+            Rest::Message(message) => {
+                let source = Http1Body::new(self, facts.body);
+                let incoming = Incoming { kind, source, inflater };
+                Box::pin(async move {
+                    connection.end_as(exchange::receive(&*connection, message, incoming).await)
+                })
+            }
+        })
     }
 }

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::{Exchange, Http1Connection, Waiting, Writing};
-use super::out_pool;
-use crate::http1::encode::{ForResponse, HttpOutputError, encode_head, encode_interim};
-use crate::httputil::{HttpHeaders, HttpTransport, ResponseStartLine, StreamId};
+use super::connection::{Http1Connection, Waiting};
+use super::state::{Exchange, Output, State, Writing};
+use crate::http1::encode::{ForResponse, encode_head, encode_interim};
+use crate::httputil::{HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, StreamId};
 use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
@@ -20,26 +20,31 @@ impl Http1Connection {
     fn with_exchange<R>(
         &self,
         id: StreamId,
-        f: impl FnOnce(&mut Exchange) -> Result<R, HttpOutputError>,
+        f: impl FnOnce(&mut Exchange, &mut Output) -> Result<R, HttpOutputError>,
     ) -> Result<R, HttpOutputError> {
-        let mut exchange = self.exchange.borrow_mut();
-        if !exchange.is_at(id) || self.stream.closed() {
+        let mut wire = self.wire.borrow_mut();
+        let Some((exchange, output)) = wire.at(id).filter(|_| !self.stream.closed()) else {
             return Err(HttpOutputError::Closed);
-        }
-        if exchange.out.capacity() == 0 {
-            exchange.out = out_pool::take();
-        }
-        let result = f(&mut exchange);
-        let full = exchange.out.len() > OUT_MARK;
-        let done = matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached);
-        drop(exchange);
+        };
+        let result = f(exchange, output);
+        let full = output.bytes.len() > OUT_MARK;
+        let is_over = exchange.writing.is_over();
+        drop(wire);
         if full {
             self.push_out();
         }
-        if done && self.waiting.get() == Waiting::Answer {
-            self.stream.wake_reader();
+        if is_over {
+            self.wake_waiting();
         }
         result
+    }
+
+    /// Wakes whoever waits for the end of the response.
+    #[inline]
+    fn wake_waiting(&self) {
+        if self.waiting.get() == Waiting::Answer {
+            self.stream.wake_reader();
+        }
     }
 }
 
@@ -59,7 +64,7 @@ impl HttpTransport for Http1Connection {
         body: &[u8],
     ) -> Result<(), HttpOutputError> {
         let draining = self.is_draining();
-        self.with_exchange(id, |exchange| {
+        self.with_exchange(id, |exchange, output| {
             if exchange.writing != Writing::Head {
                 return Err(HttpOutputError::OutOfOrder);
             }
@@ -68,7 +73,7 @@ impl HttpTransport for Http1Connection {
             // §9.6). A response that only begins may end after the body.
             request.keep_alive &= !(exchange.unread && is_whole(request, start, headers, body));
             request.keep_alive &= !draining;
-            let out = &mut exchange.out;
+            let out = output.room();
             let encoded = encode_head(out, request, start, headers).and_then(|mut facts| {
                 facts.body.encode(out, body)?;
                 Ok(facts)
@@ -93,32 +98,31 @@ impl HttpTransport for Http1Connection {
         start: ResponseStartLine<'_>,
         headers: &HttpHeaders,
     ) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
+        self.with_exchange(id, |exchange, output| {
             if exchange.writing != Writing::Head {
                 return Err(HttpOutputError::OutOfOrder);
             }
             if exchange.request.http11 {
-                encode_interim(&mut exchange.out, start, headers);
-                // Sent whatever becomes of the final response.
-                exchange.mark = exchange.out.len() as u32;
+                encode_interim(output.room(), start, headers);
+                output.mark_here();
             }
             Ok(())
         })
     }
 
     fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
+        self.with_exchange(id, |exchange, output| {
             let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
-            let written = body.encode(&mut exchange.out, data);
+            let written = body.encode(output.room(), data);
             exchange.writing = if written.is_ok() { Writing::Body(body) } else { Writing::Aborted };
             written
         })
     }
 
     fn write_file(&self, id: StreamId, part: &FilePart) -> Result<bool, HttpOutputError> {
-        let sends = self.with_exchange(id, |exchange| {
+        let sends = self.with_exchange(id, |exchange, output| {
             let Writing::Body(mut body) = exchange.writing else { return Err(HttpOutputError::OutOfOrder) };
-            let begun = body.begin_piece(&mut exchange.out, part.len());
+            let begun = body.begin_piece(output.room(), part.len());
             exchange.writing = if begun.is_ok() { Writing::Body(body) } else { Writing::Aborted };
             begun
         })?;
@@ -126,10 +130,10 @@ impl HttpTransport for Http1Connection {
             self.push_out();
             // An error closes the stream; whoever waits for it is told there.
             drop(self.stream.write_file(part.clone()));
-            self.with_exchange(id, |exchange| {
-                exchange.begun = true;
+            self.with_exchange(id, |exchange, output| {
+                output.begun = true;
                 if let Writing::Body(body) = exchange.writing {
-                    body.end_piece(&mut exchange.out);
+                    body.end_piece(output.room());
                 }
                 Ok(())
             })?;
@@ -138,21 +142,21 @@ impl HttpTransport for Http1Connection {
     }
 
     fn write_raw(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
+        self.with_exchange(id, |exchange, output| {
             if !matches!(exchange.writing, Writing::Head | Writing::Raw) {
                 return Err(HttpOutputError::OutOfOrder);
             }
             exchange.writing = Writing::Raw;
             exchange.keep_alive = exchange.request.keep_alive;
-            exchange.out.extend_from_slice(data);
+            output.room().extend_from_slice(data);
             Ok(())
         })
     }
 
     fn finish(&self, id: StreamId) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange| {
+        self.with_exchange(id, |exchange, output| {
             let finished = match exchange.writing {
-                Writing::Body(body) => body.finish(&mut exchange.out),
+                Writing::Body(body) => body.finish(output.room()),
                 Writing::Raw => Ok(()),
                 _ => return Err(HttpOutputError::OutOfOrder),
             };
@@ -163,25 +167,28 @@ impl HttpTransport for Http1Connection {
 
     fn abort(&self, id: StreamId) {
         // Without an exchange of that id there is nothing to cut.
-        let _ = self.with_exchange(id, |exchange| {
+        let _ = self.with_exchange(id, |exchange, _| {
             exchange.writing = Writing::Aborted;
             Ok(())
         });
     }
 
     fn poll_flush(&self, id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        if self.exchange.borrow().is_at(id) {
+        let is_current = self.wire.borrow_mut().at(id).is_some();
+        if is_current {
             self.push_out();
         }
         self.stream.poll_flush(cx)
     }
 
     fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
-        if !self.exchange.borrow().is_at(id) {
-            return Box::pin(std::future::ready(()));
-        }
-        let end = Rc::clone(self.exchange.borrow_mut().end.get_or_insert_default());
-        // Not this connection: it would not be abandoned as long as somebody waits for its end.
+        let end = {
+            let mut wire = self.wire.borrow_mut();
+            if wire.id != id || matches!(wire.state, State::None) {
+                return Box::pin(std::future::ready(()));
+            }
+            Rc::clone(wire.end.get_or_insert_default())
+        };
         let stream = self.stream.clone();
         Box::pin(async move {
             let mut left = pin!(stream.closed_by_peer());
@@ -198,23 +205,45 @@ impl HttpTransport for Http1Connection {
         Box::pin(Rc::clone(&self.server.set).draining())
     }
 
+    fn retain(&self, id: StreamId) {
+        if let Some((exchange, _)) = self.wire.borrow_mut().at(id) {
+            exchange.handles = exchange.handles.saturating_add(1);
+        }
+    }
+
+    fn release(&self, id: StreamId) {
+        let was_last = match self.wire.borrow_mut().at(id) {
+            Some((exchange, _)) => {
+                if exchange.handles < u16::MAX {
+                    exchange.handles = exchange.handles.saturating_sub(1);
+                }
+                exchange.handles == 0
+            }
+            None => false,
+        };
+        if was_last {
+            self.wake_waiting();
+        }
+    }
+
     fn set_max_body_size(&self, id: StreamId, bytes: u64) {
-        let mut exchange = self.exchange.borrow_mut();
-        if exchange.is_at(id) {
+        if let Some((exchange, _)) = self.wire.borrow_mut().at(id) {
             exchange.max_body_size = bytes;
         }
     }
 
-    fn max_body_size(&self, _id: StreamId) -> u64 {
-        self.exchange.borrow().max_body_size
+    fn max_body_size(&self, id: StreamId) -> u64 {
+        let limit = self.wire.borrow_mut().at(id).map(|(exchange, _)| exchange.max_body_size);
+        limit.unwrap_or(self.limits().max_body_size)
     }
 
     fn write_timeout(&self) -> Option<Duration> {
-        self.params().write_timeout
+        self.limits().write_timeout
     }
 
     fn set_body_timeout(&self, id: StreamId, timeout: Option<Duration>) {
-        if self.exchange.borrow().is_at(id) {
+        let is_current = self.wire.borrow_mut().at(id).is_some();
+        if is_current {
             if let Some(timeout) = timeout {
                 self.server.set.allow_for(timeout);
             }
@@ -223,14 +252,22 @@ impl HttpTransport for Http1Connection {
     }
 
     fn detach(&self, id: StreamId) -> io::Result<IoStream> {
-        let detached = self.with_exchange(id, |exchange| {
-            if matches!(exchange.writing, Writing::Finished | Writing::Aborted | Writing::Detached) {
-                return Err(HttpOutputError::OutOfOrder);
+        {
+            let mut wire = self.wire.borrow_mut();
+            match wire.at(id) {
+                Some((exchange, _)) if exchange.writing.is_over() => {
+                    return Err(io::Error::other(HttpOutputError::OutOfOrder));
+                }
+                Some(_) if !self.stream.closed() => wire.state = State::Detached,
+                _ => return Err(io::Error::other(HttpOutputError::Closed)),
             }
-            exchange.writing = Writing::Detached;
-            Ok(())
-        });
-        detached.map_err(io::Error::other)?;
+        }
+        // The socket is the application's alone from now on.
+        let end = self.wire.borrow().end.clone();
+        if let Some(end) = end {
+            end.unwatch();
+        }
+        self.wake_waiting();
         self.push_out();
         // What becomes of the stream is no longer the server's business.
         self.leave_set();

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -14,20 +13,21 @@ use h2::{Reason, RecvStream};
 use http::Method;
 use tokio::time::Instant;
 
-use super::convert::{self, BodyFacts, Refusal};
+use super::body::Data;
+use super::convert::{self, Refusal};
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
 use crate::http1::ParseError;
-use crate::http1connection::GzipReader;
-use crate::httputil::{HttpServerRequest, RequestContext, RequestHead};
-use crate::ioloop::log_panic;
+use crate::httputil::exchange::{self, Incoming, Rest};
+use crate::httputil::inflate::Inflater;
+use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext, RequestHead};
 use crate::iostream::IoStream;
 use crate::log;
 
 pub(super) struct Connection {
     stream: IoStream,
     server: Rc<Server>,
-    remote_ip: IpAddr,
+    context: RequestContext,
     order: Cell<Order>,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
@@ -50,11 +50,11 @@ pub(super) enum Order {
 }
 
 impl Connection {
-    pub(super) fn new(stream: IoStream, server: Rc<Server>, remote_ip: IpAddr) -> Rc<Self> {
+    pub(super) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Rc<Self> {
         Rc::new(Self {
             stream,
             server,
-            remote_ip,
+            context,
             order: Cell::new(Order::Serve),
             task: Cell::default(),
             streams: RefCell::default(),
@@ -69,7 +69,7 @@ impl Connection {
     }
 
     pub(super) fn remote_ip(&self) -> IpAddr {
-        self.remote_ip
+        self.context.remote_ip
     }
 
     pub(super) fn stream(&self) -> &IoStream {
@@ -131,7 +131,7 @@ impl Connection {
 
     /// When a connection has had nothing to do for too long.
     pub(super) fn idle_until(&self) -> Option<Instant> {
-        let patience = self.server.params.idle_connection_timeout?;
+        let patience = self.server.limits.idle_connection_timeout?;
         self.last_busy.get().checked_add(patience)
     }
 
@@ -152,7 +152,7 @@ impl Connection {
 
     /// Gives up what takes none of its output; false when that is the whole connection.
     pub(super) fn check(&self, now: Instant) -> bool {
-        let Some(patience) = self.server.params.write_timeout else { return true };
+        let Some(patience) = self.server.limits.write_timeout else { return true };
         let streams: Vec<Rc<Stream>> = self.streams.borrow().iter().filter_map(Weak::upgrade).collect();
         for stream in streams {
             stream.check_stalled(now, patience);
@@ -166,7 +166,7 @@ impl Connection {
             Some((before, since)) if before == flushed => {
                 let patient = now.duration_since(since) < patience;
                 if !patient {
-                    tracing::info!(target: log::GENERAL, "{} takes no output", self.remote_ip);
+                    tracing::info!(target: log::GENERAL, "{} takes no output", self.remote_ip());
                 }
                 patient
             }
@@ -188,11 +188,11 @@ impl Connection {
         self.last_busy.set(Instant::now());
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
-        let params = &self.server.params;
-        match convert::request_head(&parts, body.is_end_stream(), params.max_header_count) {
-            Ok((head, facts)) => {
-                let stream = Stream::new(Rc::clone(self), respond, is_head);
-                self.serve(stream, head, facts, body, cx);
+        let limits = &self.server.limits;
+        match convert::request_head(&parts, body.is_end_stream(), limits.max_header_count) {
+            Ok((head, kind)) => {
+                let stream = Stream::new(Rc::clone(self), respond, &head);
+                self.serve(stream, head, kind, body, cx);
             }
             Err(refusal) => self.refuse(refusal, respond, is_head),
         }
@@ -202,36 +202,32 @@ impl Connection {
         &self,
         stream: Rc<Stream>,
         mut head: RequestHead,
-        facts: BodyFacts,
+        kind: BodyKind,
         body: RecvStream,
         cx: &mut Context<'_>,
     ) {
-        let gzip = match facts.is_empty {
-            false if self.server.params.decompress => GzipReader::for_request(&mut head),
-            _ => None,
-        };
-        let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
+        let inflates = kind != BodyKind::None && self.server.limits.decompress;
+        let inflater = if inflates { Inflater::for_request(&mut head) } else { None };
         let arrived = self.last_busy.get().into_std();
-        let request = HttpServerRequest::new(head, context, stream.handle(), arrived);
-        let work = if facts.is_empty {
-            let delegate = &self.server.delegate;
-            match catch_unwind(AssertUnwindSafe(|| delegate.serve_bodiless(request))) {
-                Ok(Ok(work)) => work,
-                Ok(Err(request)) => Some(Rc::clone(&stream).exchange(request, facts, body, None)),
-                Err(payload) => {
-                    log_panic("request callback", &*payload);
-                    return stream.reset();
-                }
-            }
-        } else {
-            Some(Rc::clone(&stream).exchange(request, facts, body, gzip))
-        };
+        let request = HttpServerRequest::new(head, self.context, stream.handle(), arrived);
+        let carrier = Rc::clone(&stream);
+        let work: Pending<'static> =
+            match exchange::start(&*stream, &*self.server.delegate, request, kind, cx) {
+                None => None,
+                Some(Rest::Work(work)) => Some(Box::pin(async move {
+                    exchange::work(&*carrier, work).await;
+                })),
+                Some(Rest::Message(message)) => Some(Box::pin(async move {
+                    let source = Data::new(&carrier, body);
+                    exchange::receive(&*carrier, message, Incoming { kind, source, inflater }).await;
+                })),
+            };
         StreamTask::start(stream, work, cx);
     }
 
     /// Answers what is not passed on.
     fn refuse(&self, refusal: Refusal, mut respond: SendResponse<Bytes>, is_head: bool) {
-        let remote = self.remote_ip;
+        let remote = self.remote_ip();
         match refusal {
             Refusal::Malformed(what) => {
                 tracing::info!(target: log::GENERAL, "Malformed HTTP/2 request from {remote}: {what}");
@@ -240,7 +236,7 @@ impl Connection {
             Refusal::TooManyFields => {
                 let error = ParseError::TooManyHeaders;
                 tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
-                let text = error.explain(&self.server.params, 0);
+                let text = error.explain(&self.server.limits, 0);
                 if let Some((head, body)) = convert::refusal(error.status(), &text, is_head) {
                     // Small enough for what every stream has room for; if not, the client sees the end of it missing.
                     let sent = respond.send_response(head, body.is_empty());

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-use crate::http1::host;
-use crate::httputil::{HttpHeaders, RequestHead, field_map};
+use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host};
 
 /// Why a head is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +12,6 @@ pub(super) enum Refusal {
     /// It is malformed (RFC 9113 §8.1.1).
     Malformed(&'static str),
     TooManyFields,
-}
-
-/// What is known of the body of a request from its head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BodyFacts {
-    pub(super) is_empty: bool,
-    pub(super) length: Option<u64>,
-    pub(super) expect_continue: bool,
 }
 
 /// The head as HTTP/1.1 would have brought it.
@@ -31,7 +22,7 @@ pub(super) fn request_head(
     parts: &http::request::Parts,
     is_empty: bool,
     max_fields: usize,
-) -> Result<(RequestHead, BodyFacts), Refusal> {
+) -> Result<(RequestHead, BodyKind), Refusal> {
     let fields = &parts.headers;
     if fields.len() > max_fields {
         return Err(Refusal::TooManyFields);
@@ -46,15 +37,18 @@ pub(super) fn request_head(
     };
     framed.and_then(|()| add_fields(&mut headers, fields)).map_err(|_| Refusal::Malformed("header field"))?;
     set_host(&mut headers, parts.uri.authority())?;
-    let expect_continue =
-        headers.get("Expect").is_some_and(|expect| expect.eq_ignore_ascii_case("100-continue"));
     let target = match (parts.uri.path_and_query(), parts.uri.authority()) {
         (Some(target), _) => target.to_string(),
         (None, Some(authority)) if parts.method == Method::CONNECT => authority.to_string(),
         (None, _) => return Err(Refusal::Malformed(":path")),
     };
     let head = RequestHead { method: parts.method.clone(), target, version: Version::HTTP_2, headers };
-    Ok((head, BodyFacts { is_empty, length, expect_continue }))
+    let kind = match length {
+        _ if is_empty => BodyKind::None,
+        Some(length) => BodyKind::Length(length),
+        None => BodyKind::Unknown,
+    };
+    Ok((head, kind))
 }
 
 fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {

@@ -3,12 +3,12 @@
 //! Applications do not notice. Each stream is an exchange of the same delegates as in HTTP/1.1, with the same limits;
 //! handlers of one connection run beside each other, as those of several do.
 
+mod body;
 mod connection;
 mod convert;
 mod options;
 mod output;
 mod preface;
-mod receive;
 mod server;
 mod set;
 mod stream;

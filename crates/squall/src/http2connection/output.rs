@@ -9,8 +9,7 @@ use h2::{Reason, SendStream};
 
 use super::convert;
 use crate::http1::encode::{BodyEncoder, body_without_chunks};
-use crate::http1connection::HttpOutputError;
-use crate::httputil::{HttpHeaders, ResponseStartLine};
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine};
 
 /// So much room is asked for at once, as much as a client's window mostly has.
 const MOST_ROOM: usize = 65_536;
@@ -64,9 +63,9 @@ impl Output {
         }
     }
 
-    /// Whether the application can write nothing more.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.writing, Writing::Finished | Writing::Aborted) || self.is_lost()
+    /// Whether the response is neither finished nor aborted; its client may have left.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.writing, Writing::Head | Writing::Body(_))
     }
 
     pub(super) fn is_lost(&self) -> bool {

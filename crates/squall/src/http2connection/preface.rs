@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::http1::Http1ConnectionParameters;
+use crate::httputil::ConnectionLimits;
 use crate::iostream::IoStream;
 
 /// What a connection begins with (RFC 9113 §3.4).
@@ -22,14 +22,14 @@ pub(crate) enum Preface {
 
 impl Preface {
     /// Reads as much as it takes to know, and leaves it in the stream.
-    pub(crate) async fn listen(stream: &IoStream, params: &Http1ConnectionParameters) -> Self {
-        let mut patience = params.idle_connection_timeout;
+    pub(crate) async fn listen(stream: &IoStream, limits: &ConnectionLimits) -> Self {
+        let mut patience = limits.idle_connection_timeout;
         loop {
             if let Some(known) = Self::of(stream.read_buffer().as_slice()) {
                 return known;
             }
             match timeout(patience.unwrap_or(Duration::MAX), stream.fill()).await {
-                Ok(Ok(1..)) => patience = params.header_timeout,
+                Ok(Ok(1..)) => patience = limits.header_timeout,
                 _ => return Self::Nothing,
             }
         }

@@ -1,7 +1,6 @@
 //! The task of one connection: takes requests from the machine, and looks at the clock.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,19 +13,16 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::connection::{Connection, Order};
 use super::options::Http2Options;
 use super::set::ConnectionSet;
-use crate::http1::Http1ConnectionParameters;
-use crate::httputil::HttpServerConnectionDelegate;
+use crate::httputil::{ConnectionLimits, HttpServerConnectionDelegate, RequestContext};
 use crate::iostream::IoStream;
 use crate::log;
 
 /// What all HTTP/2 connections of a server share.
 pub(crate) struct Server {
     pub(crate) delegate: Rc<dyn HttpServerConnectionDelegate>,
-    pub(crate) params: Http1ConnectionParameters,
+    pub(crate) limits: ConnectionLimits,
     pub(crate) options: Http2Options,
     pub(crate) set: Rc<ConnectionSet>,
-    /// `http` or `https`.
-    pub(crate) protocol: &'static str,
 }
 
 /// How long a connection without streams may take to end that was told to.
@@ -38,16 +34,16 @@ const FASTEST_LOOK: Duration = Duration::from_millis(5);
 const MOST_AT_ONCE: usize = 64;
 
 /// Serves a connection until it is closed. What the client sends first is to be the preface of HTTP/2.
-pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, remote: IpAddr) {
-    let connection = Connection::new(stream.clone(), Rc::clone(&server), remote);
+pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: RequestContext) {
+    let connection = Connection::new(stream.clone(), Rc::clone(&server), context);
     let member = server.set.enter(Rc::clone(&connection));
     let handshake =
-        server.options.builder(server.params.max_header_size).handshake::<_, Bytes>(stream.clone());
-    let patience = server.params.header_timeout.unwrap_or(Duration::MAX);
+        server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(stream.clone());
+    let patience = server.limits.header_timeout.unwrap_or(Duration::MAX);
     match timeout(patience, connection.unless_cut(handshake)).await {
         Ok(Some(Ok(machine))) => Driver::new(Rc::clone(&connection), machine).run().await,
         Ok(Some(Err(error))) => {
-            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 preface from {remote}: {error}");
+            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 preface from {}: {error}", context.remote_ip);
         }
         Ok(None) | Err(_) => {}
     }
@@ -203,10 +199,10 @@ impl Driver {
 
     /// Fine enough for the shortest limit.
     fn interval(&self) -> Duration {
-        let Server { params, options, .. } = self.connection.server();
+        let Server { limits, options, .. } = self.connection.server();
         let shortest = [
-            params.write_timeout,
-            params.idle_connection_timeout,
+            limits.write_timeout,
+            limits.idle_connection_timeout,
             options.keep_alive_interval.map(|interval| interval.min(options.keep_alive_timeout)),
         ];
         let shortest = shortest.into_iter().flatten().min().unwrap_or(Duration::MAX);

@@ -1,9 +1,8 @@
 //! One stream: a request, and the response to it.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -16,9 +15,12 @@ use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::output::Output;
-use crate::http1connection::HttpOutputError;
-use crate::httputil::{HttpConnection, HttpHeaders, HttpTransport, Pending, ResponseStartLine, StreamId};
-use crate::ioloop::log_panic;
+use crate::http1::ParseError;
+use crate::httputil::exchange::{BodyRefusal, Carrier};
+use crate::httputil::{
+    ConnectionLimits, HttpConnection, HttpHeaders, HttpOutputError, HttpTransport, Pending, RequestHead,
+    ResponseStartLine, StreamId,
+};
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 use crate::log;
 
@@ -26,8 +28,12 @@ pub(super) struct Stream {
     connection: Rc<Connection>,
     id: StreamId,
     output: RefCell<Output>,
-    pub(super) max_body_size: Cell<u64>,
-    pub(super) body_deadline: Cell<Option<Instant>>,
+    max_body_size: Cell<u64>,
+    /// The client waits to be told that its body is wanted.
+    expects_continue: bool,
+    /// When the whole body must have come, and when the piece that is waited for.
+    body_deadline: Cell<Option<Instant>>,
+    piece_deadline: Cell<Option<Instant>>,
     /// The task that drives the exchange.
     task: Cell<Option<Waker>>,
     /// Nobody is left who could answer.
@@ -63,14 +69,19 @@ impl End {
 }
 
 impl Stream {
-    pub(super) fn new(connection: Rc<Connection>, respond: SendResponse<Bytes>, is_head: bool) -> Rc<Self> {
-        let params = &connection.server().params;
-        let body_deadline = params.body_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    pub(super) fn new(
+        connection: Rc<Connection>,
+        respond: SendResponse<Bytes>,
+        head: &RequestHead,
+    ) -> Rc<Self> {
+        let expects = head.headers.get("Expect");
         Rc::new(Self {
             id: u64::from(u32::from(respond.stream_id())),
-            output: RefCell::new(Output::new(respond, is_head)),
-            max_body_size: Cell::new(params.max_body_size),
-            body_deadline: Cell::new(body_deadline),
+            output: RefCell::new(Output::new(respond, head.method == http::Method::HEAD)),
+            max_body_size: Cell::new(connection.server().limits.max_body_size),
+            expects_continue: expects.is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
+            body_deadline: Cell::default(),
+            piece_deadline: Cell::default(),
             task: Cell::default(),
             abandoned: Cell::new(false),
             end: Rc::default(),
@@ -84,21 +95,17 @@ impl Stream {
         HttpConnection::new(Rc::new(Handle(Rc::clone(self))), self.id)
     }
 
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// Whether nothing more can be written.
-    pub(super) fn is_over(&self) -> bool {
-        self.output.borrow().is_over()
-    }
-
     pub(super) fn is_lost(&self) -> bool {
         self.output.borrow().is_lost()
     }
 
+    /// When the piece of the body that is waited for must have come.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.body_deadline.get(), self.piece_deadline.get()].into_iter().flatten().min()
+    }
+
     /// Ends the stream so that its response does not look complete.
-    pub(super) fn reset(&self) {
+    fn reset(&self) {
         self.output.borrow_mut().abort();
         self.wake();
     }
@@ -128,18 +135,6 @@ impl Stream {
             }
             _ => self.stall.set(Some((taken, now))),
         }
-    }
-
-    /// A response of squall's own, unless one has begun.
-    pub(super) fn refuse(&self, status: u16, text: &str) {
-        self.output.borrow_mut().refuse(status, text);
-        self.wake();
-    }
-
-    pub(super) fn write_continue(&self) {
-        let start = ResponseStartLine { status: 100, reason: "Continue" };
-        // Who cannot be told does not wait for it any longer.
-        let _ = self.output.borrow_mut().write_interim(start, &HttpHeaders::new());
     }
 
     fn change<R>(
@@ -192,37 +187,21 @@ impl StreamTask {
             tokio::task::spawn_local(task);
         }
     }
-
-    /// The handler; not dropped when the client leaves.
-    fn poll_work(&mut self, cx: &mut Context<'_>) {
-        let Some(work) = &mut self.work else { return };
-        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => {}
-            Ok(Poll::Ready(())) => self.work = None,
-            Err(payload) => {
-                log_panic("request handler", &*payload);
-                self.work = None;
-                self.stream.output.borrow_mut().abort();
-            }
-        }
-    }
 }
 
 impl Future for StreamTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_work(cx);
-        let stream = Rc::clone(&self.stream);
-        if self.work.is_none() && stream.abandoned.get() && !stream.is_over() {
-            if !stream.is_lost() {
-                tracing::error!(target: log::APPLICATION, "Request callback dropped its request without an answer");
-            }
-            stream.output.borrow_mut().abort();
+        // Not dropped when the client leaves.
+        if let Some(work) = &mut self.work
+            && work.as_mut().poll(cx).is_ready()
+        {
+            self.work = None;
         }
         // After the handler, which may have written; before it is left, so that a write from elsewhere wakes this.
-        stream.task.set(Some(cx.waker().clone()));
-        let done = stream.pump(cx);
+        self.stream.task.set(Some(cx.waker().clone()));
+        let done = self.stream.pump(cx);
         if done && self.work.is_none() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
@@ -233,6 +212,71 @@ impl Drop for StreamTask {
         if self.entered {
             self.stream.connection.leave();
         }
+    }
+}
+
+impl Carrier for Stream {
+    type Refusal = BodyRefusal;
+
+    fn limits(&self) -> &ConnectionLimits {
+        &self.connection.server().limits
+    }
+
+    fn max_body_size(&self) -> u64 {
+        self.max_body_size.get()
+    }
+
+    fn is_open(&self) -> bool {
+        self.output.borrow().is_open()
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.abandoned.get()
+    }
+
+    /// The task does that whenever it is polled.
+    fn push_out(&self) {}
+
+    fn abort(&self) {
+        self.reset();
+    }
+
+    fn refuse(&self, refusal: BodyRefusal) {
+        let error = ParseError::from(refusal);
+        let remote = self.connection.remote_ip();
+        tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
+        let text = error.explain(self.limits(), self.max_body_size.get());
+        self.output.borrow_mut().refuse(error.status(), &text);
+        self.wake();
+    }
+
+    fn want_body(&self) {
+        if self.expects_continue {
+            let start = ResponseStartLine { status: 100, reason: "Continue" };
+            // Who cannot be told does not wait for it any longer.
+            let _ = self.output.borrow_mut().write_interim(start, &HttpHeaders::new());
+        }
+    }
+
+    fn set_body_timeout(&self, timeout: Option<Duration>) {
+        self.body_deadline.set(timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
+    }
+
+    fn begin_wait(&self, at_most: Option<Duration>) {
+        self.piece_deadline.set(at_most.and_then(|timeout| Instant::now().checked_add(timeout)));
+    }
+
+    fn end_wait(&self) {
+        self.piece_deadline.set(None);
+    }
+
+    fn has_left(&self, _cx: &mut Context<'_>) -> bool {
+        self.is_lost()
+    }
+
+    /// The task that polls this is woken by whatever changes.
+    async fn gone(&self) {
+        poll_fn(|_| if self.is_lost() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 }
 
@@ -310,11 +354,11 @@ impl HttpTransport for Handle {
     }
 
     fn write_timeout(&self) -> Option<Duration> {
-        self.0.connection.server().params.write_timeout
+        self.0.connection.server().limits.write_timeout
     }
 
     fn set_body_timeout(&self, _id: StreamId, timeout: Option<Duration>) {
-        self.0.body_deadline.set(timeout.and_then(|timeout| Instant::now().checked_add(timeout)));
+        Carrier::set_body_timeout(&*self.0, timeout);
     }
 
     fn detach(&self, _id: StreamId) -> io::Result<IoStream> {

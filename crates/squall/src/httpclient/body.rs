@@ -18,8 +18,9 @@ use super::error::{HttpClientError, TIMEOUT_SENDING};
 use super::exchange::Upload;
 use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
-use crate::http1::encode::{BodyEncoder, HttpOutputError};
+use crate::http1::encode::BodyEncoder;
 use crate::http1::response::{ResponseBody as Length, ResponseFacts};
+use crate::httputil::HttpOutputError;
 use crate::iostream::{IoStream, Stalled, StreamClosedError, StreamError};
 
 /// Takes the pieces of a request's body from its [producer](super::HttpRequest::body_producer).

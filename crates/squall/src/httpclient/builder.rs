@@ -7,7 +7,7 @@ use super::environment::ProxyEnvironment;
 use super::proxy::Proxy;
 use super::request::{HttpRequest, Options};
 use super::{AsyncHttpClient, HttpClientError};
-use crate::http1::Http1ConnectionParameters;
+use crate::httputil::ConnectionLimits;
 use crate::netutil::Resolver;
 use crate::tcpclient::TcpClient;
 
@@ -25,7 +25,7 @@ pub(super) struct Config {
     pub(super) max_idle_per_host: usize,
     pub(super) idle_timeout: Duration,
     pub(super) max_buffer_size: usize,
-    pub(super) limits: Http1ConnectionParameters,
+    pub(super) limits: ConnectionLimits,
     pub(super) defaults: Options,
     pub(super) proxy: ProxyChoice,
     pub(super) cookie_jar: Option<CookieJar>,
@@ -45,7 +45,7 @@ impl Default for HttpClientBuilder {
             max_idle_per_host: 10,
             idle_timeout: Duration::from_secs(60),
             max_buffer_size: 104_857_600,
-            limits: Http1ConnectionParameters::default(),
+            limits: ConnectionLimits::default(),
             defaults: Options {
                 connect_timeout: Some(Some(Duration::from_secs(20))),
                 request_timeout: Some(Some(Duration::from_secs(20))),

@@ -11,9 +11,10 @@ use super::body::BodyWriter;
 use super::error::{HttpClientError, TIMEOUT_SENDING};
 use super::request::Body;
 use super::wire::Outgoing;
+use crate::http1::ParseError;
 use crate::http1::response::{Asked, ResponseFacts, ResponseHead};
-use crate::http1::{Http1ConnectionParameters, ParseError};
 use crate::http1connection::{HeadError, ResponseHeads};
+use crate::httputil::ConnectionLimits;
 use crate::iostream::{IoStream, Stalled};
 
 /// A response's head, and how its connection stands.
@@ -45,7 +46,7 @@ const SMALL_BODY: usize = 16 * 1024;
 pub(super) async fn exchange(
     stream: &IoStream,
     request: &Outgoing<'_>,
-    limits: &Http1ConnectionParameters,
+    limits: &ConnectionLimits,
 ) -> Result<Incoming, Failed> {
     let is_head = *request.method == Method::HEAD;
     let asked = match request.verbatim {

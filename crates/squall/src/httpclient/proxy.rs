@@ -10,9 +10,10 @@ use super::auth::Credentials;
 use super::error::HttpClientError;
 use super::reference;
 use super::tls::{TlsConfig, secured};
+use crate::http1::head_writer;
 use crate::http1::response::Asked;
-use crate::http1::{Http1ConnectionParameters, head_writer};
 use crate::http1connection::{HeadError, ResponseHeads};
+use crate::httputil::ConnectionLimits;
 use crate::iostream::IoStream;
 
 /// A proxy (`proxy_host`, `proxy_port`, `proxy_username` and `proxy_password` of Tornado's `HTTPRequest`).
@@ -143,7 +144,7 @@ impl Proxy {
         }
         head_writer::end(&mut request);
         stream.write(request).await?;
-        let limits = Http1ConnectionParameters::default();
+        let limits = ConnectionLimits::default();
         match ResponseHeads::new(stream, &limits, Asked::Connect).last().await {
             Ok((head, _)) if (200..300).contains(&head.status) => Ok(()),
             Ok((head, _)) => Err(HttpClientError::Proxy(format!(

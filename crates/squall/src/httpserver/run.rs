@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{HttpServer, ServerError, drain};
+use crate::error::Error;
 use crate::ioloop::IoLoop;
 use crate::log::{self, GENERAL};
 use crate::netutil::{Address, BindOptions, DEFAULT_BACKLOG, Listener, bind_unix_socket};
@@ -15,7 +16,6 @@ use crate::process::{self, Ended, Supervision};
 use crate::tcpserver::StartError;
 #[cfg(feature = "tls")]
 use crate::tls::SslOptions;
-use crate::web::error::Error;
 
 /// Who may connect to the socket of `--unix-socket`: the user and the group, which a proxy in front is of.
 const SOCKET_MODE: u32 = 0o660;

@@ -7,12 +7,14 @@ use super::Config;
 use crate::http1connection::{self, ConnectionTask};
 #[cfg(feature = "http2")]
 use crate::http2connection;
-use crate::httputil::{HttpServerConnectionDelegate, Shutdown};
+use crate::httputil::{HttpServerConnectionDelegate, RequestContext, Scheme, Shutdown};
 use crate::iostream::IoStream;
 use crate::netutil::Address;
 
 #[derive(Clone)]
 pub(super) struct Running {
+    /// What requests are said to have come by; `None` for what the connection is.
+    protocol: Option<Scheme>,
     http1: Rc<http1connection::Server>,
     #[cfg(feature = "http2")]
     http2: Option<Rc<http2connection::Server>>,
@@ -23,33 +25,41 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn new(delegate: Rc<dyn HttpServerConnectionDelegate>, config: &Config) -> Self {
-        let params = config.params.clone();
+        let limits = config.limits.clone();
         let set = http1connection::ConnectionSet::new();
         let timeouts = [
-            params.header_timeout,
-            params.body_timeout,
-            params.body_stall_timeout,
-            params.idle_connection_timeout,
-            params.write_timeout,
+            limits.header_timeout,
+            limits.body_timeout,
+            limits.body_stall_timeout,
+            limits.idle_connection_timeout,
+            limits.write_timeout,
         ];
         for timeout in timeouts.into_iter().flatten() {
             set.allow_for(timeout);
         }
-        let protocol = config.protocol.unwrap_or(if config.secure { "https" } else { "http" });
+        #[cfg(feature = "tls")]
+        let is_clear = config.ssl_options.is_none();
+        #[cfg(all(feature = "http2", not(feature = "tls")))]
+        let is_clear = true;
         Self {
+            protocol: config.protocol,
             #[cfg(feature = "http2")]
             http2: config.http2.clone().map(|options| {
                 Rc::new(http2connection::Server {
                     delegate: Rc::clone(&delegate),
-                    params: params.clone(),
+                    limits: limits.clone(),
                     options,
                     set: Rc::default(),
-                    protocol,
                 })
             }),
             #[cfg(feature = "http2")]
-            h2c: config.h2c && !config.secure,
-            http1: Rc::new(http1connection::Server { delegate, params, set, protocol }),
+            h2c: config.h2c && is_clear,
+            http1: Rc::new(http1connection::Server {
+                delegate,
+                limits,
+                no_keep_alive: config.no_keep_alive,
+                set,
+            }),
         }
     }
 
@@ -57,31 +67,36 @@ impl Running {
     pub(super) fn serve(&self, stream: IoStream, address: &Address) {
         // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
         let _ = stream.set_nodelay(true);
-        let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let scheme = if stream.is_tls() { Scheme::Https } else { Scheme::Http };
+        let context = RequestContext {
+            remote_ip: address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            remote_port: address.port(),
+            protocol: self.protocol.unwrap_or(scheme),
+        };
         #[cfg(feature = "http2")]
         if let Some(http2) = &self.http2 {
             #[cfg(feature = "tls")]
             if stream.has_chosen(b"h2") {
-                tokio::task::spawn_local(http2connection::serve(stream, Rc::clone(http2), remote));
+                tokio::task::spawn_local(http2connection::serve(stream, Rc::clone(http2), context));
                 return;
             }
             if self.h2c {
-                tokio::task::spawn_local(self.clone().serve_either(stream, remote));
+                tokio::task::spawn_local(self.clone().serve_either(stream, context));
                 return;
             }
         }
-        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(&self.http1), remote));
+        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(&self.http1), context));
     }
 
     /// Waits for what the client says first (RFC 9113 §3.3).
     #[cfg(feature = "http2")]
-    async fn serve_either(self, stream: IoStream, remote: IpAddr) {
-        match (http2connection::Preface::listen(&stream, &self.http1.params).await, self.http2) {
+    async fn serve_either(self, stream: IoStream, context: RequestContext) {
+        match (http2connection::Preface::listen(&stream, &self.http1.limits).await, self.http2) {
             (http2connection::Preface::Http2, Some(http2)) => {
-                http2connection::serve(stream, http2, remote).await;
+                http2connection::serve(stream, http2, context).await;
             }
             (http2connection::Preface::Nothing, _) => stream.close(),
-            _ => ConnectionTask::new(stream, self.http1, remote).await,
+            _ => ConnectionTask::new(stream, self.http1, context).await,
         }
     }
 

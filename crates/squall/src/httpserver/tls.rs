@@ -25,15 +25,11 @@ impl HttpServer {
     }
 
     pub(super) fn set_ssl_options(&self, options: SslOptions) {
-        let handler = self.tcp.handler();
         let result = self.tcp.ssl_options(options.clone().for_http(self.protocols(), CLEAR_TEXT_ANSWER));
-        let mut config = handler.config.borrow_mut();
+        let mut config = self.tcp.handler().config.borrow_mut();
         config.ssl_options = Some(options);
-        match result {
-            Ok(()) => config.secure = true,
-            Err(error) => {
-                config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
-            }
+        if let Err(error) = result {
+            config.mistake = Some(Rc::new(move || ServerError::Option(Box::new(error.clone()))));
         }
     }
 

@@ -15,9 +15,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::headers::HttpHeaders;
+use super::output_error::HttpOutputError;
 use super::request::{HttpServerRequest, ResponseStartLine};
 use super::shutdown::Shutdown;
-use crate::http1connection::HttpOutputError;
 use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Work that the connection drives before it goes on; `None` when there is nothing to wait for.
@@ -29,19 +29,9 @@ pub type Pending<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
 /// made from the request, so that no delegate exists without one.
 #[doc(alias = "HTTPServerConnectionDelegate")]
 pub trait HttpServerConnectionDelegate {
-    /// A request's head has arrived.
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate>;
-
-    /// A request without a body has arrived: a short cut past the delegate of its message.
-    ///
-    /// The result is what [`finish`](HttpMessageDelegate::finish) would give. The default gives the request back, and
-    /// it then takes the usual way.
-    ///
-    /// # Errors
-    /// The request, when it is to take the usual way.
-    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
-        Err(request)
-    }
+    /// A request's head has arrived, and `body` tells what follows it. A wrapper looks at the request or changes it, and
+    /// forwards this one call.
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started;
 
     /// The connection is closed.
     fn on_close(&self) {}
@@ -51,13 +41,39 @@ pub trait HttpServerConnectionDelegate {
     fn on_shutdown(&self, _shutdown: &Shutdown) {}
 }
 
-impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
-        (**self).start_request(request)
-    }
+/// What follows the head of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyKind {
+    /// Nothing: the request is complete.
+    None,
+    /// A body of so many bytes.
+    Length(u64),
+    /// A body whose end is known when it comes.
+    Unknown,
+}
 
-    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
-        (**self).serve_bodiless(request)
+/// What becomes of a request ([`HttpServerConnectionDelegate::start_request`]).
+pub enum Started {
+    /// The work of answering it, usually the handler, which does not wait for a body: there is none, or it cannot matter.
+    /// The connection drives it as the result of [`HttpMessageDelegate::finish`]. A body that was not received ends the
+    /// connection.
+    Work(Pending<'static>),
+    /// Somebody who receives the body. Where none follows, its [`finish`](HttpMessageDelegate::finish) does.
+    Message(Box<dyn HttpMessageDelegate>),
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Work(_) => "Work",
+            Self::Message(_) => "Message",
+        })
+    }
+}
+
+impl<D: HttpServerConnectionDelegate + ?Sized> HttpServerConnectionDelegate for Rc<D> {
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started {
+        (**self).start_request(request, body)
     }
 
     fn on_close(&self) {
@@ -168,6 +184,12 @@ pub trait HttpTransport {
         Box::pin(std::future::pending())
     }
 
+    /// There is one more handle of this exchange. By default they are not counted.
+    fn retain(&self, _id: StreamId) {}
+
+    /// There is one handle less. When none is left the exchange can no longer be answered.
+    fn release(&self, _id: StreamId) {}
+
     /// See [`HttpConnection::set_max_body_size`].
     fn set_max_body_size(&self, id: StreamId, bytes: u64);
 
@@ -201,7 +223,6 @@ pub trait HttpTransport {
 /// Writes are buffered and go out when the handler waits or ends; [`flush`](Self::flush) sends them now and waits
 /// until they are handed to the kernel. A handle that outlives its exchange gets [`HttpOutputError::Closed`].
 #[doc(alias = "HTTPConnection")]
-#[derive(Clone)]
 pub struct HttpConnection {
     transport: Rc<dyn HttpTransport>,
     id: StreamId,
@@ -210,6 +231,7 @@ pub struct HttpConnection {
 impl HttpConnection {
     /// The exchange `id` of `transport`.
     pub fn new(transport: Rc<dyn HttpTransport>, id: StreamId) -> Self {
+        transport.retain(id);
         Self { transport, id }
     }
 
@@ -344,10 +366,25 @@ impl HttpConnection {
     /// Takes the stream out of HTTP: for WebSocket, CONNECT, and protocols of one's own. What was written before is
     /// sent first; bytes that the client sent early can be read from the stream.
     ///
+    /// The connection keeps nothing of it: [`IoStream::detach`] gives the socket itself and what was read early at once,
+    /// unless output still waits for the kernel, or somebody for [`closed`](Self::closed).
+    ///
     /// # Errors
     /// When the exchange is over, or the protocol has no stream of its own to give (HTTP/2).
     pub fn detach(&self) -> io::Result<IoStream> {
         self.transport.detach(self.id)
+    }
+}
+
+impl Clone for HttpConnection {
+    fn clone(&self) -> Self {
+        Self::new(Rc::clone(&self.transport), self.id)
+    }
+}
+
+impl Drop for HttpConnection {
+    fn drop(&mut self) {
+        self.transport.release(self.id);
     }
 }
 

@@ -4,9 +4,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::{HttpHeaders, InvalidHeader};
-use super::ows;
-use crate::http1::ParseError;
-use crate::http1::head::parse_length;
+use super::{length, ows};
 
 /// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
 const OF_CONNECTION: [HeaderName; 6] = [
@@ -21,6 +19,10 @@ const OF_CONNECTION: [HeaderName; 6] = [
 /// A field that one of the two sides cannot express.
 #[derive(Debug)]
 pub(crate) struct InvalidField;
+
+/// No length, or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct InvalidLength;
 
 /// The fields without those of the connection; `length` instead of any Content-Length.
 pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<HeaderMap, InvalidField> {
@@ -68,17 +70,17 @@ fn add(
 /// What all lines of Content-Length say together (RFC 9110 §8.6): the same number, however often.
 pub(crate) fn content_length<T: AsRef<[u8]>>(
     lines: impl IntoIterator<Item = T>,
-) -> Result<Option<u64>, ParseError> {
-    let mut length = None;
+) -> Result<Option<u64>, InvalidLength> {
+    let mut all = None;
     for line in lines {
         for digits in line.as_ref().split(|&byte| byte == b',') {
-            let told = parse_length(ows::trim_bytes(digits))?;
-            if length.replace(told).is_some_and(|former| former != told) {
-                return Err(ParseError::ContentLength);
+            let told = length::parse(ows::trim_bytes(digits)).ok_or(InvalidLength)?;
+            if all.replace(told).is_some_and(|former| former != told) {
+                return Err(InvalidLength);
             }
         }
     }
-    Ok(length)
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -92,11 +94,11 @@ mod tests {
             (&["22"], Ok(Some(22))),
             (&["22, 22"], Ok(Some(22))),
             (&["22", "22 ,22"], Ok(Some(22))),
-            (&["22, 23"], Err(ParseError::ContentLength)),
-            (&["22", "23"], Err(ParseError::ContentLength)),
-            (&["22,"], Err(ParseError::ContentLength)),
-            (&["+1"], Err(ParseError::ContentLength)),
-            (&[""], Err(ParseError::ContentLength)),
+            (&["22, 23"], Err(InvalidLength)),
+            (&["22", "23"], Err(InvalidLength)),
+            (&["22,"], Err(InvalidLength)),
+            (&["+1"], Err(InvalidLength)),
+            (&[""], Err(InvalidLength)),
         ] {
             assert_eq!(content_length(lines.iter().copied()), expected, "{lines:?}");
         }

@@ -4,17 +4,24 @@
 #[doc(hidden)]
 pub mod __fuzz;
 mod arguments;
+mod body_pace;
 pub(crate) mod conditional;
 mod cookies;
 pub(crate) mod date;
 mod delegate;
 mod etag;
+pub(crate) mod exchange;
 #[cfg(any(feature = "http2", feature = "tower"))]
 pub(crate) mod field_map;
 mod form;
 mod headers;
+pub(crate) mod host;
+pub(crate) mod inflate;
+pub(crate) mod length;
+pub(crate) mod limits;
 mod multipart;
 mod multipart_head;
+mod output_error;
 pub(crate) mod ows;
 pub(crate) mod ranges;
 mod request;
@@ -29,7 +36,8 @@ pub(crate) use cookies::is_cookie_name;
 pub use cookies::{Cookie, InvalidCookie, SameSite, parse_cookie};
 pub use date::format_timestamp;
 pub use delegate::{
-    HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending, StreamId,
+    BodyKind, HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending,
+    Started, StreamId,
 };
 pub use etag::EntityTag;
 pub use form::{
@@ -39,10 +47,14 @@ pub use form::{
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
 pub(crate) use headers::is_field_value;
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
+pub(crate) use limits::ConnectionLimits;
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
+pub use output_error::HttpOutputError;
 pub use ranges::{ByteRange, Selection};
 pub(crate) use request::FORM_PIECE;
-pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
+pub use request::{
+    HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, Scheme, split_host_and_port,
+};
 pub use shutdown::{Detached, Shutdown};
 pub use status::reason_phrase;

@@ -13,7 +13,8 @@ use super::arguments::{Arguments, parse_qs};
 use super::delegate::HttpConnection;
 use super::form::{BodyError, Files, FormBody, FormReader, ParseBodyConfig, parse_body_arguments};
 use super::headers::HttpHeaders;
-use crate::http1::host;
+use super::host;
+use super::output_error::HttpOutputError;
 
 /// The most arguments read from a query.
 pub(crate) const MAX_ARGUMENTS: usize = 1_000;
@@ -59,13 +60,44 @@ impl Default for RequestHead {
 pub struct RequestContext {
     /// The client's address; `0.0.0.0` for a Unix socket, as in Tornado.
     pub remote_ip: IpAddr,
+    /// The client's port; `None` for a Unix socket, and for a client of whom a proxy tells the address only.
+    pub remote_port: Option<u16>,
+    /// Over TLS or not, as the client sees it.
+    pub protocol: Scheme,
+}
+
+/// The schemes of HTTP.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `http`
+    #[default]
+    Http,
+    /// `https`
+    Https,
+}
+
+impl Scheme {
     /// `http` or `https`.
-    pub protocol: &'static str,
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    /// The scheme of that name, in lower case.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "http" => Some(Self::Http),
+            "https" => Some(Self::Https),
+            _ => None,
+        }
+    }
 }
 
 impl Default for RequestContext {
     fn default() -> Self {
-        Self { remote_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), protocol: "http" }
+        Self { remote_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), remote_port: None, protocol: Scheme::Http }
     }
 }
 
@@ -191,9 +223,14 @@ impl HttpServerRequest {
         self.parts().context.remote_ip
     }
 
+    /// The client's port, where it is known: see [`RequestContext::remote_port`].
+    pub fn remote_port(&self) -> Option<u16> {
+        self.parts().context.remote_port
+    }
+
     /// `http` or `https`.
     pub fn protocol(&self) -> &'static str {
-        self.parts().context.protocol
+        self.parts().context.protocol.as_str()
     }
 
     /// The host as the client named it, with its port: from an absolute target, else from Host, else `127.0.0.1`.
@@ -295,7 +332,7 @@ impl HttpServerRequest {
     /// # Errors
     /// When the client has left, or a response was begun with
     /// [`write_headers`](HttpConnection::write_headers).
-    pub fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), crate::http1connection::HttpOutputError> {
+    pub fn write(&self, bytes: impl AsRef<[u8]>) -> Result<(), HttpOutputError> {
         self.connection().write_raw(bytes.as_ref())
     }
 
@@ -303,7 +340,7 @@ impl HttpServerRequest {
     ///
     /// # Errors
     /// When the client has left, or the response is shorter than its Content-Length.
-    pub fn finish(&self) -> Result<(), crate::http1connection::HttpOutputError> {
+    pub fn finish(&self) -> Result<(), HttpOutputError> {
         self.connection().finish()
     }
 

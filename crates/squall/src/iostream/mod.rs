@@ -301,6 +301,11 @@ impl IoStream {
         self.with_socket(|socket| Address::from_sock_addr(&socket.peer_addr()?))
     }
 
+    /// Whether the stream is over TLS. False once it is closed.
+    pub fn is_tls(&self) -> bool {
+        self.0.link.borrow().open().is_some_and(|transport| transport.is_tls())
+    }
+
     /// Takes the (non-blocking) socket out of the loop, together with the data that has been received and not been
     /// consumed. The stream counts as closed afterwards, but its close callback is dropped.
     ///
@@ -309,7 +314,7 @@ impl IoStream {
     /// When the stream is closed, or over TLS, or in use: a read, a write or a
     /// [`closed_by_peer`](Self::closed_by_peer) is outstanding. The stream is unchanged then.
     pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
-        if self.0.link.borrow().open().is_some_and(|transport| transport.is_tls()) {
+        if self.is_tls() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the stream is over TLS"));
         }
         let unconnected = matches!(*self.0.link.borrow(), Link::Unconnected(_));

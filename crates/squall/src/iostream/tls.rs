@@ -155,11 +155,6 @@ impl IoStream {
         .await
     }
 
-    /// Whether the stream is over TLS. False once it is closed.
-    pub fn is_tls(&self) -> bool {
-        self.0.link.borrow().open().is_some_and(|transport| transport.is_tls())
-    }
-
     /// Whether this protocol was chosen by ALPN.
     #[cfg(feature = "http2")]
     pub(crate) fn has_chosen(&self, protocol: &[u8]) -> bool {

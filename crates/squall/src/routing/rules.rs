@@ -10,8 +10,8 @@ use super::pattern::PathPattern;
 use super::pattern_error::{PatternError, ReverseError};
 use super::table::PathTable;
 use crate::httputil::{
-    HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
-    ResponseStartLine, Shutdown, reason_phrase,
+    BodyKind, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
+    ResponseStartLine, Shutdown, Started, reason_phrase,
 };
 
 /// Finds what serves a request (Tornado's `Router`).
@@ -243,10 +243,10 @@ impl Target {
 }
 
 impl HttpServerConnectionDelegate for RuleRouter {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started {
         match self.find_handler(&request) {
-            Some(delegate) => delegate.start_request(request),
-            None => Box::new(BareNotFound(request)),
+            Some(delegate) => delegate.start_request(request, body),
+            None => Started::Message(Box::new(BareNotFound(request))),
         }
     }
 

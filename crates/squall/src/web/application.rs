@@ -28,7 +28,7 @@ use super::transforms::TransformSettings;
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
-    HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending, Shutdown,
+    BodyKind, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Shutdown, Started,
 };
 use crate::log;
 use crate::netutil::BindOptions;
@@ -430,40 +430,18 @@ impl fmt::Display for Summary<'_> {
 /// The border to the connection.
 struct Service(Rc<Core>);
 
-impl Service {
-    /// The request with its handler; or the delegate that takes it.
-    fn route(&self, request: HttpServerRequest) -> Routed {
+impl HttpServerConnectionDelegate for Service {
+    fn start_request(&self, request: HttpServerRequest, body: BodyKind) -> Started {
         let core = Rc::clone(&self.0);
         let (route, args) = match core.find(&request) {
             Some(Found::Handler(route, args)) => (route, args),
-            Some(Found::Delegate(delegate)) => return Routed::Delegate(delegate, request),
+            Some(Found::Delegate(delegate)) => return delegate.start_request(request, body),
             None => match &core.fallback {
-                Some(delegate) => return Routed::Delegate(Rc::clone(delegate), request),
+                Some(delegate) => return delegate.start_request(request, body),
                 None => (core.unmatched(&request), PathArgs::default()),
             },
         };
-        Routed::Handler(Matched { core, route, request, args })
-    }
-}
-
-enum Routed {
-    Handler(Matched),
-    Delegate(Rc<dyn HttpServerConnectionDelegate>, HttpServerRequest),
-}
-
-impl HttpServerConnectionDelegate for Service {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
-        match self.route(request) {
-            Routed::Handler(matched) => matched.into_delegate(),
-            Routed::Delegate(delegate, request) => delegate.start_request(request),
-        }
-    }
-
-    fn serve_bodiless(&self, request: HttpServerRequest) -> Result<Pending<'static>, HttpServerRequest> {
-        match self.route(request) {
-            Routed::Handler(matched) => matched.serve(),
-            Routed::Delegate(delegate, request) => delegate.serve_bodiless(request),
-        }
+        Matched { core, route, request, args }.start_request(body)
     }
 
     fn on_shutdown(&self, shutdown: &Shutdown) {

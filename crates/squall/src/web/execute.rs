@@ -17,7 +17,7 @@ use super::handler::RequestHandler;
 use super::receive::{BodyChannel, BufferedRequest, Collected, StreamedRequest};
 use super::routes::Route;
 use super::target::{ANY_METHOD, Function, Target};
-use crate::httputil::{HttpMessageDelegate, HttpServerRequest, Pending};
+use crate::httputil::{BodyKind, HttpServerRequest, Started};
 use crate::ioloop::catch_panic;
 use crate::log;
 use crate::routing::PathArgs;
@@ -311,19 +311,20 @@ pub(super) struct Matched {
 }
 
 impl Matched {
-    /// Starts the handler of a request without a body, unless it is to be told so piece by piece.
-    pub(super) fn serve(self) -> Result<Pending<'static>, HttpServerRequest> {
-        if self.route.target().streams_body() { Err(self.request) } else { Ok(Some(self.start(None))) }
-    }
-
-    pub(super) fn into_delegate(self) -> Box<dyn HttpMessageDelegate> {
-        if self.route.target().streams_body() || self.is_refused_at_once() {
+    /// Starts the handler, or collects the body for it first.
+    pub(super) fn start_request(self, body: BodyKind) -> Started {
+        let streams = self.route.target().streams_body();
+        if body == BodyKind::None {
+            let body = streams.then(|| Rc::new(BodyChannel::at_its_end()));
+            return Started::Work(Some(self.start(body)));
+        }
+        Started::Message(if streams || self.is_refused_at_once() {
             let body = Rc::new(BodyChannel::default());
             let handler = self.start(Some(Rc::clone(&body)));
             Box::new(StreamedRequest { handler: Some(handler), body })
         } else {
             Box::new(BufferedRequest { matched: self, body: Collected::Nothing })
-        }
+        })
     }
 
     /// A client that asks before it sends a body is not told to go on when the body cannot change the answer, such as a

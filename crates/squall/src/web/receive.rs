@@ -137,6 +137,11 @@ enum BodyState {
 }
 
 impl BodyChannel {
+    /// That of a request without a body.
+    pub(super) fn at_its_end() -> Self {
+        Self { state: Cell::new(BodyState::Complete), ..Self::default() }
+    }
+
     pub(super) async fn next(&self) -> Option<Bytes> {
         poll_fn(|_| self.poll_next()).await
     }

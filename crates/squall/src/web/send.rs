@@ -7,9 +7,8 @@ use super::disconnected::Disconnected;
 use super::error::{Error, Result};
 use super::response::Phase;
 use super::transforms::Pace;
-use crate::http1connection::HttpOutputError;
 use crate::httputil::conditional::{self, Validators};
-use crate::httputil::{HttpHeaders, ResponseStartLine, reason_phrase};
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, reason_phrase};
 
 /// From so much on a piece that goes through transforms may have held the loop for a while.
 const HEAVY: usize = 16 * 1024;

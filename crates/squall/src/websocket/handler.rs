@@ -5,20 +5,22 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{Method, Version};
 
-use super::connection::{Events, Failed, Task, run};
-use super::extension::{Agreed, CompressionOptions};
-use super::handshake::{Asker, Refusal, accept_key, asker, check_key, check_upgrade, subprotocols};
-use super::message::Message;
-use super::options::WebSocketOptions;
-use super::outgoing::WebSocketClosedError;
-use super::protocol::{Decoder, Role};
-use super::set::SocketSet;
-use super::socket::{Parts, WebSocket};
-use super::stream::WebSocketStream;
 use crate::httputil::{Detached, Shutdown};
 use crate::log;
 use crate::netutil::spawn;
 use crate::web::{Context, Error, RequestHandler, Result, UrlSpec, get, url};
+use crate::websocket::connection::driver::{Events, Failed, Task, run};
+use crate::websocket::connection::outgoing::WebSocketClosedError;
+use crate::websocket::connection::set::SocketSet;
+use crate::websocket::connection::socket::{Parts, WebSocket};
+use crate::websocket::connection::stream::WebSocketStream;
+use crate::websocket::machine::extension::{Agreed, CompressionOptions};
+use crate::websocket::machine::handshake::{
+    Asker, Refusal, accept_key, asker, check_key, check_upgrade, subprotocols,
+};
+use crate::websocket::machine::message::Message;
+use crate::websocket::machine::options::WebSocketOptions;
+use crate::websocket::machine::protocol::{Decoder, Role};
 
 /// One WebSocket resource (Tornado's `WebSocketHandler`).
 ///

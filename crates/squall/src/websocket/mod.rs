@@ -30,51 +30,24 @@
 //! # }, None).unwrap();
 //! ```
 
-// The machines: bytes in, events out.
-mod deflate;
-mod extension;
-mod frame;
-mod handshake;
-mod mask;
-mod message;
-mod options;
-mod outgoing;
-mod protocol;
-mod slices;
-
-// What drives them over a stream.
-mod broadcast;
 mod client;
-mod compressing;
-mod connect;
 mod connection;
-mod farewell;
-mod pool;
-mod queue;
-mod random;
-mod sender;
-mod set;
-mod socket;
-mod stream;
-
 mod handler;
+mod machine;
+
+pub use client::{WebSocketClientConnection, WebSocketConnectError, WebSocketRequest, websocket_connect};
+pub use connection::broadcast::{Broadcaster, Membership};
+pub use connection::outgoing::{Outgoing, TryWriteError, WebSocketClosedError};
+pub use connection::sender::{SendError, WebSocketSender};
+pub use connection::socket::WebSocket;
+pub use connection::stream::WebSocketStream;
+pub use handler::{WebSocketHandler, upgrade, websocket, ws};
+pub use machine::extension::CompressionOptions;
+pub use machine::handshake::accept_key;
+pub use machine::message::{Message, PreparedMessage};
+pub use machine::options::{WebSocketOptions, WhenFull};
 
 #[doc(hidden)]
-pub mod __fuzz;
-
-#[cfg(test)]
-mod tests;
-
-pub use broadcast::{Broadcaster, Membership};
-pub use client::{WebSocketClientConnection, WebSocketConnectError, WebSocketRequest, websocket_connect};
-pub use extension::CompressionOptions;
-pub use handler::{WebSocketHandler, upgrade, websocket, ws};
-pub use handshake::accept_key;
-pub use message::{Message, PreparedMessage};
-pub use options::{WebSocketOptions, WhenFull};
-pub use outgoing::{Outgoing, TryWriteError, WebSocketClosedError};
-pub use sender::{SendError, WebSocketSender};
-pub use socket::WebSocket;
-pub use stream::WebSocketStream;
+pub use machine::__fuzz;
 
 pub(crate) use handler::WebSockets;

@@ -19,8 +19,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use squall::HttpServer;
 use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpRequest};
 use squall::httputil::{
-    HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
-    ResponseStartLine,
+    BodyKind, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending,
+    ResponseStartLine, Started,
 };
 use squall::iostream::StreamError;
 use squall::testing::serve;
@@ -622,7 +622,7 @@ async fn a_service_says_that_it_has_no_connection_to_give() {
 struct Bad;
 
 impl HttpServerConnectionDelegate for Bad {
-    fn start_request(&self, request: HttpServerRequest) -> Box<dyn HttpMessageDelegate> {
+    fn start_request(&self, request: HttpServerRequest, _body: BodyKind) -> Started {
         assert_ne!(request.path(), "/panics", "on purpose");
         let body = if request.path() == "/long" { "longer than it says" } else { "l" };
         let mut headers = HttpHeaders::new();
@@ -631,7 +631,7 @@ impl HttpServerConnectionDelegate for Bad {
         let written = request.connection().write_headers(start, &headers, body.as_bytes());
         assert_eq!(written.is_err(), request.path() == "/long");
         assert!(request.connection().finish().is_err());
-        Box::new(Ignore)
+        Started::Message(Box::new(Ignore))
     }
 }
 
@@ -655,6 +655,65 @@ async fn a_response_that_is_wrong_does_not_look_right() {
         assert_eq!(response.is_ok(), begins, "{path}");
         if let Ok(response) = response {
             assert!(response.into_body().collect().await.is_err(), "{path}");
+        }
+    }
+}
+
+fn gzip(data: &[u8]) -> Bytes {
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut writer, data).unwrap();
+    writer.finish().unwrap().into()
+}
+
+#[squall::test(timeout = 60)]
+async fn bodies_are_decompressed_where_asked() {
+    let app = Application::new([post("/", async |ctx: &Context| {
+        let encoding = ctx.request().headers().get("Content-Encoding").unwrap_or("none").to_owned();
+        ctx.write(format!("{} {encoding}", ctx.request().body().len()));
+        Ok(())
+    })]);
+    let plain = app.into_service().unwrap();
+    let inflating = plain.clone().decompress_request(true);
+    let hello = gzip(b"hello");
+    let as_it_came = format!("{} gzip", hello.len());
+    for (service, body, status, text) in [
+        (&plain, hello.clone(), 200, as_it_came.as_str()),
+        (&inflating, hello.clone(), 200, "5 none"),
+        (&inflating, gzip(&vec![0; 2 << 20]), 413, ""),
+        (&inflating, Bytes::from_static(b"no gzip"), 400, ""),
+        (&inflating, hello.slice(..hello.len() - 3), 400, ""),
+    ] {
+        let request = Request::post("/").header("Host", "x").header("Content-Encoding", "gzip");
+        let answer = service.clone().oneshot(request.body(Full::new(body)).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), text);
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn an_answer_may_come_later_or_never() {
+    let later = squall::httpserver::callback(|request: HttpServerRequest| {
+        if request.path() == "/later" {
+            tokio::task::spawn_local(async move {
+                tokio::task::yield_now().await;
+                let headers: HttpHeaders = [("Content-Length", "2")].into_iter().collect();
+                let start = ResponseStartLine { status: 200, reason: "OK" };
+                request.connection().write_headers(start, &headers, b"ok").unwrap();
+                request.finish().unwrap();
+            });
+        } else if request.path() == "/dropped-later" {
+            tokio::task::spawn_local(async move {
+                tokio::task::yield_now().await;
+                drop(request);
+            });
+        }
+    });
+    let service = Application::new([]).fallback(later).into_service().unwrap();
+    for body in ["", "body"] {
+        let answer = service.clone().oneshot(request("POST", "/later", body)).await.unwrap();
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "ok");
+        for path in ["/dropped", "/dropped-later"] {
+            assert!(service.clone().oneshot(request("POST", path, body)).await.is_err(), "{path}");
         }
     }
 }

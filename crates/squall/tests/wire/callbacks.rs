@@ -1,16 +1,18 @@
 //! Servers of a bare function: bytes that the function writes itself, or a framed response without handlers.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall::HttpServer;
-use squall::http1connection::HttpOutputError;
-use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
+use squall::httputil::{
+    BodyKind, HttpHeaders, HttpMessageDelegate, HttpOutputError, HttpServerConnectionDelegate,
+    HttpServerRequest, Pending, ResponseStartLine, Started,
+};
 use squall::netutil::BindOptions;
 use squall::testing::{TestServer, serve_on};
+use squall::{Bytes, HttpServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -254,9 +256,9 @@ async fn a_request_dropped_without_an_answer() {
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Lines {
+impl Write for Lines {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut *self.0.lock().unwrap(), data)
+        Write::write(&mut *self.0.lock().unwrap(), data)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -373,6 +375,82 @@ async fn panic() {
     Client::connect(&server).await.alive().await;
 }
 
+/// Panics where the path says.
+struct Panics;
+
+impl HttpServerConnectionDelegate for Panics {
+    fn start_request(&self, request: HttpServerRequest, _body: BodyKind) -> Started {
+        let message = PanickingMessage(request.path().to_owned(), request);
+        message.maybe("/start");
+        Started::Message(Box::new(message))
+    }
+}
+
+struct PanickingMessage(String, HttpServerRequest);
+
+impl PanickingMessage {
+    fn maybe(&self, at: &str) {
+        assert_ne!(self.0, at, "on purpose");
+    }
+
+    fn later(&self, at: &str) -> Pending<'_> {
+        let panics = self.0 == at;
+        Some(Box::pin(async move { assert!(!panics, "on purpose") }))
+    }
+}
+
+impl HttpMessageDelegate for PanickingMessage {
+    fn headers_received(&mut self) -> Pending<'_> {
+        self.maybe("/headers");
+        self.later("/headers-later")
+    }
+
+    fn data_received(&mut self, _chunk: Bytes) -> Pending<'_> {
+        self.maybe("/data");
+        self.later("/data-later")
+    }
+
+    fn poll_beside(&mut self, _cx: &mut std::task::Context<'_>) {
+        self.maybe("/beside");
+    }
+
+    fn finish(self: Box<Self>) -> Pending<'static> {
+        self.maybe("/finish");
+        framed(&self.1, 200, &[("Content-Length", "2")], b"ok").and_then(|()| self.1.finish()).unwrap();
+        None
+    }
+
+    fn on_connection_close(self: Box<Self>) {
+        self.maybe("/left");
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn wherever_a_delegate_panics_its_connection_is_cut_and_the_server_goes_on() {
+    let server = serve_on(HttpServer::new(|| Panics));
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    for place in
+        ["start", "headers", "headers-later", "data", "data-later", "finish", "beside", "left", "nowhere"]
+    {
+        let head = format!("POST /{place} HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n");
+        let mut client = Client::connect(&server).await;
+        client.send(head).await;
+        match place {
+            "beside" => {}
+            "left" => client.send("ab").await,
+            _ => client.send("abcd").await,
+        }
+        match place {
+            "nowhere" => client.expect(ok).await,
+            "left" => client.leave().await,
+            _ => client.closed().await,
+        }
+    }
+    let mut client = Client::connect(&server).await;
+    client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab").await;
+    client.expect(ok).await;
+}
+
 #[squall::test(timeout = 60)]
 async fn abort_after_a_flush_cuts() {
     let go = Rc::new(Notify::new());
@@ -391,6 +469,44 @@ async fn abort_after_a_flush_cuts() {
     client.expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n").await;
     go.notify_one();
     client.closed().await;
+}
+
+/// Speaks over the socket itself.
+fn take_over(request: &HttpServerRequest) {
+    request.write("HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap();
+    let stream = request.connection().detach().unwrap();
+    let (socket, early) = stream.detach().unwrap();
+    let mut socket = std::net::TcpStream::from(socket);
+    socket.set_nonblocking(false).unwrap();
+    let mut line = early.to_vec();
+    let read = line.len();
+    line.resize(6, 0);
+    socket.read_exact(&mut line[read..]).unwrap();
+    socket.write_all(&line).unwrap();
+}
+
+#[squall::test(timeout = 60)]
+async fn detach_gives_the_socket_at_once() {
+    let kept = Kept::default();
+    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
+    let comes = Rc::clone(&came);
+    let server = serving(move |request| {
+        if request.path() == "/now" {
+            return take_over(&request);
+        }
+        keeps.borrow_mut().push(request);
+        comes.notify_one();
+    });
+    for path in ["/now", "/later"] {
+        let mut client = Client::connect(&server).await;
+        client.send(get(path) + "hello\n").await;
+        if path == "/later" {
+            within("the request", came.notified()).await;
+            take_over(&kept.borrow()[0]);
+        }
+        client.expect("HTTP/1.1 101 Switching Protocols\r\n\r\nhello\n").await;
+        client.closed().await;
+    }
 }
 
 #[squall::test(timeout = 60)]

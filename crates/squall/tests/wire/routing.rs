@@ -1,5 +1,6 @@
 //! Which handler gets a request: hosts, nested routes, routers, names, and what is wrong with an application.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use squall::httpserver::{HttpServer, IntoDelegate, ServerError, callback};
@@ -137,6 +138,51 @@ struct Even;
 impl Router for Even {
     fn find_handler(&self, request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
         request.path().len().is_multiple_of(2).then(|| Rc::new(callback(|request| raw(request, "even"))) as _)
+    }
+}
+
+/// Counts how often it is asked.
+struct Counting(Rc<Cell<usize>>, Rc<dyn HttpServerConnectionDelegate>);
+
+impl Router for Counting {
+    fn find_handler(&self, _request: &HttpServerRequest) -> Option<Rc<dyn HttpServerConnectionDelegate>> {
+        self.0.set(self.0.get() + 1);
+        Some(Rc::clone(&self.1))
+    }
+}
+
+/// Takes its body in pieces.
+#[derive(Clone)]
+struct Streaming;
+
+#[handler]
+impl RequestHandler for Streaming {
+    const STREAM_BODY: bool = true;
+
+    async fn get(&mut self, ctx: &Context) -> Result {
+        ctx.write("streaming");
+        Ok(())
+    }
+
+    async fn post(&mut self, ctx: &Context) -> Result {
+        self.get(ctx).await
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn every_request_is_routed_once() {
+    let inner = Application::new([url("/streaming", Streaming), text("/plain", "plain")]);
+    let count = Rc::new(Cell::new(0));
+    let counting = Counting(Rc::clone(&count), inner.into_delegate().unwrap());
+    let app = Application::new([probe(), router("/.*", counting)]).into_delegate().unwrap();
+    let app = serve_on(HttpServer::new(move || Rc::clone(&app)).xheaders(true));
+    for (at, (method, path)) in
+        [("GET", "/streaming"), ("POST", "/streaming"), ("GET", "/plain"), ("GET", "/none")]
+            .iter()
+            .enumerate()
+    {
+        app.request(method, path).await;
+        assert_eq!(count.get(), at + 1, "{method} {path}");
     }
 }
 

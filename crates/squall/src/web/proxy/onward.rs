@@ -3,7 +3,7 @@
 use http::{Method, Version};
 
 use super::headers::{self, Forwarded};
-use crate::http1::host;
+use crate::httputil::host;
 use crate::httputil::{HttpHeaders, HttpServerRequest};
 
 /// A request to an upstream, but for its body.

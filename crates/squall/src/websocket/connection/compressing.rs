@@ -5,12 +5,12 @@
 
 use bytes::Bytes;
 
-use super::deflate::Alone;
-use super::frame::{FrameHead, OpCode};
-use super::message::{Message, PreparedMessage};
 use super::outgoing::{Outgoing, Payload};
-use super::slices;
 use super::socket::WebSocket;
+use crate::websocket::machine::deflate::Alone;
+use crate::websocket::machine::frame::{FrameHead, OpCode};
+use crate::websocket::machine::message::{Message, PreparedMessage};
+use crate::websocket::machine::slices;
 
 /// A message that is being compressed.
 #[derive(Clone)]

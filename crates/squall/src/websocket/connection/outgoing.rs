@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::fmt;
 
-use super::message::{Message, PreparedMessage};
+use crate::websocket::machine::message::{Message, PreparedMessage};
 
-/// What [`WebSocket::write_message`](super::WebSocket::write_message) takes: text, bytes, a [`Message`] or a [`PreparedMessage`].
+/// What [`WebSocket::write_message`](crate::websocket::WebSocket::write_message) takes: text, bytes, a [`Message`] or a [`PreparedMessage`].
 #[derive(Debug)]
-pub struct Outgoing(pub(super) Payload);
+pub struct Outgoing(pub(in crate::websocket) Payload);
 
 #[derive(Debug)]
-pub(super) enum Payload {
+pub(in crate::websocket) enum Payload {
     Message(Message),
     Prepared(PreparedMessage),
     /// The payload of a close frame.
@@ -18,7 +18,7 @@ pub(super) enum Payload {
 }
 
 impl Outgoing {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::websocket) fn len(&self) -> usize {
         match &self.0 {
             Payload::Message(message) => message.len(),
             Payload::Prepared(prepared) => prepared.message().len(),
@@ -46,7 +46,7 @@ impl From<&PreparedMessage> for Outgoing {
 }
 
 /// Why a message was not taken.
-pub(super) enum Refused {
+pub(in crate::websocket) enum Refused {
     Closed,
     Full(Outgoing),
 }
@@ -64,7 +64,7 @@ impl fmt::Display for WebSocketClosedError {
 
 impl Error for WebSocketClosedError {}
 
-/// Why [`WebSocket::try_write`](super::WebSocket::try_write) did not take a message.
+/// Why [`WebSocket::try_write`](crate::websocket::WebSocket::try_write) did not take a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryWriteError {

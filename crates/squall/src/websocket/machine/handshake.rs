@@ -17,7 +17,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Why a request is not upgraded. The texts are Tornado's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::websocket) enum Refusal {
     NotWebSocket,
     NotUpgrade,
     Origin,
@@ -28,7 +28,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn status(self) -> u16 {
+    pub(in crate::websocket) fn status(self) -> u16 {
         match self {
             Self::NotWebSocket | Self::NotUpgrade | Self::Headers | Self::OldHttp => 400,
             Self::Origin => 403,
@@ -36,7 +36,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn text(self) -> &'static str {
+    pub(in crate::websocket) fn text(self) -> &'static str {
         match self {
             Self::NotWebSocket => "Can \"Upgrade\" only to \"WebSocket\".",
             Self::NotUpgrade => "\"Connection\" must be \"Upgrade\".",
@@ -49,7 +49,7 @@ impl Refusal {
 }
 
 /// What comes before the question of the origin.
-pub(super) fn check_upgrade(headers: &HttpHeaders, http11: bool) -> Result<(), Refusal> {
+pub(in crate::websocket) fn check_upgrade(headers: &HttpHeaders, http11: bool) -> Result<(), Refusal> {
     let upgrade = headers.get("Upgrade").unwrap_or_default();
     if !upgrade.eq_ignore_ascii_case("websocket") {
         return Err(Refusal::NotWebSocket);
@@ -62,7 +62,7 @@ pub(super) fn check_upgrade(headers: &HttpHeaders, http11: bool) -> Result<(), R
 }
 
 /// What comes after it; gives the key.
-pub(super) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
+pub(in crate::websocket) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
     if headers.get("Sec-WebSocket-Version") != Some("13") {
         return Err(Refusal::Version);
     }
@@ -83,7 +83,7 @@ fn is_key(key: &str) -> bool {
 
 /// Who asks, as far as the browser tells.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asker<'a> {
+pub(in crate::websocket) enum Asker<'a> {
     /// A page of this site, the user, or no browser.
     Allowed,
     /// A page of this origin, if the application allows it.
@@ -93,7 +93,7 @@ pub(super) enum Asker<'a> {
 }
 
 /// Tornado 6.6's rule: `Sec-Fetch-Site` where the browser sends it, else whether `Origin` names this host.
-pub(super) fn asker(headers: &HttpHeaders) -> Asker<'_> {
+pub(in crate::websocket) fn asker(headers: &HttpHeaders) -> Asker<'_> {
     let origin = headers.get("Origin").or_else(|| headers.get("Sec-WebSocket-Origin"));
     match (headers.get("Sec-Fetch-Site"), origin) {
         (Some("same-origin" | "none"), _) | (None, None) => Asker::Allowed,
@@ -113,18 +113,18 @@ fn is_same_origin(origin: &str, host: &str) -> bool {
 }
 
 /// The subprotocols that a client offers, its favourite first.
-pub(super) fn subprotocols(headers: &HttpHeaders) -> impl Iterator<Item = &str> {
+pub(in crate::websocket) fn subprotocols(headers: &HttpHeaders) -> impl Iterator<Item = &str> {
     let values = headers.list("Sec-WebSocket-Protocol").flat_map(|value| value.split(','));
     values.map(ows::trim).filter(|name| !name.is_empty())
 }
 
 /// A fresh `Sec-WebSocket-Key` from these random bytes.
-pub(super) fn new_key(random: [u8; 16]) -> String {
+pub(in crate::websocket) fn new_key(random: [u8; 16]) -> String {
     STANDARD.encode(random)
 }
 
 /// What is wrong with the head of a server's 101, extensions and subprotocol aside (§4.1).
-pub(super) fn check_response(headers: &HttpHeaders, key: &str) -> Result<(), &'static str> {
+pub(in crate::websocket) fn check_response(headers: &HttpHeaders, key: &str) -> Result<(), &'static str> {
     if !headers.get("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err("the server does not upgrade to websocket");
     }

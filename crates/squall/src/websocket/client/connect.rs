@@ -4,16 +4,15 @@ use std::io;
 
 use url::{Host, Url};
 
-use super::client::WebSocketConnectError;
-use crate::http1::Http1ConnectionParameters;
+use super::WebSocketConnectError;
 use crate::http1::response::{Asked, ResponseHead};
 use crate::http1connection::{HeadError, ResponseHeads};
 use crate::httpclient::{Credentials, check_reference, follow_reference, reference_text};
-use crate::httputil::HttpHeaders;
+use crate::httputil::{ConnectionLimits, HttpHeaders};
 use crate::iostream::IoStream;
 
 /// A URL of a WebSocket as one of `http`, which is how it is compared with those of redirects.
-pub(super) fn parse_url(text: &str) -> Result<Url, WebSocketConnectError> {
+pub(in crate::websocket) fn parse_url(text: &str) -> Result<Url, WebSocketConnectError> {
     let wrong = WebSocketConnectError::Url;
     let http = as_http(text);
     check_reference(&http).map_err(|error| wrong(format!("{text:?} is no URL: {error}")))?;
@@ -45,7 +44,7 @@ fn as_http(text: &str) -> String {
 ///
 /// # Errors
 /// When it leads where no WebSocket can be.
-pub(super) fn redirect(
+pub(in crate::websocket) fn redirect(
     status: u16,
     headers: &HttpHeaders,
     current: &Url,
@@ -69,22 +68,22 @@ pub(super) fn redirect(
 }
 
 /// Where a URL leads.
-pub(super) struct Target {
+pub(in crate::websocket) struct Target {
     /// `wss:`.
-    pub(super) tls: bool,
+    pub(in crate::websocket) tls: bool,
     /// A name, or an address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(in crate::websocket) host: String,
+    pub(in crate::websocket) port: u16,
     /// For `Host`: without the port when it is the usual one.
-    pub(super) authority: String,
+    pub(in crate::websocket) authority: String,
     /// With the query.
-    pub(super) path: String,
+    pub(in crate::websocket) path: String,
     /// From the URL's user information.
-    pub(super) authorization: Option<String>,
+    pub(in crate::websocket) authorization: Option<String>,
 }
 
 impl Target {
-    pub(super) fn of(url: &Url) -> Result<Self, WebSocketConnectError> {
+    pub(in crate::websocket) fn of(url: &Url) -> Result<Self, WebSocketConnectError> {
         let Some(host) = url.host() else {
             return Err(WebSocketConnectError::Url(format!("{url} names no host")));
         };
@@ -108,8 +107,10 @@ impl Target {
 }
 
 /// Reads a response's head; interim responses other than 101 are passed over.
-pub(super) async fn read_head(stream: &IoStream) -> Result<ResponseHead, WebSocketConnectError> {
-    let limits = Http1ConnectionParameters::default();
+pub(in crate::websocket) async fn read_head(
+    stream: &IoStream,
+) -> Result<ResponseHead, WebSocketConnectError> {
+    let limits = ConnectionLimits::default();
     match ResponseHeads::new(stream, &limits, Asked::Other).last().await {
         Ok((head, _)) => Ok(head),
         Err(HeadError::Protocol(_)) => {
@@ -123,14 +124,14 @@ pub(super) async fn read_head(stream: &IoStream) -> Result<ResponseHead, WebSock
 }
 
 /// Closes a connection that is given up before it is open.
-pub(super) struct CloseOnDrop(Option<IoStream>);
+pub(in crate::websocket) struct CloseOnDrop(Option<IoStream>);
 
 impl CloseOnDrop {
-    pub(super) fn new(stream: &IoStream) -> Self {
+    pub(in crate::websocket) fn new(stream: &IoStream) -> Self {
         Self(Some(stream.clone()))
     }
 
-    pub(super) fn disarm(mut self) {
+    pub(in crate::websocket) fn disarm(mut self) {
         self.0 = None;
     }
 }

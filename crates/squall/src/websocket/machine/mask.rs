@@ -7,7 +7,7 @@ const BLOCK: usize = 32;
 const SHORT: usize = 256;
 
 /// Masks or unmasks `data`, which begins `offset` bytes into the payload.
-pub(super) fn apply(data: &mut [u8], mask: [u8; 4], offset: usize) {
+pub(in crate::websocket) fn apply(data: &mut [u8], mask: [u8; 4], offset: usize) {
     let mask = rotated(mask, offset);
     let key = repeated(mask);
     let (blocks, rest) = data.as_chunks_mut();
@@ -24,7 +24,7 @@ pub(super) fn apply(data: &mut [u8], mask: [u8; 4], offset: usize) {
 }
 
 /// A masked or unmasked copy of a payload, made in one pass.
-pub(super) fn copy(data: &[u8], mask: [u8; 4]) -> Vec<u8> {
+pub(in crate::websocket) fn copy(data: &[u8], mask: [u8; 4]) -> Vec<u8> {
     if data.len() < SHORT {
         let mut copy = data.to_vec();
         apply(&mut copy, mask, 0);

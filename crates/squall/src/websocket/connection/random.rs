@@ -15,11 +15,11 @@ thread_local! {
 }
 
 /// A number from 0 up to 1.
-pub(super) fn fraction() -> f64 {
+pub(in crate::websocket) fn fraction() -> f64 {
     f64::from(u32::from_ne_bytes(mask())) / (f64::from(u32::MAX) + 1.0)
 }
 
-pub(super) fn mask() -> [u8; 4] {
+pub(in crate::websocket) fn mask() -> [u8; 4] {
     RANDOM.with_borrow_mut(|batch| {
         if batch.used == BATCH {
             getrandom::fill(&mut batch.bytes).expect("the system has random numbers");

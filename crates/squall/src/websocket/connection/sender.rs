@@ -6,9 +6,9 @@ use std::fmt;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::message::Message;
 use super::socket::WebSocket;
 use crate::netutil::spawn;
+use crate::websocket::machine::message::Message;
 
 impl WebSocket {
     /// A handle for other threads, which holds up to `capacity` messages (at least one) on their way to the loop. There

@@ -11,21 +11,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::compressing::Compressing;
-use super::deflate::Deflater;
-use super::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
-use super::mask;
-use super::message::{CloseFrame, Message, PreparedMessage, fitting_reason, is_valid_code};
-use super::options::WebSocketOptions;
 use super::outgoing::{Outgoing, Payload, Refused, TryWriteError, WebSocketClosedError};
 use super::pool;
-use super::protocol::Role;
 use super::queue::{Backlog, Ticket};
 use super::random;
 use super::set::{Millis, NEVER, SocketSet};
-use super::slices;
 use crate::iostream::IoStream;
 use crate::log;
-use crate::web::error as web;
+use crate::websocket::machine::deflate::Deflater;
+use crate::websocket::machine::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
+use crate::websocket::machine::mask;
+use crate::websocket::machine::message::{
+    CloseFrame, Message, PreparedMessage, fitting_reason, is_valid_code,
+};
+use crate::websocket::machine::options::WebSocketOptions;
+use crate::websocket::machine::protocol::Role;
+use crate::websocket::machine::slices;
 
 /// A WebSocket connection, of a server or a client.
 ///
@@ -35,21 +36,21 @@ use crate::web::error as web;
 /// Messages are put in the connection's output at once, in the order of the calls. What a slow peer does not take waits in
 /// a bounded queue; [`WebSocketOptions::queue`] says what happens when that is full.
 #[derive(Clone)]
-pub struct WebSocket(pub(super) Rc<Shared>);
+pub struct WebSocket(pub(in crate::websocket) Rc<Shared>);
 
-pub(super) struct Shared {
-    pub(super) stream: IoStream,
+pub(in crate::websocket) struct Shared {
+    pub(in crate::websocket) stream: IoStream,
     set: Rc<SocketSet>,
-    pub(super) options: WebSocketOptions,
+    pub(in crate::websocket) options: WebSocketOptions,
     role: Role,
-    pub(super) phase: Cell<Phase>,
+    pub(in crate::websocket) phase: Cell<Phase>,
     /// Frames gather in `out` while there is more input to deal with.
     corked: Cell<bool>,
     /// From the pool while there is something in it.
     out: RefCell<Vec<u8>>,
     pub(super) deflater: RefCell<Option<Box<Deflater>>>,
     /// What waits for a slow peer.
-    pub(super) backlog: RefCell<Option<Box<Backlog>>>,
+    pub(in crate::websocket) backlog: RefCell<Option<Box<Backlog>>>,
     /// What the peer's close frame said.
     close_frame: RefCell<Option<Box<CloseFrame>>>,
     /// Who waits for the end.
@@ -67,7 +68,7 @@ pub(super) struct Shared {
 
 /// How far the closing handshake is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::websocket) enum Phase {
     Open,
     /// Our close frame is on its way; the peer's has not come.
     Closing,
@@ -85,16 +86,16 @@ const LARGE: usize = 8 * 1024;
 const SENT: Ticket = Ticket(None);
 
 /// What a connection is made of once the handshake is done.
-pub(super) struct Parts {
-    pub(super) stream: IoStream,
-    pub(super) role: Role,
-    pub(super) options: WebSocketOptions,
-    pub(super) deflater: Option<Deflater>,
-    pub(super) subprotocol: Option<String>,
+pub(in crate::websocket) struct Parts {
+    pub(in crate::websocket) stream: IoStream,
+    pub(in crate::websocket) role: Role,
+    pub(in crate::websocket) options: WebSocketOptions,
+    pub(in crate::websocket) deflater: Option<Deflater>,
+    pub(in crate::websocket) subprotocol: Option<String>,
 }
 
 impl WebSocket {
-    pub(super) fn new(parts: Parts, set: &Rc<SocketSet>) -> Self {
+    pub(in crate::websocket) fn new(parts: Parts, set: &Rc<SocketSet>) -> Self {
         let Parts { stream, role, options, deflater, subprotocol } = parts;
         // Not a TCP socket is fine too.
         let _ = stream.set_nodelay(options.nodelay);
@@ -132,7 +133,7 @@ impl WebSocket {
     }
 
     /// Sends a message and waits until the kernel has taken it, so that a writer is no faster than its peer. With
-    /// [`WhenFull::DropOldest`](super::WhenFull::DropOldest) or `Close` it waits for nothing.
+    /// [`WhenFull::DropOldest`](crate::websocket::WhenFull::DropOldest) or `Close` it waits for nothing.
     ///
     /// Takes text, bytes, a [`Message`] or a [`PreparedMessage`].
     ///
@@ -141,7 +142,7 @@ impl WebSocket {
     ///
     /// # Errors
     /// [`WebSocketClosedError`] when the connection is or gets closed.
-    pub async fn write_message(&self, message: impl Into<Outgoing>) -> web::Result {
+    pub async fn write_message(&self, message: impl Into<Outgoing>) -> crate::error::Result {
         let mut message = message.into();
         loop {
             match self.submit(message) {
@@ -157,14 +158,14 @@ impl WebSocket {
     ///
     /// # Errors
     /// When the value cannot be JSON, or the connection is or gets closed ([`WebSocketClosedError`]).
-    pub async fn write_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> web::Result {
+    pub async fn write_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> crate::error::Result {
         self.write_message(Message::json(value)?).await
     }
 
     /// Sends a message, or puts it in the queue, without waiting.
     ///
     /// # Errors
-    /// [`TryWriteError::Closed`], and [`TryWriteError::Full`] with [`WhenFull::Wait`](super::WhenFull::Wait).
+    /// [`TryWriteError::Closed`], and [`TryWriteError::Full`] with [`WhenFull::Wait`](crate::websocket::WhenFull::Wait).
     pub fn try_write(&self, message: impl Into<Outgoing>) -> Result<(), TryWriteError> {
         match self.submit(message.into()) {
             Ok(_) => Ok(()),
@@ -278,7 +279,7 @@ impl WebSocket {
 /// What the connection's task and the queue need.
 impl WebSocket {
     /// Encodes and sends what has its turn, or has a long message compressed first.
-    pub(super) fn emit(&self, outgoing: Outgoing) -> Ticket {
+    pub(in crate::websocket) fn emit(&self, outgoing: Outgoing) -> Ticket {
         let ticket = match outgoing.0 {
             Payload::Message(message) => self.emit_message(message),
             Payload::Prepared(prepared) if self.0.role == Role::Server => self.emit_prepared(&prepared),
@@ -295,7 +296,7 @@ impl WebSocket {
     }
 
     /// Sends a control frame ahead of the queue.
-    pub(super) fn control(&self, opcode: OpCode, payload: &[u8]) {
+    pub(in crate::websocket) fn control(&self, opcode: OpCode, payload: &[u8]) {
         self.emit_frame(FrameHead::whole(opcode, payload.len()), payload);
         if !self.0.corked.get() || self.0.out.borrow().len() >= OUT_MARK {
             self.push_out();
@@ -304,7 +305,7 @@ impl WebSocket {
 
     /// Answers a ping. While the peer takes nothing only the latest is answered (RFC 6455 §5.5.3), so that a flood of
     /// pings fills no memory.
-    pub(super) fn pong(&self, payload: Bytes) {
+    pub(in crate::websocket) fn pong(&self, payload: Bytes) {
         if self.0.phase.get() != Phase::Open {
             return;
         }
@@ -315,12 +316,12 @@ impl WebSocket {
         }
     }
 
-    pub(super) fn pong_received(&self) {
+    pub(in crate::websocket) fn pong_received(&self) {
         self.0.pong_due.set(NEVER);
     }
 
     /// While corked, frames gather until [`push_out`](Self::push_out).
-    pub(super) fn cork(&self, on: bool) {
+    pub(in crate::websocket) fn cork(&self, on: bool) {
         self.0.corked.set(on);
         if !on {
             self.push_out();
@@ -328,7 +329,7 @@ impl WebSocket {
     }
 
     /// Hands gathered output to the stream.
-    pub(super) fn push_out(&self) {
+    pub(in crate::websocket) fn push_out(&self) {
         if self.0.out.borrow().is_empty() {
             return;
         }
@@ -343,7 +344,7 @@ impl WebSocket {
     }
 
     /// The peer has sent its close frame: answer with the same code, unless ours is on its way already.
-    pub(super) fn answer_close(&self, frame: Option<CloseFrame>) {
+    pub(in crate::websocket) fn answer_close(&self, frame: Option<CloseFrame>) {
         let payload = frame.as_ref().map_or(Vec::new(), |frame| frame.code.to_be_bytes().to_vec());
         *self.0.close_frame.borrow_mut() = frame.map(Box::new);
         if self.0.phase.get() == Phase::Open {
@@ -354,7 +355,7 @@ impl WebSocket {
     }
 
     /// Closes because of what the peer sent.
-    pub(super) fn fail(&self, failure: Failure) {
+    pub(in crate::websocket) fn fail(&self, failure: Failure) {
         if self.0.phase.get() == Phase::Open {
             self.drop_queue();
             let mut payload = failure.code.to_be_bytes().to_vec();
@@ -365,7 +366,7 @@ impl WebSocket {
     }
 
     /// The connection has ended: nothing more is sent or received. Wakes those who wait for that.
-    pub(super) fn set_closed(&self) {
+    pub(in crate::websocket) fn set_closed(&self) {
         self.0.phase.set(Phase::Closed);
         self.0.next_ping.set(NEVER);
         self.0.pong_due.set(NEVER);
@@ -375,13 +376,13 @@ impl WebSocket {
         watchers.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn is_server(&self) -> bool {
+    pub(in crate::websocket) fn is_server(&self) -> bool {
         self.0.role == Role::Server
     }
 
     /// Says whether a message has begun and not ended. The time that it may take counts from the first time on.
     #[inline]
-    pub(super) fn message_is_under_way(&self, under_way: bool) {
+    pub(in crate::websocket) fn message_is_under_way(&self, under_way: bool) {
         let due = &self.0.message_due;
         if !under_way {
             due.set(NEVER);
@@ -391,7 +392,7 @@ impl WebSocket {
     }
 
     /// Gives back memory that has not been used since the last call.
-    pub(super) fn rest(&self) {
+    pub(in crate::websocket) fn rest(&self) {
         // What is being compressed refers to it.
         if self.compressing().is_none()
             && let Some(deflater) = &mut *self.0.deflater.borrow_mut()
@@ -400,7 +401,7 @@ impl WebSocket {
         }
     }
 
-    pub(super) fn is_due(&self, now: Millis) -> bool {
+    pub(in crate::websocket) fn is_due(&self, now: Millis) -> bool {
         let shared = &*self.0;
         let next = shared.next_ping.get().min(shared.pong_due.get()).min(shared.close_due.get());
         now >= next.min(shared.message_due.get()) || self.takes_nothing(now)
@@ -424,7 +425,7 @@ impl WebSocket {
         now >= shared.give_up.get()
     }
 
-    pub(super) fn look_at_the_clock(&self, now: Millis) {
+    pub(in crate::websocket) fn look_at_the_clock(&self, now: Millis) {
         let shared = &*self.0;
         if self.takes_nothing(now) {
             tracing::info!(target: log::GENERAL, "{:?} takes no output", shared.stream);

@@ -11,14 +11,14 @@ use crate::sys::utf8;
 
 /// Which end of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::websocket) enum Role {
     Server,
     Client,
 }
 
 /// What has been received.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(in crate::websocket) enum Event {
     Message(Message),
     Ping(Bytes),
     Pong(Bytes),
@@ -30,7 +30,7 @@ pub(super) enum Event {
 ///
 /// Its memory is that of the message under way, which grows with the bytes that have come, never with a length that
 /// was only announced. Between messages it owns none, except for a decompressor with context takeover.
-pub(super) struct Decoder {
+pub(in crate::websocket) struct Decoder {
     role: Role,
     /// Most bytes of a message, compressed or not.
     max_message_size: usize,
@@ -64,7 +64,7 @@ struct UnderWay {
 }
 
 /// Room beyond a frame, so that the read that drains the socket shows it (see `Transport::try_read`).
-pub(super) const BEYOND: usize = 16;
+pub(in crate::websocket) const BEYOND: usize = 16;
 /// A frame of which so much has not come is received without a copy.
 const LARGE: u64 = 16 * 1024;
 /// ... if so much of the message has, so that room is not made for what was only announced.
@@ -76,14 +76,14 @@ const TOO_BIG: Failure = Failure::too_big("message too big");
 const BAD_TEXT: Failure = Failure::not_utf8("text is not UTF-8");
 
 impl Decoder {
-    pub(super) fn new(role: Role, max_message_size: usize, inflater: Option<Inflater>) -> Self {
+    pub(in crate::websocket) fn new(role: Role, max_message_size: usize, inflater: Option<Inflater>) -> Self {
         let inflater = inflater.map(Box::new);
         Self { role, max_message_size, inflater, frame: None, under_way: None, closed: false }
     }
 
     /// Takes what it can from the start of `input`: gives how many bytes that was, and what they amount to. When both are
     /// nothing, more is needed.
-    pub(super) fn next(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Failure> {
+    pub(in crate::websocket) fn next(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Failure> {
         if self.closed {
             return Ok((input.len(), None));
         }
@@ -124,12 +124,12 @@ impl Decoder {
     }
 
     /// Whether a message has begun and not ended.
-    pub(super) fn is_midway(&self) -> bool {
+    pub(in crate::websocket) fn is_midway(&self) -> bool {
         self.under_way.is_some() || self.frame.is_some()
     }
 
     /// Whether others should be served before more is taken; then `true` once.
-    pub(super) fn wants_pause(&mut self) -> bool {
+    pub(in crate::websocket) fn wants_pause(&mut self) -> bool {
         match &mut self.under_way {
             Some(message) if message.worked >= INFLATED_SLICE => {
                 message.worked = 0;
@@ -141,20 +141,23 @@ impl Decoder {
 
     /// Nothing more is there for now: a text that cannot become UTF-8 fails before its end. While the bytes of a frame keep
     /// coming they are not looked at one piece after the other.
-    pub(super) fn pause(&mut self) -> Result<(), Failure> {
+    pub(in crate::websocket) fn pause(&mut self) -> Result<(), Failure> {
         self.under_way.as_mut().map_or(Ok(()), UnderWay::check_text)
     }
 
     /// Where the rest of a large frame may be received to without a copy: behind what is there, and how much of it there
     /// is. Follow with [`received`](Self::received).
-    pub(super) fn room(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+    pub(in crate::websocket) fn room(&mut self) -> Option<(&mut Vec<u8>, usize)> {
         let (frame, message) = (self.frame.as_ref()?, self.under_way.as_mut()?);
         let large = frame.left >= LARGE && message.data.len() >= SEEN && !message.compressed;
         large.then_some((&mut message.data, usize::try_from(frame.left).unwrap_or(usize::MAX)))
     }
 
     /// Takes what has come to [`room`](Self::room), from `start` on. What is not of the frame is given back.
-    pub(super) fn received(&mut self, start: usize) -> (Vec<u8>, Result<Option<Event>, Failure>) {
+    pub(in crate::websocket) fn received(
+        &mut self,
+        start: usize,
+    ) -> (Vec<u8>, Result<Option<Event>, Failure>) {
         let (Some(frame), Some(message)) = (&mut self.frame, &mut self.under_way) else {
             return (Vec::new(), Ok(None));
         };
@@ -166,7 +169,7 @@ impl Decoder {
 
     /// How many bytes the message under way has room for.
     #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    pub(in crate::websocket) fn capacity(&self) -> usize {
         self.under_way.as_ref().map_or(0, |message| message.data.capacity())
     }
 

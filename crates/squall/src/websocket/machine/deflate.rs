@@ -11,11 +11,11 @@ const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 /// How one direction of a connection compresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DeflateSetting {
+pub(in crate::websocket) struct DeflateSetting {
     /// 0 to 9.
-    pub(super) level: u8,
+    pub(in crate::websocket) level: u8,
     /// 9 to 15: the window is 2 to the power of it. (zlib cannot compress with 8.)
-    pub(super) window_bits: u8,
+    pub(in crate::websocket) window_bits: u8,
 }
 
 impl DeflateSetting {
@@ -49,30 +49,30 @@ impl Drop for Lease {
 }
 
 /// How many bytes are promised to contexts of this thread.
-pub(super) fn context_memory() -> usize {
+pub(in crate::websocket) fn context_memory() -> usize {
     LENT.get()
 }
 
 /// What a compressor takes with a window of 2 to the power of `bits`: the window twice and the chains through it, the hash
 /// table and the pending output. Measured: 272 KiB with 15 bits.
-pub(super) const fn compressor_memory(bits: u8) -> usize {
+pub(in crate::websocket) const fn compressor_memory(bits: u8) -> usize {
     (4 << bits) + 144 * 1024
 }
 
 /// What a decompressor takes: its window and its tables. Measured: 56 KiB with 15 bits.
-pub(super) const fn decompressor_memory(bits: u8) -> usize {
+pub(in crate::websocket) const fn decompressor_memory(bits: u8) -> usize {
     (1 << bits) + 24 * 1024
 }
 
 /// Compresses the messages of one direction.
 ///
 /// Without context takeover it owns nothing between messages: the compressor, some 200 KB, comes from a pool.
-pub(super) struct Deflater {
+pub(in crate::websocket) struct Deflater {
     setting: DeflateSetting,
     /// There if a context may be kept.
     lease: Option<Lease>,
     /// Messages of fewer bytes are left as they are.
-    pub(super) threshold: usize,
+    pub(in crate::websocket) threshold: usize,
     /// With context takeover, once a message has been compressed.
     context: Option<Box<Compress>>,
     /// Since the last [`rest`](Self::rest).
@@ -80,17 +80,17 @@ pub(super) struct Deflater {
 }
 
 impl Deflater {
-    pub(super) fn new(setting: DeflateSetting, keep_context: bool, threshold: usize) -> Self {
+    pub(in crate::websocket) fn new(setting: DeflateSetting, keep_context: bool, threshold: usize) -> Self {
         let lease = keep_context.then(|| Lease::new(compressor_memory(setting.window_bits)));
         Self { setting, lease, threshold, context: None, used: false }
     }
 
-    pub(super) fn setting(&self) -> DeflateSetting {
+    pub(in crate::websocket) fn setting(&self) -> DeflateSetting {
         self.setting
     }
 
     /// Appends `message`, compressed, to `out`.
-    pub(super) fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::websocket) fn deflate(&mut self, message: &[u8], out: &mut Vec<u8>) {
         self.used = true;
         if self.lease.is_some() {
             let context = self.context.get_or_insert_with(|| Box::new(self.setting.compressor()));
@@ -102,7 +102,13 @@ impl Deflater {
 
     /// Appends part of a message, compressed, to `out`; until the last part nothing else may be compressed with this.
     /// What comes of a part may come with a later one. `alone` is that of this message.
-    pub(super) fn deflate_part(&mut self, alone: &mut Alone, part: &[u8], is_last: bool, out: &mut Vec<u8>) {
+    pub(in crate::websocket) fn deflate_part(
+        &mut self,
+        alone: &mut Alone,
+        part: &[u8],
+        is_last: bool,
+        out: &mut Vec<u8>,
+    ) {
         self.used = true;
         let compressor = match self.lease {
             Some(_) => self.context.get_or_insert_with(|| Box::new(self.setting.compressor())),
@@ -113,7 +119,7 @@ impl Deflater {
 
     /// Called now and then: gives back the memory of a context that has not been used since the last time. What is sent
     /// next refers to nothing, which is always allowed.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::websocket) fn rest(&mut self) {
         if !std::mem::take(&mut self.used) {
             self.context = None;
         }
@@ -121,21 +127,21 @@ impl Deflater {
 
     /// Forgets earlier messages: a message was sent that this did not compress, so that what the peer's window holds is
     /// no longer what ours does.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::websocket) fn forget(&mut self) {
         if let Some(context) = &mut self.context {
             context.reset();
         }
     }
 
     /// Compresses a message that refers to no other.
-    pub(super) fn alone(setting: DeflateSetting, message: &[u8], out: &mut Vec<u8>) {
+    pub(in crate::websocket) fn alone(setting: DeflateSetting, message: &[u8], out: &mut Vec<u8>) {
         deflate_with(Alone::default().compressor(setting), message, out);
     }
 }
 
 /// The compressor of one message that refers to no other: from a pool, and back to it when this is dropped.
 #[derive(Default)]
-pub(super) struct Alone(Option<(DeflateSetting, Box<Compress>)>);
+pub(in crate::websocket) struct Alone(Option<(DeflateSetting, Box<Compress>)>);
 
 impl Alone {
     fn compressor(&mut self, setting: DeflateSetting) -> &mut Compress {
@@ -143,7 +149,7 @@ impl Alone {
     }
 
     /// [`Deflater::alone`] for part of a message.
-    pub(super) fn deflate_part(
+    pub(in crate::websocket) fn deflate_part(
         &mut self,
         setting: DeflateSetting,
         part: &[u8],
@@ -224,7 +230,7 @@ fn deflate_part_with(compressor: &mut Compress, mut part: &[u8], is_last: bool, 
 /// Decompresses the messages of one direction.
 ///
 /// Without context takeover it owns nothing between messages.
-pub(super) struct Inflater {
+pub(in crate::websocket) struct Inflater {
     /// 9 to 15; a larger window than the sender's is fine.
     window_bits: u8,
     /// There if a context may be kept.
@@ -233,14 +239,19 @@ pub(super) struct Inflater {
 }
 
 impl Inflater {
-    pub(super) fn new(window_bits: u8, keep_context: bool) -> Self {
+    pub(in crate::websocket) fn new(window_bits: u8, keep_context: bool) -> Self {
         let window_bits = window_bits.clamp(9, 15);
         let lease = keep_context.then(|| Lease::new(decompressor_memory(window_bits)));
         Self { window_bits, lease, codec: None }
     }
 
     /// Decompresses a piece of a message onto `out`, which may grow to `limit` bytes.
-    pub(super) fn inflate(&mut self, piece: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
+    pub(in crate::websocket) fn inflate(
+        &mut self,
+        piece: &[u8],
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), Failure> {
         let (window_bits, keep_context) = (self.window_bits, self.lease.is_some());
         let codec = self.codec.get_or_insert_with(|| {
             let pooled = if keep_context { None } else { DECOMPRESSORS.with_borrow_mut(Vec::pop) };
@@ -251,7 +262,7 @@ impl Inflater {
     }
 
     /// The message is complete.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
+    pub(in crate::websocket) fn finish(&mut self, out: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
         self.inflate(&TAIL, out, limit)?;
         if self.lease.is_none()
             && let Some(mut codec) = self.codec.take()

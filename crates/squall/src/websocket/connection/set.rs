@@ -26,8 +26,8 @@ struct Slots {
 }
 
 /// Milliseconds since the set was made; `NEVER` for no deadline.
-pub(super) type Millis = u64;
-pub(super) const NEVER: Millis = u64::MAX;
+pub(in crate::websocket) type Millis = u64;
+pub(in crate::websocket) const NEVER: Millis = u64::MAX;
 
 /// Sockets are told so often to give back what they have not used since the last time.
 const REST: Millis = 30_000;
@@ -47,7 +47,7 @@ impl SocketSet {
     }
 
     /// The set of this thread's client connections.
-    pub(super) fn of_clients() -> Rc<Self> {
+    pub(in crate::websocket) fn of_clients() -> Rc<Self> {
         thread_local! {
             static CLIENTS: Rc<SocketSet> = SocketSet::new();
         }
@@ -55,7 +55,7 @@ impl SocketSet {
     }
 
     /// Adds a socket until the guard is dropped.
-    pub(super) fn insert(self: &Rc<Self>, socket: WebSocket) -> Registered {
+    pub(in crate::websocket) fn insert(self: &Rc<Self>, socket: WebSocket) -> Registered {
         let key = {
             let Slots { slots, free } = &mut *self.sockets.borrow_mut();
             let key = free.pop().unwrap_or(slots.len() as u32);
@@ -72,17 +72,17 @@ impl SocketSet {
     }
 
     /// Makes the sweep fine enough for deadlines of this length.
-    pub(super) fn allow_for(&self, timeout: Duration) {
+    pub(in crate::websocket) fn allow_for(&self, timeout: Duration) {
         let wanted = (timeout / 8).clamp(FASTEST_TICK, SLOWEST_TICK);
         self.tick.set(self.tick.get().min(wanted));
     }
 
-    pub(super) fn now(&self) -> Millis {
+    pub(in crate::websocket) fn now(&self) -> Millis {
         self.started.elapsed().as_millis() as Millis
     }
 
     /// When something that may take so long is overdue.
-    pub(super) fn deadline(&self, timeout: Option<Duration>) -> Millis {
+    pub(in crate::websocket) fn deadline(&self, timeout: Option<Duration>) -> Millis {
         let Some(timeout) = timeout else { return NEVER };
         self.now().saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(NEVER))
     }
@@ -100,7 +100,7 @@ impl SocketSet {
         }
     }
 
-    pub(super) fn all(&self) -> Vec<WebSocket> {
+    pub(in crate::websocket) fn all(&self) -> Vec<WebSocket> {
         self.sockets.borrow().slots.iter().flatten().cloned().collect()
     }
 
@@ -142,7 +142,7 @@ impl Drop for Sweep {
 }
 
 /// A socket's place in its set.
-pub(super) struct Registered {
+pub(in crate::websocket) struct Registered {
     set: Rc<SocketSet>,
     key: u32,
 }

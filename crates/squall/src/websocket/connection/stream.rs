@@ -7,12 +7,12 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::connection::{Events, Failed, Task, run};
-use super::message::Message;
-use super::protocol::Decoder;
+use super::driver::{Events, Failed, Task, run};
 use super::set::SocketSet;
 use super::socket::WebSocket;
 use crate::netutil::spawn;
+use crate::websocket::machine::message::Message;
+use crate::websocket::machine::protocol::Decoder;
 
 /// A connection whose messages are asked for. It derefs to [`WebSocket`] for everything else.
 ///
@@ -25,7 +25,7 @@ pub struct WebSocketStream {
 
 impl WebSocketStream {
     /// Starts the task of a connection.
-    pub(super) fn start(socket: WebSocket, decoder: Decoder, set: &Rc<SocketSet>) -> Self {
+    pub(in crate::websocket) fn start(socket: WebSocket, decoder: Decoder, set: &Rc<SocketSet>) -> Self {
         let slot = Rc::new(Slot::default());
         let place = set.insert(socket.clone());
         let events = Reader(Rc::clone(&slot));

@@ -10,13 +10,13 @@ thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(super) fn take() -> Vec<u8> {
+pub(in crate::websocket) fn take() -> Vec<u8> {
     let pooled = POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten();
     pooled.unwrap_or_else(|| Vec::with_capacity(FIRST))
 }
 
 /// `buffer` must be empty.
-pub(super) fn put(buffer: Vec<u8>) {
+pub(in crate::websocket) fn put(buffer: Vec<u8>) {
     if (1..=LARGEST).contains(&buffer.capacity()) {
         // Without a pool the thread is ending.
         let _ = POOL.try_with(|pool| {

@@ -7,15 +7,15 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 
 use super::compressing::Compressing;
-use super::frame::OpCode;
-use super::options::WhenFull;
 use super::outgoing::{Outgoing, Refused, WebSocketClosedError};
 use super::socket::{Phase, WebSocket};
 use crate::netutil::spawn;
+use crate::websocket::machine::frame::OpCode;
+use crate::websocket::machine::options::WhenFull;
 
 /// A queue, there while the kernel has not taken all that was sent.
 #[derive(Default)]
-pub(super) struct Backlog {
+pub(in crate::websocket) struct Backlog {
     queue: VecDeque<Outgoing>,
     bytes: usize,
     /// Before them all; not counted in `bytes`, as it is as good as being sent.
@@ -29,7 +29,7 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Of all messages that have not been sent.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::websocket) fn bytes(&self) -> usize {
         self.bytes + self.compressing.as_ref().map_or(0, Compressing::len)
     }
 
@@ -70,11 +70,11 @@ impl Backlog {
 }
 
 /// Tells when a message has left the queue; `None` for one that was never in it.
-pub(super) struct Ticket(pub(super) Option<u64>);
+pub(in crate::websocket) struct Ticket(pub(super) Option<u64>);
 
 impl WebSocket {
     /// Sends a message, or queues it behind others.
-    pub(super) fn submit(&self, outgoing: Outgoing) -> Result<Ticket, Refused> {
+    pub(in crate::websocket) fn submit(&self, outgoing: Outgoing) -> Result<Ticket, Refused> {
         let shared = &*self.0;
         if shared.phase.get() != Phase::Open || shared.stream.closed() {
             return Err(Refused::Closed);
@@ -108,7 +108,7 @@ impl WebSocket {
     }
 
     /// Sends or queues a close frame; there is always room for it.
-    pub(super) fn submit_close(&self, close: Outgoing) {
+    pub(in crate::websocket) fn submit_close(&self, close: Outgoing) {
         if self.is_behind() {
             self.with_backlog(|backlog| backlog.push(close));
         } else {
@@ -116,11 +116,11 @@ impl WebSocket {
         }
     }
 
-    pub(super) fn pong_later(&self, payload: Bytes) {
+    pub(in crate::websocket) fn pong_later(&self, payload: Bytes) {
         self.with_backlog(|backlog| backlog.pong = Some(payload));
     }
 
-    pub(super) fn drop_queue(&self) {
+    pub(in crate::websocket) fn drop_queue(&self) {
         let dropped = self.0.backlog.borrow_mut().as_mut().map(|backlog| {
             backlog.gone += u64::from(backlog.compressing.take().is_some());
             while backlog.drop_next() {}
@@ -130,7 +130,10 @@ impl WebSocket {
     }
 
     /// Waits until a message has left the queue and the kernel has all that was sent by then.
-    pub(super) async fn wait_until_sent(&self, ticket: Ticket) -> Result<(), WebSocketClosedError> {
+    pub(in crate::websocket) async fn wait_until_sent(
+        &self,
+        ticket: Ticket,
+    ) -> Result<(), WebSocketClosedError> {
         if self.0.options.when_full != WhenFull::Wait {
             return Ok(());
         }
@@ -151,7 +154,7 @@ impl WebSocket {
     }
 
     /// Waits until something has left the queue.
-    pub(super) async fn wait_for_room(&self) {
+    pub(in crate::websocket) async fn wait_for_room(&self) {
         let mut seen = None;
         poll_fn(|cx| match &mut *self.0.backlog.borrow_mut() {
             Some(backlog) if seen.is_none_or(|gone| gone == backlog.gone) => {
@@ -165,7 +168,7 @@ impl WebSocket {
     }
 
     /// Waits until the queue is empty and the kernel has everything, or the connection is gone.
-    pub(super) async fn drained(&self) {
+    pub(in crate::websocket) async fn drained(&self) {
         self.push_out();
         poll_fn(|cx| match &mut *self.0.backlog.borrow_mut() {
             Some(backlog) => {

@@ -1,5 +1,7 @@
 //! The client (Tornado's `websocket_connect`).
 
+mod connect;
+
 use std::error::Error;
 use std::fmt;
 use std::ops::Deref;
@@ -8,15 +10,7 @@ use std::time::Duration;
 use http::Method;
 use url::Url;
 
-use super::connect::{CloseOnDrop, Target, parse_url, read_head, redirect};
-use super::extension::{Agreed, CompressionOptions};
-use super::handshake::{check_response, new_key};
-use super::message::Message;
-use super::options::WebSocketOptions;
-use super::protocol::{Decoder, Role};
-use super::set::SocketSet;
-use super::socket::{Parts, WebSocket};
-use super::stream::WebSocketStream;
+use self::connect::{CloseOnDrop, Target, parse_url, read_head, redirect};
 use crate::http1::head_writer;
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{Proxy, TlsConfig, secured};
@@ -24,6 +18,14 @@ use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
 use crate::netutil::{Resolver, spawn};
 use crate::tcpclient::{ConnectError, TcpClient};
+use crate::websocket::connection::set::SocketSet;
+use crate::websocket::connection::socket::{Parts, WebSocket};
+use crate::websocket::connection::stream::WebSocketStream;
+use crate::websocket::machine::extension::{Agreed, CompressionOptions};
+use crate::websocket::machine::handshake::{check_response, new_key};
+use crate::websocket::machine::message::Message;
+use crate::websocket::machine::options::WebSocketOptions;
+use crate::websocket::machine::protocol::{Decoder, Role};
 
 /// Connects to a WebSocket server: to a URL such as `ws://example.com/chat?room=7`, or with the options of a
 /// [`WebSocketRequest`].

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OpCode {
+pub(in crate::websocket) enum OpCode {
     Continuation = 0x0,
     Text = 0x1,
     Binary = 0x2,
@@ -26,35 +26,35 @@ impl OpCode {
         })
     }
 
-    pub(super) fn is_control(self) -> bool {
+    pub(in crate::websocket) fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
     }
 }
 
 /// Most bytes in the payload of a control frame (§5.5).
-pub(super) const MAX_CONTROL: usize = 125;
+pub(in crate::websocket) const MAX_CONTROL: usize = 125;
 
 /// What stands before the payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FrameHead {
-    pub(super) fin: bool,
+pub(in crate::websocket) struct FrameHead {
+    pub(in crate::websocket) fin: bool,
     /// In the first frame of a message: it is compressed (RFC 7692 §6).
-    pub(super) rsv1: bool,
-    pub(super) opcode: OpCode,
-    pub(super) mask: Option<[u8; 4]>,
-    pub(super) length: u64,
+    pub(in crate::websocket) rsv1: bool,
+    pub(in crate::websocket) opcode: OpCode,
+    pub(in crate::websocket) mask: Option<[u8; 4]>,
+    pub(in crate::websocket) length: u64,
 }
 
 impl FrameHead {
     /// The head of a whole message or of a control frame.
-    pub(super) fn whole(opcode: OpCode, length: usize) -> Self {
+    pub(in crate::websocket) fn whole(opcode: OpCode, length: usize) -> Self {
         Self { fin: true, rsv1: false, opcode, mask: None, length: length as u64 }
     }
 
     /// The head at the start of `bytes` and its length; `None` until it is complete.
     ///
     /// Fails as soon as the bytes that are there cannot be right, so that a wrong frame is not waited for.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Failure> {
+    pub(in crate::websocket) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Failure> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         if first & 0x30 != 0 {
             return Err(Failure::protocol("reserved bits are set"));
@@ -86,7 +86,7 @@ impl FrameHead {
     }
 
     /// Appends the head as it goes on the wire.
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(in crate::websocket) fn encode(&self, out: &mut Vec<u8>) {
         let flags = if self.fin { 0x80 } else { 0 } | if self.rsv1 { 0x40 } else { 0 };
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
         let first = flags | self.opcode as u8;
@@ -132,21 +132,21 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, Failure>
 
 /// Why a connection has to be failed: the code and reason to close it with (RFC 6455 §7.1.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) code: u16,
-    pub(super) reason: &'static str,
+pub(in crate::websocket) struct Failure {
+    pub(in crate::websocket) code: u16,
+    pub(in crate::websocket) reason: &'static str,
 }
 
 impl Failure {
-    pub(super) const fn protocol(reason: &'static str) -> Self {
+    pub(in crate::websocket) const fn protocol(reason: &'static str) -> Self {
         Self { code: 1002, reason }
     }
 
-    pub(super) const fn not_utf8(reason: &'static str) -> Self {
+    pub(in crate::websocket) const fn not_utf8(reason: &'static str) -> Self {
         Self { code: 1007, reason }
     }
 
-    pub(super) const fn too_big(reason: &'static str) -> Self {
+    pub(in crate::websocket) const fn too_big(reason: &'static str) -> Self {
         Self { code: 1009, reason }
     }
 }

@@ -7,16 +7,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::frame::Failure;
-use super::message::Message;
-use super::protocol::{BEYOND, Decoder, Event};
 use super::set::Registered;
 use super::socket::{Phase, WebSocket};
 use crate::ioloop::log_panic;
 use crate::log;
+use crate::websocket::machine::frame::Failure;
+use crate::websocket::machine::message::Message;
+use crate::websocket::machine::protocol::{BEYOND, Decoder, Event};
 
 /// What a connection calls. An error has been logged by the callee; it closes the connection with 1011, as does a panic.
-pub(super) trait Events {
+pub(in crate::websocket) trait Events {
     async fn open(&mut self, _socket: &WebSocket) -> Result<(), Failed> {
         Ok(())
     }
@@ -36,14 +36,14 @@ pub(super) trait Events {
 }
 
 /// A callback failed, and has said so in the log.
-pub(super) struct Failed;
+pub(in crate::websocket) struct Failed;
 
 /// Serves a connection to its end.
 ///
 /// Callbacks are boxed while they run: as parts of this future they would be most of what an idle connection takes (992
 /// bytes for an echo, against 232), and a box costs less than a hundredth of the system calls for a message.
 #[expect(clippy::manual_async_fn, reason = "an async fn would keep its argument twice")]
-pub(super) fn run<E: Events>(mut task: Task<E>) -> impl Future<Output = ()> {
+pub(in crate::websocket) fn run<E: Events>(mut task: Task<E>) -> impl Future<Output = ()> {
     async move {
         let opened = task.events.open(&task.socket);
         if guarded(&task.socket, "open", Box::pin(opened)).await.is_err() {
@@ -78,12 +78,12 @@ pub(super) fn run<E: Events>(mut task: Task<E>) -> impl Future<Output = ()> {
 }
 
 /// A connection and who is interested in it.
-pub(super) struct Task<E> {
-    pub(super) socket: WebSocket,
-    pub(super) decoder: Decoder,
-    pub(super) events: E,
+pub(in crate::websocket) struct Task<E> {
+    pub(in crate::websocket) socket: WebSocket,
+    pub(in crate::websocket) decoder: Decoder,
+    pub(in crate::websocket) events: E,
     /// Until the connection is closed.
-    pub(super) place: Registered,
+    pub(in crate::websocket) place: Registered,
 }
 
 impl<E: Events> Task<E> {

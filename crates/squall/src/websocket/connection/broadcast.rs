@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
-use super::message::PreparedMessage;
 use super::socket::WebSocket;
+use crate::websocket::machine::message::PreparedMessage;
 
 /// Rooms: named groups of sockets on one loop. A handle; clones share the rooms.
 ///
@@ -72,7 +72,7 @@ impl Broadcaster {
     /// Sends a message to everyone in a room. It is framed once, and compressed once per setting; nobody is waited for.
     ///
     /// Gives how many took it. A member whose queue is full is passed over, or treated as its
-    /// [`WhenFull`](super::WhenFull) says.
+    /// [`WhenFull`](crate::websocket::WhenFull) says.
     pub fn broadcast(&self, room: &str, message: impl Into<PreparedMessage>) -> usize {
         self.broadcast_except(room, message, None)
     }

@@ -19,7 +19,7 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 /// Like `anyhow::Error` it does not implement [`std::error::Error`], so that `?` takes any error: an [`HttpError`]
 /// keeps its status, [`Finish`] ends the request, anything else is a 500 whose log line names the file and line of
 /// the `?`. [`OrStatus`] gives other errors a status where they occur,
-/// [`Application::map_error`](super::Application::map_error) once for all.
+/// [`Application::map_error`](crate::web::Application::map_error) once for all.
 pub struct Error(Box<Repr>);
 
 enum Repr {
@@ -85,7 +85,7 @@ impl Error {
         }
     }
 
-    /// What a method of [`Site`](super::Site) returns that is not its own: the site around it is asked instead.
+    /// What a method of [`Site`](crate::web::Site) returns that is not its own: the site around it is asked instead.
     ///
     /// For a site that decides by the request whether it answers itself. Anywhere else it is a 500.
     pub fn not_defined() -> Self {
@@ -206,7 +206,7 @@ impl HttpError {
         self
     }
 
-    /// With a line for the client, which the [default error page](super::Context::write_error_page) shows after the
+    /// With a line for the client, which the [default error page](crate::web::Context::write_error_page) shows after the
     /// reason: what was wrong, never the value of a secret. It is escaped there.
     ///
     /// Control characters become spaces, and it ends after 300 characters. The log has it in the place of a

@@ -60,11 +60,11 @@ impl Message {
         matches!(self, Self::Text(_))
     }
 
-    pub(super) fn opcode(&self) -> OpCode {
+    pub(in crate::websocket) fn opcode(&self) -> OpCode {
         if self.is_text() { OpCode::Text } else { OpCode::Binary }
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(in crate::websocket) fn into_bytes(self) -> Bytes {
         match self {
             Self::Text(text) => Bytes::from(text),
             Self::Binary(bytes) => bytes,
@@ -141,7 +141,7 @@ impl PreparedMessage {
     }
 
     /// The frame as a server sends it uncompressed.
-    pub(super) fn frame(&self) -> &Bytes {
+    pub(in crate::websocket) fn frame(&self) -> &Bytes {
         self.0.plain.get_or_init(|| {
             let message = &self.0.message;
             framed(FrameHead::whole(message.opcode(), message.len()), message.as_bytes())
@@ -149,13 +149,13 @@ impl PreparedMessage {
     }
 
     /// Whether [`compressed_frame`](Self::compressed_frame) need not compress much at once.
-    pub(super) fn is_compressed(&self, setting: DeflateSetting) -> bool {
+    pub(in crate::websocket) fn is_compressed(&self, setting: DeflateSetting) -> bool {
         self.0.message.len() < slices::LONG || self.0.compressed.borrow().iter().any(|(of, _)| *of == setting)
     }
 
     /// Compresses a long message for [`compressed_frame`](Self::compressed_frame), and lets others work in between: once,
     /// however many sockets wait for it.
-    pub(super) async fn compress(&self, setting: DeflateSetting) {
+    pub(in crate::websocket) async fn compress(&self, setting: DeflateSetting) {
         let _turn = self.0.turn.lock().await;
         if self.is_compressed(setting) {
             return;
@@ -169,7 +169,7 @@ impl PreparedMessage {
     }
 
     /// The frame as a server sends it compressed, on its own: with no reference to earlier messages.
-    pub(super) fn compressed_frame(&self, setting: DeflateSetting) -> Bytes {
+    pub(in crate::websocket) fn compressed_frame(&self, setting: DeflateSetting) -> Bytes {
         let done = |(of, frame): &(DeflateSetting, Bytes)| (*of == setting).then(|| frame.clone());
         if let Some(frame) = self.0.compressed.borrow().iter().find_map(done) {
             return frame;
@@ -208,18 +208,18 @@ impl fmt::Debug for PreparedMessage {
 
 /// What a close frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CloseFrame {
-    pub(super) code: u16,
-    pub(super) reason: String,
+pub(in crate::websocket) struct CloseFrame {
+    pub(in crate::websocket) code: u16,
+    pub(in crate::websocket) reason: String,
 }
 
 /// Whether a peer may send this code (RFC 6455 §7.4, and the registry's 1012 to 1014).
-pub(super) fn is_valid_code(code: u16) -> bool {
+pub(in crate::websocket) fn is_valid_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// As much of a reason as a close frame holds (123 bytes beside the code), cut between characters.
-pub(super) fn fitting_reason(reason: &str) -> &str {
+pub(in crate::websocket) fn fitting_reason(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(123)]
 }
 

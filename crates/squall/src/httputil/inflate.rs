@@ -4,12 +4,12 @@
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::http1::ParseError;
-use crate::http1::limits::{INFLATION_FLOOR, MAX_INFLATION};
-use crate::httputil::RequestHead;
+use super::exchange::BodyRefusal;
+use super::limits::{INFLATION_FLOOR, MAX_INFLATION};
+use super::request::RequestHead;
 
 /// Decompresses one gzip body in bounded pieces.
-pub(crate) struct GzipReader {
+pub(crate) struct Inflater {
     machine: Decompress,
     /// A member has ended; what follows, if anything, is another one.
     between_members: bool,
@@ -21,7 +21,7 @@ pub(crate) struct GzipReader {
     produced: u64,
 }
 
-impl GzipReader {
+impl Inflater {
     /// For a request with `Content-Encoding: gzip`; the header is renamed to `X-Consumed-Content-Encoding`, so that
     /// nobody decompresses twice (Tornado does the same).
     pub(crate) fn for_request(head: &mut RequestHead) -> Option<Self> {
@@ -52,7 +52,7 @@ impl GzipReader {
 
     /// The next piece of at most `max` bytes that can be made of `input`; drops from `input` what was used.
     /// An empty piece means that more input is needed.
-    pub(crate) fn next(&mut self, input: &mut &[u8], max: usize) -> Result<Bytes, ParseError> {
+    pub(crate) fn next(&mut self, input: &mut &[u8], max: usize) -> Result<Bytes, BodyRefusal> {
         let mut out = Vec::with_capacity(max.min(16 * 1024));
         while !input.is_empty() && out.is_empty() {
             if self.between_members {
@@ -66,16 +66,16 @@ impl GzipReader {
             self.consumed += used as u64;
             match status {
                 Ok(Status::StreamEnd) => self.between_members = true,
-                Ok(_) if used == 0 && out.is_empty() => return Err(ParseError::ContentEncoding),
+                Ok(_) if used == 0 && out.is_empty() => return Err(BodyRefusal::Encoding),
                 Ok(_) => {}
-                Err(_) => return Err(ParseError::ContentEncoding),
+                Err(_) => return Err(BodyRefusal::Encoding),
             }
         }
         self.count(out)
     }
 
     /// Output that the machine still holds when there is no more input.
-    pub(crate) fn rest(&mut self, max: usize) -> Result<Bytes, ParseError> {
+    pub(crate) fn rest(&mut self, max: usize) -> Result<Bytes, BodyRefusal> {
         if self.between_members {
             return Ok(Bytes::new());
         }
@@ -87,21 +87,21 @@ impl GzipReader {
     }
 
     /// What has been made, unless it is too much.
-    fn count(&mut self, out: Vec<u8>) -> Result<Bytes, ParseError> {
+    fn count(&mut self, out: Vec<u8>) -> Result<Bytes, BodyRefusal> {
         self.produced += out.len() as u64;
         if self.produced > self.limit {
-            return Err(ParseError::BodyTooLarge);
+            return Err(BodyRefusal::TooLarge);
         }
         let allowed = INFLATION_FLOOR.max(self.consumed.saturating_mul(MAX_INFLATION));
         if self.produced > allowed.min(self.inflated_limit) {
-            return Err(ParseError::BodyInflates);
+            return Err(BodyRefusal::Inflates);
         }
         Ok(out.into())
     }
 
     /// The body has ended: so must the compressed data.
-    pub(crate) fn finish(&self) -> Result<(), ParseError> {
-        if self.between_members { Ok(()) } else { Err(ParseError::ContentEncoding) }
+    pub(crate) fn finish(&self) -> Result<(), BodyRefusal> {
+        if self.between_members { Ok(()) } else { Err(BodyRefusal::Encoding) }
     }
 }
 
@@ -117,17 +117,17 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    fn reader(limit: u64) -> GzipReader {
+    fn reader(limit: u64) -> Inflater {
         let mut head = RequestHead::default();
         head.headers.add("Content-Encoding", "GZIP").unwrap();
-        let mut reader = GzipReader::for_request(&mut head).unwrap();
+        let mut reader = Inflater::for_request(&mut head).unwrap();
         reader.set_limits(limit, limit);
         assert_eq!(head.headers.get("X-Consumed-Content-Encoding"), Some("gzip"));
         assert!(!head.headers.contains("Content-Encoding"));
         reader
     }
 
-    fn decode(input: &[u8], step: usize, limit: u64) -> Result<Vec<u8>, ParseError> {
+    fn decode(input: &[u8], step: usize, limit: u64) -> Result<Vec<u8>, BodyRefusal> {
         let mut reader = reader(limit);
         let mut out = Vec::new();
         for mut piece in input.chunks(step) {
@@ -172,24 +172,24 @@ mod tests {
         // Small bodies may be as monotonous as they like.
         let zeros = |count: u64| gzip(&vec![0; count as usize]);
         assert!(decode(&zeros(INFLATION_FLOOR), 4096, limit).is_ok());
-        assert_eq!(decode(&zeros(INFLATION_FLOOR + 1000), 4096, limit), Err(ParseError::BodyInflates));
+        assert_eq!(decode(&zeros(INFLATION_FLOOR + 1000), 4096, limit), Err(BodyRefusal::Inflates));
         // What came before counts.
         let mixed = [gzip(&honest), zeros(3 << 20)].concat();
         assert!(decode(&mixed, 4096, limit).is_ok());
         // The limit of what is inflated, below that of bodies.
         let mut reader = reader(limit);
         reader.set_limits(limit, 1000);
-        assert_eq!(reader.next(&mut &packed[..], 2000), Err(ParseError::BodyInflates));
+        assert_eq!(reader.next(&mut &packed[..], 2000), Err(BodyRefusal::Inflates));
     }
 
     #[test]
     fn bombs_junk_and_truncation_are_refused() {
         let bomb = gzip(&vec![0; 10 << 20]);
-        assert_eq!(decode(&bomb, 4096, 1 << 20), Err(ParseError::BodyTooLarge));
-        assert_eq!(decode(b"not gzip at all", 4096, 1 << 20), Err(ParseError::ContentEncoding));
+        assert_eq!(decode(&bomb, 4096, 1 << 20), Err(BodyRefusal::TooLarge));
+        assert_eq!(decode(b"not gzip at all", 4096, 1 << 20), Err(BodyRefusal::Encoding));
         let good = gzip(b"hello");
-        assert_eq!(decode(&good[..good.len() - 3], 4096, 1 << 20), Err(ParseError::ContentEncoding));
-        assert_eq!(decode(&[&good[..], b"junk"].concat(), 4096, 1 << 20), Err(ParseError::ContentEncoding));
+        assert_eq!(decode(&good[..good.len() - 3], 4096, 1 << 20), Err(BodyRefusal::Encoding));
+        assert_eq!(decode(&[&good[..], b"junk"].concat(), 4096, 1 << 20), Err(BodyRefusal::Encoding));
     }
 
     #[test]
@@ -199,12 +199,12 @@ mod tests {
             head.headers.add("Content-Encoding", "gzip").unwrap();
         }
         head.headers.add("X-Consumed-Content-Encoding", "forged").unwrap();
-        assert!(GzipReader::for_request(&mut head).is_none());
+        assert!(Inflater::for_request(&mut head).is_none());
         assert_eq!(head.headers.joined("Content-Encoding").as_deref(), Some("gzip,gzip"));
         assert!(!head.headers.contains("X-Consumed-Content-Encoding"));
         head.headers.set("Content-Encoding", "gzip").unwrap();
         head.headers.set("Content-Digest", "sha-256=:x:").unwrap();
-        assert!(GzipReader::for_request(&mut head).is_some());
+        assert!(Inflater::for_request(&mut head).is_some());
         assert!(!head.headers.contains("Content-Digest"));
     }
 }

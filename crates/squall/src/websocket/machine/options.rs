@@ -5,16 +5,16 @@ use std::time::Duration;
 /// Limits and keep-alive of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WebSocketOptions {
-    pub(super) max_message_size: usize,
-    pub(super) max_queue: usize,
+    pub(in crate::websocket) max_message_size: usize,
+    pub(in crate::websocket) max_queue: usize,
     ping_interval: Patience,
     /// `None` for the interval.
     ping_timeout: Option<Patience>,
     message_timeout: Patience,
     write_timeout: Patience,
     close_timeout: Patience,
-    pub(super) when_full: WhenFull,
-    pub(super) nodelay: bool,
+    pub(in crate::websocket) when_full: WhenFull,
+    pub(in crate::websocket) nodelay: bool,
 }
 
 /// A time in milliseconds, or as long as it likes. Every socket holds its options, and an `Option<Duration>` would take
@@ -44,7 +44,7 @@ impl Patience {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// [`write_message`](super::WebSocket::write_message) waits; [`try_write`](super::WebSocket::try_write) refuses.
+    /// [`write_message`](crate::websocket::WebSocket::write_message) waits; [`try_write`](crate::websocket::WebSocket::try_write) refuses.
     #[default]
     Wait,
     /// The oldest messages in the queue are dropped. Nobody waits.
@@ -148,24 +148,24 @@ impl WebSocketOptions {
         self
     }
 
-    pub(super) fn ping_every(&self) -> Option<Duration> {
+    pub(in crate::websocket) fn ping_every(&self) -> Option<Duration> {
         self.ping_interval.get()
     }
 
     /// How long a pong may take, if that is limited.
-    pub(super) fn pong_within(&self) -> Option<Duration> {
+    pub(in crate::websocket) fn pong_within(&self) -> Option<Duration> {
         self.ping_timeout.unwrap_or(self.ping_interval).get().filter(|timeout| !timeout.is_zero())
     }
 
-    pub(super) fn message_within(&self) -> Option<Duration> {
+    pub(in crate::websocket) fn message_within(&self) -> Option<Duration> {
         self.message_timeout.get()
     }
 
-    pub(super) fn take_within(&self) -> Option<Duration> {
+    pub(in crate::websocket) fn take_within(&self) -> Option<Duration> {
         self.write_timeout.get()
     }
 
-    pub(super) fn close_within(&self) -> Option<Duration> {
+    pub(in crate::websocket) fn close_within(&self) -> Option<Duration> {
         self.close_timeout.get()
     }
 }

@@ -20,7 +20,7 @@ use crate::httputil::ows;
 ///
 /// Of Tornado's options `compression_level` is [`level`](Self::level). `mem_level` has no counterpart: the library
 /// beneath takes none and uses zlib's default, 8, which is Tornado's. What a message inflates to is limited by
-/// [`WebSocketOptions::max_message_size`](super::WebSocketOptions::max_message_size).
+/// [`WebSocketOptions::max_message_size`](crate::websocket::WebSocketOptions::max_message_size).
 #[doc(alias = "mem_level")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompressionOptions {
@@ -101,7 +101,7 @@ impl CompressionOptions {
     }
 
     /// These options, without context takeover if there is no memory left for it.
-    pub(super) fn within_memory(mut self) -> Self {
+    pub(in crate::websocket) fn within_memory(mut self) -> Self {
         let needed = |direction: Direction, memory: fn(u8) -> usize| {
             if direction.no_context_takeover { 0 } else { memory(direction.max_window_bits) }
         };
@@ -116,7 +116,7 @@ impl CompressionOptions {
     }
 
     /// What a client offers.
-    pub(super) fn offer(&self) -> String {
+    pub(in crate::websocket) fn offer(&self) -> String {
         let mut offer = NAME.to_owned();
         self.server.write("server", &mut offer);
         if self.client.no_context_takeover {
@@ -130,7 +130,7 @@ impl CompressionOptions {
     }
 
     /// The first of a client's offers that can be taken, and the answer that says so.
-    pub(super) fn accept(&self, offers: &str) -> Option<(Agreed, String)> {
+    pub(in crate::websocket) fn accept(&self, offers: &str) -> Option<(Agreed, String)> {
         extensions(offers).flatten().filter(|extension| extension.name == NAME).find_map(|offer| {
             let offered = Parameters::parse(&offer, Role::Server)?;
             let mut agreed = Agreed { options: self.within_memory() };
@@ -156,7 +156,7 @@ impl CompressionOptions {
     ///
     /// # Errors
     /// What is wrong with the answer.
-    pub(super) fn confirm(&self, answer: &str) -> Result<Agreed, &'static str> {
+    pub(in crate::websocket) fn confirm(&self, answer: &str) -> Result<Agreed, &'static str> {
         let mut all = extensions(answer);
         let (Some(Some(extension)), None) = (all.next(), all.next()) else {
             return Err("the server's extensions are malformed, or more than were offered");
@@ -207,13 +207,13 @@ const NAME: &str = "permessage-deflate";
 
 /// What both sides have agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Agreed {
+pub(in crate::websocket) struct Agreed {
     options: CompressionOptions,
 }
 
 impl Agreed {
     /// The codecs of one end.
-    pub(super) fn codecs(&self, role: Role) -> (Deflater, Inflater) {
+    pub(in crate::websocket) fn codecs(&self, role: Role) -> (Deflater, Inflater) {
         let CompressionOptions { level, threshold, server, client, .. } = self.options;
         let (ours, theirs) = match role {
             Role::Server => (server, client),
