@@ -447,7 +447,7 @@ impl HttpService {
             delegate = Rc::new(ProxyHeaders { inner: delegate, trusted: config.trusted_downstream.clone() });
         }
         let params = config.params.clone();
-        let set = ConnectionSet::new();
+        let set = ConnectionSet::of_server();
         let timeouts = [
             params.header_timeout,
             params.body_timeout,

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("iostream", 2),
     ("netutil", 2),
     ("process", 2),
+    ("sweep", 2),
     ("tcpclient", 2),
     ("tcpserver", 2),
     ("tls", 2),

@@ -222,7 +222,7 @@ pub(crate) struct WebSockets {
 
 impl WebSockets {
     pub(crate) fn new(options: WebSocketOptions) -> Self {
-        Self { set: SocketSet::new(), options }
+        Self { set: SocketSet::new(()), options }
     }
 
     /// The server goes away.
@@ -263,7 +263,7 @@ impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
         let (socket, decoder) = accept(ctx, key, subprotocol, compression, options)?;
         let request = ctx.request();
         let summary = format!("{} {} ({})", request.method(), request.uri(), request.remote_ip());
-        let place = ctx.websockets().set.insert(socket.clone());
+        let place = ctx.websockets().set.place(socket.clone());
         let events = Callbacks { handler: handler.clone(), summary: summary.into() };
         spawn(run(Task { socket, decoder, events, place }));
         Ok(())
