@@ -443,7 +443,7 @@ impl Context {
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
     pub(crate) fn method_not_allowed(&self) -> Error {
-        let allow = self.route.allow();
+        let allow = self.route.target().methods().allow();
         let message = format!("Allowed methods: {allow}");
         HttpError::new(405).with_message(message).with_header("Allow", allow).into()
     }

@@ -18,7 +18,7 @@ use super::stream::WebSocketStream;
 use crate::httputil::{Detached, Shutdown};
 use crate::log;
 use crate::netutil::spawn;
-use crate::web::{Context, Error, RequestHandler, Result, UrlSpec, get, url};
+use crate::web::{Context, Error, Methods, RequestHandler, Result, UrlSpec, get, url};
 
 /// One WebSocket resource (Tornado's `WebSocketHandler`).
 ///
@@ -237,7 +237,7 @@ impl WebSockets {
 struct Endpoint<H>(H);
 
 impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
-    const METHODS: &'static [&'static str] = &["GET"];
+    const METHODS: Methods = Methods::of(&["GET"]);
     const PATH_ARGS: &'static [&'static str] = H::PATH_ARGS;
 
     async fn prepare(&mut self, ctx: &Context) -> Result {

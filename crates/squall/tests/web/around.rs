@@ -411,7 +411,7 @@ struct Forgot;
 
 // Without `#[handler]`; rustc suggests this constant.
 impl RequestHandler for Forgot {
-    const METHODS: &'static [&'static str] = &[];
+    const METHODS: squall::web::Methods = squall::web::Methods::NONE;
 }
 
 /// Answers all in `prepare`.
