@@ -4,9 +4,17 @@ use syn::{Attribute, Error, ImplItemFn, LitStr, Result};
 
 use crate::handler::VERBS;
 
+/// Whether there is a `#[method(..)]`.
+pub(crate) fn is_declared(method: &ImplItemFn) -> bool {
+    method.attrs.iter().any(is_method)
+}
+
+fn is_method(attr: &Attribute) -> bool {
+    attr.path().is_ident("method")
+}
+
 /// Removes `#[method("NAME")]` from the function and returns the name.
 pub(crate) fn take_attribute(method: &mut ImplItemFn) -> Result<Option<LitStr>> {
-    let is_method = |attr: &Attribute| attr.path().is_ident("method");
     let Some(at) = method.attrs.iter().position(is_method) else { return Ok(None) };
     let attribute = method.attrs.remove(at);
     let expected = "write the HTTP method as a text: `#[method(\"PROPFIND\")]`";

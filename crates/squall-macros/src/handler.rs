@@ -103,6 +103,7 @@ struct Answered {
     http_method: String,
     cfg: Vec<Cfg>,
     extra: bool,
+    authenticated: bool,
     path_args: Vec<PathArg>,
 }
 
@@ -111,6 +112,13 @@ impl Methods {
     fn take(&mut self, mut method: ImplItemFn) -> Option<ImplItemFn> {
         let name = method.sig.ident.to_string();
         let in_trait = VERBS.contains(&name.as_str()) || HOOKS.contains(&name.as_str());
+        if !VERBS.contains(&name.as_str())
+            && !extra::is_declared(&method)
+            && let Some(attribute) = method.attrs.iter().find(|attr| verb::is_authenticated(attr))
+        {
+            let message = "`#[authenticated]` goes on a function that answers a method, such as `get`";
+            self.errors.push(Error::new_spanned(attribute, message));
+        }
         let declared = match extra::take_attribute(&mut method) {
             Ok(declared) => declared,
             Err(error) => {
@@ -146,6 +154,10 @@ impl Methods {
     fn answer(&mut self, method: &mut ImplItemFn, http_method: String, extra: bool) {
         let function = method.sig.ident.clone();
         let cfg = verb::cfg_attributes(method);
+        let authenticated = match verb::take_authenticated(method) {
+            Ok(authenticated) => authenticated,
+            Err(error) => return self.errors.push(error),
+        };
         let twice = |earlier: &Answered| {
             earlier.http_method == http_method && (earlier.cfg.is_empty() || cfg.is_empty())
         };
@@ -154,7 +166,10 @@ impl Methods {
             self.errors.push(Error::new(function.span(), message));
         }
         match verb::convert(method) {
-            Ok(path_args) => self.answered.push(Answered { function, http_method, cfg, extra, path_args }),
+            Ok(path_args) => {
+                let answered = Answered { function, http_method, cfg, extra, authenticated, path_args };
+                self.answered.push(answered);
+            }
             Err(error) => self.errors.push(error),
         }
     }
@@ -211,7 +226,9 @@ impl Methods {
                 let (cfg, name) = (&verb.cfg, &verb.http_method);
                 quote!(#(#cfg)* #name)
             });
-            constants.push(parse_quote!(const METHODS: &'static [&'static str] = &[#(#methods),*];));
+            constants.push(parse_quote!(
+                const METHODS: ::squall::web::Methods = ::squall::web::Methods::of(&[#(#methods),*]);
+            ));
         }
         // A handler may answer all in `prepare`, and have no method; without the attribute that is a mistake.
         constants.push(parse_quote!(
@@ -222,15 +239,27 @@ impl Methods {
                 self.answered.iter().map(|verb| (&verb.cfg[..], &verb.path_args[..])).collect();
             constants.push(verb::path_args_constant(&verbs));
         }
-        for (option, name, constant) in options.constants() {
-            match written(name) {
-                Some(written) => {
-                    let message =
-                        format!("`#[handler({option})]` sets `{name}` already: remove one of the two");
-                    self.errors.push(Error::new(written.ident.span(), message));
-                }
-                None => constants.push(constant),
+        let authenticated: Vec<_> = self.answered.iter().filter(|verb| verb.authenticated).collect();
+        if let Some(twice) = authenticated.first().filter(|_| options.authenticated) {
+            let message = "`#[handler(authenticated)]` is for all methods: remove one of the two";
+            self.errors.push(Error::new(twice.function.span(), message));
+        }
+        let authenticated: Vec<_> = authenticated
+            .into_iter()
+            .map(|verb| {
+                let (cfg, name) = (&verb.cfg, &verb.http_method);
+                quote!(#(#cfg)* #name)
+            })
+            .collect();
+        match (options.calls(&authenticated), written("OPTIONS")) {
+            (Some((attribute, _)), Some(written)) => {
+                let message = format!("`{attribute}` sets `OPTIONS` already: remove one of the two");
+                self.errors.push(Error::new(written.ident.span(), message));
             }
+            (Some((_, calls)), None) => constants.push(parse_quote!(
+                const OPTIONS: ::squall::web::HandlerOptions = ::squall::web::HandlerOptions::new() #calls;
+            )),
+            (None, _) => {}
         }
         constants
     }

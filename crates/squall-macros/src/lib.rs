@@ -32,7 +32,7 @@ mod websocket;
 ///
 /// ```ignore
 /// impl RequestHandler for Story {
-///     const METHODS: &'static [&'static str] = &["GET"];
+///     const METHODS: Methods = Methods::of(&["GET"]);
 ///     const PATH_ARGS: &'static [&'static str] = &["id", "page"];
 ///     async fn get(&mut self, ctx: &Context) -> Result {
 ///         let id: u64 = ctx.path_arg("id")?;
@@ -49,9 +49,11 @@ mod websocket;
 /// * Another HTTP method is declared with `#[method("PROPFIND")] async fn propfind(&mut self, ctx: &Context) -> Result`
 ///   inside the block. It moves to an inherent `impl`, and a generated `other` calls it.
 /// * `METHODS` and `PATH_ARGS` stay as they are when the block defines them.
-/// * `#[handler(stream_body)]` sets `STREAM_BODY` (Tornado's `@stream_request_body`).
-/// * `#[handler(add_slash)]` and `#[handler(remove_slash)]` set `TRAILING_SLASH` (Tornado's `@addslash`, `@removeslash`).
-/// * `#[handler(authenticated)]` sets `AUTHENTICATED` (Tornado's `@authenticated`).
+/// * The options make up `const OPTIONS: HandlerOptions`, which the block may define itself instead:
+///   `#[handler(stream_body)]` (Tornado's `@stream_request_body`), `#[handler(add_slash)]` and `#[handler(remove_slash)]`
+///   (`@addslash`, `@removeslash`), `#[handler(xsrf_exempt)]`.
+/// * `#[authenticated]` on a function of the block is Tornado's `@authenticated`: it is called only if there is a user.
+///   `#[handler(authenticated)]` is the same for all of them but `options`, since a preflight has no credentials.
 ///
 /// # WebSockets
 ///

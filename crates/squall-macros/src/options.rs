@@ -1,10 +1,11 @@
 //! The options in the parentheses of an attribute.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
+use quote::quote;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Error, Expr, ExprLit, Ident, ImplItem, Lit, Meta, Result, Token, parse_quote};
+use syn::{Error, Expr, ExprLit, Lit, Meta, Result, Token};
 
 use crate::suggest;
 
@@ -47,45 +48,34 @@ impl HandlerOptions {
         Ok(parsed)
     }
 
-    /// The constants of the trait that the given options set: option, name, definition.
-    pub(crate) fn constants(&self) -> Vec<(&'static str, &'static str, ImplItem)> {
-        let mut constants: Vec<(_, _, ImplItem)> = Vec::new();
+    /// What follows `HandlerOptions::new()`, and what asked for it. `authenticated` are the functions with that attribute,
+    /// as the entries of a list.
+    pub(crate) fn calls(&self, authenticated: &[TokenStream]) -> Option<(&'static str, TokenStream)> {
+        let mut calls = Vec::new();
         if self.stream_body {
-            constants.push((
-                "stream_body",
-                "STREAM_BODY",
-                parse_quote!(
-                    const STREAM_BODY: bool = true;
-                ),
-            ));
+            calls.push(("#[handler(stream_body)]", quote!(.stream_body(true))));
         }
-        let slash = [("add_slash", self.add_slash, "Add"), ("remove_slash", self.remove_slash, "Remove")];
-        for (option, _, variant) in slash.into_iter().filter(|(_, given, _)| *given) {
-            let variant = Ident::new(variant, Span::call_site());
-            let constant = parse_quote!(
-                const TRAILING_SLASH: ::squall::web::TrailingSlash = ::squall::web::TrailingSlash::#variant;
-            );
-            constants.push((option, "TRAILING_SLASH", constant));
+        if self.add_slash {
+            let slash = quote!(.trailing_slash(::squall::web::TrailingSlash::Add));
+            calls.push(("#[handler(add_slash)]", slash));
+        }
+        if self.remove_slash {
+            let slash = quote!(.trailing_slash(::squall::web::TrailingSlash::Remove));
+            calls.push(("#[handler(remove_slash)]", slash));
         }
         if self.authenticated {
-            constants.push((
-                "authenticated",
-                "AUTHENTICATED",
-                parse_quote!(
-                    const AUTHENTICATED: bool = true;
-                ),
-            ));
+            calls.push(("#[handler(authenticated)]", quote!(.authenticated())));
+        }
+        if !authenticated.is_empty() {
+            let methods = quote!(::squall::web::Methods::of(&[#(#authenticated),*]));
+            calls.push(("#[authenticated]", quote!(.authenticated_for(#methods))));
         }
         if self.xsrf_exempt {
-            constants.push((
-                "xsrf_exempt",
-                "XSRF_EXEMPT",
-                parse_quote!(
-                    const XSRF_EXEMPT: bool = true;
-                ),
-            ));
+            calls.push(("#[handler(xsrf_exempt)]", quote!(.xsrf_exempt())));
         }
-        constants
+        let (first, _) = calls.first()?;
+        let first = *first;
+        Some((first, calls.into_iter().map(|(_, call)| call).collect()))
     }
 }
 

@@ -180,6 +180,24 @@ fn option_of(ty: &Type) -> Option<&Type> {
     }
 }
 
+/// Removes `#[authenticated]` from the function, and says whether it was there.
+pub(crate) fn take_authenticated(method: &mut ImplItemFn) -> Result<bool> {
+    let Some(at) = method.attrs.iter().position(is_authenticated) else { return Ok(false) };
+    let attribute = method.attrs.remove(at);
+    match (&attribute.meta, method.attrs.iter().find(|attr| is_authenticated(attr))) {
+        (_, Some(again)) => Err(Error::new_spanned(again, "`#[authenticated]` is given twice: remove one")),
+        (Meta::Path(_), None) => Ok(true),
+        (_, None) => Err(Error::new_spanned(
+            attribute,
+            "`#[authenticated]` takes no value: write only `#[authenticated]`",
+        )),
+    }
+}
+
+pub(crate) fn is_authenticated(attr: &Attribute) -> bool {
+    attr.path().is_ident("authenticated")
+}
+
 /// The `#[cfg(..)]` attributes, to be repeated wherever the method is mentioned.
 pub(crate) fn cfg_attributes(method: &ImplItemFn) -> Vec<Cfg> {
     let cfg = |attr: &Attribute| match &attr.meta {

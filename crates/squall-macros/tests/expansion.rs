@@ -19,6 +19,7 @@ use __private::block_on;
 mod handlers {
     use std::fmt::Display;
 
+    use squall::web::{HandlerOptions, Methods};
     use squall::{Context, RequestHandler, Result, handler};
 
     #[derive(Clone)]
@@ -84,7 +85,8 @@ mod handlers {
 
     #[handler]
     impl RequestHandler for Written {
-        const METHODS: &'static [&'static str] = &["GET", "HEAD"];
+        const METHODS: Methods = Methods::of(&["GET", "HEAD"]);
+        const OPTIONS: HandlerOptions = HandlerOptions::new().stream_body(true);
         const PATH_ARGS: &'static [&'static str] = &["type", "id"];
 
         async fn get(&mut self, ctx: &Context, r#type: &str) -> Result {
@@ -126,11 +128,48 @@ mod handlers {
     }
 
     #[derive(Clone)]
+    pub struct Decorated;
+
+    #[handler(xsrf_exempt, remove_slash)]
+    impl RequestHandler for Decorated {
+        async fn get(&mut self, _ctx: &Context) -> Result {
+            Ok(())
+        }
+
+        #[authenticated]
+        async fn put(&mut self, _ctx: &Context) -> Result {
+            Ok(())
+        }
+
+        #[cfg(any())]
+        #[authenticated]
+        async fn post(&mut self, _ctx: &Context) -> Result {
+            Ok(())
+        }
+
+        #[authenticated]
+        async fn options(&mut self, _ctx: &Context) -> Result {
+            Ok(())
+        }
+    }
+
+    #[derive(Clone)]
+    pub struct AllOfIt;
+
+    #[handler(authenticated)]
+    impl RequestHandler for AllOfIt {
+        async fn get(&mut self, _ctx: &Context) -> Result {
+            Ok(())
+        }
+    }
+
+    #[derive(Clone)]
     pub struct Dav<T>(pub T);
 
     #[handler]
     impl<T: Clone + Display + 'static> RequestHandler for Dav<T> {
         #[method("PROPFIND")]
+        #[authenticated]
         async fn propfind(&mut self, ctx: &Context, path: &str) -> Result {
             ctx.write(format!("{} {path}", self.0));
             Ok(())
@@ -204,7 +243,7 @@ mod sockets {
     }
 }
 
-use handlers::{Bare, Configured, Dav, Story, Written};
+use handlers::{AllOfIt, Bare, Configured, Dav, Decorated, Story, Written};
 
 #[test]
 fn web_socket_handlers() {
@@ -232,19 +271,32 @@ fn written(ctx: &Context) -> String {
 
 #[test]
 fn constants_follow_from_the_methods() {
-    assert_eq!(<Story<String>>::METHODS, ["GET", "POST", "DELETE"]);
+    assert_eq!(<Story<String>>::METHODS.0, ["GET", "POST", "DELETE"]);
     assert_eq!(<Story<String>>::PATH_ARGS, ["id", "name", "page"]);
-    assert_eq!(Bare::METHODS, ["POST"]);
+    assert_eq!(Bare::METHODS.0, ["POST"]);
     assert!(Bare::PATH_ARGS.is_empty());
-    const { assert!(Bare::STREAM_BODY && !<Story<String>>::STREAM_BODY) };
-    assert_eq!((Configured::METHODS, Configured::PATH_ARGS), (&["GET"][..], &["here"][..]));
-    assert_eq!(<Dav<u8>>::METHODS, ["PROPFIND", "GET", "VERSION-CONTROL"]);
+    assert!(Bare::OPTIONS.stream_body && !<Story<String>>::OPTIONS.stream_body);
+    assert_eq!((Configured::METHODS.0, Configured::PATH_ARGS), (&["GET"][..], &["here"][..]));
+    assert_eq!(<Dav<u8>>::METHODS.0, ["PROPFIND", "GET", "VERSION-CONTROL"]);
     assert_eq!(<Dav<u8>>::PATH_ARGS, ["path"]);
 }
 
 #[test]
+fn options_are_one_value() {
+    let of = |names: &'static [&'static str]| Some(squall::web::Methods(names));
+    assert_eq!(Bare::OPTIONS.authenticated, None);
+    assert_eq!(Configured::OPTIONS, squall::web::HandlerOptions::new());
+    assert_eq!(<Dav<u8>>::OPTIONS.authenticated, of(&["PROPFIND"]));
+    assert_eq!(Decorated::OPTIONS.authenticated, of(&["PUT", "OPTIONS"]));
+    assert!(Decorated::OPTIONS.xsrf_exempt);
+    assert_eq!(Decorated::OPTIONS.trailing_slash, squall::web::TrailingSlash::Remove);
+    assert_eq!(AllOfIt::OPTIONS.authenticated, of(&["all"]));
+}
+
+#[test]
 fn written_constants_stay() {
-    assert_eq!(Written::METHODS, ["GET", "HEAD"]);
+    assert_eq!(Written::METHODS.0, ["GET", "HEAD"]);
+    assert!(Written::OPTIONS.stream_body);
     assert_eq!(Written::PATH_ARGS, ["type", "id"]);
     let ctx = context("GET", &[("type", "cat")]);
     block_on(Written.get(&ctx)).unwrap();

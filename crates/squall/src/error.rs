@@ -77,12 +77,28 @@ impl Error {
         }
     }
 
-    /// Where a foreign error met its `?`.
+    /// The line of the application's that is to blame: where a foreign error met its `?`, or where a method of
+    /// [`Context`](crate::Context) was called that cannot do what it was asked for.
     pub fn location(&self) -> Option<&'static Location<'static>> {
         match &*self.0 {
             Repr::Other { at, .. } => Some(at),
+            Repr::Http(error) => error.at,
             _ => None,
         }
+    }
+
+    /// It is the mistake of who called the framework there, rather than of the framework's line where it was found.
+    #[must_use]
+    pub(crate) fn blame(mut self, caller: &'static Location<'static>) -> Self {
+        match &mut *self.0 {
+            Repr::Other { at, .. } => *at = caller,
+            // The innermost call is the one.
+            Repr::Http(error) => {
+                error.at.get_or_insert(caller);
+            }
+            Repr::Finish(_) | Repr::Panic { .. } | Repr::NotDefined => {}
+        }
+        self
     }
 
     /// What a method of [`Site`](crate::web::Site) returns that is not its own: the site around it is asked instead.
@@ -191,12 +207,22 @@ pub struct HttpError {
     log_message: Option<Cow<'static, str>>,
     headers: Vec<(&'static str, String)>,
     source: Option<Box<dyn StdError>>,
+    /// Which call of the application's it was, if that is to blame.
+    at: Option<&'static Location<'static>>,
 }
 
 impl HttpError {
     /// An error with this status and its usual reason.
     pub fn new(status: u16) -> Self {
-        Self { status, reason: None, message: None, log_message: None, headers: Vec::new(), source: None }
+        Self {
+            status,
+            reason: None,
+            message: None,
+            log_message: None,
+            headers: Vec::new(),
+            source: None,
+            at: None,
+        }
     }
 
     /// With a reason of its own. One that could not stand in a status line is sent as `Unknown`.

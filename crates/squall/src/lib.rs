@@ -520,6 +520,8 @@ pub mod websocket;
 
 mod error;
 mod http1;
+mod pool;
+mod sweep;
 #[allow(unsafe_code, reason = "the one place where system calls without a safe wrapper are made")]
 pub(crate) mod sys;
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "ioloop/embedded.rs"]
+mod embedded;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{Read, Write};

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("locale", "0"),
     ("log", "0"),
     ("options", "0"),
+    ("pool", "0"),
     ("sys", "0"),
     // Loop
     ("ioloop", "1"),
@@ -25,6 +26,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("iostream", "2"),
     ("netutil", "2"),
     ("process", "2"),
+    ("sweep", "2"),
     ("tcpclient", "2"),
     ("tcpserver", "2"),
     ("tls", "2"),

@@ -6,7 +6,56 @@ extern crate self as squall;
 pub use squall_macros::handler;
 
 pub mod web {
-    #[derive(Debug, PartialEq, Eq)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Methods(pub &'static [&'static str]);
+
+    impl Methods {
+        pub const fn of(names: &'static [&'static str]) -> Methods {
+            Methods(names)
+        }
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct HandlerOptions {
+        pub stream_body: bool,
+        pub trailing_slash: TrailingSlash,
+        pub authenticated: Option<Methods>,
+        pub xsrf_exempt: bool,
+    }
+
+    #[allow(dead_code)]
+    impl HandlerOptions {
+        pub const fn new() -> HandlerOptions {
+            let trailing_slash = TrailingSlash::AsIs;
+            HandlerOptions { stream_body: false, trailing_slash, authenticated: None, xsrf_exempt: false }
+        }
+
+        pub const fn stream_body(mut self, on: bool) -> HandlerOptions {
+            self.stream_body = on;
+            self
+        }
+
+        pub const fn trailing_slash(mut self, slash: TrailingSlash) -> HandlerOptions {
+            self.trailing_slash = slash;
+            self
+        }
+
+        pub const fn authenticated(self) -> HandlerOptions {
+            self.authenticated_for(Methods::of(&["all"]))
+        }
+
+        pub const fn authenticated_for(mut self, methods: Methods) -> HandlerOptions {
+            self.authenticated = Some(methods);
+            self
+        }
+
+        pub const fn xsrf_exempt(mut self) -> HandlerOptions {
+            self.xsrf_exempt = true;
+            self
+        }
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum TrailingSlash {
         AsIs,
         Add,
@@ -58,12 +107,10 @@ impl Context {
 
 #[allow(async_fn_in_trait, unused_variables)]
 pub trait RequestHandler: Clone + 'static {
-    const METHODS: &'static [&'static str];
+    const METHODS: web::Methods;
     const PATH_ARGS: &'static [&'static str] = &[];
     const HAS_ATTRIBUTE: bool = false;
-    const STREAM_BODY: bool = false;
-    const TRAILING_SLASH: web::TrailingSlash = web::TrailingSlash::AsIs;
-    const AUTHENTICATED: bool = false;
+    const OPTIONS: web::HandlerOptions = web::HandlerOptions::new();
 
     async fn prepare(&mut self, ctx: &Context) -> Result {
         Ok(())
@@ -75,6 +122,12 @@ pub trait RequestHandler: Clone + 'static {
         Err(Error("405".to_owned()))
     }
     async fn delete(&mut self, ctx: &Context) -> Result {
+        Err(Error("405".to_owned()))
+    }
+    async fn put(&mut self, ctx: &Context) -> Result {
+        Err(Error("405".to_owned()))
+    }
+    async fn options(&mut self, ctx: &Context) -> Result {
         Err(Error("405".to_owned()))
     }
     async fn other(&mut self, ctx: &Context) -> Result {

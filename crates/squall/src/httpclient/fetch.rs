@@ -1,6 +1,5 @@
 //! From a request to its final response: slot, connection, redirects, authentication, one retry.
 
-use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -116,31 +115,20 @@ fn check_url(url: &Url) -> Result<(), String> {
     }
 }
 
-/// Counts a fetch that waits for a slot.
-struct Queued<'a>(&'a Cell<usize>);
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 impl Fetch<'_> {
     /// One of `max_clients` slots, in the order of asking; and when it was there.
     async fn slot(&self, start: Instant) -> Result<(OwnedSemaphorePermit, Instant), HttpClientError> {
         let slots = &self.client.slots;
-        if let Ok(permit) = slots.clone().try_acquire_owned() {
+        if let Some(permit) = slots.try_enter() {
             return Ok((permit, start));
         }
-        self.client.queued.set(self.client.queued.get() + 1);
-        let _queued = Queued(&self.client.queued);
         tracing::debug!(
             target: log::GENERAL,
             "max_clients limit reached, request queued. {} active, {} queued requests.",
-            self.client.active(),
-            self.client.queued.get()
+            slots.taken(),
+            slots.waiting() + 1
         );
-        let permit = async { slots.clone().acquire_owned().await.map_err(|_| HttpClientError::ClientClosed) };
+        let permit = async { slots.enter().await.ok_or(HttpClientError::ClientClosed) };
         let permit = within(self.limits.connecting(start), "Timeout in request queue", permit).await?;
         Ok((permit, Instant::now()))
     }

@@ -53,9 +53,6 @@ mod wire;
 use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 pub(crate) use auth::Credentials;
 pub use blocking::HttpClient;
@@ -78,7 +75,8 @@ pub use tls::{TlsConfig, TlsConfigBuilder};
 pub use url::Url;
 
 use self::builder::Config;
-use self::pool::Pool;
+use self::pool::Connections;
+use crate::pool::Places;
 use crate::tcpclient::TcpClient;
 
 /// An HTTP client (Tornado's `AsyncHTTPClient`).
@@ -93,17 +91,16 @@ pub struct AsyncHttpClient(Rc<Inner>);
 struct Inner {
     config: Config,
     tcp: TcpClient,
-    pool: Rc<Pool>,
-    /// `max_clients` slots, handed out first come, first served.
-    slots: Arc<Semaphore>,
-    queued: Cell<usize>,
+    pool: Rc<Connections>,
+    /// `max_clients` of them.
+    slots: Places,
     closed: Cell<bool>,
 }
 
 impl Inner {
     /// How many requests are in flight.
     fn active(&self) -> usize {
-        self.config.max_clients - self.slots.available_permits()
+        self.slots.taken()
     }
 }
 
@@ -119,9 +116,9 @@ impl AsyncHttpClient {
     }
 
     fn with_config(config: Config, tcp: TcpClient) -> Self {
-        let pool = Pool::new(config.max_idle_per_host, config.idle_timeout);
-        let slots = Arc::new(Semaphore::new(config.max_clients));
-        Self(Rc::new(Inner { config, tcp, pool, slots, queued: Cell::new(0), closed: Cell::new(false) }))
+        let pool = Connections::new(config.max_idle_per_host, config.idle_timeout);
+        let slots = Places::new(config.max_clients);
+        Self(Rc::new(Inner { config, tcp, pool, slots, closed: Cell::new(false) }))
     }
 
     /// Sends a request, follows redirects, and gives the response with its whole body.
@@ -169,7 +166,7 @@ impl AsyncHttpClient {
 
     /// How many requests wait for one in flight to end.
     pub fn queued_requests(&self) -> usize {
-        self.0.queued.get()
+        self.0.slots.waiting()
     }
 
     /// How many connections wait for a request.
@@ -188,7 +185,7 @@ impl fmt::Debug for AsyncHttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncHttpClient")
             .field("active", &self.0.active())
-            .field("queued", &self.0.queued.get())
+            .field("queued", &self.0.slots.waiting())
             .field("pool", &self.0.pool)
             .finish_non_exhaustive()
     }

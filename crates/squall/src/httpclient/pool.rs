@@ -1,22 +1,20 @@
 //! Connections that wait for their next request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use rapidhash::fast::RandomState;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::proxy::Proxy;
 use super::tls::TlsConfig;
-use crate::ioloop::later;
 use crate::iostream::IoStream;
 use crate::netutil;
+use crate::pool::Pool;
 
 /// Whatever makes two connections interchangeable: a request never travels on a connection that was made with other
 /// settings (Tornado 6.5.7).
@@ -30,25 +28,17 @@ pub(super) struct Key {
     pub(super) tls: Option<TlsConfig>,
 }
 
-pub(super) struct Pool {
-    /// An entry stays when its last connection is taken, until the next sweep: its memory is soon needed again.
-    idle: RefCell<HashMap<Rc<Key>, Vec<Idle>, RandomState>>,
-    /// Connections kept per key.
-    most_per_key: usize,
-    longest: Duration,
+/// The connections of a client.
+pub(super) struct Connections {
+    idle: RefCell<Pool<Key, IoStream>>,
     /// Whether a task is there that closes what has been idle for too long.
     sweeping: Cell<bool>,
 }
 
-struct Idle {
-    lease_key: Rc<Key>,
-    stream: IoStream,
-    until: Instant,
-}
-
-impl Pool {
+impl Connections {
     pub(super) fn new(most_per_key: usize, longest: Duration) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), most_per_key, longest, sweeping: Cell::new(false) })
+        let idle = RefCell::new(Pool::new(most_per_key, longest));
+        Rc::new(Self { idle, sweeping: Cell::new(false) })
     }
 
     /// The connection that was used last and is still alive.
@@ -58,38 +48,19 @@ impl Pool {
     /// however late they come, do no harm up to this moment. Those that come when the next request has been sent cannot be
     /// told from its response: HTTP/1.1 numbers nothing. (nginx, HAProxy and hyper keep such connections too.)
     pub(super) fn take(self: &Rc<Self>, key: &Key, now: Instant) -> Option<Lease> {
-        let mut idle = self.idle.borrow_mut();
-        let waiting = idle.get_mut(key)?;
-        while let Some(Idle { lease_key, stream, until }) = waiting.pop() {
-            if now < until && is_alive(&stream) && stream.is_quiet() {
-                return Some(Lease::new(stream, lease_key, Rc::clone(self)));
-            }
-        }
-        None
+        let fit = |stream: &IoStream| is_alive(stream) && stream.is_quiet();
+        let (key, stream) = self.idle.borrow_mut().take(key, now, fit)?;
+        Some(Lease::new(stream, key, Rc::clone(self)))
     }
 
     fn put(self: &Rc<Self>, key: Rc<Key>, stream: IoStream) {
-        if self.most_per_key == 0 || !is_alive(&stream) {
+        if !is_alive(&stream) {
             return;
         }
-        let until = later(Instant::now(), self.longest);
-        {
-            let mut idle = self.idle.borrow_mut();
-            let idle_one = Idle { lease_key: Rc::clone(&key), stream, until };
-            match idle.get_mut(&*key) {
-                Some(waiting) => {
-                    if waiting.len() >= self.most_per_key {
-                        waiting.remove(0);
-                    }
-                    waiting.push(idle_one);
-                }
-                None => {
-                    idle.insert(key, vec![idle_one]);
-                }
-            }
-        }
-        if !self.sweeping.replace(true) {
-            drop(netutil::spawn(sweep(Rc::downgrade(self), self.longest)));
+        let displaced = self.idle.borrow_mut().put(key, stream, Instant::now());
+        drop(displaced);
+        if self.len() > 0 && !self.sweeping.replace(true) {
+            drop(netutil::spawn(sweep(Rc::downgrade(self), self.idle.borrow().interval())));
         }
     }
 
@@ -98,35 +69,22 @@ impl Pool {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.idle.borrow().values().map(Vec::len).sum()
-    }
-
-    /// Closes what has been idle for too long or has died; says whether anything is left.
-    fn sweep(&self) -> bool {
-        let now = Instant::now();
-        let mut idle = self.idle.borrow_mut();
-        idle.retain(|_, waiting| {
-            waiting.retain(|idle| now < idle.until && is_alive(&idle.stream));
-            !waiting.is_empty()
-        });
-        !idle.is_empty()
+        self.idle.borrow().len()
     }
 }
 
-impl fmt::Debug for Pool {
+impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("idle", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Connections").field("idle", &self.len()).finish_non_exhaustive()
     }
 }
 
-async fn sweep(pool: Weak<Pool>, longest: Duration) {
-    // Twice per lifetime, so that nothing stays for more than one and a half.
-    let interval = (longest / 2).clamp(Duration::from_millis(50), Duration::from_secs(3600));
+async fn sweep(connections: Weak<Connections>, interval: Duration) {
     loop {
         sleep(interval).await;
-        let Some(pool) = pool.upgrade() else { return };
-        if !pool.sweep() {
-            pool.sweeping.replace(false);
+        let Some(connections) = connections.upgrade() else { return };
+        if !connections.idle.borrow_mut().sweep(Instant::now(), is_alive) {
+            connections.sweeping.replace(false);
             return;
         }
     }
@@ -145,14 +103,14 @@ fn is_alive(stream: &IoStream) -> bool {
 pub(super) struct Lease {
     stream: IoStream,
     key: Rc<Key>,
-    pool: Rc<Pool>,
+    connections: Rc<Connections>,
     /// One of `max_clients`.
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
-    pub(super) fn new(stream: IoStream, key: Rc<Key>, pool: Rc<Pool>) -> Self {
-        Self { stream, key, pool, permit: None }
+    pub(super) fn new(stream: IoStream, key: Rc<Key>, connections: Rc<Connections>) -> Self {
+        Self { stream, key, connections, permit: None }
     }
 
     pub(super) fn stream(&self) -> &IoStream {
@@ -166,8 +124,8 @@ impl Lease {
 
     /// The exchange is complete; the connection may serve the next.
     pub(super) fn give_back(self) {
-        let Self { stream, key, pool, permit } = self;
-        pool.put(key, stream);
+        let Self { stream, key, connections, permit } = self;
+        connections.put(key, stream);
         // The slot is free once the connection can be had: whoever waits for it finds it.
         drop(permit);
     }

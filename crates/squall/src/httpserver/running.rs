@@ -26,7 +26,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn new(delegate: Rc<dyn HttpServerConnectionDelegate>, config: &Config) -> Self {
         let limits = config.limits.clone();
-        let set = http1connection::ConnectionSet::new();
+        let set = http1connection::ConnectionSet::of_server();
         let timeouts = [
             limits.header_timeout,
             limits.body_timeout,

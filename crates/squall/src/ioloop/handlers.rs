@@ -251,6 +251,7 @@ impl Registration {
     /// Runs the handler; a handler that was removed meanwhile does not run.
     fn dispatch(&self, events: Events, inner: &Inner) {
         let Some(mut call) = self.call.take() else { return };
+        inner.host.runs();
         inner.run_guarded(|| format!("I/O handler for fd {}", self.fd), || call(events));
         if !self.is_removed() {
             *self.call.borrow_mut() = Some(call);

@@ -25,6 +25,7 @@ mod periodic;
 mod running;
 mod signal;
 mod timeouts;
+mod turn;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -50,6 +51,7 @@ pub use panics::CallbackPanic;
 pub use periodic::PeriodicCallback;
 pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
+pub use turn::Turn;
 
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
 pub(crate) use signal::ShutdownSignals;
@@ -60,6 +62,7 @@ use handlers::Registration;
 use panics::Origin;
 use running::{Running, set_current};
 use timeouts::Timeouts;
+use turn::{Hooks, Host};
 
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
@@ -91,6 +94,8 @@ pub(crate) struct Inner {
     handlers: RefCell<HashMap<RawFd, Rc<Registration>>>,
     executor: RefCell<Option<Rc<dyn Executor>>>,
     on_panic: RefCell<Option<PanicHook>>,
+    host: Host,
+    hooks: Option<Hooks>,
 }
 
 enum State {
@@ -149,10 +154,16 @@ impl IoLoop {
     /// # Errors
     /// When the system has no file descriptors left for an epoll instance and its waker.
     pub fn new() -> io::Result<IoLoop> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .event_interval(EVENT_INTERVAL)
-            .build_local(Default::default())?;
+        Self::build(None)
+    }
+
+    fn build(hooks: Option<Hooks>) -> io::Result<IoLoop> {
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().event_interval(EVENT_INTERVAL);
+        if hooks.is_some() {
+            Hooks::install(&mut builder);
+        }
+        let runtime = builder.build_local(Default::default())?;
         INITIALIZED.store(true, Ordering::Relaxed);
         let shared = Shared::new();
         let inner = Rc::new_cyclic(|weak| {
@@ -169,6 +180,8 @@ impl IoLoop {
                 handlers: RefCell::default(),
                 executor: RefCell::new(None),
                 on_panic: RefCell::new(None),
+                host: Host::default(),
+                hooks,
             }
         });
         Ok(IoLoop { inner })
@@ -525,6 +538,7 @@ impl Inner {
 
     fn run_callback(&self, callback: Callback) {
         let Callback { origin, run } = callback;
+        self.host.runs();
         self.run_guarded(|| origin.to_string(), run);
     }
 

@@ -211,7 +211,8 @@ impl fmt::Display for Time<'_> {
     }
 }
 
-const MONTHS: [&str; 12] = [
+/// In English, as msgids and as C's locale has them.
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -226,7 +227,9 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+/// From Monday on, in English.
+pub(crate) const WEEKDAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 fn full_pattern(shorter: bool) -> &'static str {
     if shorter { "%(month_name)s %(day)s, %(year)s" } else { "%(month_name)s %(day)s, %(year)s at %(time)s" }

@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 pub use csv::Encoding;
 pub use format::{DateFormat, interpolate};
+pub(crate) use format::{MONTHS, WEEKDAYS};
 pub use gettext::MoError;
 pub use names::{LOCALE_NAMES, LocaleName};
 pub use translations::{LoadError, Translations};

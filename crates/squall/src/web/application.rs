@@ -404,16 +404,14 @@ impl Core {
         match error.as_http() {
             Some(http) => {
                 if http.log_message().is_some() || http.source().is_some() {
-                    tracing::warn!(target: log::GENERAL, "{} {summary}: {error}", http.status());
+                    tracing::warn!(target: log::GENERAL, "{} {summary}: {error}{}", http.status(), Place(error));
                 }
             }
-            None => match error.location() {
-                Some(at) => tracing::error!(
-                    target: log::APPLICATION,
-                    "Uncaught exception {summary}: {error} (at {}:{})", at.file(), at.line()
-                ),
-                None => tracing::error!(target: log::APPLICATION, "Uncaught exception {summary}: {error}"),
-            },
+            None => {
+                tracing::error!(
+                    target: log::APPLICATION, "Uncaught exception {summary}: {error}{}", Place(error)
+                );
+            }
         }
     }
 }
@@ -424,6 +422,19 @@ struct Summary<'a>(&'a HttpServerRequest);
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({})", self.0.method(), self.0.uri(), self.0.remote_ip())
+    }
+}
+
+/// ` (at src/main.rs:7)`, if that is known.
+struct Place<'a>(&'a Error);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.location(), self.0.panic_location()) {
+            (Some(at), _) => write!(f, " (at {}:{})", at.file(), at.line()),
+            (None, Some(at)) => write!(f, " (at {at})"),
+            (None, None) => Ok(()),
+        }
     }
 }
 

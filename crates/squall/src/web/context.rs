@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::future::Future;
+use std::panic::Location;
 use std::rc::Rc;
 use std::str::FromStr;
 
@@ -103,6 +105,7 @@ impl Context {
     ///
     /// # Errors
     /// 404 when it does not parse, as if the pattern had not matched, or its group took no part in the match.
+    #[track_caller]
     pub fn path_arg<T: FromStr>(&self, name: &str) -> Result<T> {
         let value = self.path_arg_str(name)?;
         value.parse().map_err(|_| not_found(format!("path argument {name} does not parse")))
@@ -112,6 +115,7 @@ impl Context {
     ///
     /// # Errors
     /// 404 when it does not parse.
+    #[track_caller]
     pub fn path_arg_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
         let Some(value) = self.path_arg_opt_str(name)? else { return Ok(None) };
         match value.parse() {
@@ -124,6 +128,7 @@ impl Context {
     ///
     /// # Errors
     /// 404 when its group took no part in the match.
+    #[track_caller]
     pub fn path_arg_str(&self, name: &str) -> Result<&str> {
         self.path_arg_opt_str(name)?.ok_or_else(|| not_found(format!("path argument {name} is missing")))
     }
@@ -132,10 +137,13 @@ impl Context {
     ///
     /// # Errors
     /// 500 when the route has no argument of that name.
+    #[track_caller]
     pub fn path_arg_opt_str(&self, name: &str) -> Result<Option<&str>> {
-        let index = self.route.arg_index(name).ok_or_else(|| {
-            HttpError::new(500).with_log_message(format!("This route has no path argument {name}"))
-        })?;
+        let caller = Location::caller();
+        let index = self
+            .route
+            .arg_index(name)
+            .ok_or_else(|| misuse(format!("This route has no path argument {name}")).blame(caller))?;
         Ok(self.path_args.as_ref().and_then(|args| args.get(index)))
     }
 
@@ -191,6 +199,7 @@ impl Context {
     ///
     /// # Panics
     /// When `status` is not from 200 to 999; interim responses are sent by the server.
+    #[track_caller]
     pub fn set_status(&self, status: u16) {
         assert!((200..=999).contains(&status), "{status} is no status of a response");
         self.response.borrow_mut().set_status(status, None);
@@ -200,6 +209,7 @@ impl Context {
     ///
     /// # Panics
     /// As [`set_status`](Self::set_status).
+    #[track_caller]
     pub fn set_status_reason(&self, status: u16, reason: &str) {
         assert!((200..=999).contains(&status), "{status} is no status of a response");
         self.response.borrow_mut().set_status(status, Some(reason));
@@ -253,10 +263,16 @@ impl Context {
     ///
     /// # Panics
     /// After the response is finished: Tornado's "Cannot write() after finish()".
+    #[track_caller]
     pub fn write(&self, chunk: impl AsRef<[u8]>) {
-        let mut response = self.response.borrow_mut();
-        assert!(response.phase != Phase::Finished, "Cannot write() after finish()");
-        response.body.extend_from_slice(chunk.as_ref());
+        self.assert_not_finished();
+        self.response.borrow_mut().body.extend_from_slice(chunk.as_ref());
+    }
+
+    #[track_caller]
+    #[inline]
+    fn assert_not_finished(&self) {
+        assert!(self.response.borrow().phase != Phase::Finished, "Cannot write() after finish()");
     }
 
     /// Appends a value as JSON and sets the Content-Type to `application/json; charset=UTF-8`.
@@ -268,8 +284,10 @@ impl Context {
     ///
     /// # Panics
     /// As [`write`](Self::write).
+    #[track_caller]
     pub fn write_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> Result {
-        let json = escape::json_encode(value)?;
+        let caller = Location::caller();
+        let json = escape::json_encode(value).map_err(|error| Error::from(error).blame(caller))?;
         self.set_header("Content-Type", "application/json; charset=UTF-8")?;
         self.write(json);
         Ok(())
@@ -315,9 +333,14 @@ impl Context {
     ///
     /// # Panics
     /// As [`write`](Self::write).
-    pub async fn finish_with(&self, chunk: impl AsRef<[u8]>) -> Result {
-        self.write(chunk);
-        self.finish().await
+    #[track_caller]
+    pub fn finish_with(&self, chunk: impl AsRef<[u8]>) -> impl Future<Output = Result> {
+        // Here, where it is known who calls.
+        self.assert_not_finished();
+        async move {
+            self.write(chunk);
+            self.finish().await
+        }
     }
 
     /// Whether the response is finished.
@@ -338,6 +361,7 @@ impl Context {
     ///
     /// # Errors
     /// When the head was already sent, or `url` holds control characters other than tabs.
+    #[track_caller]
     pub fn redirect(&self, url: &str) -> Result {
         self.redirect_with(url, 302)
     }
@@ -346,15 +370,19 @@ impl Context {
     ///
     /// # Errors
     /// As [`redirect`](Self::redirect), and for another status.
+    #[track_caller]
     pub fn redirect_with(&self, url: &str, status: u16) -> Result {
+        let caller = Location::caller();
         if self.headers_sent() {
-            return Err(misuse("Cannot redirect after headers have been written".to_owned()));
+            let message = "Cannot redirect after headers have been written".to_owned();
+            return Err(misuse(message).blame(caller));
         }
         if !(300..400).contains(&status) {
-            return Err(misuse(format!("{status} is no redirect")));
+            return Err(misuse(format!("{status} is no redirect")).blame(caller));
         }
         self.set_status(status);
-        self.set_header("Location", &*escape::url_escape_whole(url))?;
+        self.set_header("Location", &*escape::url_escape_whole(url))
+            .map_err(|error| Error::from(error).blame(caller))?;
         self.finish_now()
     }
 
@@ -379,8 +407,11 @@ impl Context {
     ///
     /// # Errors
     /// When the response is finished.
+    #[track_caller]
     pub fn detach(&self) -> Result<IoStream> {
-        let stream = self.request.connection().detach()?;
+        let caller = Location::caller();
+        let detached = self.request.connection().detach();
+        let stream = detached.map_err(|error| Error::from(error).blame(caller))?;
         self.response.borrow_mut().phase = Phase::Finished;
         Ok(stream)
     }
@@ -391,8 +422,10 @@ impl Context {
     ///
     /// # Errors
     /// 500 for an unknown name, a wrong number of arguments, or a pattern that cannot be reversed.
+    #[track_caller]
     pub fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {
-        self.core.reverse_url(name, arguments)
+        let caller = Location::caller();
+        self.core.reverse_url(name, arguments).map_err(|error| error.blame(caller))
     }
 
     /// The default error page: status and reason in HTML, and the error's
@@ -443,7 +476,7 @@ impl Context {
 
     /// The error for a method that this route does not answer: 405 with `Allow`.
     pub(crate) fn method_not_allowed(&self) -> Error {
-        let allow = self.route.allow();
+        let allow = self.route.target().methods().allow();
         let message = format!("Allowed methods: {allow}");
         HttpError::new(405).with_message(message).with_header("Allow", allow).into()
     }

@@ -2,11 +2,12 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
+use std::panic::Location;
 use std::time::SystemTime;
 
 use super::application::Application;
-use super::context::Context;
-use super::error::{HttpError, Result};
+use super::context::{Context, misuse};
+use super::error::{Error, Result};
 use super::signed_value::{
     CookieSecret, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
 };
@@ -149,6 +150,7 @@ impl Context {
     /// Without the setting `cookie_secret`, which is answered with a 500.
     #[doc(alias = "get_signed_cookie")]
     #[doc(alias = "get_secure_cookie")]
+    #[track_caller]
     pub fn signed_cookie(&self, name: &str) -> Option<String> {
         String::from_utf8(self.signed_cookie_with(name, 31.0, SignedVersion::V1)?).ok()
     }
@@ -157,6 +159,7 @@ impl Context {
     ///
     /// # Panics
     /// As [`signed_cookie`](Self::signed_cookie).
+    #[track_caller]
     pub fn signed_cookie_with(
         &self,
         name: &str,
@@ -180,6 +183,7 @@ impl Context {
     /// # Errors
     /// 500 without the setting `cookie_secret`; when the cookie could not be sent.
     #[doc(alias = "set_secure_cookie")]
+    #[track_caller]
     pub fn set_signed_cookie(&self, name: &str, value: impl AsRef<[u8]>) -> Result {
         self.set_signed_cookie_with(Cookie::new(name, ""), value)
     }
@@ -190,27 +194,33 @@ impl Context {
     ///
     /// # Errors
     /// As [`set_signed_cookie`](Self::set_signed_cookie).
+    #[track_caller]
     pub fn set_signed_cookie_with(&self, cookie: Cookie, value: impl AsRef<[u8]>) -> Result {
+        let caller = Location::caller();
         let signed = self.create_signed_value(cookie.name(), value, SignedVersion::V2)?;
         let cookie = cookie.or_expires_days(30.0).or_secure(self.is_https());
-        Ok(self.set_cookie_with(&cookie.with_value(signed))?)
+        let set = self.set_cookie_with(&cookie.with_value(signed));
+        set.map_err(|error| Error::from(error).blame(caller))
     }
 
     /// A signed value for other places than cookies.
     ///
     /// # Errors
     /// 500 without the setting `cookie_secret`, or when several secrets are to sign in the first format.
+    #[track_caller]
     pub fn create_signed_value(
         &self,
         name: &str,
         value: impl AsRef<[u8]>,
         version: SignedVersion,
     ) -> Result<String> {
+        let caller = Location::caller();
         let Some(secret) = &self.core().settings.cookies.secret else {
             let message = "signed cookies need the setting Application::cookie_secret";
-            return Err(HttpError::new(500).with_log_message(message).into());
+            return Err(misuse(message.to_owned()).blame(caller));
         };
-        Ok(create_signed_value(secret, name, value, version, SystemTime::now())?)
+        create_signed_value(secret, name, value, version, SystemTime::now())
+            .map_err(|error| Error::from(error).blame(caller))
     }
 
     pub(super) fn cookie_state(&self) -> &CookieState {

@@ -195,7 +195,7 @@ impl Cors {
         }
         match &self.methods {
             Some(methods) => ctx.set_header("Access-Control-Allow-Methods", methods.join(", "))?,
-            None => ctx.set_header("Access-Control-Allow-Methods", ctx.route().allow())?,
+            None => ctx.set_header("Access-Control-Allow-Methods", ctx.route().target().methods().allow())?,
         }
         match (&self.headers, request.joined_bytes("Access-Control-Request-Headers")) {
             (Some(names), _) if !names.is_empty() => {

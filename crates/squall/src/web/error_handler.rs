@@ -3,6 +3,8 @@
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
+use super::methods::Methods;
+use super::options::HandlerOptions;
 
 /// Answers every request with one error status (Tornado's `ErrorHandler`).
 ///
@@ -24,8 +26,8 @@ impl ErrorHandler {
 }
 
 impl RequestHandler for ErrorHandler {
-    const METHODS: &'static [&'static str] = &["*"];
-    const XSRF_EXEMPT: bool = true;
+    const METHODS: Methods = Methods::ANY;
+    const OPTIONS: HandlerOptions = HandlerOptions::new().xsrf_exempt();
 
     fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
         match self.status {

@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use http::Method;
 
 use super::application::Core;
@@ -14,9 +15,10 @@ use super::debug::take_panic_location;
 use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
+use super::methods::{Methods, Verb};
 use super::receive::{BodyChannel, BufferedRequest, Collected, StreamedRequest};
 use super::routes::Route;
-use super::target::{ANY_METHOD, Function, Target};
+use super::target::{Function, Target};
 use crate::httputil::{BodyKind, HttpServerRequest, Started};
 use crate::ioloop::catch_panic;
 use crate::log;
@@ -35,23 +37,118 @@ pub(super) trait Serve {
     fn on_finish(&mut self, _ctx: &Context) {}
 }
 
-impl Serve for Option<Function> {
-    async fn serve(&mut self, ctx: &Context) -> Result {
-        match ctx.check_form() {
-            Some(checked) => checked?,
-            None => ctx.check_large_form().await?,
+/// What answers the methods of a route: a handler's clone, or the function that was chosen.
+trait Resource {
+    fn methods(&self) -> Methods;
+
+    async fn prepare(&mut self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+
+    async fn data_received(&mut self, _ctx: &Context, _chunk: Bytes) -> Result {
+        Ok(())
+    }
+
+    /// Of one of its methods. `verb` is what stands for it.
+    async fn answer(&mut self, ctx: &Context, verb: Verb) -> Result;
+
+    async fn write_error(&mut self, ctx: &Context, error: &Error) -> Result {
+        ctx.write_site_error(error).await
+    }
+
+    fn on_connection_close(&mut self, _ctx: &Context) {}
+
+    fn on_finish(&mut self, _ctx: &Context) {}
+}
+
+/// The one order of things, for types and functions alike; it is Tornado's.
+async fn serve_in_order<R: Resource>(resource: &mut R, ctx: &Context) -> Result {
+    let method = ctx.method();
+    let methods = resource.methods();
+    let verb = methods.standing_for(method);
+    let has_answer = methods.has(verb, method);
+    let known = has_answer || verb == Verb::Options;
+    // `prepare` comes before the refusal of a standard method that is not defined: it may answer all.
+    if !known && verb == Verb::Other {
+        return Err(ctx.method_not_allowed());
+    }
+    match ctx.check_form() {
+        Some(checked) => checked?,
+        None => ctx.check_large_form().await?,
+    }
+    ctx.guard_xsrf()?;
+    prepare_site(ctx).await?;
+    if ctx.is_finished() {
+        return Ok(());
+    }
+    resource.prepare(ctx).await?;
+    let options = ctx.route().options();
+    if !ctx.is_finished() {
+        // Before a body is read that nobody will look at.
+        if !known {
+            return Err(ctx.method_not_allowed());
         }
-        if self.is_some() {
-            ctx.guard_xsrf()?;
+        if options.is_authenticated(verb, method) {
+            // Boxed: it need not make the future of every other handler larger.
+            Box::pin(ctx.require_any_user()).await?;
         }
-        prepare_site(ctx).await?;
-        if !ctx.is_finished() {
-            ctx.route().trailing_slash().enforce(ctx)?;
+        options.trailing_slash.enforce(ctx)?;
+    }
+    if has_answer
+        && !options.pulls_body
+        && let Some(body) = &ctx.body
+    {
+        while !ctx.is_finished()
+            && let Some(chunk) = body.next().await
+        {
+            resource.data_received(ctx, chunk).await?;
         }
-        match self {
-            _ if ctx.is_finished() => Ok(()),
+        if body.is_cut_off() {
+            return Err(ClientLeft.into());
+        }
+    }
+    if ctx.is_finished() {
+        Ok(())
+    } else if has_answer {
+        resource.answer(ctx, verb).await
+    } else {
+        answer_options(ctx)
+    }
+}
+
+impl<R: Resource> Serve for R {
+    fn serve(&mut self, ctx: &Context) -> impl Future<Output = Result> {
+        serve_in_order(self, ctx)
+    }
+
+    fn write_error(&mut self, ctx: &Context, error: &Error) -> impl Future<Output = Result> {
+        Resource::write_error(self, ctx, error)
+    }
+
+    fn on_connection_close(&mut self, ctx: &Context) {
+        Resource::on_connection_close(self, ctx);
+    }
+
+    fn on_finish(&mut self, ctx: &Context) {
+        Resource::on_finish(self, ctx);
+    }
+}
+
+/// The function that has the answer, of those of a route.
+pub(super) struct Chosen {
+    /// Those of all of them.
+    pub(super) methods: Methods,
+    pub(super) function: Option<Function>,
+}
+
+impl Resource for Chosen {
+    fn methods(&self) -> Methods {
+        self.methods
+    }
+
+    async fn answer(&mut self, ctx: &Context, _verb: Verb) -> Result {
+        match &self.function {
             Some(function) => function(ctx).await,
-            None if *ctx.method() == Method::OPTIONS => answer_options(ctx),
             None => Err(ctx.method_not_allowed()),
         }
     }
@@ -60,69 +157,31 @@ impl Serve for Option<Function> {
 /// One clone of a handler.
 pub(super) struct Instance<H>(pub(super) H);
 
-impl<H: RequestHandler> Serve for Instance<H> {
-    async fn serve(&mut self, ctx: &Context) -> Result {
+impl<H: RequestHandler> Resource for Instance<H> {
+    fn methods(&self) -> Methods {
+        H::METHODS
+    }
+
+    async fn prepare(&mut self, ctx: &Context) -> Result {
+        self.0.prepare(ctx).await
+    }
+
+    async fn data_received(&mut self, ctx: &Context, chunk: Bytes) -> Result {
+        self.0.data_received(ctx, chunk).await
+    }
+
+    async fn answer(&mut self, ctx: &Context, verb: Verb) -> Result {
         let handler = &mut self.0;
-        let method = ctx.method();
-        let defined = |name: &str| H::METHODS.contains(&name);
-        let any = defined(ANY_METHOD);
-        let known = any
-            || defined(method.as_str())
-            || *method == Method::OPTIONS
-            || (*method == Method::HEAD && defined("GET"));
-        // As in Tornado, `prepare` comes before the refusal of a standard method that is not defined: it may answer all.
-        if !known && !is_standard(method) {
-            return Err(ctx.method_not_allowed());
-        }
-        match ctx.check_form() {
-            Some(checked) => checked?,
-            None => ctx.check_large_form().await?,
-        }
-        ctx.guard_xsrf()?;
-        prepare_site(ctx).await?;
-        if ctx.is_finished() {
-            return Ok(());
-        }
-        handler.prepare(ctx).await?;
-        if !ctx.is_finished() {
-            // Before a body is read that nobody will look at.
-            if !known {
-                return Err(ctx.method_not_allowed());
-            }
-            // A preflight has no credentials (Fetch §3.2.6): who asks what may be asked is not refused.
-            if H::AUTHENTICATED && *method != Method::OPTIONS {
-                // Boxed: it need not make the future of every other handler larger.
-                Box::pin(ctx.require_any_user()).await?;
-            }
-            ctx.route().trailing_slash().enforce(ctx)?;
-        }
-        if !H::PULLS_BODY
-            && let Some(body) = &ctx.body
-        {
-            while !ctx.is_finished()
-                && let Some(chunk) = body.next().await
-            {
-                handler.data_received(ctx, chunk).await?;
-            }
-            if body.is_cut_off() {
-                return Err(ClientLeft.into());
-            }
-        }
-        if ctx.is_finished() {
-            return Ok(());
-        }
-        match *method {
-            _ if any => handler.other(ctx).await,
-            Method::GET => handler.get(ctx).await,
-            Method::POST => handler.post(ctx).await,
-            Method::HEAD if defined("HEAD") => handler.head(ctx).await,
-            Method::HEAD => handler.get(ctx).await,
-            Method::PUT => handler.put(ctx).await,
-            Method::DELETE => handler.delete(ctx).await,
-            Method::PATCH => handler.patch(ctx).await,
-            Method::OPTIONS if defined("OPTIONS") => handler.options(ctx).await,
-            Method::OPTIONS => answer_options(ctx),
-            _ => handler.other(ctx).await,
+        match verb {
+            _ if H::METHODS.is_any() => handler.other(ctx).await,
+            Verb::Get => handler.get(ctx).await,
+            Verb::Head => handler.head(ctx).await,
+            Verb::Post => handler.post(ctx).await,
+            Verb::Put => handler.put(ctx).await,
+            Verb::Patch => handler.patch(ctx).await,
+            Verb::Delete => handler.delete(ctx).await,
+            Verb::Options => handler.options(ctx).await,
+            Verb::Other => handler.other(ctx).await,
         }
     }
 
@@ -139,20 +198,6 @@ impl<H: RequestHandler> Serve for Instance<H> {
     }
 }
 
-/// Those that [`RequestHandler`] has a function for (Tornado's `SUPPORTED_METHODS`).
-fn is_standard(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET
-            | Method::HEAD
-            | Method::POST
-            | Method::DELETE
-            | Method::PATCH
-            | Method::PUT
-            | Method::OPTIONS
-    )
-}
-
 async fn prepare_site(ctx: &Context) -> Result {
     if ctx.sites().is_empty() { Ok(()) } else { Box::pin(ctx.sites().prepare(ctx)).await }
 }
@@ -160,7 +205,7 @@ async fn prepare_site(ctx: &Context) -> Result {
 /// RFC 9110 §9.3.7: what the resource can be asked.
 fn answer_options(ctx: &Context) -> Result {
     ctx.set_status(204);
-    ctx.set_header("Allow", ctx.route().allow())?;
+    ctx.set_header("Allow", ctx.route().target().methods().allow())?;
     Ok(())
 }
 
@@ -313,7 +358,7 @@ pub(super) struct Matched {
 impl Matched {
     /// Starts the handler, or collects the body for it first.
     pub(super) fn start_request(self, body: BodyKind) -> Started {
-        let streams = self.route.target().streams_body();
+        let streams = self.route.options().stream_body;
         if body == BodyKind::None {
             let body = streams.then(|| Rc::new(BodyChannel::at_its_end()));
             return Started::Work(Some(self.start(body)));
@@ -365,8 +410,8 @@ impl Serve for Refusal {
 pub(super) struct ErrorTarget(pub(super) u16);
 
 impl Target for ErrorTarget {
-    fn methods(&self) -> &[&'static str] {
-        &[ANY_METHOD]
+    fn methods(&self) -> Methods {
+        Methods::ANY
     }
 
     fn reads_body(&self, _method: &Method) -> bool {
@@ -388,7 +433,7 @@ struct ServerOptions;
 impl Serve for ServerOptions {
     async fn serve(&mut self, ctx: &Context) -> Result {
         ctx.set_status(204);
-        ctx.set_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
+        ctx.set_header("Allow", Methods::ANY.allow())?;
         Ok(())
     }
 }

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::context::Context;
 use super::error::{Error, Result};
-use super::slash::TrailingSlash;
+use super::methods::Methods;
+use super::options::HandlerOptions;
 use crate::httputil::EntityTag;
 
 /// One HTTP resource (Tornado's `RequestHandler`).
@@ -14,13 +15,14 @@ use crate::httputil::EntityTag;
 /// which fills in the two constants and gives the methods typed path arguments. By hand it reads:
 ///
 /// ```
+/// use squall::web::Methods;
 /// use squall::{Context, RequestHandler, Result};
 ///
 /// #[derive(Clone)]
 /// struct Story;
 ///
 /// impl RequestHandler for Story {
-///     const METHODS: &'static [&'static str] = &["GET"];
+///     const METHODS: Methods = Methods::of(&["GET"]);
 ///     const PATH_ARGS: &'static [&'static str] = &["id"];
 ///
 ///     async fn get(&mut self, ctx: &Context) -> Result {
@@ -44,29 +46,13 @@ use crate::httputil::EntityTag;
     note = "write `#[handler] impl RequestHandler for {Self} {{ .. }}` and derive `Clone`; a function goes into `get(pattern, async |ctx: &Context| ..)`"
 )]
 pub trait RequestHandler: Clone + 'static {
-    /// The methods that this resource answers, in upper case. `"*"` sends every method to [`other`](Self::other).
-    const METHODS: &'static [&'static str];
+    /// The methods that this resource answers. [`Methods::ANY`] sends every method to [`other`](Self::other).
+    const METHODS: Methods;
     /// The names of the path arguments; checked against the pattern when the application starts.
     const PATH_ARGS: &'static [&'static str] = &[];
-    /// Hand the body to [`data_received`](Self::data_received) as it comes instead of collecting it.
-    const STREAM_BODY: bool = false;
-    /// The handler takes the body itself, while it answers.
-    #[doc(hidden)]
-    const PULLS_BODY: bool = false;
-    /// What becomes of a path that ends with a slash, or lacks one: `#[handler(add_slash)]`, `#[handler(remove_slash)]`.
-    const TRAILING_SLASH: TrailingSlash = TrailingSlash::AsIs;
-    /// Serve only requests with a [user](Context::user), as [`Context::require_user`] would have it:
-    /// `#[handler(authenticated)]`. Looked at after `prepare`, so that it may [set](Context::set_user) one; not for
-    /// `OPTIONS`, which browsers send without credentials.
-    const AUTHENTICATED: bool = false;
-    /// Do not check this handler's requests for the token of [`Application::xsrf_cookies`](super::Application::xsrf_cookies)
-    /// (`#[handler(xsrf_exempt)]`; in Tornado an empty `check_xsrf_cookie`).
-    const XSRF_EXEMPT: bool = false;
-    /// Whether responses start with the headers of [`Site::set_default_headers`](super::Site::set_default_headers). Those of
-    /// the ready-made handlers, of static files above all, do not, unless [`UrlSpec::default_headers`] asks for it.
-    ///
-    /// [`UrlSpec::default_headers`]: super::UrlSpec::default_headers
-    const DEFAULT_HEADERS: bool = true;
+    /// What is chosen for its routes, unless they choose otherwise ([`UrlSpec::options`](super::UrlSpec::options)):
+    /// `#[handler(stream_body, authenticated, ..)]`.
+    const OPTIONS: HandlerOptions = HandlerOptions::new();
     /// [`#[handler]`](crate::handler) has filled in [`METHODS`](Self::METHODS). Without it none is a mistake, which is
     /// reported when the application starts.
     #[doc(hidden)]
@@ -156,7 +142,7 @@ pub trait RequestHandler: Clone + 'static {
         Err(ctx.method_not_allowed())
     }
 
-    /// A piece of the body, when [`STREAM_BODY`](Self::STREAM_BODY) is set. The next piece is not read from the
+    /// A piece of the body, when it [is streamed](HandlerOptions::stream_body). The next piece is not read from the
     /// socket until this returns.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::context::Context;
 use super::error::Result;
 use super::handler::RequestHandler;
+use super::methods::Methods;
 use crate::log;
 
 /// A handler that answers 200 and `ok` as long as the process does anything at all: for a liveness probe.
@@ -69,7 +70,7 @@ impl fmt::Debug for Ready {
 }
 
 impl RequestHandler for Health {
-    const METHODS: &'static [&'static str] = &["GET"];
+    const METHODS: Methods = Methods::of(&["GET"]);
 
     async fn get(&mut self, ctx: &Context) -> Result {
         answer(ctx, 200, "ok")
@@ -77,7 +78,7 @@ impl RequestHandler for Health {
 }
 
 impl RequestHandler for Ready {
-    const METHODS: &'static [&'static str] = &["GET"];
+    const METHODS: Methods = Methods::of(&["GET"]);
 
     async fn get(&mut self, ctx: &Context) -> Result {
         if ctx.is_shutting_down() {

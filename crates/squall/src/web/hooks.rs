@@ -10,8 +10,9 @@ use super::context::{Context, misuse};
 use super::cors::Cors;
 use super::debug::take_panic_location;
 use super::error::{Error, Result};
+use super::methods::Methods;
 use super::route::UrlSpec;
-use super::target::{ANY_METHOD, Function};
+use super::target::Function;
 use crate::log;
 
 type After = Rc<dyn Fn(&Context) -> Result>;
@@ -30,7 +31,7 @@ pub(super) struct Hooks {
 #[derive(Clone)]
 pub(super) struct Hook<F> {
     pub(super) call: F,
-    methods: Option<Rc<[&'static str]>>,
+    methods: Option<Methods>,
 }
 
 macro_rules! builders {
@@ -236,12 +237,11 @@ impl Hooks {
     }
 
     /// Restricts those that have no restriction yet.
-    pub(super) fn only_for(&mut self, methods: &[&'static str]) {
-        let methods: Rc<[_]> = methods.into();
-        self.cors.iter_mut().for_each(|hook| hook.only_for(&methods));
-        self.layers.iter_mut().for_each(|hook| hook.only_for(&methods));
-        self.after.iter_mut().for_each(|hook| hook.only_for(&methods));
-        self.on_finish.iter_mut().for_each(|hook| hook.only_for(&methods));
+    pub(super) fn only_for(&mut self, methods: Methods) {
+        self.cors.iter_mut().for_each(|hook| hook.only_for(methods));
+        self.layers.iter_mut().for_each(|hook| hook.only_for(methods));
+        self.after.iter_mut().for_each(|hook| hook.only_for(methods));
+        self.on_finish.iter_mut().for_each(|hook| hook.only_for(methods));
     }
 
     /// The handler, with what stands around it.
@@ -291,14 +291,12 @@ impl<F> Hook<F> {
         Self { call, methods: None }
     }
 
-    fn only_for(&mut self, methods: &Rc<[&'static str]>) {
-        self.methods.get_or_insert_with(|| Rc::clone(methods));
+    fn only_for(&mut self, methods: Methods) {
+        self.methods.get_or_insert(methods);
     }
 
     pub(super) fn is_for(&self, method: &str) -> bool {
-        let Some(methods) = &self.methods else { return true };
-        let has = |wanted: &str| methods.iter().any(|m| *m == wanted || *m == ANY_METHOD);
-        has(method) || (method == "HEAD" && has("GET"))
+        self.methods.is_none_or(|methods| methods.answers_named(method))
     }
 }
 

@@ -175,7 +175,7 @@ impl BodyChannel {
 
 #[cfg_attr(not(feature = "tower"), allow(dead_code, reason = "what hands bodies to a service is not there"))]
 impl Context {
-    /// The next piece of the body, for a handler that [pulls](RequestHandler::PULLS_BODY) it; `None` at its end, or
+    /// The next piece of the body, for a handler that [pulls](super::options::HandlerOptions::pulls_body) it; `None` at its end, or
     /// when there is none. Cancel safe.
     ///
     /// # Errors

@@ -5,6 +5,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
+use super::methods::Methods;
+use super::options::HandlerOptions;
 use crate::escape::{self, path_on_this_host};
 
 /// Redirects `GET` to a target made from the groups of its route (Tornado's `RedirectHandler`).
@@ -52,8 +54,8 @@ impl RedirectHandler {
 }
 
 impl RequestHandler for RedirectHandler {
-    const DEFAULT_HEADERS: bool = false;
-    const METHODS: &'static [&'static str] = &["GET"];
+    const METHODS: Methods = Methods::of(&["GET"]);
+    const OPTIONS: HandlerOptions = HandlerOptions::new().default_headers(false);
 
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
         if !matches!(self.status, 301 | 302 | 303 | 307 | 308) {

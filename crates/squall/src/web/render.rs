@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -191,9 +193,12 @@ impl Context {
     ///
     /// # Panics
     /// As [`write`](Self::write).
+    #[track_caller]
     pub fn render(&self, name: &str, values: impl Into<Value>) -> Result {
+        let caller = Location::caller();
         let (html, page) = on_new_page(|| self.render_text(name, values.into()));
-        self.write(page.resources().insert(self, html?)?);
+        let whole = html.and_then(|html| page.resources().insert(self, html));
+        self.write(whole.map_err(|error| of_template(error, caller))?);
         Ok(())
     }
 
@@ -209,10 +214,16 @@ impl Context {
     ///
     /// # Panics
     /// As [`write`](Self::write).
-    pub async fn render_stream(&self, name: &str, values: impl Into<Value>) -> Result {
+    #[track_caller]
+    pub fn render_stream(&self, name: &str, values: impl Into<Value>) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move { self.stream_page(name, values.into()).await.map_err(|error| of_template(error, caller)) }
+    }
+
+    async fn stream_page(&self, name: &str, values: Value) -> Result {
         let mut pieces = Pieces { ctx: self, buffer: Vec::with_capacity(PIECE), error: None };
         let rendered = on_new_page(|| {
-            self.with_template(name, values.into(), |template, all| template.generate_to(all, &mut pieces))
+            self.with_template(name, values, |template, all| template.generate_to(all, &mut pieces))
         });
         if let Some(error) = pieces.error.take() {
             return Err(error);
@@ -227,12 +238,16 @@ impl Context {
     ///
     /// # Errors
     /// What went wrong, with the template's file and line.
+    #[track_caller]
     pub fn render_string(&self, name: &str, values: impl Into<Value>) -> Result<String> {
-        if is_rendering() {
-            return self.render_text(name, values.into());
-        }
-        // There is no page into which the modules' resources could go.
-        on_new_page(|| self.render_text(name, values.into())).0
+        let caller = Location::caller();
+        let text = if is_rendering() {
+            self.render_text(name, values.into())
+        } else {
+            // There is no page into which the modules' resources could go.
+            on_new_page(|| self.render_text(name, values.into())).0
+        };
+        text.map_err(|error| of_template(error, caller))
     }
 
     fn render_text(&self, name: &str, values: Value) -> Result<String> {
@@ -266,6 +281,13 @@ impl Context {
             }
         })
     }
+}
+
+/// What is wrong with a template, or with the application's having none, is told with the line that asked for it. An error
+/// of the application's own, which a function of its returned, has a line already.
+fn of_template(error: Error, caller: &'static Location<'static>) -> Error {
+    let is_ours = error.downcast_ref::<TemplateError>().is_some() || is_misuse(&error);
+    if is_ours { error.blame(caller) } else { error }
 }
 
 /// What a streamed page is sent in.

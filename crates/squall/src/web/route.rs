@@ -8,9 +8,11 @@ use super::context::Context;
 use super::error::Result;
 use super::handler::RequestHandler;
 use super::hooks::Hooks;
+use super::methods::Methods;
+use super::options::HandlerOptions;
 use super::site::{ErasedSite, Site};
 use super::slash::TrailingSlash;
-use super::target::{ANY_METHOD, Functions, Prototype, Target};
+use super::target::{Functions, Prototype, Target};
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::routing::Router;
 
@@ -22,11 +24,11 @@ pub struct UrlSpec {
     pub(super) pattern: String,
     pub(super) destination: Destination,
     pub(super) name: Option<String>,
-    pub(super) slash: TrailingSlash,
-    pub(super) xsrf_exempt: bool,
+    pub(super) options: HandlerOptions,
+    /// Options that were set where they do nothing.
+    pub(super) without_effect: Vec<&'static str>,
     pub(super) hooks: Hooks,
     pub(super) site: Option<Rc<dyn ErasedSite>>,
-    pub(super) default_headers: Option<bool>,
     pub(super) location: &'static Location<'static>,
 }
 
@@ -62,7 +64,7 @@ macro_rules! function_routes {
         where
             F: AsyncFn(&Context) -> Result + 'static,
         {
-            UrlSpec::function(pattern.into(), $method, function, Location::caller())
+            UrlSpec::function(pattern.into(), const { Methods::of(&[$method]) }, function, Location::caller())
         }
     )*};
 }
@@ -71,7 +73,7 @@ function_routes!(get "GET" head "HEAD" post "POST" delete "DELETE" patch "PATCH"
 /// A route to a function that answers every method.
 #[track_caller]
 pub fn any<F: AsyncFn(&Context) -> Result + 'static>(pattern: impl Into<String>, function: F) -> UrlSpec {
-    UrlSpec::function(pattern.into(), ANY_METHOD, function, Location::caller())
+    UrlSpec::function(pattern.into(), Methods::ANY, function, Location::caller())
 }
 
 /// Routes under a prefix: the pattern of each is what follows it, and begins with a slash or is empty.
@@ -140,28 +142,38 @@ impl Router for Always {
 
 impl UrlSpec {
     fn new(pattern: String, destination: Destination, location: &'static Location<'static>) -> Self {
+        let options = match &destination {
+            Destination::Handler(target) => target.options(),
+            _ => HandlerOptions::new(),
+        };
         Self {
             pattern,
             destination,
             name: None,
-            slash: TrailingSlash::AsIs,
-            xsrf_exempt: false,
+            options,
+            without_effect: Vec::new(),
             hooks: Hooks::default(),
             site: None,
-            default_headers: None,
             location,
         }
     }
 
     fn function<F: AsyncFn(&Context) -> Result + 'static>(
         pattern: String,
-        method: &'static str,
+        methods: Methods,
         function: F,
         location: &'static Location<'static>,
     ) -> Self {
-        let mut functions = Functions::default();
-        functions.add(method, function);
-        Self::new(pattern, Destination::Functions(functions), location)
+        Self::new(pattern, Destination::Functions(Functions::new(methods, function)), location)
+    }
+
+    /// On what is no handler, it would do nothing.
+    fn option(mut self, name: &'static str, set: impl FnOnce(HandlerOptions) -> HandlerOptions) -> Self {
+        match self.destination {
+            Destination::Handler(_) | Destination::Functions(_) => self.options = set(self.options),
+            _ => self.without_effect.push(name),
+        }
+        self
     }
 
     /// Names the route for [`Context::reverse_url`](super::Context::reverse_url).
@@ -171,24 +183,51 @@ impl UrlSpec {
         self
     }
 
-    /// What is done about a slash at the end of the path, instead of what the handler says: for functions above all.
-    /// On a group, a router or a delegate it is an error at start-up.
+    /// Chooses otherwise than the handler's [`OPTIONS`](RequestHandler::OPTIONS), which `change` is given.
+    ///
+    /// Those of a function are for its methods only. On a group, a router or a delegate it is an error at start-up.
+    ///
+    /// ```
+    /// # use squall::{Context, RequestHandler, Result, handler, url};
+    /// # #[derive(Clone)]
+    /// # struct Upload;
+    /// # #[handler(authenticated)]
+    /// # impl RequestHandler for Upload {
+    /// #     async fn put(&mut self, _ctx: &Context) -> Result { Ok(()) }
+    /// # }
+    /// use squall::web::Methods;
+    ///
+    /// let route = url("/drop-box", Upload).options(|options| options.authenticated_for(Methods::NONE).stream_body(true));
+    /// # let _ = route;
+    /// ```
     #[must_use]
-    pub fn trailing_slash(mut self, slash: TrailingSlash) -> Self {
-        self.slash = slash;
-        self
+    pub fn options(self, change: impl FnOnce(HandlerOptions) -> HandlerOptions) -> Self {
+        self.option("options", change)
     }
 
-    /// Does not check requests to this route for the token of
-    /// [`Application::xsrf_cookies`](super::Application::xsrf_cookies): for web hooks and the like, which prove otherwise
-    /// who they are. For a function, its method only. On a group, a router or a delegate it is an error at start-up.
+    /// [`HandlerOptions::trailing_slash`] of this route: for functions above all.
     #[must_use]
-    pub fn xsrf_exempt(mut self) -> Self {
-        match &mut self.destination {
-            Destination::Functions(functions) => functions.exempt_from_xsrf(),
-            _ => self.xsrf_exempt = true,
-        }
-        self
+    pub fn trailing_slash(self, slash: TrailingSlash) -> Self {
+        self.option("trailing_slash", |options| options.trailing_slash(slash))
+    }
+
+    /// [`HandlerOptions::authenticated`] for this route. For a function, its methods only.
+    #[must_use]
+    pub fn authenticated(self) -> Self {
+        self.option("authenticated", HandlerOptions::authenticated)
+    }
+
+    /// [`HandlerOptions::xsrf_exempt`] for this route. For a function, its methods only.
+    #[must_use]
+    pub fn xsrf_exempt(self) -> Self {
+        self.option("xsrf_exempt", HandlerOptions::xsrf_exempt)
+    }
+
+    /// [`HandlerOptions::default_headers`] of this route: those of [`StaticFileHandler`](super::StaticFileHandler) and the
+    /// other ready-made ones do not have them.
+    #[must_use]
+    pub fn default_headers(self, on: bool) -> Self {
+        self.option("default_headers", |options| options.default_headers(on))
     }
 
     /// The users, error pages, default headers and so on of this route, or of all in this group, instead of those of the
@@ -196,15 +235,6 @@ impl UrlSpec {
     #[must_use]
     pub fn site(mut self, site: impl Site) -> Self {
         self.site = Some(Rc::new(site));
-        self
-    }
-
-    /// Whether responses start with the headers of [`Site::set_default_headers`], instead of what the handler says: those
-    /// of [`StaticFileHandler`](super::StaticFileHandler) and the other ready-made ones do not. On a group, a router or a
-    /// delegate it is an error at start-up.
-    #[must_use]
-    pub fn default_headers(mut self, on: bool) -> Self {
-        self.default_headers = Some(on);
         self
     }
 }
@@ -228,8 +258,8 @@ pub struct RouteInfo {
     pub pattern: String,
     /// The name, if it has one.
     pub name: Option<String>,
-    /// The methods of its handler; empty for routers and delegates.
-    pub methods: Vec<String>,
+    /// The methods of its handler; none for routers and delegates.
+    pub methods: Methods,
     /// The names of the path arguments, `None` for groups without one.
     pub arguments: Vec<Option<String>>,
 }

@@ -3,12 +3,14 @@
 use std::panic::Location;
 use std::rc::Rc;
 
+use http::Method;
+
 use super::execute::ErrorTarget;
 use super::hooks::Hooks;
+use super::options::HandlerOptions;
 use super::route::{Destination, RouteInfo, UrlSpec};
 use super::site::Sites;
-use super::slash::TrailingSlash;
-use super::target::{ANY_METHOD, Functions, Target};
+use super::target::{Functions, Target};
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 
@@ -19,15 +21,13 @@ pub(super) struct Route {
     further: Option<Further>,
     pattern: PathPattern,
     name: Option<String>,
-    slash: TrailingSlash,
-    xsrf_exempt: bool,
+    options: HandlerOptions,
     /// The name of each group: its own, else that of the handler's parameter at its place.
     arg_names: Box<[Option<Box<str>>]>,
     /// Those around it included; `None` when there are none.
     hooks: Option<Box<Hooks>>,
     /// Those around it included.
     sites: Sites,
-    default_headers: bool,
     /// It is in no table.
     is_unmatched: bool,
     location: &'static Location<'static>,
@@ -153,18 +153,17 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
     for mut spec in specs {
         if let Destination::Functions(functions) = &spec.destination {
             spec.hooks.only_for(functions.methods());
+            spec.options = spec.options.only_for(functions.methods());
         }
         if let (Some(last), Destination::Functions(functions)) = (merged.last_mut(), &spec.destination)
             && last.pattern == spec.pattern
             && (last.name.is_none() || spec.name.is_none())
             && let Destination::Functions(former) = &mut last.destination
-            && former.merge(functions)
+            && let Some(left) = former.merge(functions)
         {
             last.name = last.name.take().or(spec.name);
             last.hooks.extend(spec.hooks);
-            if last.slash == TrailingSlash::AsIs {
-                last.slash = spec.slash;
-            }
+            last.options = last.options.and(spec.options.only_for(left));
             continue;
         }
         merged.push(spec);
@@ -218,15 +217,10 @@ impl UrlSpec {
             Destination::Router(_) => ("a router or delegate", false),
             Destination::Handler(_) | Destination::Functions(_) => ("", false),
         };
-        let set = [
-            ("trailing_slash", self.slash != TrailingSlash::AsIs),
-            ("xsrf_exempt", self.xsrf_exempt),
-            ("default_headers", self.default_headers.is_some()),
-            ("name", self.name.is_some() && is_group),
-            ("site", self.site.is_some() && !is_group),
-        ];
-        let set = set.into_iter().filter(move |(_, set)| *set && !what.is_empty());
-        set.map(move |(option, _)| format!("`{option}` has no effect on {what}"))
+        let own = [("name", is_group && self.name.is_some()), ("site", !is_group && self.site.is_some())];
+        let own = own.into_iter().filter(move |(_, set)| *set && !what.is_empty()).map(|(option, _)| option);
+        let set = self.without_effect.clone().into_iter().chain(own);
+        set.map(move |option| format!("`{option}` has no effect on {what}"))
     }
 }
 
@@ -237,17 +231,7 @@ impl Route {
             move |problem| format!("{}:{}: {problem}", location.file(), location.line())
         };
         problems.extend(spec.options_without_effect().map(at));
-        let UrlSpec {
-            pattern,
-            destination,
-            name,
-            slash,
-            xsrf_exempt,
-            hooks,
-            site,
-            default_headers,
-            location,
-        } = spec;
+        let UrlSpec { pattern, destination, name, options, hooks, site, location, .. } = spec;
         problems.extend(hooks.problems().map(at));
         let in_group = outer.in_group || !hooks.is_empty();
         let hooks = outer.hooks.around(hooks);
@@ -260,7 +244,7 @@ impl Route {
             "" => own,
             prefix => PathPattern::nested(prefix, &pattern).map_err(|error| error.to_string())?,
         };
-        let nowhere = || Rc::new(Functions::default()) as Rc<dyn Target>;
+        let nowhere = || Rc::new(Functions::nowhere()) as Rc<dyn Target>;
         let (target, further) = match destination {
             Destination::Handler(target) => (target, None),
             Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
@@ -283,20 +267,16 @@ impl Route {
         let arg_names = name_groups(&pattern, wanted)?;
         let groups: Vec<_> = arg_names.iter().map(Option::as_deref).collect();
         target.check(&groups)?;
-        let slash = if slash == TrailingSlash::AsIs { target.trailing_slash() } else { slash };
-        let default_headers = default_headers.unwrap_or_else(|| target.takes_default_headers());
         let hooks = boxed(hooks);
         Ok(Self {
             target,
             further,
             pattern,
             name,
-            slash,
-            xsrf_exempt,
+            options,
             arg_names,
             hooks,
             sites,
-            default_headers,
             is_unmatched: false,
             location,
         })
@@ -304,18 +284,15 @@ impl Route {
 
     /// A route that is in no table, for requests that none matches.
     pub(super) fn unmatched(target: Rc<dyn Target>, hooks: Hooks, sites: Sites) -> Self {
-        let default_headers = target.takes_default_headers();
         Self {
+            options: target.options(),
             target,
             further: None,
             pattern: PathPattern::new(".*").expect("a constant pattern compiles"),
             name: None,
-            slash: TrailingSlash::AsIs,
-            xsrf_exempt: false,
             arg_names: Box::default(),
             hooks: boxed(hooks),
             sites,
-            default_headers,
             is_unmatched: true,
             location: Location::caller(),
         }
@@ -328,7 +305,7 @@ impl Route {
 
     #[inline]
     pub(super) fn takes_default_headers(&self) -> bool {
-        self.default_headers && !self.sites.is_empty()
+        self.options.default_headers && !self.sites.is_empty()
     }
 
     /// Its pattern; `None` for what answers where no route does.
@@ -353,13 +330,12 @@ impl Route {
     }
 
     #[inline]
-    pub(super) fn is_xsrf_exempt(&self, method: &str) -> bool {
-        self.xsrf_exempt || self.target.is_xsrf_exempt(method)
+    pub(super) fn options(&self) -> &HandlerOptions {
+        &self.options
     }
 
-    #[inline]
-    pub(super) fn trailing_slash(&self) -> TrailingSlash {
-        self.slash
+    pub(super) fn is_xsrf_exempt(&self, method: &Method) -> bool {
+        self.options.xsrf_exempt.has(self.target.methods().standing_for(method), method)
     }
 
     pub(super) fn name(&self) -> Option<&str> {
@@ -382,27 +358,12 @@ impl Route {
         self.arg_names.iter().map(Option::as_deref)
     }
 
-    /// What `Allow` says: the methods, and those that come for free.
-    pub(super) fn allow(&self) -> String {
-        let mut methods = self.target.methods().to_vec();
-        if methods.contains(&ANY_METHOD) {
-            methods = vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-        }
-        if methods.contains(&"GET") && !methods.contains(&"HEAD") {
-            methods.push("HEAD");
-        }
-        if !methods.contains(&"OPTIONS") {
-            methods.push("OPTIONS");
-        }
-        methods.join(", ")
-    }
-
     pub(super) fn info(&self, host: &str) -> RouteInfo {
         RouteInfo {
             host: host.to_owned(),
             pattern: self.pattern.as_str().to_owned(),
             name: self.name.clone(),
-            methods: self.target.methods().iter().map(|&m| m.to_owned()).collect(),
+            methods: self.target.methods(),
             arguments: self.arg_names().map(|n| n.map(str::to_owned)).collect(),
         }
     }

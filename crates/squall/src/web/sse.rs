@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
@@ -45,12 +46,16 @@ impl Context {
     /// # Errors
     /// When the response has been begun, or has a status without a body: 204 is how a client is told not to come
     /// again.
+    #[track_caller]
     pub fn event_stream(&self) -> Result<EventStream<'_>> {
+        let caller = Location::caller();
         if self.headers_sent() {
-            return Err(misuse("Cannot start an event stream after headers have been written".to_owned()));
+            let message = "Cannot start an event stream after headers have been written".to_owned();
+            return Err(misuse(message).blame(caller));
         }
         if self.has_no_body() {
-            return Err(misuse(format!("Cannot start an event stream with {}", self.status())));
+            let message = format!("Cannot start an event stream with {}", self.status());
+            return Err(misuse(message).blame(caller));
         }
         self.set_header("Content-Type", "text/event-stream")?;
         for (name, value) in [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")] {

@@ -8,32 +8,25 @@ use http::Method;
 
 use super::context::Context;
 use super::error::Result;
-use super::execute::{Instance, execute};
+use super::execute::{Chosen, Instance, execute};
 use super::handler::RequestHandler;
-use super::slash::TrailingSlash;
+use super::methods::Methods;
+use super::options::HandlerOptions;
 use crate::httputil::EntityTag;
 
 /// What the routing table holds: a handler type or functions, erased here and nowhere else.
 pub(super) trait Target {
-    fn methods(&self) -> &[&'static str];
+    fn methods(&self) -> Methods;
     fn path_args(&self) -> &'static [&'static str] {
         &[]
     }
-    fn streams_body(&self) -> bool {
-        false
-    }
-    fn trailing_slash(&self) -> TrailingSlash {
-        TrailingSlash::AsIs
-    }
-    fn is_xsrf_exempt(&self, _method: &str) -> bool {
-        false
-    }
-    fn takes_default_headers(&self) -> bool {
-        true
+    /// What its routes start with.
+    fn options(&self) -> HandlerOptions {
+        HandlerOptions::new()
     }
     /// Whether the body of such a request can matter to the answer.
-    fn reads_body(&self, _method: &Method) -> bool {
-        true
+    fn reads_body(&self, method: &Method) -> bool {
+        self.methods().answers(method)
     }
     fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
         Ok(())
@@ -48,7 +41,7 @@ pub(super) trait Target {
 pub(super) struct Prototype<H>(pub(super) H);
 
 impl<H: RequestHandler> Target for Prototype<H> {
-    fn methods(&self) -> &[&'static str] {
+    fn methods(&self) -> Methods {
         H::METHODS
     }
 
@@ -56,24 +49,8 @@ impl<H: RequestHandler> Target for Prototype<H> {
         H::PATH_ARGS
     }
 
-    fn streams_body(&self) -> bool {
-        H::STREAM_BODY
-    }
-
-    fn trailing_slash(&self) -> TrailingSlash {
-        H::TRAILING_SLASH
-    }
-
-    fn is_xsrf_exempt(&self, _method: &str) -> bool {
-        H::XSRF_EXEMPT
-    }
-
-    fn takes_default_headers(&self) -> bool {
-        H::DEFAULT_HEADERS
-    }
-
-    fn reads_body(&self, method: &Method) -> bool {
-        answers(H::METHODS, method)
+    fn options(&self) -> HandlerOptions {
+        H::OPTIONS
     }
 
     fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
@@ -98,71 +75,51 @@ impl<H: RequestHandler> Target for Prototype<H> {
 pub(super) type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
 pub(super) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
 
-/// Functions as handler, one per method.
-#[derive(Default, Clone)]
+/// Functions as handler, each for methods of its own.
+#[derive(Clone)]
 pub(super) struct Functions {
-    methods: Vec<&'static str>,
-    functions: Vec<Function>,
-    /// Those that are not checked for XSRF tokens.
-    exempt: Vec<&'static str>,
+    /// Those of all.
+    methods: Methods,
+    functions: Vec<(Methods, Function)>,
 }
 
 impl Functions {
-    pub(super) fn add<F: AsyncFn(&Context) -> Result + 'static>(
-        &mut self,
-        method: &'static str,
-        function: F,
-    ) {
+    pub(super) fn new<F: AsyncFn(&Context) -> Result + 'static>(methods: Methods, function: F) -> Self {
         let function = Rc::new(function);
-        self.methods.push(method);
-        self.functions.push(Rc::new(move |ctx| {
+        let function: Function = Rc::new(move |ctx| {
             let function = Rc::clone(&function);
             Box::pin(async move { function(ctx).await })
-        }));
+        });
+        Self { methods, functions: vec![(methods, function)] }
     }
 
-    /// Takes over the functions of `other` for methods that this has none for; gives back whether all were taken.
-    pub(super) fn merge(&mut self, other: &Self) -> bool {
-        if other.methods.iter().any(|m| self.methods.contains(m)) {
-            return false;
+    /// None.
+    pub(super) fn nowhere() -> Self {
+        Self { methods: Methods::NONE, functions: Vec::new() }
+    }
+
+    /// Takes over the functions of `other` if they have something to answer, the methods that are left to them with it.
+    pub(super) fn merge(&mut self, other: &Self) -> Option<Methods> {
+        let left = other.methods.without(self.methods);
+        if left != other.methods && !other.methods.is_any() {
+            return None;
         }
-        self.methods.extend(&other.methods);
+        self.methods = self.methods.and(other.methods);
         self.functions.extend(other.functions.iter().cloned());
-        self.exempt.extend(&other.exempt);
-        true
-    }
-
-    pub(super) fn exempt_from_xsrf(&mut self) {
-        self.exempt.clone_from(&self.methods);
+        Some(left)
     }
 }
 
 impl Target for Functions {
-    fn methods(&self) -> &[&'static str] {
-        &self.methods
-    }
-
-    fn is_xsrf_exempt(&self, method: &str) -> bool {
-        self.exempt.iter().any(|exempt| *exempt == method || *exempt == ANY_METHOD)
-    }
-
-    fn reads_body(&self, method: &Method) -> bool {
-        answers(&self.methods, method)
+    fn methods(&self) -> Methods {
+        self.methods
     }
 
     fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
-        let find = |name: &str| self.methods.iter().position(|m| *m == name || *m == ANY_METHOD);
-        let name = ctx.method().as_str();
-        let found = find(name).or_else(|| if name == "HEAD" { find("GET") } else { None });
-        Box::pin(execute(found.map(|i| Rc::clone(&self.functions[i])), ctx))
+        let method = ctx.method();
+        let verb = self.methods.standing_for(method);
+        let found = self.functions.iter().find(|(methods, _)| methods.has(verb, method));
+        let function = found.map(|(_, function)| Rc::clone(function));
+        Box::pin(execute(Chosen { methods: self.methods, function }, ctx))
     }
-}
-
-/// Stands for every method.
-pub(super) const ANY_METHOD: &str = "*";
-
-/// Whether a handler of these methods has an answer of its own to `method`, rather than 405 or `Allow`.
-fn answers(methods: &[&str], method: &Method) -> bool {
-    methods.iter().any(|own| *own == method.as_str() || *own == ANY_METHOD)
-        || (*method == Method::HEAD && methods.contains(&"GET"))
 }

@@ -53,7 +53,7 @@ impl Context {
         }
     }
 
-    /// For [`RequestHandler::AUTHENTICATED`](super::RequestHandler::AUTHENTICATED), which knows no type.
+    /// For [`HandlerOptions::authenticated`](super::HandlerOptions::authenticated), which knows no type.
     pub(super) async fn require_any_user(&self) -> Result {
         if self.any_user().await?.is_some() { Ok(()) } else { Err(self.to_login()) }
     }

@@ -183,7 +183,7 @@ impl Context {
     pub(super) fn guard_xsrf(&self) -> Result {
         if !self.core().settings.xsrf.on
             || matches!(*self.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-            || self.route().is_xsrf_exempt(self.method().as_str())
+            || self.route().is_xsrf_exempt(self.method())
         {
             return Ok(());
         }

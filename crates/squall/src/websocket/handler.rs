@@ -8,7 +8,7 @@ use http::{Method, Version};
 use crate::httputil::{Detached, Shutdown};
 use crate::log;
 use crate::netutil::spawn;
-use crate::web::{Context, Error, RequestHandler, Result, UrlSpec, get, url};
+use crate::web::{Context, Error, Methods, RequestHandler, Result, UrlSpec, get, url};
 use crate::websocket::connection::driver::{Events, Failed, Task, run};
 use crate::websocket::connection::outgoing::WebSocketClosedError;
 use crate::websocket::connection::set::SocketSet;
@@ -224,7 +224,7 @@ pub(crate) struct WebSockets {
 
 impl WebSockets {
     pub(crate) fn new(options: WebSocketOptions) -> Self {
-        Self { set: SocketSet::new(), options }
+        Self { set: SocketSet::new(()), options }
     }
 
     /// The server goes away.
@@ -239,7 +239,7 @@ impl WebSockets {
 struct Endpoint<H>(H);
 
 impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
-    const METHODS: &'static [&'static str] = &["GET"];
+    const METHODS: Methods = Methods::of(&["GET"]);
     const PATH_ARGS: &'static [&'static str] = H::PATH_ARGS;
 
     async fn prepare(&mut self, ctx: &Context) -> Result {
@@ -265,7 +265,7 @@ impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
         let (socket, decoder) = accept(ctx, key, subprotocol, compression, options)?;
         let request = ctx.request();
         let summary = format!("{} {} ({})", request.method(), request.uri(), request.remote_ip());
-        let place = ctx.websockets().set.insert(socket.clone());
+        let place = ctx.websockets().set.place(socket.clone());
         let events = Callbacks { handler: handler.clone(), summary: summary.into() };
         spawn(run(Task { socket, decoder, events, place }));
         Ok(())

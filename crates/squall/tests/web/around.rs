@@ -1,9 +1,8 @@
 //! Layers around handlers, values of a request, and groups of routes with sites of their own (DESIGN, "Around a handler").
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall::log::LogFormatter;
@@ -14,18 +13,7 @@ use squall::{
     Application, Context, Error, HttpError, RequestHandler, Result, Site, context, get, handler, post, url,
 };
 
-#[derive(Clone, Default)]
-struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    fn add(&self, line: impl Into<String>) {
-        self.0.borrow_mut().push(line.into());
-    }
-
-    fn take(&self) -> String {
-        self.0.take().join(" ")
-    }
-}
+use super::Log;
 
 /// Logs what it sees on both ways.
 fn layer(log: &Log, name: &'static str) -> impl AsyncFn(&Context, Next<'_>) -> Result + 'static {
@@ -337,22 +325,9 @@ async fn every_error_page_knows_the_user_whatever_waits() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[squall::test(timeout = 60)]
 async fn a_request_id_is_in_the_response_and_in_every_line_of_the_log() {
-    let lines = Lines::default();
+    let lines = super::Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(true)
@@ -397,7 +372,7 @@ async fn a_request_id_is_in_the_response_and_in_every_line_of_the_log() {
         .assert_status(404)
         .assert_header("X-Request-Id", "abc-3");
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.take();
     let has = |parts: &[&str]| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
     assert!(has(&["looking", "request_id=abc-1"]), "{text}");
     assert!(has(&["200 GET /", "request_id=abc-1"]), "{text}");
@@ -411,7 +386,7 @@ struct Forgot;
 
 // Without `#[handler]`; rustc suggests this constant.
 impl RequestHandler for Forgot {
-    const METHODS: &'static [&'static str] = &[];
+    const METHODS: web::Methods = web::Methods::NONE;
 }
 
 /// Answers all in `prepare`.

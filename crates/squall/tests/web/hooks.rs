@@ -1,26 +1,12 @@
 //! Hooks around handlers: their order, and what they see of errors.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use squall::testing::serve;
 use squall::web::{delegate, rules};
 use squall::{
     Application, Bytes, Context, Error, HttpError, RequestHandler, Result, Site, get, handler, post, url,
 };
 
-#[derive(Clone, Default)]
-struct Log(Rc<RefCell<Vec<String>>>);
-
-impl Log {
-    fn add(&self, line: impl Into<String>) {
-        self.0.borrow_mut().push(line.into());
-    }
-
-    fn take(&self) -> String {
-        self.0.take().join(" ")
-    }
-}
+use super::Log;
 
 /// Adds the three kinds of hooks, which write their name into the log.
 macro_rules! logged {

@@ -1,7 +1,7 @@
 //! Ready-made handlers, slashes, the fallback and the user's settings.
 
 use squall::testing::{TestServer, serve};
-use squall::web::{ErrorHandler, RedirectHandler, TrailingSlash};
+use squall::web::{ErrorHandler, Methods, RedirectHandler, TrailingSlash};
 use squall::{Application, Context, RequestHandler, Result, get, handler, url};
 
 #[squall::test(timeout = 30)]
@@ -113,7 +113,7 @@ async fn errors_and_fallbacks() {
     struct Custom404;
 
     impl RequestHandler for Custom404 {
-        const METHODS: &'static [&'static str] = &["*"];
+        const METHODS: Methods = Methods::ANY;
 
         async fn other(&mut self, ctx: &Context) -> Result {
             ctx.set_status(404);

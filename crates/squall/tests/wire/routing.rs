@@ -340,7 +340,10 @@ fn route_table() {
     .expect("a sound application");
     let shown: Vec<_> = table
         .iter()
-        .map(|r| format!("{} {} {:?} {} {:?}", r.host, r.pattern, r.name, r.methods.join(","), r.arguments))
+        .map(|r| {
+            let methods: Vec<_> = r.methods.iter().collect();
+            format!("{} {} {:?} {} {:?}", r.host, r.pattern, r.name, methods.join(","), r.arguments)
+        })
         .collect();
     assert_eq!(
         shown,

@@ -19,7 +19,7 @@ impl RequestHandler for Story {}
 
 #[handler(add_slash)]
 impl RequestHandler for Story {
-    const TRAILING_SLASH: web::TrailingSlash = web::TrailingSlash::Remove;
+    const OPTIONS: web::HandlerOptions = web::HandlerOptions::new();
 }
 
 #[handler(stream_body = true)]
@@ -30,7 +30,38 @@ impl RequestHandler for Story {}
 
 #[handler(stream_body)]
 impl RequestHandler for Story {
-    const STREAM_BODY: bool = true;
+    const OPTIONS: web::HandlerOptions = web::HandlerOptions::new();
+}
+
+#[handler]
+impl RequestHandler for Story {
+    const OPTIONS: web::HandlerOptions = web::HandlerOptions::new();
+
+    #[authenticated]
+    async fn get(&mut self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+}
+
+#[handler(authenticated)]
+impl RequestHandler for Story {
+    #[authenticated]
+    async fn get(&mut self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+}
+
+#[handler]
+impl RequestHandler for Story {
+    #[authenticated("admin")]
+    async fn get(&mut self, _ctx: &Context) -> Result {
+        Ok(())
+    }
+
+    #[authenticated]
+    async fn prepare(&mut self, _ctx: &Context) -> Result {
+        Ok(())
+    }
 }
 
 fn main() {}

@@ -123,8 +123,13 @@ impl fmt::Display for InvalidHeader {
 impl std::error::Error for InvalidHeader {}
 
 /// Whether `text` is a token of RFC 9110 §5.6.2, as field names and methods are.
-pub fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| CLASSES[b as usize] & TOKEN != 0)
+pub const fn is_token(text: &str) -> bool {
+    let text = text.as_bytes();
+    let mut i = 0;
+    while i < text.len() && CLASSES[text[i] as usize] & TOKEN != 0 {
+        i += 1;
+    }
+    i == text.len() && i > 0
 }
 
 /// RFC 9110 §5.5: visible characters, space, tab and obs-text; no other control character.

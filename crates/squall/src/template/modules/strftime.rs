@@ -5,24 +5,9 @@ use std::fmt::Write;
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
 use super::moment::offset;
+use crate::locale::{MONTHS, WEEKDAYS};
 use crate::template::budget;
 use crate::template::value::R;
-
-const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// The moment in this format. What is no directive stays as it is.
 pub(in crate::template) fn strftime(time: NaiveDateTime, zone: Option<i32>, format: &str) -> R<String> {
@@ -101,8 +86,8 @@ fn shown(time: NaiveDateTime, zone: Option<i32>, directive: char, flag: Option<c
         's' => number(time.and_utc().timestamp() - i64::from(zone.unwrap_or(0)), 1, '0'),
         'p' => out.push_str(if hour < 12 { "AM" } else { "PM" }),
         'P' => out.push_str(if hour < 12 { "am" } else { "pm" }),
-        'A' => out.push_str(DAYS[weekday.num_days_from_monday() as usize]),
-        'a' => out.push_str(&DAYS[weekday.num_days_from_monday() as usize][..3]),
+        'A' => out.push_str(WEEKDAYS[weekday.num_days_from_monday() as usize]),
+        'a' => out.push_str(&WEEKDAYS[weekday.num_days_from_monday() as usize][..3]),
         'B' => out.push_str(MONTHS[time.month0() as usize]),
         'b' | 'h' => out.push_str(&MONTHS[time.month0() as usize][..3]),
         'n' => out.push('\n'),

@@ -35,6 +35,8 @@ use self::upstreams::Upstreams;
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
+use super::methods::Methods;
+use super::options::HandlerOptions;
 use crate::httpclient::{AsyncHttpClient, HttpRequest};
 use crate::httputil::EntityTag;
 
@@ -278,11 +280,10 @@ impl fmt::Debug for ReverseProxy {
 }
 
 impl RequestHandler for ReverseProxy {
-    const DEFAULT_HEADERS: bool = false;
-    const METHODS: &'static [&'static str] = &["*"];
-    const STREAM_BODY: bool = true;
-    /// The token is in a body that is not read here: the upstream checks it.
-    const XSRF_EXEMPT: bool = true;
+    const METHODS: Methods = Methods::ANY;
+    /// The XSRF token is in a body that is not read here: the upstream checks it.
+    const OPTIONS: HandlerOptions =
+        HandlerOptions::new().default_headers(false).stream_body(true).xsrf_exempt();
 
     /// All of it: request and response may be on their way at the same time.
     async fn prepare(&mut self, ctx: &Context) -> Result {

@@ -19,7 +19,9 @@ use self::open::Links;
 use super::context::Context;
 use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
+use super::methods::Methods;
 use super::negotiate::ContentCoding;
+use super::options::HandlerOptions;
 use super::transforms::{add_vary, weaken_tag_of_ranges};
 use crate::escape;
 use crate::httputil::conditional::{self, Validators};
@@ -321,9 +323,9 @@ fn selection(ctx: &Context, file: &StaticFile) -> Selection {
 }
 
 impl<F: StaticFiles> RequestHandler for StaticFileHandler<F> {
-    const DEFAULT_HEADERS: bool = false;
-    const METHODS: &'static [&'static str] = &["GET", "HEAD"];
+    const METHODS: Methods = Methods::of(&["GET", "HEAD"]);
     const PATH_ARGS: &'static [&'static str] = &["path"];
+    const OPTIONS: HandlerOptions = HandlerOptions::new().default_headers(false);
 
     async fn get(&mut self, ctx: &Context) -> Result {
         self.serve(ctx).await

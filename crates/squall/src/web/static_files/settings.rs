@@ -1,12 +1,13 @@
 //! Static files of an application: its settings, its routes and the URLs of its files.
 
+use std::panic::Location;
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::{StaticFileHandler, StaticFiles};
 use crate::web::application::Application;
-use crate::web::context::Context;
-use crate::web::error::{HttpError, Result};
+use crate::web::context::{Context, misuse};
+use crate::web::error::Result;
 use crate::web::route::{UrlSpec, url};
 
 const DEFAULT_PREFIX: &str = "/static/";
@@ -102,6 +103,7 @@ impl Context {
     ///
     /// # Errors
     /// 500 when the application has no static files, 403 for a path that leads out of their directory.
+    #[track_caller]
     pub fn static_url(&self, path: &str) -> Result<String> {
         self.static_url_with(path, StaticUrl::default())
     }
@@ -110,11 +112,13 @@ impl Context {
     ///
     /// # Errors
     /// As [`static_url`](Self::static_url).
+    #[track_caller]
     pub fn static_url_with(&self, path: &str, options: StaticUrl) -> Result<String> {
+        let caller = Location::caller();
         let settings = self.core().static_settings();
         let handler = settings.handler.as_ref().ok_or_else(|| {
-            HttpError::new(500)
-                .with_log_message("You must define static_path in your application to use static_url")
+            let message = "You must define static_path in your application to use static_url";
+            misuse(message.to_owned()).blame(caller)
         })?;
         let url = handler.static_url(settings.prefix(), path, options.include_version)?;
         if !options.include_host {

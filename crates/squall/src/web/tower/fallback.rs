@@ -22,6 +22,8 @@ use crate::web::context::Context;
 use crate::web::disconnected::Disconnected;
 use crate::web::error::{HttpError, Result};
 use crate::web::handler::RequestHandler;
+use crate::web::methods::Methods;
+use crate::web::options::HandlerOptions;
 
 /// So much of a body that the service does not want is read before the response is sent.
 const DROPPED_FIRST: usize = 64 * 1024;
@@ -91,10 +93,8 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    const DEFAULT_HEADERS: bool = false;
-    const METHODS: &'static [&'static str] = &["*"];
-    const STREAM_BODY: bool = true;
-    const PULLS_BODY: bool = true;
+    const METHODS: Methods = Methods::ANY;
+    const OPTIONS: HandlerOptions = HandlerOptions::new().default_headers(false).pulls_body();
 
     async fn other(&mut self, ctx: &Context) -> Result {
         let incoming = ctx.request();

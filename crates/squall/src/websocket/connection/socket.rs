@@ -15,7 +15,7 @@ use super::outgoing::{Outgoing, Payload, Refused, TryWriteError, WebSocketClosed
 use super::pool;
 use super::queue::{Backlog, Ticket};
 use super::random;
-use super::set::{Millis, NEVER, SocketSet};
+use super::set::{Millis, SocketSet};
 use crate::iostream::IoStream;
 use crate::log;
 use crate::websocket::machine::deflate::Deflater;
@@ -56,13 +56,13 @@ pub(in crate::websocket) struct Shared {
     /// Who waits for the end.
     watchers: RefCell<Vec<Waker>>,
     subprotocol: Option<Box<str>>,
-    next_ping: Cell<Millis>,
-    pong_due: Cell<Millis>,
-    close_due: Cell<Millis>,
+    next_ping: Cell<Option<Millis>>,
+    pong_due: Cell<Option<Millis>>,
+    close_due: Cell<Option<Millis>>,
     /// When the message that has begun must have ended.
-    message_due: Cell<Millis>,
+    message_due: Cell<Option<Millis>>,
     /// When a peer that takes nothing is given up, and how much it had taken when that was set.
-    give_up: Cell<Millis>,
+    give_up: Cell<Option<Millis>>,
     taken: Cell<u64>,
 }
 
@@ -109,7 +109,8 @@ impl WebSocket {
         for time in times {
             set.allow_for(time.unwrap_or(Duration::MAX));
         }
-        let next_ping = set.deadline(options.ping_every());
+        set.look_at_the_clock();
+        let next_ping = options.ping_every().and_then(|time| set.deadline(time));
         Self(Rc::new(Shared {
             stream,
             set: Rc::clone(set),
@@ -124,10 +125,10 @@ impl WebSocket {
             watchers: RefCell::default(),
             subprotocol: subprotocol.map(String::into_boxed_str),
             next_ping: Cell::new(next_ping),
-            pong_due: Cell::new(NEVER),
-            close_due: Cell::new(NEVER),
-            message_due: Cell::new(NEVER),
-            give_up: Cell::new(NEVER),
+            pong_due: Cell::new(None),
+            close_due: Cell::new(None),
+            message_due: Cell::new(None),
+            give_up: Cell::new(None),
             taken: Cell::new(0),
         }))
     }
@@ -317,7 +318,7 @@ impl WebSocket {
     }
 
     pub(in crate::websocket) fn pong_received(&self) {
-        self.0.pong_due.set(NEVER);
+        self.0.pong_due.set(None);
     }
 
     /// While corked, frames gather until [`push_out`](Self::push_out).
@@ -368,10 +369,10 @@ impl WebSocket {
     /// The connection has ended: nothing more is sent or received. Wakes those who wait for that.
     pub(in crate::websocket) fn set_closed(&self) {
         self.0.phase.set(Phase::Closed);
-        self.0.next_ping.set(NEVER);
-        self.0.pong_due.set(NEVER);
-        self.0.message_due.set(NEVER);
-        self.0.close_due.set(self.0.set.deadline(self.0.options.close_within()));
+        self.0.next_ping.set(None);
+        self.0.pong_due.set(None);
+        self.0.message_due.set(None);
+        self.0.close_due.set(self.deadline(self.0.options.close_within()));
         let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
         watchers.into_iter().for_each(Waker::wake);
     }
@@ -385,14 +386,19 @@ impl WebSocket {
     pub(in crate::websocket) fn message_is_under_way(&self, under_way: bool) {
         let due = &self.0.message_due;
         if !under_way {
-            due.set(NEVER);
-        } else if due.get() == NEVER && self.0.phase.get() == Phase::Open {
-            due.set(self.0.set.deadline(self.0.options.message_within()));
+            due.set(None);
+        } else if due.get().is_none() && self.0.phase.get() == Phase::Open {
+            due.set(self.deadline(self.0.options.message_within()));
         }
     }
 
+    /// Of what begins now and may take so long.
+    fn deadline(&self, timeout: Option<Duration>) -> Option<Millis> {
+        self.0.set.deadline(timeout?)
+    }
+
     /// Gives back memory that has not been used since the last call.
-    pub(in crate::websocket) fn rest(&self) {
+    pub(in crate::websocket) fn rest_deflater(&self) {
         // What is being compressed refers to it.
         if self.compressing().is_none()
             && let Some(deflater) = &mut *self.0.deflater.borrow_mut()
@@ -401,10 +407,10 @@ impl WebSocket {
         }
     }
 
-    pub(in crate::websocket) fn is_due(&self, now: Millis) -> bool {
-        let shared = &*self.0;
-        let next = shared.next_ping.get().min(shared.pong_due.get()).min(shared.close_due.get());
-        now >= next.min(shared.message_due.get()) || self.takes_nothing(now)
+    pub(in crate::websocket) fn has_deadline_at(&self, now: Millis) -> bool {
+        let Shared { next_ping, pong_due, close_due, message_due, .. } = &*self.0;
+        [next_ping, pong_due, close_due, message_due].into_iter().any(|at| is_due(at, now))
+            || self.takes_nothing(now)
     }
 
     /// Whether the peer has taken nothing of what waits for it for too long. Looked at by the set's sweep, so that a peer
@@ -412,17 +418,16 @@ impl WebSocket {
     fn takes_nothing(&self, now: Millis) -> bool {
         let shared = &*self.0;
         if !shared.stream.writing() {
-            shared.give_up.set(NEVER);
+            shared.give_up.set(None);
             return false;
         }
         let taken = shared.stream.flushed();
-        if shared.give_up.get() == NEVER || shared.taken.replace(taken) != taken {
-            let within = shared.options.take_within().map_or(NEVER, |time| time.as_millis() as Millis);
+        if shared.give_up.get().is_none() || shared.taken.replace(taken) != taken {
             shared.taken.set(taken);
-            shared.give_up.set(now.saturating_add(within));
+            shared.give_up.set(shared.options.take_within().and_then(|time| now.after(time)));
             return false;
         }
-        now >= shared.give_up.get()
+        is_due(&shared.give_up, now)
     }
 
     pub(in crate::websocket) fn look_at_the_clock(&self, now: Millis) {
@@ -433,32 +438,30 @@ impl WebSocket {
             shared.stream.abort();
             return;
         }
-        if now >= shared.message_due.get() {
-            shared.message_due.set(NEVER);
+        if is_due(&shared.message_due, now) {
+            shared.message_due.set(None);
             self.close(1008, "message took too long");
             return;
         }
-        if now >= shared.close_due.get() {
-            shared.close_due.set(NEVER);
+        if is_due(&shared.close_due, now) {
+            shared.close_due.set(None);
             shared.stream.close();
             return;
         }
-        if now >= shared.pong_due.get() {
-            shared.pong_due.set(NEVER);
+        if is_due(&shared.pong_due, now) {
+            shared.pong_due.set(None);
             self.close(1000, "ping timed out");
             return;
         }
-        if now >= shared.next_ping.get() {
-            let interval = shared.options.ping_every().map_or(NEVER, |i| i.as_millis().max(1) as Millis);
-            shared.next_ping.set(shared.next_ping.get().saturating_add(interval).max(now));
+        if let Some(at) = shared.next_ping.get().filter(|at| at.is_due(now)) {
+            let next = shared.options.ping_every().and_then(|interval| at.after(interval));
+            shared.next_ping.set(next.map(|next| if next.is_due(now) { now } else { next }));
             // A peer that takes nothing need not be asked more than once.
             if shared.phase.get() == Phase::Open && !shared.stream.writing() {
                 self.control(OpCode::Ping, &[]);
             }
-            if shared.pong_due.get() == NEVER
-                && let Some(timeout) = shared.options.pong_within()
-            {
-                shared.pong_due.set(now.saturating_add(timeout.as_millis().max(1) as Millis));
+            if shared.pong_due.get().is_none() {
+                shared.pong_due.set(shared.options.pong_within().and_then(|time| now.after(time)));
             }
         }
     }
@@ -468,10 +471,10 @@ impl WebSocket {
             return;
         }
         self.0.phase.set(Phase::Closing);
-        self.0.next_ping.set(NEVER);
-        self.0.pong_due.set(NEVER);
-        self.0.message_due.set(NEVER);
-        self.0.close_due.set(self.0.set.deadline(self.0.options.close_within()));
+        self.0.next_ping.set(None);
+        self.0.pong_due.set(None);
+        self.0.message_due.set(None);
+        self.0.close_due.set(self.deadline(self.0.options.close_within()));
         self.submit_close(Outgoing(Payload::Close(payload)));
         self.0.stream.wake_reader();
     }
@@ -584,4 +587,8 @@ impl fmt::Debug for WebSocket {
             .field("close_code", &self.close_code())
             .finish_non_exhaustive()
     }
+}
+
+fn is_due(at: &Cell<Option<Millis>>, now: Millis) -> bool {
+    at.get().is_some_and(|at| at.is_due(now))
 }

@@ -42,7 +42,7 @@ pub fn frames(data: &[u8]) {
 }
 
 /// Feeds the pieces as a connection does: what is not taken stays in front of what comes next.
-fn decoded<'a>(
+pub(super) fn decoded<'a>(
     mut decoder: Decoder,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<Event>, Option<Failure>) {

@@ -4,8 +4,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::__fuzz::decoded;
 use super::deflate::{DeflateSetting, Deflater, Inflater};
-use super::frame::{Failure, FrameHead, OpCode};
+use super::frame::{FrameHead, OpCode};
 use super::mask;
 use super::message::{CloseFrame, Message};
 use super::protocol::{Decoder, Event, Role};
@@ -29,43 +30,18 @@ fn all(frames: &[(u8, &[u8])]) -> Vec<u8> {
     frames.iter().flat_map(|(first, payload)| frame(*first, payload)).collect()
 }
 
-/// Feeds the pieces as a connection does: what is not taken stays in front of what comes next.
-fn feed<'a>(
-    mut decoder: Decoder,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Event>, Option<Failure>) {
-    let (mut events, mut buffer) = (Vec::new(), Vec::new());
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
-        loop {
-            match decoder.next(&buffer) {
-                Ok((0, None)) => break,
-                Ok((used, event)) => {
-                    buffer.drain(..used);
-                    events.extend(event);
-                }
-                Err(failure) => return (events, Some(failure)),
-            }
-        }
-        if let Err(failure) = decoder.pause() {
-            return (events, Some(failure));
-        }
-    }
-    (events, None)
-}
-
 fn server() -> Decoder {
     Decoder::new(Role::Server, MAX, None)
 }
 
 /// What bytes amount to, however they come.
 fn outcome(bytes: &[u8]) -> (Vec<Event>, Option<u16>) {
-    let (events, failure) = feed(server(), [bytes]);
+    let (events, failure) = decoded(server(), [bytes]);
     let whole = (events, failure.map(|failure| failure.code));
-    let (events, failure) = feed(server(), bytes.chunks(1));
+    let (events, failure) = decoded(server(), bytes.chunks(1));
     assert_eq!((events, failure.map(|failure| failure.code)), whole, "byte by byte");
     for cut in 0..bytes.len().min(200) {
-        let (events, failure) = feed(server(), [&bytes[..cut], &bytes[cut..]]);
+        let (events, failure) = decoded(server(), [&bytes[..cut], &bytes[cut..]]);
         assert_eq!((events, failure.map(|failure| failure.code)), whole, "cut at {cut}");
     }
     whole
@@ -103,10 +79,10 @@ fn fails(frames: &[(u8, &[u8])], before: &[Event], code: u16) {
 fn group_1_framing() {
     for length in [0, 1, 124, 125, 126, 127, 128, 254, 255, 256, 65_534, 65_535, 65_536, 65_537] {
         let payload = vec![b'*'; length];
-        let (events, failure) = feed(server(), [&frame(0x81, &payload)[..]]);
+        let (events, failure) = decoded(server(), [&frame(0x81, &payload)[..]]);
         assert_eq!((events, failure), (vec![text(std::str::from_utf8(&payload).unwrap())], None));
         for piece in [1, 997, 20_000] {
-            let (events, failure) = feed(server(), frame(0x82, &payload).chunks(piece));
+            let (events, failure) = decoded(server(), frame(0x82, &payload).chunks(piece));
             assert_eq!(
                 (events, failure),
                 (vec![binary(&payload)], None),
@@ -252,12 +228,12 @@ fn group_6_4_text_fails_at_its_first_wrong_byte() {
     let wrong = 12; // 0xf4 0x90 is more than U+10FFFF
     let whole = frame(0x81, bad);
     let payload = whole.len() - bad.len();
-    let (events, failure) = feed(server(), [&whole[..payload + wrong]]);
+    let (events, failure) = decoded(server(), [&whole[..payload + wrong]]);
     assert_eq!((events, failure), (vec![], None));
-    let (_, failure) = feed(server(), [&whole[..payload + wrong + 1]]);
+    let (_, failure) = decoded(server(), [&whole[..payload + wrong + 1]]);
     assert_eq!(failure.map(|failure| failure.code), Some(1007));
     // Nor is the end of the message waited for when the frame is complete.
-    let (_, failure) = feed(server(), [&frame(0x01, &bad[..wrong + 1])[..]]);
+    let (_, failure) = decoded(server(), [&frame(0x01, &bad[..wrong + 1])[..]]);
     assert_eq!(failure.map(|failure| failure.code), Some(1007));
 }
 
@@ -319,16 +295,16 @@ fn groups_9_and_10_large_messages() {
 fn masks_are_as_the_role_wants_them() {
     let unmasked = [0x81, 0x02, b'h', b'i'];
     assert_eq!(outcome(&unmasked), (vec![], Some(1002)));
-    assert_eq!(feed(server(), [&unmasked[..2]]).1.map(|f| f.code), Some(1002));
+    assert_eq!(decoded(server(), [&unmasked[..2]]).1.map(|f| f.code), Some(1002));
     let client = || Decoder::new(Role::Client, MAX, None);
-    assert_eq!(feed(client(), [&unmasked[..]]), (vec![text("hi")], None));
-    assert_eq!(feed(client(), [&frame(0x81, b"hi")[..]]).1.map(|f| f.code), Some(1002));
+    assert_eq!(decoded(client(), [&unmasked[..]]), (vec![text("hi")], None));
+    assert_eq!(decoded(client(), [&frame(0x81, b"hi")[..]]).1.map(|f| f.code), Some(1002));
 }
 
 #[test]
 fn too_big_is_known_from_the_head() {
     let decoder = || Decoder::new(Role::Server, 10, None);
-    let code = |bytes: &[u8]| feed(decoder(), [bytes]).1.map(|failure| (failure.code, failure.reason));
+    let code = |bytes: &[u8]| decoded(decoder(), [bytes]).1.map(|failure| (failure.code, failure.reason));
     let too_big = Some((1009, "message too big"));
     assert_eq!(code(&frame(0x81, b"0123456789")), None);
     assert_eq!(code(&frame(0x81, b"0123456789a")[..6]), too_big);
@@ -396,8 +372,8 @@ fn compressed_messages() {
     let data = deflated(message.as_bytes());
     let run = |frames: &[(u8, &[u8])]| {
         let bytes = all(frames);
-        let whole = feed(decoder(), [&bytes[..]]);
-        assert_eq!(feed(decoder(), bytes.chunks(1)), whole, "byte by byte");
+        let whole = decoded(decoder(), [&bytes[..]]);
+        assert_eq!(decoded(decoder(), bytes.chunks(1)), whole, "byte by byte");
         (whole.0, whole.1.map(|failure| failure.code))
     };
     assert_eq!(run(&[(0xc1, &data)]), (vec![text(&message)], None));
@@ -432,12 +408,12 @@ proptest! {
     #[test]
     fn splits_change_nothing(bytes in frames(), cuts: Vec<prop::sample::Index>, deflate: bool) {
         let decoder = || Decoder::new(Role::Server, 500, deflate.then(|| Inflater::new(15, true)));
-        let (events, failure) = feed(decoder(), [&bytes[..]]);
+        let (events, failure) = decoded(decoder(), [&bytes[..]]);
         let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         places.extend([0, bytes.len()]);
         places.sort_unstable();
         let pieces = places.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
-        let (split, split_failure) = feed(decoder(), pieces);
+        let (split, split_failure) = decoded(decoder(), pieces);
         prop_assert_eq!(events, split);
         prop_assert_eq!(failure.map(|failure| failure.code), split_failure.map(|failure| failure.code));
     }
@@ -445,7 +421,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600), role: bool, deflate: bool) {
         let role = if role { Role::Server } else { Role::Client };
-        feed(Decoder::new(role, 500, deflate.then(|| Inflater::new(15, true))), bytes.chunks(7));
+        decoded(Decoder::new(role, 500, deflate.then(|| Inflater::new(15, true))), bytes.chunks(7));
     }
 }
 
