@@ -28,14 +28,22 @@ pub fn listen<D: IntoDelegate>(
 /// The server, which speaks TLS if the command line has `--certfile=FILE --keyfile=FILE`; several, with commas, are for the
 /// names in each. With `--ca_certs=FILE` clients must have a certificate of an authority in that.
 pub fn with_tls(server: HttpServer) -> HttpServer {
+    match ssl_options() {
+        Some(options) => server.ssl_options(options),
+        None => server,
+    }
+}
+
+/// What the command line says about TLS, as [`with_tls`] takes it.
+pub fn ssl_options() -> Option<SslOptions> {
     let (certfiles, keyfiles) = match (option::<String>("certfile"), option::<String>("keyfile")) {
         (Some(certfiles), Some(keyfiles)) => (certfiles, keyfiles),
-        (None, None) => return server,
+        (None, None) => return None,
         _ => fail("--certfile and --keyfile go together"),
     };
     let (mut certfiles, mut keyfiles) = (certfiles.split(','), keyfiles.split(','));
     let mut pairs = certfiles.by_ref().zip(keyfiles.by_ref());
-    let Some((certfile, keyfile)) = pairs.next() else { return server };
+    let (certfile, keyfile) = pairs.next()?;
     let mut options = SslOptions::new(certfile, keyfile);
     for (certfile, keyfile) in pairs {
         options = options.certificate(certfile, keyfile);
@@ -43,7 +51,7 @@ pub fn with_tls(server: HttpServer) -> HttpServer {
     if let Some(file) = option::<String>("ca_certs") {
         options = options.ca_certs(file).cert_reqs(CertReqs::Required);
     }
-    server.ssl_options(options)
+    Some(options)
 }
 
 /// `https` if the command line has `--certfile`, else `http`.
