@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,7 +24,7 @@ use super::transport::Transport;
 const MAX_HANDSHAKE_BYTES: usize = 256 * 1024;
 
 /// So much is encrypted at a time: what a slow peer holds in memory beside the queue.
-const RECORD_BUFFER: usize = 32 * 1024;
+pub(super) const RECORD_BUFFER: usize = 32 * 1024;
 
 /// How long a refused peer is given to take the alert that says why.
 const ALERT_TIME: Duration = Duration::from_secs(2);
@@ -283,6 +283,30 @@ impl Tls {
                 result => return result,
             }
             self.receive(&mut session)?;
+        }
+    }
+
+    /// [`try_read`](Self::try_read) into the room that is left in `buf`, which is not touched beyond what is read: it may
+    /// be that for a message of many megabytes.
+    pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let start = buf.len();
+        let mut session = self.session.borrow_mut();
+        loop {
+            let mut reader = session.reader();
+            let room = buf.capacity() - buf.len();
+            match reader.fill_buf() {
+                Ok(chunk) if !chunk.is_empty() && room > 0 => {
+                    let taken = chunk.len().min(room);
+                    buf.extend_from_slice(&chunk[..taken]);
+                    reader.consume(taken);
+                }
+                Ok(_) => return Ok(buf.len() - start),
+                Err(_) if buf.len() > start => return Ok(buf.len() - start),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.receive(&mut session)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use squall::{Application, Context, HttpServer, get};
 
 use crate::support::{Authority, Log, ask, connect, plain};
 
-fn serve_https(options: SslOptions) -> TestServer {
+pub(crate) fn serve_https(options: SslOptions) -> TestServer {
     let make = || {
         Application::new([get("/", async |ctx: &Context| {
             ctx.write("ok");
@@ -22,7 +22,7 @@ fn serve_https(options: SslOptions) -> TestServer {
 }
 
 /// A client's first message, as it is sent.
-async fn client_hello(authority: &Authority) -> Vec<u8> {
+pub(crate) async fn client_hello(authority: &Authority) -> Vec<u8> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = plain(listener.local_addr().unwrap().port()).await;
     let server = IoStream::from(listener.accept().await.unwrap().0);
@@ -40,7 +40,7 @@ async fn client_hello(authority: &Authority) -> Vec<u8> {
 }
 
 /// What a server says until it closes; reset or not.
-async fn until_close(stream: &IoStream) -> Vec<u8> {
+pub(crate) async fn until_close(stream: &IoStream) -> Vec<u8> {
     stream.read_until_close().await.map(|bytes| bytes.to_vec()).unwrap_or_default()
 }
 
@@ -83,7 +83,7 @@ async fn bad_bytes_are_one_line_each() {
     }
 }
 
-fn url(server: &TestServer) -> String {
+pub(crate) fn url(server: &TestServer) -> String {
     format!("https://server.test:{}/", server.port())
 }
 
