@@ -133,6 +133,23 @@ async fn the_oldest_handshakes_make_room() {
     assert_eq!(client.fetch(request).await.unwrap().text(), "ok");
 }
 
+/// As Tornado's `close_all_connections`, which has them among its connections from the start.
+#[squall::test(timeout = 60)]
+async fn closing_all_connections_ends_handshakes() {
+    let authority = Authority::new();
+    let options = authority.certify(&["server.test"]).options();
+    let server = HttpServer::new(|| Application::new([]));
+    let server = server.ssl_options(options.handshake_timeout(Duration::from_secs(3600)));
+    server.listen_on(0, &squall::netutil::BindOptions::new().address("127.0.0.1")).unwrap();
+    let port = server.local_addrs()[0].port().unwrap();
+    let stalled = plain(port).await;
+    // Accepted after it.
+    connect(&Arc::new(authority.config()), port).await.unwrap();
+    server.close_all_connections();
+    until_close(&stalled).await;
+    server.stop();
+}
+
 /// A handshake and silence, like any connection that is idle or never reads.
 #[squall::test(timeout = 120)]
 async fn silence_and_deafness_after_the_handshake_end() {

@@ -77,7 +77,7 @@ async fn a_handshake_that_is_given_up_closes_the_connection() {
         let mut hello = [0; 5];
         // The handshake is under way.
         tokio::select! {
-            result = &mut connecting, if cancelled => unreachable!("{what}: {result:?}"),
+            result = &mut connecting => unreachable!("{what}: {result:?}"),
             read = peer.read_exact(&mut hello) => drop(read.unwrap()),
         }
         assert_eq!(hello[0], 22, "{what}");
