@@ -51,6 +51,8 @@ pub use self::error::{
 pub use self::file::FilePart;
 pub use self::read::Chunks;
 #[cfg(feature = "tls")]
+pub(crate) use self::tls::Refusal;
+#[cfg(feature = "tls")]
 pub use self::tls::{TlsInfo, TlsRole};
 pub use self::write::WriteFuture;
 

@@ -148,14 +148,6 @@ impl Transport {
         self.try_read_with(room, || Ok(rustix::io::read(self, spare_capacity(buf))?))
     }
 
-    /// What a `recv` would give; it stays in the socket.
-    #[cfg(feature = "tls")]
-    pub(super) fn try_peek(&self, target: &mut [u8]) -> io::Result<usize> {
-        self.try_io(Interest::READABLE, || {
-            Ok(rustix::net::recv(self, target, rustix::net::RecvFlags::PEEK)?.1)
-        })
-    }
-
     #[inline]
     fn try_read_with(&self, room: usize, mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         let mut drained = None;
