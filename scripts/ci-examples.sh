@@ -114,10 +114,15 @@ check_localhost_certificate() {
   expect "websocket_echo, wss" "$(echo 'there and back' | SSL_CERT_FILE="$work/localhost.pem" timeout 20 \
     "$bin/websocket_client" "wss://localhost:$port/echo")" 'there and back'
   stop 0
-  start tcp_echo "$port" "${files[@]}"
-  expect "tcp_echo, TLS" "$( (echo 'there and back'; sleep 1) |
-    openssl s_client -quiet -connect "127.0.0.1:$port" 2>/dev/null || true)" 'there and back'
-  stop 143
+  if command -v openssl >/dev/null; then
+    start tcp_echo "$port" "${files[@]}"
+    local line=
+    read -r -t 10 line < <(echo 'there and back' | openssl s_client -quiet -connect "127.0.0.1:$port" 2>/dev/null) || true
+    expect "tcp_echo, TLS" "$line" 'there and back'
+    stop 143
+  else
+    echo "SKIPPED: tcp_echo over TLS: no openssl" >&2
+  fi
   refused "accept_loop has no TLS" "error: this answers in clear text only" "$bin/accept_loop" --port "$port" "${files[@]}"
   echo "ok: localhost_certificate"
 }
