@@ -30,14 +30,22 @@ pub fn listen<D: IntoDelegate>(
 /// HTTP/2 in clear text too.
 pub fn with_options(server: HttpServer) -> HttpServer {
     let server = server.h2c(flag("h2c"));
+    match ssl_options() {
+        Some(options) => server.ssl_options(options),
+        None => server,
+    }
+}
+
+/// What the command line says about TLS, as [`with_options`] takes it.
+pub fn ssl_options() -> Option<SslOptions> {
     let (certfiles, keyfiles) = match (option::<String>("certfile"), option::<String>("keyfile")) {
         (Some(certfiles), Some(keyfiles)) => (certfiles, keyfiles),
-        (None, None) => return server,
+        (None, None) => return None,
         _ => fail("--certfile and --keyfile go together"),
     };
     let (mut certfiles, mut keyfiles) = (certfiles.split(','), keyfiles.split(','));
     let mut pairs = certfiles.by_ref().zip(keyfiles.by_ref());
-    let Some((certfile, keyfile)) = pairs.next() else { return server };
+    let (certfile, keyfile) = pairs.next()?;
     let mut options = SslOptions::new(certfile, keyfile);
     for (certfile, keyfile) in pairs {
         options = options.certificate(certfile, keyfile);
@@ -45,7 +53,7 @@ pub fn with_options(server: HttpServer) -> HttpServer {
     if let Some(file) = option::<String>("ca_certs") {
         options = options.ca_certs(file).cert_reqs(CertReqs::Required);
     }
-    server.ssl_options(options)
+    Some(options)
 }
 
 /// `https` if the command line has `--certfile`, else `http`.

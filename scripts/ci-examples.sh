@@ -77,14 +77,36 @@ check_localhost_certificate() {
   local files=(--certfile "$work/localhost.pem" --keyfile "$work/localhost-key.pem") name
   expect "localhost_certificate" "$("$bin/localhost_certificate" "${files[@]}")" '.*localhost-key.pem are a certificate.*'
   "$bin/localhost_certificate" "${files[@]}" >/dev/null 2>&1 && fail "localhost_certificate overwrites files"
-  for name in hello sse; do
-    start "$name" --port "$port" "${files[@]}"
+  # Each with a path that it answers with 200.
+  for name in hello: sse: members: chat_websocket: chat_longpoll: porting:about virtual_hosts:index connection_api: handle_request:; do
+    local path=${name#*:} options=()
+    name=${name%%:*}
+    [ "$name" != porting ] || options=(--data "$work/https-notes.json")
+    start "$name" --port "$port" "${files[@]}" "${options[@]}"
     expect "$name, https" \
-      "$(fetch -o /dev/null -w '%{http_code}' --cacert "$work/localhost.pem" "https://localhost:$port/")" 200
+      "$(fetch -L -o /dev/null -w '%{http_code}' --cacert "$work/localhost.pem" "https://localhost:$port/$path")" 200
     expect "$name, http to the port of https" \
-      "$(fetch -o /dev/null -w '%{http_code}' "http://localhost:$port/")" 400
+      "$(fetch -o /dev/null -w '%{http_code}' "http://localhost:$port/$path")" 400
     stop 0
   done
+  start file_receiver --port "$port" "${files[@]}"
+  expect "file_receiver, https" "$(fetch -T "$work/localhost.pem" --cacert "$work/localhost.pem" "https://localhost:$port/")" \
+    'localhost.pem .* bytes'
+  stop 0
+  start websocket_echo --port "$port" "${files[@]}"
+  expect "websocket_echo, wss" "$(echo 'there and back' | SSL_CERT_FILE="$work/localhost.pem" timeout 20 \
+    "$bin/websocket_client" "wss://localhost:$port/echo")" 'there and back'
+  stop 0
+  if command -v openssl >/dev/null; then
+    start tcp_echo "$port" "${files[@]}"
+    local line=
+    read -r -t 10 line < <(echo 'there and back' | openssl s_client -quiet -connect "127.0.0.1:$port" 2>/dev/null) || true
+    expect "tcp_echo, TLS" "$line" 'there and back'
+    stop 143
+  else
+    echo "SKIPPED: tcp_echo over TLS: no openssl" >&2
+  fi
+  refused "accept_loop has no TLS" "error: this answers in clear text only" "$bin/accept_loop" --port "$port" "${files[@]}"
   echo "ok: localhost_certificate"
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # HTTPS with other programs: OpenSSL's and curl's clients, sessions that go from one process to another, Tornado's client and
-# server, sslyze where pip can install it. Needs openssl, curl and Python; says what it skips.
+# server, sslyze where pip can install it, testssl.sh where apt can. Needs openssl, curl and Python; says what it skips.
+# A browser is sent over https by ci-browser.sh.
 #
 #   scripts/ci-tls.sh                 builds the examples in release mode
 #   PROFILE=debug scripts/ci-tls.sh
@@ -83,6 +84,13 @@ for _ in $(seq 100); do
 done
 curl -sS --cacert "$work/cert.pem" "https://localhost:$port/" | expect "a new certificate" 'Hello, world'
 
+if command -v python3 >/dev/null; then
+  python3 scripts/tls/swaps.py "$port" "$work/cert.pem" "$work/key.pem" "$bin/localhost_certificate" "$work/hello.log" ||
+    fail "swaps of certificates"
+else
+  echo "SKIPPED: swaps of certificates under load: no Python" >&2
+fi
+
 for bad in "--certfile /nowhere --keyfile $work/key.pem" "--certfile $work/key.pem --keyfile $work/key.pem"; do
   # shellcheck disable=SC2086
   { "$bin/hello" --port 0 $bad 2>&1 || true; } | expect "refused at start-up: $bad" '^error: ssl_options: certfile'
@@ -159,4 +167,21 @@ if [ -n "${SQUALL_SSLYZE:-}" ] || python3 -m venv "$work/venv" 2>/dev/null && "$
 else
   echo "SKIPPED: sslyze cannot be installed" >&2
 fi
-command -v testssl.sh >/dev/null || echo "SKIPPED: testssl.sh is not installed" >&2
+
+# Debian's package calls it testssl.
+testssl=$(command -v testssl.sh || command -v testssl || true)
+if [ -z "$testssl" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends testssl.sh bsdmainutils >/dev/null || true
+  testssl=$(command -v testssl || true)
+fi
+if [ -n "$testssl" ]; then
+  # But for the certificate, which no authority has signed and nobody can revoke, and what HTTP says.
+  timeout 900 "$testssl" --quiet --warnings off --color 0 --protocols --server-defaults --fs --vulnerable \
+    --cipher-per-proto --csvfile "$work/testssl.csv" "localhost:$port" >"$work/testssl.txt" 2>&1 || true
+  grep -q 'TLS1_3.*offered' "$work/testssl.csv" 2>/dev/null || fail "testssl.sh does not get through: $(tail -5 "$work/testssl.txt")"
+  findings=$(grep -E '"(LOW|MEDIUM|HIGH|CRITICAL|FATAL)"' "$work/testssl.csv" | grep -vE '^"(cert_|OCSP|DNS_CAA|certificate_transparency)' || true)
+  [ -z "$findings" ] || fail "testssl.sh finds: $findings"
+  echo "ok: testssl.sh, $(wc -l <"$work/testssl.csv") lines"
+else
+  echo "SKIPPED: testssl.sh cannot be installed" >&2
+fi

@@ -44,33 +44,34 @@ pub fn compare(
     peers::pin(peers::LOAD_CORE)?;
     let (rounds, connections) = (options.rounds.unwrap_or(7), options.connections.unwrap_or(64));
     for &depth in &options.depths {
-        let mut load = Load {
-            server: ([127, 0, 0, 1], 0).into(),
-            connections,
-            depth,
-            request,
-            expected,
-            warm_up: WARM_UP,
-            window: options.window,
-        };
-        let seen = measure(&names, rounds, &mut load)?;
+        let seen = self::rounds(&names, rounds, &format!("depth {depth}"), |server| {
+            let (warm_up, window) = (WARM_UP, options.window);
+            let load = Load { server, connections, depth, request, expected, warm_up, window };
+            load.run(|| cpu_time(server.pid))
+        })?;
         println!(
             "\n{what}, {connections} connections, {depth} in flight on each, requests of {} bytes; {rounds} rounds of {} s\n",
             request.len(),
             options.window.as_secs_f64(),
         );
-        report(&names, &seen, base);
+        report(&names, &seen, base, "request");
     }
     Ok(())
 }
 
 /// The windows of one round, in the order of the peers; `None` where a peer is not installed.
-type Round = Vec<Option<Window>>;
+pub type Round = Vec<Option<Window>>;
 
-fn measure(names: &[String], rounds: usize, load: &mut Load<'_>) -> Result<Vec<Round>> {
+/// Runs every server once in each round.
+pub fn rounds(
+    names: &[String],
+    rounds: usize,
+    what: &str,
+    run: impl Fn(&Server) -> Result<Window>,
+) -> Result<Vec<Round>> {
     let mut seen = Vec::new();
     for round in 0..rounds {
-        eprintln!("depth {}, round {} of {rounds}", load.depth, round + 1);
+        eprintln!("{what}, round {} of {rounds}", round + 1);
         let mut windows: Round = names.iter().map(|_| None).collect();
         for turn in 0..names.len() {
             // Each round starts with another server, so that none always runs when the machine is warm, or just after raw.
@@ -80,16 +81,15 @@ fn measure(names: &[String], rounds: usize, load: &mut Load<'_>) -> Result<Vec<R
                 eprintln!("SKIPPED: {spec} is not installed");
                 continue;
             };
-            load.server = server.address;
-            windows[index] =
-                Some(load.run(|| cpu_time(server.pid)).map_err(|error| format!("{spec}: {error}"))?);
+            windows[index] = Some(run(&server).map_err(|error| format!("{spec}: {error}"))?);
         }
         seen.push(windows);
     }
     Ok(seen)
 }
 
-fn report(names: &[String], rounds: &[Round], base: &str) {
+/// A table of the windows; `unit` is what was counted in them.
+pub fn report(names: &[String], rounds: &[Round], base: &str, unit: &str) {
     let base_index = names.iter().position(|name| name == base);
     let row = |index: usize| {
         let windows: Option<Vec<&Window>> = rounds.iter().map(|round| round[index].as_ref()).collect();
@@ -106,7 +106,7 @@ fn report(names: &[String], rounds: &[Round], base: &str) {
             ratios.map(Spread::of)
         });
         vec![
-            names[index].split(":upstream=").next().unwrap_or_default().to_owned(),
+            shown(&names[index]).to_owned(),
             format!("{:.0}", median(&|window| window.requests as f64 / window.elapsed.as_secs_f64())),
             format!("{:.0}", median(&|window| window.latency.value_at_quantile(0.5) as f64 / 1e3)),
             format!("{:.0}", median(&|window| window.latency.value_at_quantile(0.99) as f64 / 1e3)),
@@ -124,13 +124,13 @@ fn report(names: &[String], rounds: &[Round], base: &str) {
     print_table(
         &[
             "server",
-            "requests/s",
+            &format!("{unit}s/s"),
             "p50 µs",
             "p99 µs",
             "core busy",
-            "CPU µs/request",
+            &format!("CPU µs/{unit}"),
             "least",
-            &format!("ratio to {}", base.split(":upstream=").next().unwrap_or_default()),
+            &format!("ratio to {}", shown(base)),
             "min..max",
         ],
         &rows,
@@ -147,6 +147,11 @@ fn report(names: &[String], rounds: &[Round], base: &str) {
         others.max,
         if others.median > 5.0 { " NOT A QUIET MACHINE: rough numbers." } else { "" },
     );
+}
+
+/// A peer's name without the settings that all in the table have.
+fn shown(name: &str) -> &str {
+    name.split(":upstream=").next().unwrap_or_default().trim_end_matches(":tls=1")
 }
 
 /// CPU µs per request.

@@ -1,7 +1,7 @@
 //! `bench idle`: what an idle keep-alive connection costs a server in userland memory.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::load::request;
 use crate::measure::{Spread, print_table, private_memory};
 use crate::options::{Headers, Options};
 use crate::peers::{self, Server};
+use crate::tls::Carrier;
 
 /// So many connections open, ask and are answered together.
 const TOGETHER: usize = 100;
@@ -39,10 +40,14 @@ pub fn run(options: &Options) -> Result {
     );
     let row = |(name, seen): (&String, Vec<f64>)| {
         if seen.is_empty() {
-            return vec![name.clone(), "skipped".to_owned(), String::new()];
+            return vec![name.trim_end_matches(":tls=1").to_owned(), "skipped".to_owned(), String::new()];
         }
         let spread = Spread::of(seen);
-        vec![name.clone(), format!("{:.0}", spread.median), format!("{:.0}..{:.0}", spread.min, spread.max)]
+        vec![
+            name.trim_end_matches(":tls=1").to_owned(),
+            format!("{:.0}", spread.median),
+            format!("{:.0}..{:.0}", spread.min, spread.max),
+        ]
     };
     print_table(
         &["server", "bytes/connection", "min..max"],
@@ -54,11 +59,11 @@ pub fn run(options: &Options) -> Result {
 /// How much the server's private memory grows, divided by the connections.
 fn per_connection(server: &Server, count: usize) -> Result<f64> {
     // What the first request allocates once is no cost of a connection.
-    drop(answered(server.address, 1)?);
+    drop(answered(server, 1)?);
     let before = settled_memory(server.pid)?;
     let mut open = Vec::with_capacity(count);
     while open.len() < count {
-        open.extend(answered(server.address, TOGETHER.min(count - open.len()))?);
+        open.extend(answered(server, TOGETHER.min(count - open.len()))?);
     }
     let after = settled_memory(server.pid)?;
     // Closed with a reset: ten thousand sockets in TIME_WAIT would be in the way of the next server.
@@ -69,14 +74,14 @@ fn per_connection(server: &Server, count: usize) -> Result<f64> {
 }
 
 /// Opens `count` connections, asks on all of them, then reads all the answers.
-fn answered(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
-    let mut streams = (0..count).map(|_| TcpStream::connect(server)).collect::<std::io::Result<Vec<_>>>()?;
+fn answered(server: &Server, count: usize) -> Result<Vec<TcpStream>> {
+    let mut streams = (0..count).map(|_| Carrier::open(server)).collect::<Result<Vec<_>>>()?;
     for stream in &mut streams {
         stream.write_all(request(Headers::Minimal))?;
     }
     let mut checker = Checker::new(HELLO);
     for stream in &mut streams {
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.socket().set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut answer = Vec::new();
         let mut buffer = [0; 4096];
         while checker.next(&answer)? != Some(answer.len()) {
@@ -87,7 +92,7 @@ fn answered(server: SocketAddr, count: usize) -> Result<Vec<TcpStream>> {
             answer.extend_from_slice(&buffer[..count]);
         }
     }
-    Ok(streams)
+    Ok(streams.into_iter().map(Carrier::into_socket).collect())
 }
 
 /// The server's memory once two looks at it, half a second apart, see the same.

@@ -4,7 +4,6 @@
 //! ones leave. The loop polls epoll without ever sleeping, so a server never pays for waking it up.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -15,10 +14,12 @@ use crate::Result;
 use crate::answer::{Checker, Expected};
 use crate::measure::machine_cpu_time;
 use crate::options::Headers;
+use crate::peers::Server;
 use crate::sys::cpu_time;
+use crate::tls::Carrier;
 
 pub struct Load<'a> {
-    pub server: SocketAddr,
+    pub server: &'a Server,
     pub connections: usize,
     pub depth: usize,
     /// One request, and the body of its answer.
@@ -139,7 +140,7 @@ impl Tally {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Carrier,
     depth: usize,
     in_flight: usize,
     sent_at: Instant,
@@ -148,10 +149,9 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(server: SocketAddr, depth: usize) -> Result<Connection> {
-        let stream = TcpStream::connect(server)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    fn open(server: &Server, depth: usize) -> Result<Connection> {
+        let stream = Carrier::open(server)?;
+        stream.socket().set_nonblocking(true)?;
         Ok(Connection { stream, depth, in_flight: 0, sent_at: Instant::now(), partial: Vec::new() })
     }
 

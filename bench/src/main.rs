@@ -13,6 +13,7 @@ mod routes;
 mod static_files;
 mod sys;
 mod template;
+mod tls;
 mod web;
 mod websocket;
 
@@ -30,6 +31,7 @@ commands
   idle      userland memory per idle keep-alive connection
   static    files of 1 KB and 10 MB and a 304 beside nginx: CPU per request and per byte
   websocket echo, one message to 10,000 sockets, memory per idle socket: CPU per message
+  tls       handshakes, GET /json, a 10 MB file, idle connections and stalled handshakes over TLS
   proxy     GET / through a reverse proxy beside nginx: CPU per proxied request
   template  CPU per page: inheritance, 100 rows, three modules, beside other template engines
   routes    time to match one of 10, 100 and 1,000 routes
@@ -40,8 +42,8 @@ options (http, web; template knows --rounds; idle knows --peers, --rounds and --
   --peers a,b        which servers, of: %PEERS%
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
                      and another build of this program may serve it: squall:exe=/tmp/bench-before
-  --rounds N         interleaved rounds                      (http 7, template 9, idle 3)
-  --case NAME        static, websocket: only the cases whose names contain this
+  --rounds N         interleaved rounds                      (http 7, tls 7, template 9, idle 3)
+  --case NAME        static, websocket, tls: only the cases whose names contain this
   --seconds S        measured window per server and round    (2)
   --connections N    open connections                        (http 64, idle 10000)
   --pipeline A,B     requests in flight per connection       (1,16)
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Some("idle") => options::parse(args).and_then(|options| idle::run(&options)),
         Some("static") => options::parse(args).and_then(|options| static_files::run(&options)),
         Some("websocket") => options::parse(args).and_then(|options| websocket::run(&options)),
+        Some("tls") => options::parse(args).and_then(|options| tls::run(&options)),
         Some("proxy") => options::parse(args).and_then(|options| proxy::run(&options)),
         Some("template") => options::parse(args).and_then(|options| template::run(&options)),
         Some("routes") => {

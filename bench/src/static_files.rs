@@ -15,12 +15,13 @@ use crate::measure::{Spread, machine_cpu_time, micros, print_table};
 use crate::options::Options;
 use crate::peers::{self, Server};
 use crate::sys::cpu_time;
+use crate::tls::Carrier;
 
 /// In the order of the table; the others are compared with the first.
 const PEERS: [&str; 3] = ["nginx:files=1", "nginx:files=1:cache=1", "squall:files=1"];
 const WARM_UP: Duration = Duration::from_millis(300);
 
-struct Case {
+pub struct Case {
     name: &'static str,
     path: &'static str,
     /// Sends what the first answer says in `Last-Modified`.
@@ -28,10 +29,12 @@ struct Case {
     connections: usize,
 }
 
+pub const LARGE: Case = Case { name: "10 MB", path: "/large.bin", conditional: false, connections: 4 };
+
 const CASES: [Case; 3] = [
     Case { name: "1 KB", path: "/small.txt", conditional: false, connections: 64 },
     Case { name: "304", path: "/small.txt", conditional: true, connections: 64 },
-    Case { name: "10 MB", path: "/large.bin", conditional: false, connections: 4 },
+    LARGE,
 ];
 
 /// Where the peers look for the files.
@@ -40,27 +43,32 @@ pub fn folder() -> PathBuf {
 }
 
 pub fn run(options: &Options) -> Result {
+    let peers = PEERS.map(str::to_owned);
+    let wanted = |case: &&Case| options.case.as_ref().is_none_or(|part| case.name.contains(part.as_str()));
+    CASES.iter().filter(wanted).try_for_each(|case| compare(options, case, &peers))
+}
+
+/// Each of the servers in turn, round after round; they are compared with the first.
+pub fn compare(options: &Options, case: &Case, peers: &[String]) -> Result {
     make_files()?;
     peers::pin(peers::LOAD_CORE)?;
-    let wanted = |case: &&Case| options.case.as_ref().is_none_or(|part| case.name.contains(part.as_str()));
-    for case in CASES.iter().filter(wanted) {
-        let mut rounds = Vec::new();
-        for round in 0..options.rounds.unwrap_or(5) {
-            eprintln!("{}, round {}", case.name, round + 1);
-            let mut costs = [None; PEERS.len()];
-            for turn in 0..PEERS.len() {
-                let index = (round + turn) % PEERS.len();
-                let Some(server) = Server::start(PEERS[index])? else {
-                    eprintln!("SKIPPED: {} is not installed", PEERS[index]);
-                    continue;
-                };
-                let window = measure(case, &server, options.window);
-                costs[index] = Some(window.map_err(|error| format!("{}: {error}", PEERS[index]))?);
-            }
-            rounds.push(costs);
+    let mut rounds = Vec::new();
+    for round in 0..options.rounds.unwrap_or(5) {
+        eprintln!("{}, round {}", case.name, round + 1);
+        let mut costs = vec![None; peers.len()];
+        for turn in 0..peers.len() {
+            let index = (round + turn) % peers.len();
+            let spec = &peers[index];
+            let Some(server) = Server::start(spec)? else {
+                eprintln!("SKIPPED: {spec} is not installed");
+                continue;
+            };
+            let window = measure(case, &server, options.window);
+            costs[index] = Some(window.map_err(|error| format!("{spec}: {error}"))?);
         }
-        report(case, &rounds);
+        rounds.push(costs);
     }
+    report(case, peers, &rounds);
     Ok(())
 }
 
@@ -90,7 +98,7 @@ fn measure(case: &Case, server: &Server, span: Duration) -> Result<Window> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut connections = Vec::new();
     for key in 0..case.connections {
-        let mut connection = Connection::open(server.address)?;
+        let mut connection = Connection::open(server)?;
         let data = epoll::EventData::new_u64(key as u64);
         epoll::add(&poll, &connection.stream, data, epoll::EventFlags::IN)?;
         connection.stream.write_all(&request)?;
@@ -145,17 +153,16 @@ fn request(case: &Case, server: SocketAddr) -> Result<Vec<u8>> {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Carrier,
     head: Vec<u8>,
     /// Body bytes to come; `None` while the head does.
     left: Option<usize>,
 }
 
 impl Connection {
-    fn open(server: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(server)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
+    fn open(server: &Server) -> Result<Self> {
+        let stream = Carrier::open(server)?;
+        stream.socket().set_nonblocking(true)?;
         Ok(Self { stream, head: Vec::new(), left: None })
     }
 
@@ -187,11 +194,14 @@ impl Connection {
     }
 }
 
-fn report(case: &Case, rounds: &[[Option<Window>; PEERS.len()]]) {
+fn report(case: &Case, peers: &[String], rounds: &[Vec<Option<Window>>]) {
     let cost = |window: &Window| micros(window.cpu) / window.requests as f64;
-    let rows = (0..PEERS.len()).map(|index| {
+    let rows = (0..peers.len()).map(|index| {
         let windows: Option<Vec<Window>> = rounds.iter().map(|round| round[index]).collect();
-        let name = PEERS[index].replace(":files=1", "").replace(":cache=1", ", open_file_cache");
+        let name = peers[index]
+            .replace(":files=1", "")
+            .replace(":tls=1", "")
+            .replace(":cache=1", ", open_file_cache");
         let Some(windows) = windows else {
             return [name].into_iter().chain((0..5).map(|_| "skipped".to_owned())).collect();
         };

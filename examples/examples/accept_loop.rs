@@ -1,15 +1,20 @@
 //! The loop without any server class: a listening socket whose handler accepts and answers.
 //!
-//! `cargo run --example accept_loop -- --port 8080`, then `nc localhost 8080`.
+//! `cargo run --example accept_loop -- --port 8080`, then `nc localhost 8080`. There is no TLS here: that begins with a
+//! stream (`tcp_echo`).
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 
 use squall::ioloop::{Events, IoLoop};
+use squall_examples::{fail, option, port_option};
 
 fn main() -> ExitCode {
-    match serve(squall_examples::port_option(8080)) {
+    if option::<String>("certfile").is_some() {
+        fail("this answers in clear text only");
+    }
+    match serve(port_option(8080)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("accept_loop: {error}");

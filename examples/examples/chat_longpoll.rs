@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use squall::{Application, Context, HttpError, RequestHandler, Result, get, handler, url};
-use squall_examples::{option, port_option, unique};
+use squall_examples::{listen, option, port_option, unique};
 use tokio::sync::Notify;
 
 /// So many messages are kept.
@@ -27,14 +27,16 @@ async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let wait = Duration::try_from_secs_f64(option("wait").unwrap_or(WAIT))?;
     let buffer = Rc::new(MessageBuffer::new());
-    let application = Application::new([
-        get("/", async |ctx: &Context| {
-            ctx.write(include_str!("chat/longpoll.html"));
-            Ok(())
-        }),
-        url("/messages", Messages { buffer, wait }),
-    ]);
-    let server = application.listen(port_option(8888))?;
+    let make_app = move || {
+        Application::new([
+            get("/", async |ctx: &Context| {
+                ctx.write(include_str!("chat/longpoll.html"));
+                Ok(())
+            }),
+            url("/messages", Messages { buffer: Rc::clone(&buffer), wait }),
+        ])
+    };
+    let server = listen(make_app, port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
     server.serve().await
 }

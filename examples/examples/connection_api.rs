@@ -2,13 +2,14 @@
 //! for a client that reads slowly. Below the level of handlers, above that of raw bytes (`handle_request`); what
 //! seed 000 calls "the callback that handles the request object".
 //!
-//! `cargo run --example connection_api`, then `curl -iN localhost:8080/count/5`. Option: `--port`.
+//! `cargo run --example connection_api`, then `curl -iN localhost:8080/count/5`. Options: `--port`, `--certfile` and
+//! `--keyfile` (then https).
 
 use std::time::Duration;
 
 use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
 use squall::{HttpServer, IoLoop, Result};
-use squall_examples::port_option;
+use squall_examples::{port_option, with_options};
 
 /// `/count/N` counts, a line at a time; everything else says what was asked for.
 fn handle_request(request: HttpServerRequest) {
@@ -56,7 +57,7 @@ async fn count(request: &HttpServerRequest, to: u32) -> Result {
 
 fn main() -> Result {
     squall::log::enable_pretty_logging();
-    let server = HttpServer::with_callback(handle_request).processes(1);
+    let server = with_options(HttpServer::with_callback(handle_request).processes(1));
     server.bind(port_option(8080))?;
     println!("listening on {}", squall_examples::addresses(&server));
     server.run()

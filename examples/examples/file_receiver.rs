@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use squall::web::MultipartReader;
 use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, handler, url};
-use squall_examples::{option, port_option};
+use squall_examples::{listen, option, port_option, scheme};
 
 const MAX_UPLOAD: u64 = 10 << 30;
 
@@ -89,7 +89,8 @@ fn make_app(folder: Option<PathBuf>) -> Application {
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
-    let server = make_app(option("folder")).listen(port)?;
-    println!("listening on http://localhost:{port}/");
+    let folder: Option<PathBuf> = option("folder");
+    let server = listen(move || make_app(folder.clone()), port)?;
+    println!("listening on {}://localhost:{port}/", scheme());
     server.serve().await
 }

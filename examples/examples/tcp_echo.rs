@@ -1,7 +1,8 @@
 //! A TCP server that sends back what it receives: the accepting, the buffers and the readiness bookkeeping of a
 //! hand-written epoll server are `TcpServer`'s and `IoStream`'s business.
 //!
-//! `cargo run --example tcp_echo 8888`, then `nc 127.0.0.1 8888`
+//! `cargo run --example tcp_echo 8888`, then `nc 127.0.0.1 8888`. With `--certfile` and `--keyfile` behind the port
+//! over TLS: `openssl s_client -quiet -connect 127.0.0.1:8888`
 
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use squall::ioloop::IoLoop;
 use squall::iostream::{IoStream, StreamError};
 use squall::netutil::{Address, BindOptions};
 use squall::tcpserver::TcpServer;
+use squall_examples::ssl_options;
 
 async fn echo(stream: IoStream, address: Address) -> Result<(), StreamError> {
     println!("{address} connected");
@@ -22,11 +24,15 @@ async fn echo(stream: IoStream, address: Address) -> Result<(), StreamError> {
 }
 
 fn main() -> ExitCode {
-    let port = match std::env::args().nth(1).map_or(Ok(8888), |port| port.parse()) {
+    let port = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
+    let port = match port.map_or(Ok(8888), |port| port.parse()) {
         Ok(port) => port,
         Err(error) => return fail(&format!("usage: tcp_echo [PORT]: {error}")),
     };
     let server = TcpServer::new(echo);
+    if let Some(Err(error)) = ssl_options().map(|options| server.ssl_options(options)) {
+        return fail(&error.to_string());
+    }
     if let Err(error) = server.listen_on(port, &BindOptions::new().address("127.0.0.1")) {
         return fail(&error.to_string());
     }

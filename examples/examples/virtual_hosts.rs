@@ -1,11 +1,12 @@
 //! Routes by host: a group for `www.`, one for `safe.`, and one for every other name, which comes last wherever it was
 //! added (seed 001, `Application.add_handlers`).
 //!
-//! `cargo run --example virtual_hosts`, then `curl -H 'Host: safe.example.com' localhost:8888/index`. Option: `--port`.
+//! `cargo run --example virtual_hosts`, then `curl -H 'Host: safe.example.com' localhost:8888/index`. Options: `--port`,
+//! `--certfile` and `--keyfile` (then https).
 
 use squall::escape::xhtml_escape;
 use squall::{Application, Context, RequestHandler, Result, handler, url};
-use squall_examples::port_option;
+use squall_examples::{listen, port_option};
 
 /// The field is what Tornado passes to `initialize`.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ fn make_app() -> Application {
 #[squall::main]
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
-    let server = make_app().listen(port_option(8888))?;
+    let server = listen(make_app, port_option(8888))?;
     println!("listening on {}", squall_examples::addresses(&server));
     server.serve().await
 }

@@ -2,10 +2,12 @@
 //!
 //!     cargo run --release --example websocket_echo -- --port 8888
 //!
-//! `/echo` sends back what it gets, uncompressed; `/deflate` does so with permessage-deflate.
+//! `/echo` sends back what it gets, uncompressed; `/deflate` does so with permessage-deflate. With `--certfile` and
+//! `--keyfile` over wss.
 
 use squall::websocket::{CompressionOptions, Message, WebSocket, WebSocketHandler, ws};
 use squall::{Application, Context, Result};
+use squall_examples::{listen, port_option};
 
 #[derive(Clone)]
 struct Echo {
@@ -29,12 +31,12 @@ impl WebSocketHandler for Echo {
 #[squall::main]
 async fn main() -> Result {
     squall::log::enable_pretty_logging();
-    let port = std::env::args().skip_while(|arg| arg != "--port").nth(1);
-    let port = port.map_or(Ok(8888), |port| port.parse())?;
-    let application = Application::new([
-        ws("/echo", Echo { compression: None }),
-        ws("/deflate", Echo { compression: Some(CompressionOptions::new()) }),
-    ])
-    .websocket_max_message_size(32 * 1024 * 1024);
-    application.listen(port)?.serve().await
+    let make_app = || {
+        Application::new([
+            ws("/echo", Echo { compression: None }),
+            ws("/deflate", Echo { compression: Some(CompressionOptions::new()) }),
+        ])
+        .websocket_max_message_size(32 * 1024 * 1024)
+    };
+    listen(make_app, port_option(8888))?.serve().await
 }

@@ -7,6 +7,7 @@ mod hyper;
 mod nginx;
 mod ntex;
 mod raw;
+mod rustls;
 mod squall;
 mod tokio;
 mod tornado;
@@ -58,6 +59,7 @@ const PEERS: &[Peer] = &[
     // The same server once more: how far its ratio strays from 1 is the noise of this machine.
     Peer { name: "raw-again", start: Start::Own(raw::serve) },
     Peer { name: "raw-parse", start: Start::Own(raw::serve_parsing) },
+    Peer { name: "rustls", start: Start::Own(rustls::serve) },
     Peer { name: "squall", start: Start::Own(squall::serve) },
     Peer { name: "tokio", start: Start::Own(tokio::serve) },
     Peer { name: "hyper", start: Start::Own(hyper::serve) },
@@ -113,6 +115,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// The process that serves: for nginx the worker, not its parent.
     pub pid: u32,
+    /// It wants TLS.
+    pub tls: bool,
     child: Child,
     end_with: Signal,
 }
@@ -126,6 +130,7 @@ impl Server {
     /// [`start`](Self::start) on this core.
     pub fn start_on(core: usize, spec: &str) -> Result<Option<Server>> {
         let (peer, settings) = find(spec)?;
+        let tls = settings.contains_key("tls");
         let (mut command, port, end_with) = match peer.start {
             Start::Own(_) => {
                 let own = || std::env::current_exe();
@@ -145,7 +150,7 @@ impl Server {
         pin(LOAD_CORE)?;
         let child = child?;
         let mut server =
-            Server { address: (Ipv4Addr::LOCALHOST, 0).into(), pid: child.id(), child, end_with };
+            Server { address: (Ipv4Addr::LOCALHOST, 0).into(), pid: child.id(), tls, child, end_with };
         let port = match port {
             Some(port) => port,
             None => server.printed_port()?,

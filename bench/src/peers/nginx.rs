@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use super::Settings;
-use crate::{Result, static_files};
+use crate::{Result, static_files, tls};
 
 pub(super) fn command(port: u16, settings: &Settings) -> Result<Option<Command>> {
     let found = Command::new("nginx").arg("-v").stderr(Stdio::null()).status();
@@ -21,6 +21,18 @@ pub(super) fn command(port: u16, settings: &Settings) -> Result<Option<Command>>
 }
 
 fn configuration(port: u16, directory: &str, settings: &Settings) -> String {
+    let (port, tls) = if settings.contains_key("tls") {
+        let files = [tls::certfile(), tls::keyfile()].map(|file| file.display().to_string());
+        let [certificate, key] = files;
+        (
+            format!("{port} ssl"),
+            format!(
+                "ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;"
+            ),
+        )
+    } else {
+        (port.to_string(), String::new())
+    };
     let location = if settings.contains_key("upstream") {
         // What squall's proxy sets, set here too.
         r#"location / {
@@ -34,7 +46,11 @@ fn configuration(port: u16, directory: &str, settings: &Settings) -> String {
         let cache = if settings.contains_key("cache") { "open_file_cache max=100;" } else { "" };
         format!("location / {{ root {}; sendfile on; {cache} }}", static_files::folder().display())
     } else {
-        r#"location / { default_type text/html; return 200 "Hello world!"; }"#.to_owned()
+        format!(
+            r#"location / {{ default_type text/html; return 200 "Hello world!"; }}
+        location /json {{ default_type application/json; return 200 '{}'; }}"#,
+            tls::JSON
+        )
     };
     let upstream = settings.get("upstream").map_or_else(String::new, |port| {
         format!(
@@ -60,6 +76,7 @@ http {{
     {upstream}
     server {{
         listen 127.0.0.1:{port} backlog=1024;
+        {tls}
         {location}
     }}
 }}

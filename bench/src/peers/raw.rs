@@ -86,6 +86,6 @@ impl Connection {
     }
 }
 
-fn key(socket: &impl AsRawFd) -> epoll::EventData {
+pub(super) fn key(socket: &impl AsRawFd) -> epoll::EventData {
     epoll::EventData::new_u64(u64::from(socket.as_raw_fd().cast_unsigned()))
 }

@@ -299,9 +299,10 @@ impl HttpServer {
         }
     }
 
-    /// Closes every connection, whatever it is doing; WebSockets with 1001, which takes as long as their clients take to
+    /// Closes every connection, whatever it is doing, also those at their TLS handshake; WebSockets with 1001, which takes as long as their clients take to
     /// answer, at most 5 s.
     pub fn close_all_connections(&self) {
+        self.tcp.give_up_preparing();
         if let Some(running) = self.tcp.handler().running.get() {
             running.on_shutdown(&Shutdown::new(Duration::ZERO));
             running.close_all();

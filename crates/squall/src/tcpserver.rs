@@ -25,6 +25,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 
+use tokio::sync::Notify;
+
 use crate::ioloop::{catch_panic, panic_message};
 use crate::iostream::{IoStream, StreamError};
 use crate::log;
@@ -130,10 +132,19 @@ struct Shared<H> {
     max_buffer_size: Cell<Option<usize>>,
     read_chunk_size: Cell<Option<usize>>,
     preamble: RefCell<Option<Rc<dyn Preamble>>>,
+    preparing: Preparing,
     acceptors: RefCell<Vec<Acceptor>>,
     /// Bound by `bind`, to be served by `start`.
     waiting: RefCell<Vec<(Listener, Proxies)>>,
     started: Cell<bool>,
+}
+
+/// The connections that the handler has not got yet: those at a TLS handshake, or whose PROXY header is to come.
+#[derive(Default)]
+struct Preparing {
+    count: Cell<usize>,
+    /// Told when they are to end.
+    given_up: Notify,
 }
 
 /// A server that lives as long as somebody else has it, or it listens.
@@ -154,6 +165,7 @@ impl<H: StreamHandler> TcpServer<H> {
                 max_buffer_size: Cell::new(None),
                 read_chunk_size: Cell::new(None),
                 preamble: RefCell::default(),
+                preparing: Preparing::default(),
                 acceptors: RefCell::default(),
                 waiting: RefCell::default(),
                 started: Cell::new(false),
@@ -288,6 +300,16 @@ impl<H: StreamHandler> TcpServer<H> {
         WeakTcpServer(Rc::downgrade(&self.shared))
     }
 
+    /// How many connections are at their handshake.
+    pub(crate) fn preparing(&self) -> usize {
+        self.shared.preparing.count.get()
+    }
+
+    /// Closes the connections that are at their handshake.
+    pub(crate) fn give_up_preparing(&self) {
+        self.shared.preparing.given_up.notify_waiters();
+    }
+
     /// The addresses that the server listens on, and those that it is bound to before [`start`](Self::start).
     pub fn local_addrs(&self) -> Vec<Address> {
         let acceptors = self.shared.acceptors.borrow();
@@ -342,18 +364,41 @@ impl<H: StreamHandler> Shared<H> {
             return H::connection_made(&self.handler, stream, address);
         }
         spawn(async move {
-            let address = match proxies {
-                Some(proxies) => proxy_header::read(&stream, address, &proxies).await,
-                None => Some(address),
+            let _counted = self.preparing.enter();
+            let prepare = async {
+                let address = match proxies {
+                    Some(proxies) => proxy_header::read(&stream, address, &proxies).await,
+                    None => Some(address),
+                };
+                match (address, preamble) {
+                    (Some(address), Some(preamble)) => preamble.run(stream, address).await,
+                    (address, _) => address.map(|address| (stream, address)),
+                }
             };
-            let prepared = match (address, preamble) {
-                (Some(address), Some(preamble)) => preamble.run(stream, address).await,
-                (address, _) => address.map(|address| (stream, address)),
-            };
-            if let Some((stream, address)) = prepared {
-                H::connection_made(&self.handler, stream, address);
+            tokio::select! {
+                biased;
+                () = self.preparing.given_up.notified() => {}
+                prepared = prepare => if let Some((stream, address)) = prepared {
+                    H::connection_made(&self.handler, stream, address);
+                },
             }
         });
+    }
+}
+
+impl Preparing {
+    fn enter(&self) -> Entered<'_> {
+        self.count.set(self.count.get() + 1);
+        Entered(self)
+    }
+}
+
+/// One of those that are being prepared, until it is dropped.
+struct Entered<'a>(&'a Preparing);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP client against squall's own server, and against a server that plays a script byte by byte.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::duplicate_mod, reason = "what is done in the clear is done again over TLS")]
 
 #[path = "httpclient/bad_servers.rs"]
 mod bad_servers;
@@ -9,6 +10,9 @@ mod connections;
 mod cookie_rows;
 #[path = "httpclient/cookies.rs"]
 mod cookies;
+#[cfg(feature = "tls")]
+#[path = "httpclient/over_tls.rs"]
+mod over_tls;
 #[path = "httpclient/proxies.rs"]
 mod proxies;
 #[path = "httpclient/requests.rs"]
@@ -22,6 +26,8 @@ mod tls;
 mod tornado_common;
 #[path = "httpclient/tornado_simple.rs"]
 mod tornado_simple;
+#[path = "httpclient/wire.rs"]
+mod wire;
 
 /// `httpclient/README.md` says which of Tornado's tests is done by which of these.
 #[test]

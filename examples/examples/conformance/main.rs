@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use squall::web::{ErrorHandler, RedirectHandler, StaticFileHandler};
 use squall::{Application, Context, Error, HttpServer, RequestHandler, Result, Site, get, handler, url};
-use squall_examples::{flag, option, port_option};
+use squall_examples::{option, port_option, with_options};
 
 /// A test value; the Tornado application uses the same.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -85,12 +85,11 @@ fn make_app(root: &Path) -> Application {
 }
 
 fn server(make: impl Fn() -> Application + 'static) -> HttpServer {
-    HttpServer::new(make)
+    with_options(HttpServer::new(make))
         .xheaders(true)
         .decompress_request(true)
         .max_body_size(4 << 20)
         .max_header_size(16 << 10)
-        .h2c(flag("h2c"))
 }
 
 #[squall::main]

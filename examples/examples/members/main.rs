@@ -12,7 +12,7 @@ use squall::escape::{is_local_url, url_escape, xhtml_escape};
 use squall::httputil::{Cookie, SameSite};
 use squall::web::{Event, MultipartReader};
 use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, Site, get, handler, url};
-use squall_examples::{option, port_option};
+use squall_examples::{listen, option, port_option, scheme};
 
 struct Members;
 
@@ -174,7 +174,7 @@ async fn main() -> Result {
     squall::log::enable_pretty_logging();
     let port = port_option(8888);
     let uploads: Option<PathBuf> = option("uploads");
-    let server = make_app(uploads.as_deref()).listen(port)?;
-    println!("listening on http://localhost:{port}/");
+    let server = listen(move || make_app(uploads.as_deref()), port)?;
+    println!("listening on {}://localhost:{port}/", scheme());
     server.serve().await
 }

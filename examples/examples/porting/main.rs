@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use squall::template::{Value, context};
 use squall::web::{RedirectHandler, UrlSpec, proxy};
 use squall::{Application, Context, Error, Result, Site, get, post, url, ws};
-use squall_examples::{fail, option, port_option};
+use squall_examples::{fail, listen, option, port_option, scheme};
 
 use self::board::Board;
 
@@ -105,7 +105,7 @@ async fn main() -> Result {
     }
     let data: PathBuf = option("data").unwrap_or_else(|| "notes.json".into());
     let upstream = upstream.filter(|_| step < ALL);
-    let server = make_app(step, upstream.as_deref(), &data).listen(port)?;
-    println!("listening on http://localhost:{port}/");
+    let server = listen(move || make_app(step, upstream.as_deref(), &data), port)?;
+    println!("listening on {}://localhost:{port}/", scheme());
     server.serve().await
 }

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use super::HttpClientError;
 use crate::iostream::IoStream;
 use crate::log;
+use crate::tcpclient::SslConnectOptions;
 use crate::tls::provider;
 
 /// Settings of https connections (what Tornado's `ca_certs`, `client_cert`, `client_key` and `ssl_options` say).
@@ -106,6 +107,15 @@ fn without_verification() -> rustls::ConfigBuilder<ClientConfig, WantsClientCert
 impl From<Arc<ClientConfig>> for TlsConfig {
     fn from(config: Arc<ClientConfig>) -> Self {
         Self(Arc::new(Settings { config, server_hostname: None }))
+    }
+}
+
+/// The same trust for connections that are not HTTP's: no protocol is named by ALPN.
+impl From<TlsConfig> for SslConnectOptions {
+    fn from(settings: TlsConfig) -> Self {
+        let mut config = ClientConfig::clone(&settings.0.config);
+        config.alpn_protocols = Vec::new();
+        Self::new(Arc::new(config), settings.0.server_hostname.clone())
     }
 }
 

@@ -20,6 +20,10 @@ use crate::tcpserver::{TcpServer, WeakTcpServer};
 /// When the drain is done is looked at so often.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// So long a connection that is at its TLS handshake when the drain begins may take for it, if the drain does: its client
+/// has been let in. One that stalls must not keep a server from its end.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
 thread_local! {
     /// The HTTP servers of this thread that have started.
     static SERVERS: RefCell<Vec<WeakTcpServer<HttpService>>> = const { RefCell::new(Vec::new()) };
@@ -168,12 +172,16 @@ impl Drain {
             running.drain();
             running.on_shutdown(&self.shutdown);
         }
-        let Some(end) = Instant::now().checked_add(self.timeout) else {
+        let began = Instant::now();
+        let Some(end) = began.checked_add(self.timeout) else {
             return std::future::pending().await;
         };
         while !self.open().is_none() {
             if Instant::now() >= end {
                 return false;
+            }
+            if began.elapsed() >= HANDSHAKE_TIME {
+                self.servers.iter().for_each(|(server, _)| server.give_up_preparing());
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -181,7 +189,9 @@ impl Drain {
     }
 
     fn open(&self) -> Open {
-        let http = self.servers.iter().map(|(_, running)| running.len()).sum();
+        let http = self.servers.iter().map(|(_, running)| running.len()).sum::<usize>();
+        let handshakes: usize = self.servers.iter().map(|(server, _)| server.preparing()).sum();
+        let http = http + handshakes;
         Open { http, requests: None, detached: self.shutdown.open() }
     }
 
@@ -197,8 +207,9 @@ impl Drain {
         let mut cut = Open { http: 0, requests: Some(0), detached: self.shutdown.cut() };
         for (server, running) in &self.servers {
             server.stop();
+            server.give_up_preparing();
             let (connections, requests) = running.cut_all();
-            cut.http += connections;
+            cut.http += connections + server.preparing();
             cut.requests = cut.requests.map(|sum| sum + requests);
         }
         if !cut.is_none() {
@@ -209,6 +220,7 @@ impl Drain {
 
 /// How many connections are open.
 struct Open {
+    /// Those at their handshake among them.
     http: usize,
     /// How many of them are at a request, if that is known.
     requests: Option<usize>,

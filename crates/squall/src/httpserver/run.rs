@@ -27,7 +27,7 @@ impl HttpServer {
     /// 1. [`ready`](crate::web::ready) handlers answer 503, and every response says `Connection: close`. After
     ///    [`drain_delay`](Self::drain_delay), connections that wait to be accepted are, and the ports are closed.
     /// 2. Idle connections are closed. One that was busy less than a second ago is given a second for a request that may
-    ///    be on its way.
+    ///    be on its way, and one that is at its TLS handshake 5 s for that.
     /// 3. [`Context::shutdown`](crate::Context::shutdown) resolves, which ends
     ///    [`while_open`](crate::web::EventStream::while_open) of event streams; what else goes on, goes on.
     /// 4. WebSockets are closed with 1001, spread over a time that grows with their number (500 in a second), at most half of

@@ -53,6 +53,8 @@ pub use self::file::FilePart;
 pub use self::read::Chunks;
 pub(crate) use self::stall::Stalled;
 #[cfg(feature = "tls")]
+pub(crate) use self::tls::Refusal;
+#[cfg(feature = "tls")]
 pub use self::tls::{TlsInfo, TlsRole};
 pub use self::write::WriteFuture;
 

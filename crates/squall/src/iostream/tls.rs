@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,7 +24,7 @@ use super::transport::Transport;
 const MAX_HANDSHAKE_BYTES: usize = 256 * 1024;
 
 /// So much is encrypted at a time: what a slow peer holds in memory beside the queue.
-const RECORD_BUFFER: usize = 32 * 1024;
+pub(super) const RECORD_BUFFER: usize = 32 * 1024;
 
 /// How long a refused peer is given to take the alert that says why.
 const ALERT_TIME: Duration = Duration::from_secs(2);
@@ -105,16 +105,26 @@ impl IoStream {
     /// When the handshake fails: an error with a [`rustls::Error`] inside where rustls refused it, else that of the
     /// socket.
     pub async fn start_tls(&self, role: impl Into<TlsRole>) -> io::Result<IoStream> {
+        self.start_tls_after(role.into(), |_| Ok(())).await
+    }
+
+    /// [`start_tls`](Self::start_tls) that shows the first bytes of the peer to `look`; an error of that is the handshake's,
+    /// and its text, if there is one inside, the last thing that the peer hears.
+    pub(crate) async fn start_tls_after(
+        &self,
+        role: TlsRole,
+        look: impl Fn(&[u8]) -> Result<(), Refusal>,
+    ) -> io::Result<IoStream> {
         if !self.read_buffer().is_empty() {
             let not_idle = "IOStream is not idle; cannot convert to SSL: there is unread data";
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, not_idle));
         }
-        let mut session = role.into().session()?;
+        let mut session = role.session()?;
         session.set_buffer_limit(Some(RECORD_BUFFER));
         let limits = self.0.limits.get();
         let under = self.take_transport()?;
         let tls = Tls { under, session: RefCell::new(session), held: Cell::new(0), mute: Cell::new(false) };
-        if let Err(error) = tls.handshake().await {
+        if let Err(error) = tls.handshake(look).await {
             // No end of a connection that never was is to be announced.
             tls.mute();
             tls.linger().await;
@@ -139,22 +149,6 @@ impl IoStream {
         }
     }
 
-    /// The first bytes that the peer has sent, which stay where they are; `Ok(0)` at the end. For a stream from which
-    /// nothing has been read.
-    pub(crate) async fn peek(&self, target: &mut [u8]) -> io::Result<usize> {
-        let Some(transport) = self.transport() else { return Ok(0) };
-        poll_fn(|cx| {
-            loop {
-                ready!(transport.poll_read_ready(cx))?;
-                match transport.try_peek(target) {
-                    Err(error) if is_momentary(&error) => {}
-                    result => return Poll::Ready(result),
-                }
-            }
-        })
-        .await
-    }
-
     /// Whether this protocol was chosen by ALPN.
     #[cfg(feature = "http2")]
     pub(crate) fn has_chosen(&self, protocol: &[u8]) -> bool {
@@ -173,6 +167,12 @@ impl IoStream {
     }
 }
 
+/// Why a peer that does not speak TLS is refused, and what it is told in the clear.
+pub(crate) struct Refusal {
+    pub(crate) error: io::Error,
+    pub(crate) answer: &'static [u8],
+}
+
 /// What carries a TLS session, and the session. Between records neither holds more than rustls needs: no plaintext, no
 /// block of ours.
 pub(super) struct Tls {
@@ -185,7 +185,7 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    async fn handshake(&self) -> io::Result<()> {
+    async fn handshake(&self, look: impl Fn(&[u8]) -> Result<(), Refusal>) -> io::Result<()> {
         let mut received = 0;
         loop {
             let (handshaking, flushed) = {
@@ -206,7 +206,14 @@ impl Tls {
                 }
             } else if handshaking {
                 poll_fn(|cx| self.under.poll_read_ready(cx)).await?;
-                match self.receive(&mut self.session.borrow_mut()) {
+                let result = match received {
+                    0 => self.receive_first(&look),
+                    _ => self.receive(&mut self.session.borrow_mut()),
+                };
+                match result {
+                    Ok(0) if received == 0 => {
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a word"));
+                    }
                     Ok(0) => {
                         let cut = "closed during TLS handshake";
                         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, cut));
@@ -287,6 +294,30 @@ impl Tls {
                 result => return result,
             }
             self.receive(&mut session)?;
+        }
+    }
+
+    /// [`try_read`](Self::try_read) into the room that is left in `buf`, which is not touched beyond what is read: it may
+    /// be that for a message of many megabytes.
+    pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        let start = buf.len();
+        let mut session = self.session.borrow_mut();
+        loop {
+            let mut reader = session.reader();
+            let room = buf.capacity() - buf.len();
+            match reader.fill_buf() {
+                Ok(chunk) if !chunk.is_empty() && room > 0 => {
+                    let taken = chunk.len().min(room);
+                    buf.extend_from_slice(&chunk[..taken]);
+                    reader.consume(taken);
+                }
+                Ok(_) => return Ok(buf.len() - start),
+                Err(_) if buf.len() > start => return Ok(buf.len() - start),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.receive(&mut session)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -380,20 +411,47 @@ impl Tls {
         Ok((sent, true))
     }
 
+    /// [`receive`](Self::receive), of what `look` has nothing against.
+    fn receive_first(&self, look: impl Fn(&[u8]) -> Result<(), Refusal>) -> io::Result<usize> {
+        // Most first messages fit.
+        let mut block = [0; 2048];
+        let count = self.under.try_read(&mut block)?;
+        let mut first = &block[..count];
+        if let Err(refusal) = look(first) {
+            // As far as the socket takes that; it is empty.
+            let _ = self.under.send(refusal.answer);
+            return Err(refusal.error);
+        }
+        let mut session = self.session.borrow_mut();
+        while !first.is_empty() {
+            session.read_tls(&mut first)?;
+            self.process(&mut session)?;
+        }
+        if count == 0 {
+            // The session has to know of the end as well.
+            session.read_tls(&mut first)?;
+        }
+        Ok(count)
+    }
+
     /// One `recv`, decrypted.
     fn receive(&self, session: &mut Connection) -> io::Result<usize> {
         let count = session.read_tls(&mut Carrier(&self.under))?;
-        if let Err(error) = session.process_new_packets() {
-            // There is an alert for the peer that says why.
-            let _ = self.flush(session);
-            return Err(invalid(error));
-        }
+        self.process(session)?;
         // Answers of the protocol itself, such as new keys; what does not fit goes with the next write. That nothing can be
         // written any more is for who writes: what the peer has sent stays good.
         if !session.is_handshaking() {
             let _ = self.flush(session);
         }
         Ok(count)
+    }
+
+    fn process(&self, session: &mut Connection) -> io::Result<()> {
+        session.process_new_packets().map(drop).map_err(|error| {
+            // There is an alert for the peer that says why.
+            let _ = self.flush(session);
+            invalid(error)
+        })
     }
 }
 

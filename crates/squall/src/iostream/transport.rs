@@ -19,6 +19,12 @@ use super::tls::Tls;
 /// A write to a connection that the peer has closed must give EPIPE rather than a SIGPIPE.
 pub(super) const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
 
+/// So much of a file is read at a time where the kernel cannot send it by itself.
+#[cfg(feature = "tls")]
+const FILE_BLOCK: usize = super::tls::RECORD_BUFFER;
+#[cfg(not(any(feature = "tls", target_os = "linux", target_os = "android")))]
+const FILE_BLOCK: usize = 32 * 1024;
+
 /// A socket that is registered with the loop.
 pub(super) enum Transport {
     Tcp(TcpStream),
@@ -136,22 +142,10 @@ impl Transport {
     pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Self::Tls(tls) = self {
-            let start = buf.len();
-            buf.resize(buf.capacity(), 0);
-            let result = tls.try_read(&mut buf[start..]);
-            buf.truncate(start + result.as_ref().copied().unwrap_or(0));
-            return result;
+            return tls.try_read_more(buf);
         }
         let room = buf.capacity() - buf.len();
         self.try_read_with(room, || Ok(rustix::io::read(self, spare_capacity(buf))?))
-    }
-
-    /// What a `recv` would give; it stays in the socket.
-    #[cfg(feature = "tls")]
-    pub(super) fn try_peek(&self, target: &mut [u8]) -> io::Result<usize> {
-        self.try_io(Interest::READABLE, || {
-            Ok(rustix::net::recv(self, target, rustix::net::RecvFlags::PEEK)?.1)
-        })
     }
 
     /// Whether the socket has nothing to read, not even an end. The kernel is asked: the loop hears of what has come only
@@ -234,13 +228,13 @@ impl Transport {
         self.send_block(file, offset, count)
     }
 
-    /// Where the kernel cannot send a file by itself: a read and a write.
+    /// Where the kernel cannot send a file by itself: a read and a write. As much as TLS takes at a time: what it leaves
+    /// would have been read in vain.
     #[cfg(any(feature = "tls", not(any(target_os = "linux", target_os = "android"))))]
     fn send_block(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
-        let mut block = vec![0; count.min(64 * 1024)];
-        let read = file.read_at(&mut block, offset)?;
-        if read == 0 { Ok(0) } else { self.send(&block[..read]) }
+        let mut block = Vec::with_capacity(count.min(FILE_BLOCK));
+        let read = rustix::io::pread(file, spare_capacity(&mut block), offset)?;
+        if read == 0 { Ok(0) } else { self.send(&block) }
     }
 
     /// Runs a write that the loop's knowledge of writability applies to: WouldBlock clears it.

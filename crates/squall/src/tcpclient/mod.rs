@@ -20,6 +20,8 @@
 //! ```
 
 mod connector;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
 use std::error::Error;
 use std::fmt;
@@ -35,6 +37,10 @@ use socket2::{Domain, Socket, Type};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 
 use self::connector::{Action, Connector};
+#[cfg(feature = "tls")]
+pub use self::tls::SslConnectOptions;
+#[cfg(not(feature = "tls"))]
+use self::tls::SslConnectOptions;
 use crate::iostream::{IoStream, StreamError};
 use crate::netutil::{Family, Resolver, SystemResolver};
 
@@ -69,12 +75,14 @@ impl TcpClient {
         self.connect_with(host, port, &ConnectOptions::default()).await
     }
 
-    /// Connects to a host: resolves its name, then tries its addresses. Attempts that lose the race are closed.
+    /// Connects to a host: resolves its name, then tries its addresses. Attempts that lose the race are closed. Over TLS
+    /// if the options say so: then the handshake follows, with the address that was reached.
     ///
-    /// Cancel safe: when the future is dropped, so are the attempts.
+    /// Cancel safe: when the future is dropped, so are the attempts, and a handshake's connection.
     ///
     /// # Errors
-    /// [`ConnectError`], when no address can be reached; then it holds the last attempt's error.
+    /// [`ConnectError`], when no address can be reached; then it holds the last attempt's error. Also when the handshake
+    /// fails; the connection is closed then.
     pub async fn connect_with(
         &self,
         host: &str,
@@ -99,7 +107,17 @@ impl TcpClient {
             },
             None => race.run().await,
         };
-        connected.map_err(|error| ConnectError::new(Phase::Connect, host, port, error))
+        let stream = connected.map_err(|error| ConnectError::new(Phase::Connect, host, port, error))?;
+        let Some(tls) = &options.tls else { return Ok(stream) };
+        // Boxed: most connections are without.
+        let handshake = Box::pin(tls.start(&stream, host));
+        let secured = match deadline {
+            Some(deadline) => timeout_at(deadline, handshake).await.map_err(|_| {
+                ConnectError::timeout(format!("Timeout in the TLS handshake with {host}:{port}"))
+            })?,
+            None => handshake.await,
+        };
+        secured.map_err(|error| ConnectError::new(Phase::Tls, host, port, error))
     }
 }
 
@@ -124,6 +142,7 @@ pub struct ConnectOptions {
     max_buffer_size: Option<usize>,
     timeout: Option<Duration>,
     deadline: Option<Instant>,
+    tls: Option<SslConnectOptions>,
 }
 
 impl ConnectOptions {
@@ -160,7 +179,7 @@ impl ConnectOptions {
         self
     }
 
-    /// The time that resolving and connecting may take together. Default: no limit but the system's.
+    /// The time that resolving and connecting, and a TLS handshake, may take together. Default: no limit but the system's.
     #[must_use]
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
@@ -205,6 +224,7 @@ pub struct ConnectError {
 enum Phase {
     Resolve,
     Connect,
+    Tls,
     Timeout,
 }
 
@@ -212,6 +232,7 @@ impl ConnectError {
     fn new(phase: Phase, host: &str, port: u16, source: io::Error) -> Self {
         let message = match phase {
             Phase::Resolve => format!("cannot resolve {host}: {source}"),
+            Phase::Tls => format!("no TLS connection to {host}:{port}: {source}"),
             Phase::Connect | Phase::Timeout => format!("cannot connect to {host}:{port}: {source}"),
         };
         Self { phase, message, source: Some(source) }
@@ -229,6 +250,12 @@ impl ConnectError {
     /// Whether the name could not be resolved.
     pub fn is_resolve(&self) -> bool {
         self.phase == Phase::Resolve
+    }
+
+    /// Whether the host was reached and the TLS handshake with it has failed. Where rustls refused the server,
+    /// [`io_error`](Self::io_error) has its error inside.
+    pub fn is_tls(&self) -> bool {
+        self.phase == Phase::Tls
     }
 
     /// The system's error, unless it is a timeout.

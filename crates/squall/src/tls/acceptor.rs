@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::SslError;
-use super::clear_text::{self, Speech};
+use super::clear_text;
 use super::config::Settings;
 use super::options::SslOptions;
 use super::tickets::TicketSecret;
@@ -81,18 +81,10 @@ impl TlsAcceptor {
     }
 
     async fn shake_hands(&self, stream: &IoStream) -> io::Result<IoStream> {
-        match clear_text::listen(stream).await? {
-            Speech::Tls => {}
-            Speech::Nothing => {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a word"));
-            }
-            Speech::ClearText => {
-                clear_text::refuse(stream, self.0.options.clear_text_answer).await;
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "the client speaks clear text"));
-            }
-        }
         let settings = Arc::clone(&self.0.settings.borrow());
-        let stream = stream.start_tls(Arc::clone(&settings.server)).await?;
+        let answer = self.0.options.clear_text_answer;
+        let look = move |first: &[u8]| clear_text::look(first, answer);
+        let stream = stream.start_tls_after(Arc::clone(&settings.server).into(), look).await?;
         if let Some(info) = stream.tls_info()
             && info.resumed
             && let Err(error) = settings.check_again(&info.peer_certificates)

@@ -32,25 +32,47 @@ struct Keys {
     period: u64,
     current: Key,
     previous: Option<Key>,
+    /// What was made of them last.
+    sealing: Option<Arc<Sealing>>,
 }
+
+/// What tickets are sealed with in one period, under one set of rules. It goes with the period: what could open older
+/// tickets is not kept.
+struct Sealing {
+    rules: Key,
+    current: SealingKey,
+    previous: Option<SealingKey>,
+}
+
+/// The name of a key and the key.
+type SealingKey = ([u8; NAME_LENGTH], LessSafeKey);
 
 impl TicketSecret {
     pub(super) fn generate() -> Result<Arc<Self>, getrandom::Error> {
         let mut current = [0; 32];
         getrandom::fill(&mut current)?;
-        let keys = Keys { period: period_now(), current, previous: None };
+        let keys = Keys { period: period_now(), current, previous: None, sealing: None };
         Ok(Arc::new(Self(Mutex::new(keys))))
     }
 
-    /// The key of this period and that of the last.
-    fn keys(&self, period: u64) -> (Key, Option<Key>) {
+    /// The keys of this period and the last, for these rules. Kept while nothing changes: to make them costs more than a
+    /// ticket.
+    fn sealing(&self, period: u64, rules: &Key) -> Option<Arc<Sealing>> {
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while keys.period < period {
             let next = derive(&keys.current, b"squall: the next ticket key", &[]);
             keys.previous = Some(std::mem::replace(&mut keys.current, next));
             keys.period += 1;
+            keys.sealing = None;
         }
-        (keys.current, keys.previous)
+        if let Some(sealing) = keys.sealing.as_ref().filter(|sealing| sealing.rules == *rules) {
+            return Some(Arc::clone(sealing));
+        }
+        let current = sealing_key(&keys.current, rules)?;
+        let previous = keys.previous.as_ref().and_then(|key| sealing_key(key, rules));
+        let sealing = Arc::new(Sealing { rules: *rules, current, previous });
+        keys.sealing = Some(Arc::clone(&sealing));
+        Some(sealing)
     }
 }
 
@@ -68,18 +90,18 @@ impl Ticketer {
     }
 
     fn seal(&self, period: u64, plain: &[u8]) -> Option<Vec<u8>> {
-        let (current, _) = self.secret.keys(period);
-        let (name, key) = self.key(&current)?;
+        let sealing = self.secret.sealing(period, &self.rules)?;
+        let (name, key) = &sealing.current;
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).ok()?;
         let mut ticket =
             Vec::with_capacity(NAME_LENGTH + NONCE_LEN + plain.len() + CHACHA20_POLY1305.tag_len());
-        ticket.extend_from_slice(&name);
+        ticket.extend_from_slice(name);
         ticket.extend_from_slice(&nonce);
         ticket.extend_from_slice(plain);
         let nonce = Nonce::assume_unique_for_key(nonce);
         let sealed = &mut ticket[NAME_LENGTH + NONCE_LEN..];
-        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(name), sealed).ok()?;
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(*name), sealed).ok()?;
         ticket.extend_from_slice(tag.as_ref());
         (ticket.len() <= MAX_TICKET).then_some(ticket)
     }
@@ -90,26 +112,15 @@ impl Ticketer {
         }
         let (name, rest) = ticket.split_at_checked(NAME_LENGTH)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
-        let (current, previous) = self.secret.keys(period);
-        for key in [Some(current), previous].into_iter().flatten() {
-            let (own_name, key) = self.key(&key)?;
-            // The name is no secret: it was sent in the clear.
-            if name == own_name {
-                let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-                let mut plain = sealed.to_vec();
-                let length = key.open_in_place(nonce, Aad::from(own_name), &mut plain).ok()?.len();
-                plain.truncate(length);
-                return Some(plain);
-            }
-        }
-        None
-    }
-
-    fn key(&self, secret: &Key) -> Option<([u8; NAME_LENGTH], LessSafeKey)> {
-        let name = derive(secret, b"squall: the name of a ticket key", &self.rules);
-        let key = derive(secret, b"squall: a ticket key", &self.rules);
-        let name = name[..NAME_LENGTH].try_into().ok()?;
-        Some((name, LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).ok()?)))
+        let keys = self.secret.sealing(period, &self.rules)?;
+        // The name is no secret: it was sent in the clear.
+        let mut known = [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten();
+        let (own_name, key) = known.find(|(own_name, _)| name == own_name)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut plain = sealed.to_vec();
+        let length = key.open_in_place(nonce, Aad::from(*own_name), &mut plain).ok()?.len();
+        plain.truncate(length);
+        Some(plain)
     }
 }
 
@@ -141,6 +152,13 @@ impl std::fmt::Debug for Ticketer {
 fn period_now() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.as_secs() / ROTATION.as_secs()
+}
+
+fn sealing_key(secret: &Key, rules: &Key) -> Option<SealingKey> {
+    let name = derive(secret, b"squall: the name of a ticket key", rules);
+    let key = derive(secret, b"squall: a ticket key", rules);
+    let name = name[..NAME_LENGTH].try_into().ok()?;
+    Some((name, LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).ok()?)))
 }
 
 fn derive(secret: &Key, purpose: &[u8], context: &[u8]) -> Key {
@@ -177,7 +195,7 @@ mod tests {
         let (here, now) = ticketer(0);
         let copy = {
             let keys = here.secret.0.lock().unwrap();
-            Keys { period: keys.period, current: keys.current, previous: keys.previous }
+            Keys { period: keys.period, current: keys.current, previous: keys.previous, sealing: None }
         };
         let there = Ticketer::new(Arc::new(TicketSecret(Mutex::new(copy))), [0; 32]);
         for step in 1..4 {
@@ -193,6 +211,7 @@ mod tests {
         let ticket = ticketer.seal(now, b"session").unwrap();
         let changed = Ticketer::new(Arc::clone(&ticketer.secret), [1; 32]);
         assert_eq!(changed.open(now, &ticket), None);
+        assert_eq!(ticketer.open(now, &ticket).as_deref(), Some(&b"session"[..]));
     }
 
     #[test]

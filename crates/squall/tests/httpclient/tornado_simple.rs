@@ -1,7 +1,9 @@
-//! Tornado's `simple_httpclient_test.py`, case by case under its names; `README.md` beside this file lists them all.
+//! Tornado's `simple_httpclient_test.py`, case by case under its names; `README.md` beside this file lists them all. Done in
+//! the clear, and by `over_tls.rs` over TLS.
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use squall::testing::{TestServer, serve};
 use squall::{Application, Context, get, post};
 use tokio::sync::oneshot;
 
+use super::wire::{SCHEME, builder, front};
 use crate::script::{Server, Stall, Until, answer, send};
 
 /// What holds the answers to `/trigger` back, in the order of arrival.
@@ -84,17 +87,33 @@ fn app(triggers: &Triggers) -> TestServer {
 }
 
 struct Case {
-    app: TestServer,
+    _app: TestServer,
+    /// Where it is reached.
+    front: SocketAddr,
     client: AsyncHttpClient,
     triggers: Triggers,
 }
 
 fn case() -> Case {
     let triggers = Triggers::default();
-    Case { app: app(&triggers), client: AsyncHttpClient::new(), triggers }
+    let app = app(&triggers);
+    let front = front(([127, 0, 0, 1], app.port()).into());
+    Case { _app: app, front, client: client(), triggers }
+}
+
+fn client() -> AsyncHttpClient {
+    builder().build()
+}
+
+fn url(server: &Server, path: &str) -> String {
+    format!("{SCHEME}://{}{path}", front(server.address))
 }
 
 impl Case {
+    fn url(&self, path: &str) -> String {
+        format!("{SCHEME}://{}{path}", self.front)
+    }
+
     fn release(&self) {
         self.triggers.borrow_mut().pop_front().unwrap().send(()).unwrap();
     }
@@ -120,10 +139,10 @@ fn protocol_error(result: Result<squall::httpclient::HttpResponse, HttpClientErr
 #[squall::test]
 async fn connection_limit() {
     let case = case();
-    let client = AsyncHttpClient::builder().max_clients(2).build();
+    let client = builder().max_clients(2).build();
     let tasks: Vec<_> = (0..4)
         .map(|_| {
-            let (client, url) = (client.clone(), case.app.url("/trigger"));
+            let (client, url) = (client.clone(), case.url("/trigger"));
             tokio::task::spawn_local(async move { client.fetch(url).await.unwrap().text() })
         })
         .collect();
@@ -148,15 +167,15 @@ async fn connection_limit() {
 #[squall::test]
 async fn redirect_connection_limit() {
     let case = case();
-    let client = AsyncHttpClient::builder().max_clients(1).build();
-    let request = HttpRequest::get(case.app.url("/countdown/3")).max_redirects(3);
+    let client = builder().max_clients(1).build();
+    let request = HttpRequest::get(case.url("/countdown/3")).max_redirects(3);
     assert_eq!(client.fetch(request).await.unwrap().text(), "Zero");
 }
 
 #[squall::test]
 async fn max_redirects() {
     let case = case();
-    let request = HttpRequest::get(case.app.url("/countdown/5")).max_redirects(3).raise_error(false);
+    let request = HttpRequest::get(case.url("/countdown/5")).max_redirects(3).raise_error(false);
     let response = case.client.fetch(request).await.unwrap();
     assert_eq!((response.status(), response.headers().get("Location")), (302, Some("/countdown/1")));
     assert!(response.effective_url().ends_with("/countdown/2"));
@@ -166,7 +185,7 @@ async fn max_redirects() {
 async fn redirect_unsupported_scheme() {
     let case = case();
     for location in ["ftp://example.com/", "h:5", "http://[bad"] {
-        let error = case.client.fetch(case.app.url(&format!("/redirect?url={location}"))).await.unwrap_err();
+        let error = case.client.fetch(case.url(&format!("/redirect?url={location}"))).await.unwrap_err();
         assert!(matches!(error, HttpClientError::Redirect(_)), "{location}: {error:?}");
         let said = if location.starts_with("http:") { "no URL" } else { "Unsupported url scheme" };
         assert!(error.to_string().contains(said), "{location}: {error}");
@@ -177,7 +196,7 @@ async fn redirect_unsupported_scheme() {
 #[squall::test]
 async fn header_reuse() {
     let case = case();
-    let request = HttpRequest::get(case.app.url("/hello")).header("User-Agent", "Foo");
+    let request = HttpRequest::get(case.url("/hello")).header("User-Agent", "Foo");
     case.client.fetch(request.clone()).await.unwrap();
     assert_eq!(request.headers().iter().collect::<Vec<_>>(), [("User-Agent", "Foo")]);
 }
@@ -185,7 +204,7 @@ async fn header_reuse() {
 #[squall::test]
 async fn default_user_agent() {
     let case = case();
-    let response = case.client.fetch(case.app.url("/user_agent")).await.unwrap();
+    let response = case.client.fetch(case.url("/user_agent")).await.unwrap();
     assert_eq!(response.text(), concat!("squall/", env!("CARGO_PKG_VERSION")));
 }
 
@@ -193,7 +212,7 @@ async fn default_user_agent() {
 async fn see_other_redirect() {
     let case = case();
     for status in ["302", "303"] {
-        let request = HttpRequest::post(case.app.url("/see_other_post")).body(status);
+        let request = HttpRequest::post(case.url("/see_other_post")).body(status);
         let response = case.client.fetch(request).await.unwrap();
         assert_eq!((response.status(), response.text()), (200, "ok".to_owned()));
         assert!(response.effective_url().ends_with("/see_other_get"));
@@ -210,11 +229,11 @@ impl Resolver for NeverResolves {
 
 #[squall::test]
 async fn connect_timeout_and_resolve_timeout() {
-    let client = AsyncHttpClient::builder().resolver(NeverResolves).build();
+    let client = builder().resolver(NeverResolves).build();
     let soon = Duration::from_millis(100);
     for request in [
-        HttpRequest::get("http://example.com/hello").connect_timeout(soon).request_timeout(None),
-        HttpRequest::get("http://example.com/hello").request_timeout(soon),
+        HttpRequest::get(format!("{SCHEME}://example.com/hello")).connect_timeout(soon).request_timeout(None),
+        HttpRequest::get(format!("{SCHEME}://example.com/hello")).request_timeout(soon),
     ] {
         let error = client.fetch(request).await.unwrap_err();
         assert!(error.is_timeout() && error.is_connect(), "{error:?}");
@@ -225,7 +244,7 @@ async fn connect_timeout_and_resolve_timeout() {
 #[squall::test]
 async fn request_timeout() {
     let case = case();
-    let request = HttpRequest::get(case.app.url("/trigger")).request_timeout(Duration::from_millis(100));
+    let request = HttpRequest::get(case.url("/trigger")).request_timeout(Duration::from_millis(100));
     let error = case.client.fetch(request).await.unwrap_err();
     assert!(matches!(error, HttpClientError::Timeout(_)), "{error:?}");
     assert_eq!((error.code(), case.client.active_requests()), (599, 0));
@@ -235,24 +254,25 @@ async fn request_timeout() {
 async fn ipv6() {
     let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let server = Server::listening("[::1]:0", vec![answer(ok)]).await;
-    let client = AsyncHttpClient::new();
-    let error = client.fetch(HttpRequest::get(server.url("/")).allow_ipv6(false)).await.unwrap_err();
+    let (client, url) = (client(), url(&server, "/"));
+    let error = client.fetch(HttpRequest::get(url.as_str()).allow_ipv6(false)).await.unwrap_err();
     assert!(matches!(error, HttpClientError::Connect(_)), "{error:?}");
-    assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), "ok");
-    assert!(server.seen()[0].contains(&format!("Host: {}\r\n", server.address)));
+    assert_eq!(client.fetch(url.as_str()).await.unwrap().text(), "ok");
+    let host = url.trim_start_matches(SCHEME).trim_start_matches("://").trim_end_matches('/');
+    assert!(server.seen()[0].contains(&format!("Host: {host}\r\n")));
 }
 
 #[squall::test]
 async fn multiple_content_length_accepted() {
     let response = |length: &str| answer(format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\nok"));
-    let client = AsyncHttpClient::new();
+    let client = client();
     for good in ["2,2", "2, 2,2", "2\r\nContent-Length: 2"] {
         let server = Server::playing(response(good)).await;
-        assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), "ok", "{good:?}");
+        assert_eq!(client.fetch(url(&server, "/")).await.unwrap().text(), "ok", "{good:?}");
     }
     for bad in ["2,4", "2, 2,3", "2\r\nContent-Length: 3"] {
         let server = Server::playing(response(bad)).await;
-        let error = protocol_error(client.fetch(server.url("/")).await);
+        let error = protocol_error(client.fetch(url(&server, "/")).await);
         assert_eq!(error, ParseError::ContentLength, "{bad:?}");
     }
 }
@@ -260,7 +280,7 @@ async fn multiple_content_length_accepted() {
 #[squall::test]
 async fn head_request() {
     let server = Server::playing(answer("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n")).await;
-    let response = AsyncHttpClient::new().fetch(HttpRequest::head(server.url("/"))).await.unwrap();
+    let response = client().fetch(HttpRequest::head(url(&server, "/"))).await.unwrap();
     assert_eq!((response.status(), response.headers().get("Content-Length")), (200, Some("7")));
     assert!(response.body().is_empty());
 }
@@ -268,7 +288,7 @@ async fn head_request() {
 #[squall::test]
 async fn options_request() {
     let case = case();
-    let response = case.client.fetch(HttpRequest::options(case.app.url("/options"))).await.unwrap();
+    let response = case.client.fetch(HttpRequest::options(case.url("/options"))).await.unwrap();
     assert_eq!((response.status(), response.text()), (200, "ok".to_owned()));
     assert_eq!(response.headers().get("content-length"), Some("2"));
     assert_eq!(response.headers().get("access-control-allow-origin"), Some("*"));
@@ -277,16 +297,16 @@ async fn options_request() {
 #[squall::test]
 async fn no_content() {
     let case = case();
-    let response = case.client.fetch(case.app.url("/no_content")).await.unwrap();
+    let response = case.client.fetch(case.url("/no_content")).await.unwrap();
     assert_eq!((response.status(), response.headers().get("Content-Length")), (204, None));
 }
 
 #[squall::test]
 async fn host_header() {
     let case = case();
-    let expected = format!("127.0.0.1:{}", case.app.port());
-    let plain = case.app.url("/host_echo");
-    for url in [plain.clone(), plain.replace("http://", "http://me:secret@")] {
+    let expected = format!("127.0.0.1:{}", case.front.port());
+    let plain = case.url("/host_echo");
+    for url in [plain.clone(), plain.replace("://", "://me:secret@")] {
         assert_eq!(case.client.fetch(url).await.unwrap().text(), expected);
     }
 }
@@ -295,7 +315,7 @@ async fn host_header() {
 async fn connection_refused() {
     let (listener, port) = squall::testing::bind_unused_port();
     drop(listener);
-    let error = AsyncHttpClient::new().fetch(format!("http://127.0.0.1:{port}/")).await.unwrap_err();
+    let error = client().fetch(format!("{SCHEME}://127.0.0.1:{port}/")).await.unwrap_err();
     let HttpClientError::Connect(refused) = &error else { panic!("{error:?}") };
     assert_eq!(refused.io_error().unwrap().kind(), std::io::ErrorKind::ConnectionRefused);
     assert!(error.to_string().contains("Connection refused"), "{error}");
@@ -304,11 +324,11 @@ async fn connection_refused() {
 #[squall::test]
 async fn queue_timeout() {
     let case = case();
-    let client = AsyncHttpClient::builder().max_clients(1).build();
-    let (first, url) = (client.clone(), case.app.url("/trigger"));
+    let client = builder().max_clients(1).build();
+    let (first, url) = (client.clone(), case.url("/trigger"));
     let blocking = tokio::task::spawn_local(async move { first.fetch(url).await.unwrap().text() });
     until(|| case.triggers.borrow().len() == 1).await;
-    let impatient = HttpRequest::get(case.app.url("/hello")).connect_timeout(Duration::from_millis(100));
+    let impatient = HttpRequest::get(case.url("/hello")).connect_timeout(Duration::from_millis(100));
     let error = client.fetch(impatient).await.unwrap_err();
     assert_eq!((error.is_timeout(), error.to_string()), (true, "Timeout in request queue".to_owned()));
     assert_eq!(client.queued_requests(), 0);
@@ -319,7 +339,7 @@ async fn queue_timeout() {
 #[squall::test]
 async fn no_content_length() {
     let server = Server::playing(answer("HTTP/1.0 200 OK\r\n\r\nhello")).await;
-    assert_eq!(AsyncHttpClient::new().fetch(server.url("/")).await.unwrap().text(), "hello");
+    assert_eq!(client().fetch(url(&server, "/")).await.unwrap().text(), "hello");
 }
 
 /// Chunked and with a length, at once and with a pause.
@@ -334,7 +354,7 @@ async fn body_producers() {
             }
             writer.write("5678").await
         };
-        let request = HttpRequest::post(case.app.url("/echo_post"));
+        let request = HttpRequest::post(case.url("/echo_post"));
         for request in [request.clone(), request.header("Content-Length", "8")] {
             let response = case.client.fetch(request.body_producer(producer)).await.unwrap();
             assert_eq!(response.text(), "12345678");
@@ -345,7 +365,7 @@ async fn body_producers() {
 #[squall::test]
 async fn status_100_continue() {
     let case = case();
-    let request = HttpRequest::post(case.app.url("/echo_post")).body("1234").expect_100_continue(true);
+    let request = HttpRequest::post(case.url("/echo_post")).body("1234").expect_100_continue(true);
     assert_eq!(case.client.fetch(request).await.unwrap().text(), "1234");
 }
 
@@ -354,15 +374,15 @@ async fn status_100_continue_early_response() {
     let server =
         Server::playing(answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden")).await;
     let never = async |_: BodyWriter| -> Result<(), StreamError> { panic!("should not be called") };
-    let request = HttpRequest::post(server.url("/")).body_producer(never).expect_100_continue(true);
-    assert_eq!(AsyncHttpClient::new().fetch(request).await.unwrap_err().code(), 403);
+    let request = HttpRequest::post(url(&server, "/")).body_producer(never).expect_100_continue(true);
+    assert_eq!(client().fetch(request).await.unwrap_err().code(), 403);
 }
 
 /// Nothing of the redirect itself is seen by whoever streams.
 #[squall::test]
 async fn streaming_follow_redirects() {
     let case = case();
-    let mut response = case.client.fetch_stream(case.app.url("/redirect?url=/hello")).await.unwrap();
+    let mut response = case.client.fetch_stream(case.url("/redirect?url=/hello")).await.unwrap();
     assert_eq!((response.status(), response.headers().get("Location")), (200, None));
     assert_eq!(response.chunk().await.unwrap().as_deref(), Some(b"Hello world!".as_slice()));
     assert_eq!(response.chunk().await.unwrap(), None);
@@ -372,7 +392,7 @@ async fn streaming_follow_redirects() {
 #[squall::test]
 async fn streaming_callback_coroutine() {
     let case = case();
-    let mut response = case.client.fetch_stream(case.app.url("/chunk")).await.unwrap();
+    let mut response = case.client.fetch_stream(case.url("/chunk")).await.unwrap();
     let mut all = Vec::new();
     while let Some(piece) = response.chunk().await.unwrap() {
         tokio::task::yield_now().await;
@@ -385,7 +405,7 @@ async fn streaming_callback_coroutine() {
 #[squall::test]
 async fn streaming_callback_error() {
     let case = case();
-    let response = case.client.fetch_stream(case.app.url("/hello")).await.unwrap();
+    let response = case.client.fetch_stream(case.url("/hello")).await.unwrap();
     assert_eq!(case.client.active_requests(), 1);
     drop(response);
     assert_eq!((case.client.active_requests(), case.client.idle_connections()), (0, 0));
@@ -395,13 +415,13 @@ async fn streaming_callback_error() {
 async fn max_clients() {
     for (given, expected) in [(None, 10), (Some(11), 11)] {
         let server = Server::playing(vec![Until("\r\n\r\n"), Stall]).await;
-        let mut builder = AsyncHttpClient::builder();
+        let mut builder = builder();
         if let Some(count) = given {
             builder = builder.max_clients(count);
         }
         let client = builder.build();
         for _ in 0..12 {
-            let (client, url) = (client.clone(), server.url("/"));
+            let (client, url) = (client.clone(), url(&server, "/"));
             tokio::task::spawn_local(async move { client.fetch(url).await.map(|_| ()) });
         }
         until(|| client.active_requests() + client.queued_requests() == 12).await;
@@ -413,7 +433,7 @@ async fn max_clients() {
 async fn server_sends_100_continue_unasked() {
     let response = "HTTP/1.1 100 CONTINUE\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA";
     let server = Server::playing(answer(response)).await;
-    assert_eq!(AsyncHttpClient::new().fetch(server.url("/")).await.unwrap().text(), "A");
+    assert_eq!(client().fetch(url(&server, "/")).await.unwrap().text(), "A");
 }
 
 #[squall::test]
@@ -422,11 +442,11 @@ async fn status_1xx_within_limit_and_too_many_1xx() {
         let interim = "HTTP/1.1 100 CONTINUE\r\n\r\n".repeat(interim);
         answer(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nA"))
     };
-    let client = AsyncHttpClient::new();
+    let client = client();
     let server = Server::playing(response(10)).await;
-    assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), "A");
+    assert_eq!(client.fetch(url(&server, "/")).await.unwrap().text(), "A");
     let server = Server::playing(response(11)).await;
-    assert_eq!(protocol_error(client.fetch(server.url("/")).await), ParseError::TooManyInterim);
+    assert_eq!(protocol_error(client.fetch(url(&server, "/")).await), ParseError::TooManyInterim);
 }
 
 fn gzip_members() -> [Vec<u8>; 2] {
@@ -456,11 +476,11 @@ fn gzip_response(tail: &[u8], cut: usize) -> Vec<u8> {
 #[squall::test]
 async fn gzip_concatenated_and_head() {
     let server = Server::playing(answer(gzip_response(b"", 0))).await;
-    let response = AsyncHttpClient::new().fetch(server.url("/")).await.unwrap();
+    let response = client().fetch(url(&server, "/")).await.unwrap();
     assert!(response.body()[..] == gzip_members().concat()[..]);
     let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 100\r\n\r\n";
     let server = Server::playing(answer(head)).await;
-    let response = AsyncHttpClient::new().fetch(HttpRequest::head(server.url("/"))).await.unwrap();
+    let response = client().fetch(HttpRequest::head(url(&server, "/"))).await.unwrap();
     assert_eq!((response.status(), response.body().len()), (200, 0));
 }
 
@@ -471,7 +491,7 @@ async fn gzip_invalid() {
         [("trailing_nul", gzip_response(b"\0", 0)), ("trailing_garbage", gzip_response(b"garbage", 0))]
     {
         let server = Server::playing(answer(response)).await;
-        let response = AsyncHttpClient::new().fetch(server.url("/")).await.unwrap();
+        let response = client().fetch(url(&server, "/")).await.unwrap();
         assert!(response.body()[..] == gzip_members().concat()[..], "{what}");
     }
     for (what, response) in [
@@ -479,22 +499,22 @@ async fn gzip_invalid() {
         ("truncated_trailing_member", gzip_response(b"\x1f\x8b\x08\0", 0)),
     ] {
         let server = Server::playing(answer(response)).await;
-        let error = AsyncHttpClient::new().fetch(server.url("/")).await.unwrap_err();
+        let error = client().fetch(url(&server, "/")).await.unwrap_err();
         assert!(matches!(error, HttpClientError::Decode), "{what}: {error:?}");
     }
 }
 
 #[squall::test]
 async fn status_204() {
-    let client = AsyncHttpClient::new();
+    let client = client();
     for head in ["Content-Length: 0\r\n", ""] {
         // Without a length and without an end of the connection: there is no body to wait for.
         let head = format!("HTTP/1.1 204 No content\r\n{head}\r\n");
         let server = Server::playing(vec![Until("\r\n\r\n"), send(head), Stall]).await;
-        assert_eq!(client.fetch(server.url("/")).await.unwrap().status(), 204);
+        assert_eq!(client.fetch(url(&server, "/")).await.unwrap().status(), 204);
     }
     let server = Server::playing(answer("HTTP/1.1 204 No content\r\nContent-Length: 5\r\n\r\n")).await;
-    assert_eq!(protocol_error(client.fetch(server.url("/")).await), ParseError::UnexpectedBody);
+    assert_eq!(protocol_error(client.fetch(url(&server, "/")).await), ParseError::UnexpectedBody);
 }
 
 #[squall::test]
@@ -503,11 +523,11 @@ async fn hostname_mapping_and_port_mapping() {
     let resolver = OverrideResolver::new(SystemResolver).host("www.example.com", "127.0.0.1").port(
         "foo.example.com",
         8000,
-        ("127.0.0.1", case.app.port()),
+        ("127.0.0.1", case.front.port()),
     );
-    let client = AsyncHttpClient::builder().resolver(resolver).build();
-    let host = format!("http://www.example.com:{}/hello", case.app.port());
-    for url in [&host, "http://foo.example.com:8000/hello"] {
+    let client = builder().resolver(resolver).build();
+    for host in [&format!("www.example.com:{}", case.front.port()), "foo.example.com:8000"] {
+        let url = format!("{SCHEME}://{host}/hello");
         assert_eq!(client.fetch(url).await.unwrap().text(), "Hello world!");
     }
 }
@@ -517,24 +537,24 @@ async fn max_header_size() {
     let response = |length: usize| {
         format!("HTTP/1.1 200 OK\r\nX-Filler: {}\r\nContent-Length: 2\r\n\r\nok", "a".repeat(length))
     };
-    let client = AsyncHttpClient::builder().max_header_size(1024).build();
+    let client = builder().max_header_size(1024).build();
     let server = Server::playing(answer(response(100))).await;
-    assert_eq!(client.fetch(server.url("/")).await.unwrap().text(), "ok");
+    assert_eq!(client.fetch(url(&server, "/")).await.unwrap().text(), "ok");
     let server = Server::playing(answer(response(1000))).await;
-    assert_eq!(protocol_error(client.fetch(server.url("/")).await), ParseError::HeadTooLarge);
+    assert_eq!(protocol_error(client.fetch(url(&server, "/")).await), ParseError::HeadTooLarge);
 }
 
 /// A body may be larger than the buffer that it passes through.
 #[squall::test]
 async fn max_buffer_size() {
     let body = "a".repeat(100 * 1024);
-    let client = AsyncHttpClient::builder().max_buffer_size(64 * 1024).build();
+    let client = builder().max_buffer_size(64 * 1024).build();
     for head in [
         "HTTP/1.0 200 OK\r\n\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()),
     ] {
         let server = Server::playing(answer(head + &body)).await;
-        assert!(client.fetch(server.url("/")).await.unwrap().text() == body);
+        assert!(client.fetch(url(&server, "/")).await.unwrap().text() == body);
     }
 }
 
@@ -542,8 +562,8 @@ async fn max_buffer_size() {
 async fn max_body_size_until_close() {
     let response = format!("HTTP/1.0 200 OK\r\n\r\n{}", "a".repeat(100 * 1024));
     let server = Server::playing(answer(response)).await;
-    let client = AsyncHttpClient::builder().max_body_size(64 * 1024).build();
-    let error = client.fetch(server.url("/")).await.unwrap_err();
+    let client = builder().max_body_size(64 * 1024).build();
+    let error = client.fetch(url(&server, "/")).await.unwrap_err();
     assert!(matches!(error, HttpClientError::BodyTooLarge), "{error:?}");
 }
 
@@ -551,6 +571,6 @@ async fn max_body_size_until_close() {
 async fn chunked_with_content_length() {
     let response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 11\r\n\r\nHello world";
     let server = Server::playing(answer(response)).await;
-    let error = protocol_error(AsyncHttpClient::new().fetch(server.url("/")).await);
+    let error = protocol_error(client().fetch(url(&server, "/")).await);
     assert_eq!(error, ParseError::LengthAndEncoding);
 }

@@ -14,6 +14,10 @@ use squall::{
 };
 use tokio::sync::watch;
 
+#[cfg(feature = "tls")]
+#[path = "drain_tls.rs"]
+mod tls;
+
 use super::{LONG, SOCKET, Test};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
@@ -28,6 +32,10 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("connections_in_the_queue_are_served", connections_in_the_queue_are_served),
     ("workers_drain_and_are_signalled_twice", workers_drain_and_are_signalled_twice),
     ("a_thousand_websockets_are_told", a_thousand_websockets_are_told),
+    #[cfg(feature = "tls")]
+    ("handshakes_are_let_finish", tls::handshakes_are_let_finish),
+    #[cfg(feature = "tls")]
+    ("handshakes_that_stall_do_not_keep_a_server", tls::handshakes_that_stall_do_not_keep_a_server),
 ];
 
 fn what_is_in_flight_is_answered() {
@@ -366,6 +374,8 @@ pub(crate) fn server(role: &str) {
                 )
                 .unwrap();
         }
+        #[cfg(feature = "tls")]
+        ["tls", folder] => tls::serve(std::path::Path::new(folder), &local),
         ["run", processes] => {
             let server = HttpServer::new(move || {
                 IoLoop::current().add_callback(|| report(0));

@@ -54,7 +54,7 @@ const TESTS: &[(&str, fn())] = &[
 fn main() {
     if let Ok(role) = std::env::var(ROLE) {
         return match role.split(' ').next() {
-            Some("listen" | "run") => drain::server(&role),
+            Some("listen" | "tls" | "run") => drain::server(&role),
             Some("options") => options::main(),
             Some("supervised") => supervision::main(),
             _ => supervisor(&role),

@@ -11,7 +11,7 @@ use squall::{Application, Context, HttpServer, get};
 
 use crate::support::{Authority, Log, ask, connect, plain};
 
-fn serve_https(options: SslOptions) -> TestServer {
+pub(crate) fn serve_https(options: SslOptions) -> TestServer {
     let make = || {
         Application::new([get("/", async |ctx: &Context| {
             ctx.write("ok");
@@ -22,7 +22,7 @@ fn serve_https(options: SslOptions) -> TestServer {
 }
 
 /// A client's first message, as it is sent.
-async fn client_hello(authority: &Authority) -> Vec<u8> {
+pub(crate) async fn client_hello(authority: &Authority) -> Vec<u8> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let stream = plain(listener.local_addr().unwrap().port()).await;
     let server = IoStream::from(listener.accept().await.unwrap().0);
@@ -40,7 +40,7 @@ async fn client_hello(authority: &Authority) -> Vec<u8> {
 }
 
 /// What a server says until it closes; reset or not.
-async fn until_close(stream: &IoStream) -> Vec<u8> {
+pub(crate) async fn until_close(stream: &IoStream) -> Vec<u8> {
     stream.read_until_close().await.map(|bytes| bytes.to_vec()).unwrap_or_default()
 }
 
@@ -83,7 +83,7 @@ async fn bad_bytes_are_one_line_each() {
     }
 }
 
-fn url(server: &TestServer) -> String {
+pub(crate) fn url(server: &TestServer) -> String {
     format!("https://server.test:{}/", server.port())
 }
 
@@ -131,6 +131,23 @@ async fn the_oldest_handshakes_make_room() {
     // Those that are left are not the ones that block the next.
     let request = HttpRequest::get(url(&server)).header("Connection", "close");
     assert_eq!(client.fetch(request).await.unwrap().text(), "ok");
+}
+
+/// As Tornado's `close_all_connections`, which has them among its connections from the start.
+#[squall::test(timeout = 60)]
+async fn closing_all_connections_ends_handshakes() {
+    let authority = Authority::new();
+    let options = authority.certify(&["server.test"]).options();
+    let server = HttpServer::new(|| Application::new([]));
+    let server = server.ssl_options(options.handshake_timeout(Duration::from_secs(3600)));
+    server.listen_on(0, &squall::netutil::BindOptions::new().address("127.0.0.1")).unwrap();
+    let port = server.local_addrs()[0].port().unwrap();
+    let stalled = plain(port).await;
+    // Accepted after it.
+    connect(&Arc::new(authority.config()), port).await.unwrap();
+    server.close_all_connections();
+    until_close(&stalled).await;
+    server.stop();
 }
 
 /// A handshake and silence, like any connection that is idle or never reads.

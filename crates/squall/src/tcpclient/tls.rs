@@ -1,0 +1,57 @@
+//! TLS on the connections of a [`TcpClient`](super::TcpClient) (feature `tls`).
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use super::ConnectOptions;
+use crate::iostream::IoStream;
+
+/// Whom [`TcpClient::connect_with`](super::TcpClient::connect_with) trusts, for [`ConnectOptions::ssl_options`]: made of
+/// rustls' `ClientConfig`, or of an HTTP client's [`TlsConfig`](crate::httpclient::TlsConfig).
+#[derive(Debug, Clone)]
+pub struct SslConnectOptions {
+    config: Arc<ClientConfig>,
+    server_hostname: Option<ServerName<'static>>,
+}
+
+impl ConnectOptions {
+    /// Makes a TLS connection (Tornado's `ssl_options`): after connecting comes the handshake, in which the server has to
+    /// have a certificate for the host, which is checked as these settings say. The time limit is for all of it.
+    #[must_use]
+    pub fn ssl_options(mut self, options: impl Into<SslConnectOptions>) -> Self {
+        self.tls = Some(options.into());
+        self
+    }
+}
+
+impl SslConnectOptions {
+    pub(crate) fn new(config: Arc<ClientConfig>, server_hostname: Option<ServerName<'static>>) -> Self {
+        Self { config, server_hostname }
+    }
+
+    /// The stream over TLS of one that is connected to `host`.
+    pub(super) async fn start(&self, stream: &IoStream, host: &str) -> io::Result<IoStream> {
+        let name = match &self.server_hostname {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.to_owned()).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidInput, "no certificate can have that name")
+            })?,
+        };
+        stream.start_tls((Arc::clone(&self.config), name)).await
+    }
+}
+
+impl From<Arc<ClientConfig>> for SslConnectOptions {
+    fn from(config: Arc<ClientConfig>) -> Self {
+        Self::new(config, None)
+    }
+}
+
+impl From<ClientConfig> for SslConnectOptions {
+    fn from(config: ClientConfig) -> Self {
+        Self::new(Arc::new(config), None)
+    }
+}
