@@ -517,6 +517,7 @@ pub mod web;
 pub mod websocket;
 
 mod http1;
+pub(crate) mod metrics;
 #[allow(unsafe_code, reason = "the one place where system calls without a safe wrapper are made")]
 pub(crate) mod sys;
 

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("escape", 0),
     ("locale", 0),
     ("log", 0),
+    ("metrics", 0),
     ("options", 0),
     ("sys", 0),
     // L1 loop

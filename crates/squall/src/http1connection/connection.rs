@@ -23,6 +23,7 @@ use crate::httputil::{
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 use crate::log;
+use crate::metrics::{self, Value};
 
 /// What all connections of a server share.
 pub(crate) struct Server {
@@ -31,6 +32,16 @@ pub(crate) struct Server {
     pub(crate) set: Rc<ConnectionSet>,
     /// `http` or `https`.
     pub(crate) protocol: &'static str,
+}
+
+impl Server {
+    /// As what its connections are counted while they are open, and for ever.
+    fn kinds(&self) -> (Value, Value) {
+        match self.protocol {
+            "https" => (Value::HttpsOpen, Value::HttpsOpened),
+            _ => (Value::HttpOpen, Value::HttpOpened),
+        }
+    }
 }
 
 /// A connection that serves requests, one at a time.
@@ -163,6 +174,9 @@ impl Http1Connection {
             exchange: RefCell::new(exchange),
         });
         connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
+        let (open, opened) = connection.server.kinds();
+        metrics::add(open, 1);
+        metrics::add(opened, 1);
         connection
     }
 
@@ -182,6 +196,7 @@ impl Http1Connection {
     pub(super) fn begin(self: &Rc<Self>, request: &mut HttpServerRequest, facts: RequestFacts) {
         self.waiting.set(Waiting::Not);
         self.server.set.count_request();
+        metrics::add(Value::RequestsInFlight, 1);
         self.set_deadline(None);
         let params = self.params();
         let id = {
@@ -221,7 +236,9 @@ impl Http1Connection {
     pub(super) fn end_exchange(&self, outcome: Outcome) -> Outcome {
         let end = {
             let mut exchange = self.exchange.borrow_mut();
-            exchange.open = false;
+            if std::mem::replace(&mut exchange.open, false) {
+                metrics::subtract(Value::RequestsInFlight, 1);
+            }
             exchange.end.take()
         };
         if let Some(end) = end {
@@ -241,8 +258,13 @@ impl Http1Connection {
     }
 
     pub(super) fn leave_set(&self) {
+        if self.exchange.borrow().open {
+            metrics::subtract(Value::RequestsInFlight, 1);
+        }
         // Once: the key may be another connection's by then.
         self.server.set.remove(self.key.replace(u32::MAX));
+        let (open, _) = self.server.kinds();
+        metrics::subtract(open, 1);
     }
 
     pub(super) fn outcome(&self) -> Outcome {

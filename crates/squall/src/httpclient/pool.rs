@@ -16,6 +16,7 @@ use super::proxy::Proxy;
 use super::tls::TlsConfig;
 use crate::ioloop::later;
 use crate::iostream::IoStream;
+use crate::metrics::{Counted, Value};
 use crate::netutil;
 
 /// Whatever makes two connections interchangeable: a request never travels on a connection that was made with other
@@ -44,6 +45,7 @@ struct Idle {
     lease_key: Rc<Key>,
     stream: IoStream,
     until: Instant,
+    _counted: Counted,
 }
 
 impl Pool {
@@ -55,7 +57,7 @@ impl Pool {
     pub(super) fn take(self: &Rc<Self>, key: &Key, now: Instant) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let waiting = idle.get_mut(key)?;
-        while let Some(Idle { lease_key, stream, until }) = waiting.pop() {
+        while let Some(Idle { lease_key, stream, until, .. }) = waiting.pop() {
             if now < until && is_alive(&stream) {
                 return Some(Lease::new(stream, lease_key, Rc::clone(self)));
             }
@@ -70,7 +72,8 @@ impl Pool {
         let until = later(Instant::now(), self.longest);
         {
             let mut idle = self.idle.borrow_mut();
-            let idle_one = Idle { lease_key: Rc::clone(&key), stream, until };
+            let counted = Counted::new(Value::ClientConnectionsIdle);
+            let idle_one = Idle { lease_key: Rc::clone(&key), stream, until, _counted: counted };
             match idle.get_mut(&*key) {
                 Some(waiting) => {
                     if waiting.len() >= self.most_per_key {
@@ -143,11 +146,12 @@ pub(super) struct Lease {
     pool: Rc<Pool>,
     /// One of `max_clients`.
     permit: Option<OwnedSemaphorePermit>,
+    counted: Counted,
 }
 
 impl Lease {
     pub(super) fn new(stream: IoStream, key: Rc<Key>, pool: Rc<Pool>) -> Self {
-        Self { stream, key, pool, permit: None }
+        Self { stream, key, pool, permit: None, counted: Counted::new(Value::ClientConnectionsBusy) }
     }
 
     pub(super) fn stream(&self) -> &IoStream {
@@ -161,7 +165,8 @@ impl Lease {
 
     /// The exchange is complete; the connection may serve the next.
     pub(super) fn give_back(self) {
-        let Self { stream, key, pool, permit } = self;
+        let Self { stream, key, pool, permit, counted } = self;
+        drop(counted);
         pool.put(key, stream);
         // The slot is free once the connection can be had: whoever waits for it finds it.
         drop(permit);

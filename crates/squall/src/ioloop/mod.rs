@@ -20,11 +20,13 @@ mod callbacks;
 mod error;
 mod executor;
 mod handlers;
+mod lag;
 mod panics;
 mod periodic;
 mod running;
 mod signal;
 mod timeouts;
+mod watchdog;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -50,16 +52,20 @@ pub use panics::CallbackPanic;
 pub use periodic::PeriodicCallback;
 pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
+pub use watchdog::Blocked;
 
+pub(crate) use lag::measure_lag;
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
 pub(crate) use signal::ShutdownSignals;
 pub(crate) use timeouts::later;
+pub(crate) use watchdog::{Place, at};
 
 use callbacks::{Callback, Local, Shared};
 use handlers::Registration;
 use panics::Origin;
 use running::{Running, set_current};
 use timeouts::Timeouts;
+use watchdog::Watchdog;
 
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
@@ -91,6 +97,8 @@ pub(crate) struct Inner {
     handlers: RefCell<HashMap<RawFd, Rc<Registration>>>,
     executor: RefCell<Option<Rc<dyn Executor>>>,
     on_panic: RefCell<Option<PanicHook>>,
+    /// `None` as long as nobody has said anything.
+    watchdog: RefCell<Option<Watchdog>>,
 }
 
 enum State {
@@ -152,6 +160,8 @@ impl IoLoop {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .event_interval(EVENT_INTERVAL)
+            .on_thread_park(watchdog::waits)
+            .on_thread_unpark(watchdog::goes_on)
             .build_local(Default::default())?;
         INITIALIZED.store(true, Ordering::Relaxed);
         let shared = Shared::new();
@@ -169,6 +179,7 @@ impl IoLoop {
                 handlers: RefCell::default(),
                 executor: RefCell::new(None),
                 on_panic: RefCell::new(None),
+                watchdog: RefCell::new(None),
             }
         });
         Ok(IoLoop { inner })
@@ -525,7 +536,7 @@ impl Inner {
 
     fn run_callback(&self, callback: Callback) {
         let Callback { origin, run } = callback;
-        self.run_guarded(|| origin.to_string(), run);
+        watchdog::at_origin(origin, || self.run_guarded(|| origin.to_string(), run));
     }
 
     /// Runs user code; a panic is reported under the name that `what` makes.

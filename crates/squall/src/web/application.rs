@@ -17,6 +17,7 @@ use super::fallback::FallbackTo;
 use super::hooks::Hooks;
 use super::locale::LocaleSettings;
 use super::render::TemplateSettings;
+use super::request_id::RequestId;
 use super::route::{RouteInfo, UrlSpec};
 use super::routes::{Found, Outer, Route, Routes};
 use super::settings::UserSettings;
@@ -29,6 +30,7 @@ use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
     HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Pending, Shutdown,
 };
+use crate::ioloop::measure_lag;
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
@@ -54,6 +56,7 @@ struct HostSpec {
 
 type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
 type LogFunction = Box<dyn Fn(&Context)>;
+type SpanFunction = Box<dyn Fn(&Context, &tracing::Span)>;
 
 #[derive(Default)]
 pub(super) struct Settings {
@@ -62,6 +65,7 @@ pub(super) struct Settings {
     sites: Sites,
     map_error: Vec<MapError>,
     log_function: Option<LogFunction>,
+    span_function: Option<SpanFunction>,
     pub(super) fallback: Option<FallbackTo>,
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
@@ -135,6 +139,14 @@ impl Application {
     #[must_use]
     pub fn log_function(mut self, log: impl Fn(&Context) + 'static) -> Self {
         self.settings.log_function = Some(Box::new(log));
+        self
+    }
+
+    /// Called with the span of each request ([`log::REQUEST`]) before anything happens inside of it, where a subscriber wants
+    /// that span: to record more in it, or to make it a child of what the request's headers say (`examples/opentelemetry`).
+    #[must_use]
+    pub fn on_request_span(mut self, prepare: impl Fn(&Context, &tracing::Span) + 'static) -> Self {
+        self.settings.span_function = Some(Box::new(prepare));
         self
     }
 
@@ -226,7 +238,9 @@ impl fmt::Debug for Application {
 
 impl IntoDelegate for Application {
     fn into_delegate(self) -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError> {
-        Ok(Rc::new(Service(self.build()?)))
+        let core = self.build()?;
+        measure_lag();
+        Ok(Rc::new(Service(core)))
     }
 }
 
@@ -311,6 +325,14 @@ impl Core {
         &self.settings.parse_body
     }
 
+    pub(super) fn prepare_span(&self, ctx: &Context, span: &tracing::Span) {
+        if let Some(prepare) = &self.settings.span_function
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| prepare(ctx, span)))
+        {
+            crate::ioloop::log_panic("on_request_span", &*payload);
+        }
+    }
+
     pub(super) fn login_url(&self) -> Option<&str> {
         self.settings.login_url.as_deref()
     }
@@ -341,11 +363,13 @@ impl Core {
             return log(ctx);
         }
         let status = ctx.status();
+        let id = ctx.get::<RequestId>();
         let millis = ctx.request().request_time().as_secs_f64() * 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: log::ACCESS,
+                    request_id = id.as_ref().map(tracing::field::display),
                     status,
                     method = ctx.method().as_str(),
                     path = ctx.request().uri(),

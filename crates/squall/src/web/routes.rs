@@ -1,5 +1,6 @@
 //! Routes in an application: compiled, with what stands around them, and matched together.
 
+use std::cell::OnceCell;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -10,6 +11,7 @@ use super::site::Sites;
 use super::slash::TrailingSlash;
 use super::target::{ANY_METHOD, Functions, Target};
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
+use crate::ioloop::Place;
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 
 /// A route in an application.
@@ -31,6 +33,8 @@ pub(super) struct Route {
     /// It is in no table.
     is_unmatched: bool,
     location: &'static Location<'static>,
+    /// What it is called when it holds the loop.
+    place: OnceCell<Place>,
 }
 
 /// What a route leads to that may yet decline.
@@ -299,6 +303,7 @@ impl Route {
             default_headers,
             is_unmatched: false,
             location,
+            place: OnceCell::new(),
         })
     }
 
@@ -318,6 +323,7 @@ impl Route {
             default_headers,
             is_unmatched: true,
             location: Location::caller(),
+            place: OnceCell::new(),
         }
     }
 
@@ -334,6 +340,11 @@ impl Route {
     /// Its pattern; `None` for what answers where no route does.
     pub(super) fn written(&self) -> Option<&str> {
         (!self.is_unmatched).then(|| self.pattern.as_str())
+    }
+
+    /// What it is called when it holds the loop.
+    pub(super) fn place(&self) -> Place {
+        *self.place.get_or_init(|| Place::handler_of(self.written().unwrap_or("no route")))
     }
 
     #[inline]

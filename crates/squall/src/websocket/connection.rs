@@ -14,6 +14,7 @@ use super::set::Registered;
 use super::socket::{Phase, WebSocket};
 use crate::ioloop::log_panic;
 use crate::log;
+use crate::metrics::{self, Value};
 
 /// What a connection calls. An error has been logged by the callee; it closes the connection with 1011, as does a panic.
 pub(super) trait Events {
@@ -235,7 +236,10 @@ impl Next<'_> {
     fn deal_with(&self, event: Event) -> Option<Incoming> {
         let open = self.socket.0.phase.get() == Phase::Open;
         match event {
-            Event::Message(message) => open.then_some(Incoming::Message(message)),
+            Event::Message(message) => {
+                metrics::add(Value::MessagesIn, 1);
+                open.then_some(Incoming::Message(message))
+            }
             Event::Ping(data) => {
                 self.socket.pong(data.clone());
                 open.then_some(Incoming::Ping(data))

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::socket::WebSocket;
+use crate::metrics::{self, Counted, Value};
 use crate::netutil::spawn;
 
 /// Open sockets, swept for pings and deadlines at a coarse interval.
@@ -56,6 +57,12 @@ impl SocketSet {
 
     /// Adds a socket until the guard is dropped.
     pub(super) fn insert(self: &Rc<Self>, socket: WebSocket) -> Registered {
+        let (open, opened) = if socket.is_server() {
+            (Value::WebSocketsOpen, Value::WebSocketsOpened)
+        } else {
+            (Value::ClientWebSocketsOpen, Value::ClientWebSocketsOpened)
+        };
+        metrics::add(opened, 1);
         let key = {
             let Slots { slots, free } = &mut *self.sockets.borrow_mut();
             let key = free.pop().unwrap_or(slots.len() as u32);
@@ -68,7 +75,7 @@ impl SocketSet {
         if !self.sweeping.replace(true) {
             spawn(Sweep(Rc::clone(self)).run());
         }
-        Registered { set: Rc::clone(self), key }
+        Registered { set: Rc::clone(self), key, _counted: Counted::new(open) }
     }
 
     /// Makes the sweep fine enough for deadlines of this length.
@@ -145,6 +152,7 @@ impl Drop for Sweep {
 pub(super) struct Registered {
     set: Rc<SocketSet>,
     key: u32,
+    _counted: Counted,
 }
 
 impl Drop for Registered {

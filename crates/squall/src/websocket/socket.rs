@@ -23,6 +23,7 @@ use super::random;
 use super::set::{Millis, NEVER, SocketSet};
 use crate::iostream::IoStream;
 use crate::log;
+use crate::metrics::{self, Value};
 use crate::web::error as web;
 
 /// A WebSocket connection, of a server or a client.
@@ -274,6 +275,9 @@ impl WebSocket {
 impl WebSocket {
     /// Encodes and sends what has its turn.
     pub(super) fn emit(&self, outgoing: Outgoing) {
+        if !matches!(outgoing.0, Payload::Close(_)) {
+            metrics::add(Value::MessagesOut, 1);
+        }
         match outgoing.0 {
             Payload::Message(message) => self.emit_message(message),
             Payload::Prepared(prepared) if self.0.role == Role::Server => self.emit_prepared(&prepared),

@@ -9,4 +9,5 @@ mod hooks;
 mod ready_made;
 mod render;
 mod users;
+mod watched;
 mod xsrf;

@@ -128,12 +128,14 @@ impl Supervisor {
     }
 
     pub(super) fn ended(&mut self, pid: Pid, status: WaitStatus) -> Result<Option<Role>, ForkError> {
+        self.slots.ended(pid);
         if let Some(id) = self.children.iter().find(|(_, child)| child.pid == pid).map(|(&id, _)| id) {
             self.children.remove(&id);
-            if let Some(delay) = self.should_restart(id, pid, status)?
-                && self.start_child(id, delay)?
-            {
-                return Ok(Some(Role::Child { id, delay }));
+            if let Some(delay) = self.should_restart(id, pid, status)? {
+                self.slots.count_restart();
+                if self.start_child(id, delay)? {
+                    return Ok(Some(Role::Child { id, delay }));
+                }
             }
         } else if let Some(at) = self.leaving.iter().position(|leaving| leaving.pid == pid) {
             if let Some(id) = self.leaving.swap_remove(at).id {
