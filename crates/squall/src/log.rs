@@ -8,11 +8,12 @@ mod file;
 mod structured;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -238,13 +239,32 @@ impl LogFormatter {
     }
 }
 
+/// `261121 01:27:48`
+type Stamp = [u8; 15];
+
 /// The local time as Tornado logs it: `261121 01:27:48`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalTime;
 
 impl FormatTime for LocalTime {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        write!(w, "{}", chrono::Local::now().format("%y%m%d %H:%M:%S"))
+        thread_local! {
+            /// A second, since 1970, and its text: most lines are of the same second as the one before, and the text is dear.
+            static LAST: Cell<(u64, Stamp)> = const { Cell::new((u64::MAX, [0; 15])) };
+        }
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (last, text) = LAST.get();
+        if last == second
+            && let Ok(text) = std::str::from_utf8(&text)
+        {
+            return w.write_str(text);
+        }
+        let text = chrono::DateTime::<chrono::Local>::from(now).format("%y%m%d %H:%M:%S").to_string();
+        if let Ok(bytes) = text.as_bytes().try_into() {
+            LAST.set((second, bytes));
+        }
+        w.write_str(&text)
     }
 }
 
