@@ -10,9 +10,9 @@ cd "$(dirname "$0")/.."
 
 profile=${PROFILE:-release}
 if [ "$profile" = release ]; then
-  cargo build --quiet --release --examples --features squall-examples/redis
+  cargo build --quiet --release --examples --features squall-examples/redis,squall-examples/opentelemetry
 else
-  cargo build --quiet --examples --features squall-examples/redis
+  cargo build --quiet --examples --features squall-examples/redis,squall-examples/opentelemetry
 fi
 bin=${CARGO_TARGET_DIR:-target}/$profile/examples
 work=$(mktemp -d)
@@ -191,6 +191,17 @@ check_multi_process() {
     expect "multi_process" "$(fetch "localhost:$port/")" 'Hello from task [01], process [0-9]+'
   done
   stop 0
+}
+
+check_opentelemetry() {
+  local trace=0123456789abcdef0123456789abcdef
+  start opentelemetry --port "$port"
+  # The trace is taken from the request and handed on in the fetch, whose parent is the span of the request.
+  expect "opentelemetry" "$(fetch -H "traceparent: 00-$trace-0123456789abcdef-01" "localhost:$port/")" \
+    "a whole of 00-$trace-[0-9a-f]{16}-01"
+  expect "opentelemetry, a trace of its own" "$(fetch "localhost:$port/")" 'a whole of 00-[0-9a-f]{32}-[0-9a-f]{16}-01'
+  stop 0
+  [ "$(grep -ciE "trace ?id *: *$trace" "$work/opentelemetry.log")" = 2 ] || fail "opentelemetry: not two spans of one trace"
 }
 
 check_virtual_hosts() {

@@ -64,13 +64,16 @@ start() {
   until_true 20 fetch >/dev/null || fail "it does not serve"
 }
 
-fetch() { curl -fsS --max-time 10 "http://127.0.0.1:$port/" 2>/dev/null; }
+fetch_path() { curl -fsS --max-time 10 "http://127.0.0.1:$port$1" 2>/dev/null; }
+fetch() { fetch_path /; }
 
 logged() { grep -q "$1" "$work/log"; }
 count() { grep -c "$1" "$work/log" || true; }
 served_more_than() { [ "$(count 'The new generation serves')" -gt "$1" ]; }
 failed_more_than() { [ "$(count 'The new generation failed')" -gt "$1" ]; }
 # Nothing, or what its new parent has not reaped.
+# Whether so many workers are up, as /metrics has it.
+serves_with() { fetch_path /metrics | grep -qx "squall_processes $1"; }
 is_gone() { ! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 children() { cat "/proc/$1/task/$1/children" 2>/dev/null || true; }
 
@@ -133,15 +136,21 @@ check_kills() {
   echo "ok: kill -9 of a worker"
 
   # A crash loop: what follows the second crash waits longer and longer.
-  local crashes=0
+  local crashes=0 began=${EPOCHREALTIME/[.,]/}
   for _ in 1 2 3 4 5; do
-    worker=$(children "$server" | tr ' ' '\n' | grep . | tail -1)
+    # The one whose successor waits: the same number each time.
+    worker=$(ps -o pid=,comm= --ppid "$server" | awk '/worker1$/ {print $1; exit}')
     kill -KILL "$worker"
     until_true 10 logged "(pid $worker) killed by signal 9" || fail "crash $crashes is not noticed"
+    # Its successor counts once it serves.
+    until_true 20 serves_with 2 || fail "no successor after crash $crashes"
     crashes=$((crashes + 1))
   done
+  local took=$(((${EPOCHREALTIME/[.,]/} - began) / 1000))
+  # 0 + 100 + 200 + 400 + 800 ms at least.
+  [ "$took" -ge 1500 ] || fail "5 crashes in $took ms: nobody waited"
   fetch >/dev/null || fail "no answer during a crash loop"
-  echo "ok: $crashes crashes in a row"
+  echo "ok: $crashes crashes in a row took $took ms, each successor waited longer"
 
   local workers
   workers=$(children "$server")
@@ -155,6 +164,45 @@ check_kills() {
   sleep 1
   for worker in $workers; do is_gone "$worker" || fail "process $worker outlives its parent"; done
   echo "ok: kill -9 of the parent, no orphan after 1 s"
+}
+
+# Two ways in which a worker does not answer: it is stopped, or a handler is stuck, which the log names.
+check_silence() {
+  start --processes=2
+  local worker
+  worker=$(children "$server" | cut -d' ' -f1)
+  kill -STOP "$worker"
+  until_true 60 logged "(pid $worker) has not answered for .* and is killed" || fail "a stopped worker is not noticed"
+  until_true 10 logged "(pid $worker) killed by signal 9, restarting" || fail "a stopped worker is not replaced"
+  until_true 10 fetch >/dev/null || fail "no answer after a worker was stopped"
+  echo "ok: a worker that was stopped"
+  curl -sS --max-time 60 "http://127.0.0.1:$port/stuck" >/dev/null 2>&1 &
+  until_true 60 logged "The loop has been held for .* by the handler of /stuck" || fail "a stuck handler is not named"
+  until_true 60 eval '[ "$(count "has not answered for")" = 2 ]' || fail "a stuck worker is not ended"
+  grep -h -m 1 'by the handler of /stuck' "$work/log"
+  until_true 10 fetch >/dev/null || fail "no answer after a worker was stuck"
+  echo "ok: a handler that is stuck"
+  stop 0
+}
+
+# The numbers of two workers after 100,000 requests, one of which died in between, and a parser that takes them.
+check_metrics() {
+  start --processes=2
+  python3 scripts/ops/requests.py "$port" 50000
+  kill -KILL "$(children "$server" | cut -d' ' -f1)"
+  until_true 10 logged "killed by signal 9, restarting" || fail "a killed worker is not noticed"
+  python3 scripts/ops/requests.py "$port" 50000
+  curl -fsS --max-time 10 "http://127.0.0.1:$port/metrics" >"$work/metrics"
+  if command -v promtool >/dev/null; then
+    promtool check metrics <"$work/metrics" || fail "promtool refuses /metrics"
+  fi
+  local venv=${SQUALL_VENV:-${CARGO_TARGET_DIR:-target}/venv-prometheus}
+  "$venv/bin/python" -c 'import prometheus_client' 2>/dev/null ||
+    { python3 -m venv "$venv" && "$venv/bin/pip" install -q prometheus_client; } ||
+    { echo "SKIPPED: prometheus_client cannot be installed" >&2; stop 0; return; }
+  # `start` has asked for the page as well.
+  "$venv/bin/python" scripts/ops/metrics.py "$work/metrics" 100000 || fail "the numbers do not add up"
+  stop 0
 }
 
 check_first_process() {
@@ -186,5 +234,7 @@ check_first_process() {
 
 check_reloads
 check_kills
+check_silence
+check_metrics
 check_first_process
 echo "ok: operations"

@@ -1,9 +1,12 @@
 //! squall: the hello application, a class-based handler behind a route, with every default.
 
+use std::fs::OpenOptions;
 use std::net::TcpListener;
+use std::process::Command;
 
 use serde::Serialize;
 use squall::tls::SslOptions;
+use squall::log::{LogFormat, LogSettings};
 use squall::web::{StaticFileHandler, proxy};
 use squall::{Application, Context, HttpServer, IoLoop, RequestHandler, handler, url};
 
@@ -38,6 +41,7 @@ impl RequestHandler for Json {
 
 pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
     let files = settings.contains_key("files");
+    let metrics = settings.contains_key("metrics");
     let upstream = settings.get("upstream").map(|port| format!("http://127.0.0.1:{port}"));
     let mut server = HttpServer::new(move || {
         if let Some(upstream) = &upstream {
@@ -46,11 +50,42 @@ pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
         if files {
             return Application::new([url("/(.*)", StaticFileHandler::new(static_files::folder()))]);
         }
-        Application::new([url("/", Hello), url("/json", Json)])
+        let metrics = metrics.then(|| url("/metrics", squall::web::metrics()));
+        Application::new([url("/", Hello), url("/json", Json)].into_iter().chain(metrics))
     });
     if settings.contains_key("tls") {
         server = server.ssl_options(SslOptions::new(tls::certfile(), tls::keyfile()));
     }
     server.add_sockets([listener.into()])?;
-    Ok(IoLoop::current().start()?)
+    let Some(log) = settings.get("log") else { return Ok(IoLoop::current().start()?) };
+    log_to(log, settings.get("format").map_or("pretty", String::as_str))?;
+    // As a server logs, by a thread of its own; killed at the end.
+    Ok(IoLoop::current().run_sync(async { server.serve().await }, None)??)
+}
+
+/// Writes the access log to a `file`, to `null`, or to a `pipe` that nobody reads.
+fn log_to(target: &str, format: &str) -> Result {
+    let format = match format {
+        "pretty" => LogFormat::Pretty,
+        "json" => LogFormat::Json,
+        "logfmt" => LogFormat::Logfmt,
+        _ => return Err(format!("format={format}: pretty, json or logfmt").into()),
+    };
+    let own = std::env::temp_dir().join(format!("squall-bench-{}", std::process::id()));
+    let file = match target {
+        "null" => "/dev/null".into(),
+        "file" => own,
+        "pipe" => {
+            if !Command::new("mkfifo").arg(&own).status()?.success() {
+                return Err("mkfifo failed".into());
+            }
+            // Whoever opens both ends need not wait for anybody; it is never read.
+            std::mem::forget(OpenOptions::new().read(true).write(true).open(&own)?);
+            own
+        }
+        _ => return Err(format!("log={target}: file, null or pipe").into()),
+    };
+    // Rotated at 100 MB, of which two files are kept.
+    let settings = LogSettings { file_prefix: Some(file), format, num_backups: 1, ..LogSettings::default() };
+    Ok(squall::log::enable(settings)?)
 }

@@ -520,6 +520,7 @@ pub mod websocket;
 
 mod error;
 mod http1;
+pub(crate) mod metrics;
 mod pool;
 mod sweep;
 #[allow(unsafe_code, reason = "the one place where system calls without a safe wrapper are made")]

@@ -8,14 +8,15 @@ mod file;
 mod structured;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -25,13 +26,18 @@ use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 
 pub use file::reopen;
-pub use structured::StructuredFormatter;
+pub use structured::{StructuredFields, StructuredFormatter};
 
 /// The target of the one line per request (Tornado's `tornado.access`).
 pub const ACCESS: &str = "squall::access";
 
 /// The target of errors raised by application code (Tornado's `tornado.application`).
 pub const APPLICATION: &str = "squall::application";
+
+/// The target of the span of a request. Its fields are those of the line of the request: `request_id` (where there is one,
+/// [`web::request_id`](crate::web::request_id)), `method`, `path`, `peer`, `version`, `route`, and at the end `status` and
+/// `duration_ms`. It is opened only where a subscriber wants it.
+pub const REQUEST: &str = "squall::request";
 
 /// The target of everything else: protocol errors, warnings of squall itself (Tornado's `tornado.general`).
 pub const GENERAL: &str = "squall::general";
@@ -130,7 +136,15 @@ pub fn enable(settings: LogSettings) -> io::Result<()> {
         Threshold::Error => LevelFilter::ERROR,
         Threshold::None => return Ok(()),
     };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    let mut filter = EnvFilter::builder().with_default_directive(level.into()).from_env_lossy();
+    // Tornado's line is short, and a span has a price; who wants it can say so.
+    let is_asked_for = std::env::var("RUST_LOG").is_ok_and(|wanted| wanted.contains(REQUEST));
+    if settings.format == LogFormat::Pretty
+        && !is_asked_for
+        && let Ok(off) = format!("{REQUEST}=off").parse()
+    {
+        filter = filter.add_directive(off);
+    }
     let sink = file::Sink::open(&settings)?;
     let in_color = settings.file_prefix.is_none() && io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
@@ -139,8 +153,14 @@ pub fn enable(settings: LogSettings) -> io::Result<()> {
         .with_writer(sink.clone());
     let installed = match settings.format {
         LogFormat::Pretty => lines.event_format(LogFormatter::new()).finish().try_init(),
-        LogFormat::Json => lines.event_format(StructuredFormatter::json()).finish().try_init(),
-        LogFormat::Logfmt => lines.event_format(StructuredFormatter::logfmt()).finish().try_init(),
+        LogFormat::Json => {
+            let lines = lines.fmt_fields(StructuredFields).event_format(StructuredFormatter::json());
+            lines.finish().try_init()
+        }
+        LogFormat::Logfmt => {
+            let lines = lines.fmt_fields(StructuredFields).event_format(StructuredFormatter::logfmt());
+            lines.finish().try_init()
+        }
     };
     // The one error is that a subscriber is installed; it was chosen first, so it stays.
     if installed.is_ok() {
@@ -219,13 +239,32 @@ impl LogFormatter {
     }
 }
 
+/// `261121 01:27:48`
+type Stamp = [u8; 15];
+
 /// The local time as Tornado logs it: `261121 01:27:48`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LocalTime;
 
 impl FormatTime for LocalTime {
     fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        write!(w, "{}", chrono::Local::now().format("%y%m%d %H:%M:%S"))
+        thread_local! {
+            /// A second, since 1970, and its text: most lines are of the same second as the one before, and the text is dear.
+            static LAST: Cell<(u64, Stamp)> = const { Cell::new((u64::MAX, [0; 15])) };
+        }
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (last, text) = LAST.get();
+        if last == second
+            && let Ok(text) = std::str::from_utf8(&text)
+        {
+            return w.write_str(text);
+        }
+        let text = chrono::DateTime::<chrono::Local>::from(now).format("%y%m%d %H:%M:%S").to_string();
+        if let Ok(bytes) = text.as_bytes().try_into() {
+            LAST.set((second, bytes));
+        }
+        w.write_str(&text)
     }
 }
 
@@ -262,7 +301,8 @@ where
         write!(safe, " {}{}", message.text, message.fields)?;
         // Those of the spans around it, such as the name of the request.
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
-            if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+            if !repeats(metadata, span.metadata())
+                && let Some(fields) = span.extensions().get::<FormattedFields<N>>()
                 && !fields.is_empty()
             {
                 write!(safe, " {}", without_colors(&fields.fields))?;
@@ -270,6 +310,11 @@ where
         }
         writer.write_char('\n')
     }
+}
+
+/// Whether the span is that of the request of whose line this is: all that it says stands there.
+fn repeats(event: &Metadata<'_>, span: &Metadata<'_>) -> bool {
+    event.target() == ACCESS && span.name() == "request" && matches!(span.target(), REQUEST | GENERAL)
 }
 
 /// The fields of a span as `tracing-subscriber` keeps them, coloured if the writer has colours: those would be escaped.
@@ -292,7 +337,8 @@ impl Visit for Message {
         // Writing to a string fails only if the value's own Debug does; then it is cut short.
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
-            _ if self.only_text => Ok(()),
+            // That which stands nowhere in the words.
+            name if self.only_text && name != "request_id" => Ok(()),
             name => write!(self.fields, " {name}={value:?}"),
         };
     }

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("escape", "0"),
     ("locale", "0"),
     ("log", "0"),
+    ("metrics", "0"),
     ("options", "0"),
     ("pool", "0"),
     ("sys", "0"),

@@ -18,9 +18,10 @@ use crate::http1::head::RequestFacts;
 use crate::httputil::inflate::Inflater;
 use crate::httputil::{
     ConnectionLimits, HttpConnection, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
-    RequestContext, reason_phrase,
+    RequestContext, Scheme, reason_phrase,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
+use crate::metrics::{self, Counted, Value};
 
 /// What all connections of a server share.
 pub(crate) struct Server {
@@ -29,6 +30,14 @@ pub(crate) struct Server {
     /// Close after each response, whatever the client asks.
     pub(crate) no_keep_alive: bool,
     pub(crate) set: Rc<ConnectionSet>,
+}
+
+/// As what a connection is counted while it is open, and for ever.
+pub(crate) fn kinds(scheme: Scheme) -> (Value, Value) {
+    match scheme {
+        Scheme::Https => (Value::HttpsOpen, Value::HttpsOpened),
+        Scheme::Http => (Value::HttpOpen, Value::HttpOpened),
+    }
 }
 
 /// A connection that serves requests, one at a time.
@@ -46,6 +55,8 @@ pub(crate) struct Http1Connection {
     /// When bytes last arrived, the start of the requests among them; half the size of an `Instant`.
     pub(super) received: Cell<Nanos>,
     pub(super) wire: RefCell<Wire>,
+    /// Among those that are open.
+    counted: Cell<Option<Counted>>,
 }
 
 /// What a connection between requests waits for.
@@ -64,6 +75,8 @@ pub(super) enum Waiting {
 impl Http1Connection {
     pub(super) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Rc<Self> {
         let server_nanos = server.set.nanos();
+        let (open, opened) = kinds(context.protocol);
+        metrics::add(opened, 1);
         let connection = Rc::new(Self {
             stream,
             server,
@@ -74,6 +87,7 @@ impl Http1Connection {
             looked_at: Cell::new(0),
             received: Cell::new(server_nanos),
             wire: RefCell::default(),
+            counted: Cell::new(Some(Counted::new(open))),
         });
         connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
         connection
@@ -112,6 +126,7 @@ impl Http1Connection {
                 unread: facts.body != BodyLength::Empty,
                 handles: 0,
                 max_body_size: self.limits().max_body_size,
+                _counted: Counted::new(Value::RequestsInFlight),
             });
             wire.id
         };
@@ -160,6 +175,7 @@ impl Http1Connection {
     pub(super) fn leave_set(&self) {
         // Once: the key may be another connection's by then.
         self.server.set.remove(self.key.replace(u32::MAX));
+        drop(self.counted.take());
     }
 
     /// Hands gathered output to the stream: one system call when the kernel has room, which it mostly has.

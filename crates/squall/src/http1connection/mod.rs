@@ -26,6 +26,6 @@ mod transport;
 
 pub use crate::http1::ParseError;
 pub(crate) use client::{HeadError, ResponseHeads};
-pub(crate) use connection::Server;
+pub(crate) use connection::{Server, kinds};
 pub(crate) use set::ConnectionSet;
 pub(crate) use task::ConnectionTask;

@@ -6,6 +6,7 @@ use super::exchange_end::ExchangeEnd;
 use super::out_pool;
 use crate::http1::encode::{BodyEncoder, ForResponse};
 use crate::httputil::StreamId;
+use crate::metrics::Counted;
 
 /// Everything that writing changes.
 #[derive(Default)]
@@ -42,6 +43,7 @@ pub(super) struct Exchange {
     /// So many handles are there with which it can be answered; the largest number stands for more than can be counted.
     pub(super) handles: u16,
     pub(super) max_body_size: u64,
+    pub(super) _counted: Counted,
 }
 
 /// How far the response is.

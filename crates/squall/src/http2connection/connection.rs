@@ -18,11 +18,13 @@ use super::convert::{self, Refusal};
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
 use crate::http1::ParseError;
+use crate::http1connection::kinds;
 use crate::httputil::exchange::{self, Incoming, Rest};
 use crate::httputil::inflate::Inflater;
 use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext, RequestHead};
 use crate::iostream::IoStream;
 use crate::log;
+use crate::metrics::{self, Counted};
 
 pub(super) struct Connection {
     stream: IoStream,
@@ -38,6 +40,7 @@ pub(super) struct Connection {
     last_busy: Cell<Instant>,
     /// Since a look found output waiting: how much the kernel had taken then.
     stall: Cell<Option<(u64, Instant)>>,
+    _counted: Counted,
 }
 
 /// What a connection is told to do, ever more.
@@ -51,6 +54,8 @@ pub(super) enum Order {
 
 impl Connection {
     pub(super) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Rc<Self> {
+        let (open, opened) = kinds(context.protocol);
+        metrics::add(opened, 1);
         Rc::new(Self {
             stream,
             server,
@@ -61,6 +66,7 @@ impl Connection {
             open: Cell::new(0),
             last_busy: Cell::new(Instant::now()),
             stall: Cell::new(None),
+            _counted: Counted::new(open),
         })
     }
 

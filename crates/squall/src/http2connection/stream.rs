@@ -23,6 +23,7 @@ use crate::httputil::{
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 use crate::log;
+use crate::metrics::{Counted, Value};
 
 pub(super) struct Stream {
     connection: Rc<Connection>,
@@ -41,6 +42,7 @@ pub(super) struct Stream {
     end: Rc<End>,
     /// Since a look found output waiting: how much had been handed on then.
     stall: Cell<Option<(u64, Instant)>>,
+    _counted: Counted,
 }
 
 /// Whether the exchange is over or the client has left, and who waits for that.
@@ -86,6 +88,7 @@ impl Stream {
             abandoned: Cell::new(false),
             end: Rc::default(),
             stall: Cell::new(None),
+            _counted: Counted::new(Value::RequestsInFlight),
             connection,
         })
     }

@@ -28,6 +28,7 @@ use super::{HttpClientError, Inner};
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 use crate::log;
+use crate::metrics::{self, Counted, Value};
 use crate::netutil::Family;
 use crate::tcpclient::ConnectOptions;
 
@@ -87,7 +88,14 @@ pub(super) async fn run(
         limits,
         permit: None,
     };
-    let (lease, incoming) = fetch.run(start).await?;
+    let waiting = Counted::new(Value::FetchesInFlight);
+    let ran = fetch.run(start).await;
+    drop(waiting);
+    if metrics::is_on() {
+        let status = ran.as_ref().ok().map(|(_, incoming)| incoming.head.status);
+        metrics::fetch(fetch.method.as_str(), status, start.elapsed());
+    }
+    let (lease, incoming) = ran?;
     fetch.respond(lease, incoming)
 }
 

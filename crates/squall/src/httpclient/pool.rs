@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::proxy::Proxy;
 use super::tls::TlsConfig;
 use crate::iostream::IoStream;
+use crate::metrics::{Counted, Value};
 use crate::netutil;
 use crate::pool::Pool;
 
@@ -28,9 +29,21 @@ pub(super) struct Key {
     pub(super) tls: Option<TlsConfig>,
 }
 
+/// A connection that waits for its next request.
+struct Kept {
+    stream: IoStream,
+    _counted: Counted,
+}
+
+impl Kept {
+    fn is_alive(&self) -> bool {
+        is_alive(&self.stream)
+    }
+}
+
 /// The connections of a client.
 pub(super) struct Connections {
-    idle: RefCell<Pool<Key, IoStream>>,
+    idle: RefCell<Pool<Key, Kept>>,
     /// Whether a task is there that closes what has been idle for too long.
     sweeping: Cell<bool>,
 }
@@ -48,16 +61,17 @@ impl Connections {
     /// however late they come, do no harm up to this moment. Those that come when the next request has been sent cannot be
     /// told from its response: HTTP/1.1 numbers nothing. (nginx, HAProxy and hyper keep such connections too.)
     pub(super) fn take(self: &Rc<Self>, key: &Key, now: Instant) -> Option<Lease> {
-        let fit = |stream: &IoStream| is_alive(stream) && stream.is_quiet();
-        let (key, stream) = self.idle.borrow_mut().take(key, now, fit)?;
-        Some(Lease::new(stream, key, Rc::clone(self)))
+        let is_fit = |kept: &Kept| kept.is_alive() && kept.stream.is_quiet();
+        let (key, kept) = self.idle.borrow_mut().take(key, now, is_fit)?;
+        Some(Lease::new(kept.stream, key, Rc::clone(self)))
     }
 
     fn put(self: &Rc<Self>, key: Rc<Key>, stream: IoStream) {
         if !is_alive(&stream) {
             return;
         }
-        let displaced = self.idle.borrow_mut().put(key, stream, Instant::now());
+        let kept = Kept { stream, _counted: Counted::new(Value::ClientConnectionsIdle) };
+        let displaced = self.idle.borrow_mut().put(key, kept, Instant::now());
         drop(displaced);
         if self.len() > 0 && !self.sweeping.replace(true) {
             drop(netutil::spawn(sweep(Rc::downgrade(self), self.idle.borrow().interval())));
@@ -83,7 +97,7 @@ async fn sweep(connections: Weak<Connections>, interval: Duration) {
     loop {
         sleep(interval).await;
         let Some(connections) = connections.upgrade() else { return };
-        if !connections.idle.borrow_mut().sweep(Instant::now(), is_alive) {
+        if !connections.idle.borrow_mut().sweep(Instant::now(), Kept::is_alive) {
             connections.sweeping.replace(false);
             return;
         }
@@ -106,11 +120,13 @@ pub(super) struct Lease {
     connections: Rc<Connections>,
     /// One of `max_clients`.
     permit: Option<OwnedSemaphorePermit>,
+    counted: Counted,
 }
 
 impl Lease {
     pub(super) fn new(stream: IoStream, key: Rc<Key>, connections: Rc<Connections>) -> Self {
-        Self { stream, key, connections, permit: None }
+        let counted = Counted::new(Value::ClientConnectionsBusy);
+        Self { stream, key, connections, permit: None, counted }
     }
 
     pub(super) fn stream(&self) -> &IoStream {
@@ -124,7 +140,8 @@ impl Lease {
 
     /// The exchange is complete; the connection may serve the next.
     pub(super) fn give_back(self) {
-        let Self { stream, key, connections, permit } = self;
+        let Self { stream, key, connections, permit, counted } = self;
+        drop(counted);
         connections.put(key, stream);
         // The slot is free once the connection can be had: whoever waits for it finds it.
         drop(permit);

@@ -165,6 +165,10 @@ impl HttpServer {
             std::process::exit(process::EX_CONFIG);
         }
         prepared?;
+        if let Some(longest) = self.tcp.handler().config.borrow().worker_timeout {
+            // Before the supervisor ends a worker that is stuck, the log says in what.
+            IoLoop::current().log_blocking_by_default(longest / 2);
+        }
         Self::serve_on_loop();
         Ok(())
     }
@@ -176,7 +180,8 @@ impl HttpServer {
     }
 
     /// How long a worker may not answer its supervisor, because its loop is blocked or it was stopped, before it is killed and
-    /// replaced; 2 s at least. Default: none.
+    /// replaced; 2 s at least. Half of that earlier the log says what blocks it, see
+    /// [`set_blocking_log_threshold`](IoLoop::set_blocking_log_threshold). Default: none.
     #[must_use]
     pub fn worker_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(|c| c.worker_timeout = timeout.into())

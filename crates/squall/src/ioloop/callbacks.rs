@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::panics::{Origin, catch_panic};
-use super::{Inner, IoLoop};
+use super::{Inner, IoLoop, watchdog};
 
 /// Adds callbacks to a loop from any thread; cheap to clone.
 ///
@@ -73,7 +73,7 @@ impl IoLoop {
         let origin = Origin::here("callback");
         let weak = Rc::downgrade(&self.inner);
         let mut task = Box::pin(async move {
-            if let Err(payload) = catch_panic(future).await
+            if let Err(payload) = catch_panic(watchdog::watched(origin, future)).await
                 && let Some(inner) = weak.upgrade()
             {
                 inner.report_panic(&origin.to_string(), &*payload);
@@ -252,6 +252,7 @@ impl Next {
 
 fn run_batch(inner: &Inner, shared: &Shared) -> Next {
     inner.in_batch.set(true);
+    watchdog::goes_on();
     for callback in Batch::take(&inner.callbacks, shared) {
         inner.run_callback(callback);
     }

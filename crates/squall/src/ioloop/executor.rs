@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::panics::{log_panic, panic_message};
+use crate::metrics::{Counted, Value};
 use crate::sys;
 
 /// A function to run on another thread.
@@ -163,7 +164,12 @@ where
         // The receiver is gone when the future was dropped; then nobody wants the result.
         let _ = sender.send(result);
     });
-    let result = async move { receiver.await.unwrap_or(Err(ExecutorError::Dropped)) };
+    let counted = Counted::new(Value::ExecutorJobs);
+    let result = async move {
+        let result = receiver.await.unwrap_or(Err(ExecutorError::Dropped));
+        drop(counted);
+        result
+    };
     (job, result)
 }
 

@@ -17,6 +17,7 @@ use tokio::io::Ready;
 use tokio::io::unix::AsyncFd;
 
 use super::Inner;
+use super::watchdog::{self, Place};
 use crate::sys;
 
 /// A set of conditions of a file descriptor.
@@ -252,7 +253,10 @@ impl Registration {
     fn dispatch(&self, events: Events, inner: &Inner) {
         let Some(mut call) = self.call.take() else { return };
         inner.host.runs();
-        inner.run_guarded(|| format!("I/O handler for fd {}", self.fd), || call(events));
+        watchdog::at(
+            || Place::descriptor(self.fd),
+            || inner.run_guarded(|| format!("I/O handler for fd {}", self.fd), || call(events)),
+        );
         if !self.is_removed() {
             *self.call.borrow_mut() = Some(call);
         }

@@ -20,12 +20,14 @@ mod callbacks;
 mod error;
 mod executor;
 mod handlers;
+mod lag;
 mod panics;
 mod periodic;
 mod running;
 mod signal;
 mod timeouts;
 mod turn;
+mod watchdog;
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -52,10 +54,13 @@ pub use periodic::PeriodicCallback;
 pub use signal::shutdown_signal;
 pub use timeouts::{Deadline, Timeout};
 pub use turn::Turn;
+pub use watchdog::Blocked;
 
+pub(crate) use lag::measure_lag;
 pub(crate) use panics::{catch_panic, log_panic, panic_message};
 pub(crate) use signal::ShutdownSignals;
 pub(crate) use timeouts::later;
+pub(crate) use watchdog::{Place, at};
 
 use callbacks::{Callback, Local, Shared};
 use handlers::Registration;
@@ -63,6 +68,7 @@ use panics::Origin;
 use running::{Running, set_current};
 use timeouts::Timeouts;
 use turn::{Hooks, Host};
+use watchdog::Watchdog;
 
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
@@ -96,6 +102,8 @@ pub(crate) struct Inner {
     on_panic: RefCell<Option<PanicHook>>,
     host: Host,
     hooks: Option<Hooks>,
+    /// `None` as long as nobody has said anything.
+    watchdog: RefCell<Option<Watchdog>>,
 }
 
 enum State {
@@ -162,6 +170,8 @@ impl IoLoop {
         builder.enable_all().event_interval(EVENT_INTERVAL);
         if hooks.is_some() {
             Hooks::install(&mut builder);
+        } else {
+            builder.on_thread_park(watchdog::waits).on_thread_unpark(watchdog::goes_on);
         }
         let runtime = builder.build_local(Default::default())?;
         INITIALIZED.store(true, Ordering::Relaxed);
@@ -182,6 +192,7 @@ impl IoLoop {
                 on_panic: RefCell::new(None),
                 host: Host::default(),
                 hooks,
+                watchdog: RefCell::new(None),
             }
         });
         Ok(IoLoop { inner })
@@ -539,7 +550,7 @@ impl Inner {
     fn run_callback(&self, callback: Callback) {
         let Callback { origin, run } = callback;
         self.host.runs();
-        self.run_guarded(|| origin.to_string(), run);
+        watchdog::at_origin(origin, || self.run_guarded(|| origin.to_string(), run));
     }
 
     /// Runs user code; a panic is reported under the name that `what` makes.

@@ -69,8 +69,8 @@ pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Box<d
 /// Where a piece of user code entered the loop; a closure has no name of its own worth printing.
 #[derive(Clone, Copy)]
 pub(super) struct Origin {
-    kind: &'static str,
-    location: &'static Location<'static>,
+    pub(super) kind: &'static str,
+    pub(super) location: &'static Location<'static>,
 }
 
 impl Origin {

@@ -7,6 +7,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::panics::{Origin, catch_panic};
+use super::watchdog::watched;
 use super::{Inner, IoLoop, later};
 
 /// Runs a callback every so often while its loop runs.
@@ -160,7 +161,7 @@ impl State {
             // Still out after a quick stop and start: the call of the earlier start is not over; skip this one.
             let Some(callback) = self.callback.take() else { continue };
             let mut borrowed = Borrowed { state: self, callback: Some(callback) };
-            let result = catch_panic(borrowed.tick()).await;
+            let result = catch_panic(watched(self.origin, borrowed.tick())).await;
             drop(borrowed);
             if let Err(payload) = result
                 && let Some(inner) = reporter.upgrade()

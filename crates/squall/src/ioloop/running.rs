@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use tokio::runtime::LocalRuntime;
 
-use super::{IoLoop, StartError, State};
+use super::{IoLoop, StartError, State, watchdog};
 
 thread_local! {
     static CURRENT: RefCell<Option<IoLoop>> = const { RefCell::new(None) };
@@ -47,6 +47,7 @@ impl<'a> Running<'a> {
         RUNNING.set(true);
         drop(state);
         let former = set_current(Some(io_loop.clone()));
+        io_loop.start_watching();
         Ok(Running { io_loop, runtime, former })
     }
 
@@ -57,6 +58,7 @@ impl<'a> Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
+        watchdog::stop_watching();
         RUNNING.set(false);
         self.io_loop.inner.stop_asked.set(false);
         if let Some(runtime) = self.runtime.take() {

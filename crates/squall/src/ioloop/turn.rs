@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::running::Running;
-use super::{IoLoop, StartError};
+use super::{IoLoop, StartError, watchdog};
 
 /// Embedding.
 ///
@@ -169,8 +169,14 @@ pub(super) struct Hooks {
 impl Hooks {
     /// Has the runtime call the hooks of the loop that runs on its thread: its own cannot but be `Send`.
     pub(super) fn install(builder: &mut tokio::runtime::Builder) {
-        builder.on_thread_park(|| Self::call("park hook", |hooks| &hooks.park));
-        builder.on_thread_unpark(|| Self::call("unpark hook", |hooks| &hooks.unpark));
+        builder.on_thread_park(|| {
+            Self::call("park hook", |hooks| &hooks.park);
+            watchdog::waits();
+        });
+        builder.on_thread_unpark(|| {
+            watchdog::goes_on();
+            Self::call("unpark hook", |hooks| &hooks.unpark);
+        });
     }
 
     fn call(what: &str, which: impl FnOnce(&Self) -> &Rc<dyn Fn()>) {

@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use crate::metrics::{self, Value};
 
 /// A write to a connection that the peer has closed must give EPIPE rather than a SIGPIPE.
 pub(super) const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
@@ -168,7 +169,11 @@ impl Transport {
             }
             Ok(n)
         });
-        drained.map_or(result, Ok)
+        let received = drained.map_or(result, Ok);
+        if let Ok(bytes) = received {
+            metrics::add(Value::BytesIn, bytes as u64);
+        }
+        received
     }
 
     /// One `send`, whatever the loop knows about the socket: before the first event it knows nothing.
@@ -178,7 +183,7 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.send(&[IoSlice::new(data)]);
         }
-        self.socket().send_with_flags(data, SEND_FLAGS)
+        count_sent(self.socket().send_with_flags(data, SEND_FLAGS))
     }
 
     /// One gathering `sendmsg`, as [`send`](Self::send).
@@ -188,7 +193,7 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.send(data);
         }
-        self.socket().send_vectored_with_flags(data, SEND_FLAGS)
+        count_sent(self.socket().send_vectored_with_flags(data, SEND_FLAGS))
     }
 
     /// How many of the bytes that it has taken wait in it for the socket. Nothing can be sent before those; see
@@ -219,7 +224,7 @@ impl Transport {
             return self.send_block(file, offset, count);
         }
         let mut offset = offset;
-        Ok(rustix::fs::sendfile(self, file, Some(&mut offset), count)?)
+        count_sent(Ok(rustix::fs::sendfile(self, file, Some(&mut offset), count)?))
     }
 
     /// Other systems' `sendfile`s differ too much to be worth it.
@@ -304,6 +309,14 @@ impl Transport {
             Self::Tls(tls) => tls.under.try_io(interest, operation),
         }
     }
+}
+
+#[inline]
+fn count_sent(sent: io::Result<usize>) -> io::Result<usize> {
+    if let Ok(bytes) = sent {
+        metrics::add(Value::BytesOut, bytes as u64);
+    }
+    sent
 }
 
 impl AsFd for Transport {

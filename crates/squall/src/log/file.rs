@@ -67,18 +67,20 @@ impl Sink {
 }
 
 impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Self;
+    type Writer = Line<'a>;
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(self)
     }
 }
 
 /// Each call is one line, as tracing-subscriber writes them.
-impl Write for Sink {
+pub(super) struct Line<'a>(&'a Sink);
+
+impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if !self.batches.push(line) {
-            self.write_now(line);
+        if !self.0.batches.push(line) {
+            self.0.write_now(line);
         }
         Ok(line.len())
     }

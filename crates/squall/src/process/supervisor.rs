@@ -15,6 +15,7 @@ use super::generation::{self, Starting};
 use super::restarts::RestartPolicy;
 use super::{ForkError, systemd, worker};
 use crate::log::GENERAL;
+use crate::metrics::{self, Slots};
 use crate::netutil::Listener;
 use crate::sys::{self, BlockedSignals, ForkFailure, Forked};
 
@@ -87,6 +88,8 @@ pub(super) struct Supervisor {
     /// The generation that serves instead of our own children.
     successor: Option<Pid>,
     told: Instant,
+    /// Where each process counts.
+    slots: Slots,
 }
 
 struct Child {
@@ -148,6 +151,7 @@ impl Supervisor {
             once_more: false,
             successor: None,
             told: Instant::now(),
+            slots: Slots::default(),
         }
     }
 
@@ -157,6 +161,7 @@ impl Supervisor {
         }
         tracing::info!(target: GENERAL, "Starting {num} processes");
         self.wanted = num;
+        self.slots = Slots::new(num);
         if let Some(child) = self.fill()? {
             return Ok(child);
         }
@@ -215,10 +220,12 @@ impl Supervisor {
             Some(_) => Some(UnixStream::pair()?),
             None => None,
         };
+        let slot = self.slots.next();
         let death_signal = if self.extra.is_some() { Signal::KILL } else { Signal::TERM };
         match sys::fork(death_signal) {
             Ok(Forked::Child) => {
                 self.children.clear();
+                metrics::enter(slot);
                 // What the others say, and what is handed down, is not for this one.
                 self.starting = None;
                 self.extra = None;
@@ -238,6 +245,9 @@ impl Supervisor {
                     }
                     None => None,
                 };
+                if let Some(slot) = slot {
+                    self.slots.taken(slot, child);
+                }
                 let heard = Instant::now() + delay;
                 self.children.insert(id, Child { pid: child, says, serving: false, heard });
                 Ok(false)

@@ -6,12 +6,14 @@ pub(crate) mod addrinfo;
 mod fd;
 mod fork;
 mod scoped;
+mod shared;
 mod signals;
 pub(crate) mod utf8;
 
 pub(crate) use fd::{adopt, poll, watch};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
 pub(crate) use scoped::Scoped;
+pub(crate) use shared::shared_words;
 pub(crate) use signals::{BlockedSignals, keep_dead_children, unblock};
 
 /// The number of processors this process may use, at least 1.

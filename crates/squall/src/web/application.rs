@@ -18,6 +18,7 @@ use super::hooks::Hooks;
 use super::locale::LocaleSettings;
 use super::proxy::Tunnels;
 use super::render::TemplateSettings;
+use super::request_id::RequestId;
 use super::route::{RouteInfo, UrlSpec};
 use super::routes::{Found, Outer, Route, Routes};
 use super::settings::UserSettings;
@@ -30,6 +31,7 @@ use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
     BodyKind, HttpServerConnectionDelegate, HttpServerRequest, ParseBodyConfig, Shutdown, Started,
 };
+use crate::ioloop::measure_lag;
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
@@ -55,6 +57,7 @@ struct HostSpec {
 
 type MapError = Box<dyn Fn(&(dyn StdError + 'static)) -> Option<HttpError>>;
 type LogFunction = Box<dyn Fn(&Context)>;
+type SpanFunction = Box<dyn Fn(&Context, &tracing::Span)>;
 
 #[derive(Default)]
 pub(super) struct Settings {
@@ -63,6 +66,7 @@ pub(super) struct Settings {
     sites: Sites,
     map_error: Vec<MapError>,
     log_function: Option<LogFunction>,
+    span_function: Option<SpanFunction>,
     pub(super) fallback: Option<FallbackTo>,
     pub(super) debug: DebugSettings,
     pub(super) user: UserSettings,
@@ -136,6 +140,14 @@ impl Application {
     #[must_use]
     pub fn log_function(mut self, log: impl Fn(&Context) + 'static) -> Self {
         self.settings.log_function = Some(Box::new(log));
+        self
+    }
+
+    /// Called with the span of each request ([`log::REQUEST`]) before anything happens inside of it, where a subscriber wants
+    /// that span: to record more in it, or to make it a child of what the request's headers say (`examples/opentelemetry`).
+    #[must_use]
+    pub fn on_request_span(mut self, prepare: impl Fn(&Context, &tracing::Span) + 'static) -> Self {
+        self.settings.span_function = Some(Box::new(prepare));
         self
     }
 
@@ -236,7 +248,9 @@ impl fmt::Debug for Application {
 
 impl IntoDelegate for Application {
     fn into_delegate(self) -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError> {
-        Ok(Rc::new(Service(self.build()?)))
+        let core = self.build()?;
+        measure_lag();
+        Ok(Rc::new(Service(core)))
     }
 }
 
@@ -326,6 +340,14 @@ impl Core {
         &self.settings.parse_body
     }
 
+    pub(super) fn prepare_span(&self, ctx: &Context, span: &tracing::Span) {
+        if let Some(prepare) = &self.settings.span_function
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(|| prepare(ctx, span)))
+        {
+            crate::ioloop::log_panic("on_request_span", &*payload);
+        }
+    }
+
     pub(super) fn login_url(&self) -> Option<&str> {
         self.settings.login_url.as_deref()
     }
@@ -356,11 +378,13 @@ impl Core {
             return log(ctx);
         }
         let status = ctx.status();
+        let id = ctx.get::<RequestId>();
         let millis = ctx.request().request_time().as_secs_f64() * 1000.0;
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
                     target: log::ACCESS,
+                    request_id = id.as_ref().map(tracing::field::display),
                     status,
                     method = ctx.method().as_str(),
                     path = ctx.request().uri(),

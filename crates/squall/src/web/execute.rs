@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::Method;
+use tracing::{Instrument, Span};
 
 use super::application::Core;
 use super::context::Context;
@@ -16,11 +17,13 @@ use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::handler::RequestHandler;
 use super::methods::{Methods, Verb};
+use super::metrics::{CLIENT_LEFT, count_request};
 use super::receive::{BodyChannel, BufferedRequest, Collected, StreamedRequest};
 use super::routes::Route;
+use super::span;
 use super::target::{Function, Target};
 use crate::httputil::{BodyKind, HttpServerRequest, Started};
-use crate::ioloop::catch_panic;
+use crate::ioloop::{at, catch_panic};
 use crate::log;
 use crate::routing::PathArgs;
 
@@ -225,6 +228,7 @@ impl std::error::Error for ClientLeft {}
 #[expect(clippy::manual_async_fn, reason = "an async fn would keep its arguments twice")]
 pub(super) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Output = ()> {
     async move {
+        let span = ctx.open_span();
         let served = {
             // Not `catch_panic`, which would make this future hold the handler's twice.
             let mut serving = pin!(async {
@@ -236,13 +240,17 @@ pub(super) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Out
                     }
                 }
             });
-            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => {
-                    ctx.heartbeat.poll(&ctx, cx);
-                    Poll::Pending
+            poll_fn(|cx| {
+                let _entered = span.as_deref().map(Span::enter);
+                let poll = || catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
+                match at(|| ctx.route().place(), poll) {
+                    Ok(Poll::Pending) => {
+                        ctx.heartbeat.poll(&ctx, cx);
+                        Poll::Pending
+                    }
+                    Ok(ready) => ready,
+                    Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
                 }
-                Ok(ready) => ready,
-                Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
             })
             .await
         };
@@ -257,17 +265,27 @@ pub(super) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Future<Out
                 if let Some(hooks) = ctx.route().hooks() {
                     hooks.run_on_finish(&ctx);
                 }
+                count_request(&ctx, CLIENT_LEFT);
                 return;
             }
             // Boxed: errors are rare, and their way need not make every request's future larger.
-            Err(error) => Box::pin(recover(&mut handler, &ctx, error)).await,
+            Err(error) => {
+                let span = span.as_deref().cloned().unwrap_or_else(Span::none);
+                Box::pin(recover(&mut handler, &ctx, error).instrument(span)).await;
+            }
             Ok(()) => {}
         }
-        guard("on_finish", || handler.on_finish(&ctx));
-        if let Some(hooks) = ctx.route().hooks() {
-            hooks.run_on_finish(&ctx);
+        ctx.in_request_span(|| {
+            guard("on_finish", || handler.on_finish(&ctx));
+            if let Some(hooks) = ctx.route().hooks() {
+                hooks.run_on_finish(&ctx);
+            }
+            ctx.core().log_request(&ctx);
+        });
+        if let Some(span) = &span {
+            span::close(span, ctx.status(), ctx.request().request_time());
         }
-        ctx.in_request_span(|| ctx.core().log_request(&ctx));
+        count_request(&ctx, ctx.status());
     }
 }
 

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::around::Next;
 use super::context::Context;
 use super::error::Result;
+use super::span::RequestSpan;
 use crate::log;
 
 /// The name of a request, where [`request_id`] stands around it: `ctx.get::<RequestId>()`.
@@ -53,9 +54,6 @@ impl fmt::Display for RequestId {
 
 const HEADER: &str = "X-Request-Id";
 
-/// The span of one request, so that lines about it that are written outside of its layers have its name too.
-pub(super) struct RequestSpan(pub(super) tracing::Span);
-
 /// Names each request: by its `X-Request-Id` where that is 1 to 128 letters, digits and `-._~+/=:@`, else anew. For
 /// [`around`](super::Application::around).
 ///
@@ -75,9 +73,20 @@ pub(super) struct RequestSpan(pub(super) tracing::Span);
 pub fn request_id() -> impl AsyncFn(&Context, Next<'_>) -> Result + 'static {
     async |ctx: &Context, next: Next<'_>| {
         let id = RequestId::taken_over(ctx).unwrap_or_else(RequestId::fresh);
-        let span = tracing::error_span!(target: log::GENERAL, "request", request_id = %id);
+        let span = match ctx.get::<RequestSpan>() {
+            Some(span) => {
+                span.0.record("request_id", tracing::field::display(&id));
+                // What runs is inside of it already.
+                Span::none()
+            }
+            // The name is wanted in each line also where nothing else is.
+            None => {
+                let span = tracing::error_span!(target: log::GENERAL, "request", request_id = %id);
+                ctx.insert(RequestSpan(span.clone()));
+                span
+            }
+        };
         ctx.insert(id);
-        ctx.insert(RequestSpan(span.clone()));
         ctx.set_request_id_header();
         next.run(ctx).instrument(span).await
     }
@@ -89,14 +98,6 @@ impl Context {
         if let Some(id) = self.get::<RequestId>() {
             // Its characters are those of a header.
             let _ = self.set_header(HEADER, id.as_str());
-        }
-    }
-
-    /// Runs `f` inside of the span of the request, if there is one.
-    pub(super) fn in_request_span<T>(&self, f: impl FnOnce() -> T) -> T {
-        match self.get::<RequestSpan>() {
-            Some(span) => span.0.in_scope(f),
-            None => f(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Routes in an application: compiled, with what stands around them, and matched together.
 
+use std::cell::OnceCell;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use super::route::{Destination, RouteInfo, UrlSpec};
 use super::site::Sites;
 use super::target::{Functions, Target};
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
+use crate::ioloop::Place;
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 
 /// A route in an application.
@@ -31,6 +33,8 @@ pub(super) struct Route {
     /// It is in no table.
     is_unmatched: bool,
     location: &'static Location<'static>,
+    /// What it is called when it holds the loop.
+    place: OnceCell<Place>,
 }
 
 /// What a route leads to that may yet decline.
@@ -279,6 +283,7 @@ impl Route {
             sites,
             is_unmatched: false,
             location,
+            place: OnceCell::new(),
         })
     }
 
@@ -295,6 +300,7 @@ impl Route {
             sites,
             is_unmatched: true,
             location: Location::caller(),
+            place: OnceCell::new(),
         }
     }
 
@@ -311,6 +317,11 @@ impl Route {
     /// Its pattern; `None` for what answers where no route does.
     pub(super) fn written(&self) -> Option<&str> {
         (!self.is_unmatched).then(|| self.pattern.as_str())
+    }
+
+    /// What it is called when it holds the loop.
+    pub(super) fn place(&self) -> Place {
+        *self.place.get_or_init(|| Place::handler_of(self.written().unwrap_or("no route")))
     }
 
     #[inline]

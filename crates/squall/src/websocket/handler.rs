@@ -1,11 +1,15 @@
 //! The server: handlers, their routes, and upgrading a request.
 
+use std::any::type_name;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{Method, Version};
 
 use crate::httputil::{Detached, Shutdown};
+use crate::ioloop::{Place, at};
 use crate::log;
 use crate::netutil::spawn;
 use crate::web::{Context, Error, Methods, RequestHandler, Result, UrlSpec, get, url};
@@ -265,7 +269,7 @@ impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
         let (socket, decoder) = accept(ctx, key, subprotocol, compression, options)?;
         let request = ctx.request();
         let summary = format!("{} {} ({})", request.method(), request.uri(), request.remote_ip());
-        let place = ctx.websockets().set.place(socket.clone());
+        let place = ctx.websockets().set.register(socket.clone());
         let events = Callbacks { handler: handler.clone(), summary: summary.into() };
         spawn(run(Task { socket, decoder, events, place }));
         Ok(())
@@ -361,12 +365,12 @@ impl<H: WebSocketHandler> Callbacks<H> {
 
 impl<H: WebSocketHandler> Events for Callbacks<H> {
     async fn open(&mut self, socket: &WebSocket) -> Result<(), Failed> {
-        let result = self.handler.open(socket).await;
+        let result = named::<H, _>(self.handler.open(socket)).await;
         self.checked(result)
     }
 
     async fn message(&mut self, socket: &WebSocket, message: Message) -> Result<(), Failed> {
-        let result = self.handler.on_message(socket, message).await;
+        let result = named::<H, _>(self.handler.on_message(socket, message)).await;
         self.checked(result)
     }
 
@@ -384,6 +388,12 @@ impl<H: WebSocketHandler> Events for Callbacks<H> {
         let result = self.handler.on_close(socket).await;
         let _ = self.checked(result);
     }
+}
+
+/// A future of a handler that is named when it holds the loop.
+async fn named<H, F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| at(|| Place::handler_of(type_name::<H>()), || future.as_mut().poll(cx))).await
 }
 
 /// The peer has left while something was being written, which is nobody's mistake.

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod counting;
 mod drain;
 mod options;
 mod supervision;
@@ -63,7 +64,7 @@ fn main() {
     let (flags, words): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|arg| arg.starts_with('-'));
     let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let selected = [TESTS, drain::TESTS, options::TESTS, supervision::TESTS]
+    let selected = [TESTS, counting::TESTS, drain::TESTS, options::TESTS, supervision::TESTS]
         .concat()
         .into_iter()
         .filter(|(name, _)| wanted(name));

@@ -13,10 +13,14 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("help_is_printed_and_the_status_is_0", help_is_printed_and_the_status_is_0),
     ("what_is_wrong_ends_the_program_with_status_1", what_is_wrong_ends_the_program_with_status_1),
     ("run_follows_the_options", run_follows_the_options),
+    ("logging_is_left_alone_where_it_is_asked_for", logging_is_left_alone_where_it_is_asked_for),
     ("the_log_goes_to_a_file", the_log_goes_to_a_file),
     ("a_request_is_an_object_in_a_json_log", a_request_is_an_object_in_a_json_log),
     ("a_log_that_nobody_reads_stops_nobody", a_log_that_nobody_reads_stops_nobody),
 ];
+
+/// The program is to log this and to end.
+const SAY: &str = "SQUALL_TEST_SAY";
 
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -80,6 +84,28 @@ fn run_follows_the_options() {
     assert!(ask(UnixStream::connect(&socket).unwrap()).ends_with("from outside"));
     let log = server.end();
     assert!(log.contains("Starting 2 processes"), "{log}");
+}
+
+fn logging_is_left_alone_where_it_is_asked_for() {
+    for (environment, args, is_logged) in [
+        (None, &[][..], true),
+        (None, &["--logging=none"], false),
+        (None, &["--logging=None"], false),
+        (Some("none"), &[], false),
+        // The command line wins.
+        (Some("none"), &["--logging=info"], true),
+        (None, &["--logging=warning"], false),
+    ] {
+        let mut program = program(args);
+        program.env(SAY, "hello");
+        if let Some(environment) = environment {
+            program.env("T_LOGGING", environment);
+        }
+        let output = program.output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{printed}");
+        assert_eq!(printed.contains("] hello"), is_logged, "{environment:?} {args:?}: {printed}");
+    }
 }
 
 fn the_log_goes_to_a_file() {
@@ -195,6 +221,10 @@ fn serve() -> squall::Result {
     options::define("password", "hunter2".to_owned()).help("of the database").group("Example").secret();
     options::parse_environment("T_")?;
     options::parse_command_line()?;
+    if let Ok(text) = std::env::var(SAY) {
+        tracing::info!("{text}");
+        return Ok(());
+    }
     let server = HttpServer::new(move || {
         let greeting = greeting.get();
         let hello = get("/", async move |ctx: &Context| {

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use squall::netutil::BindOptions;
-use squall::{Application, Context, HttpServer, get};
+use squall::web::metrics;
+use squall::{Application, Context, HttpServer, get, url};
 
 use super::{LONG, ROLE};
 
@@ -282,7 +283,7 @@ fn sockets_and_wishes_of_the_service_manager() {
     assert_eq!(status, Some(0), "{log}");
 }
 
-fn until(mut is_so: impl FnMut() -> bool, what: &str) {
+pub(super) fn until(mut is_so: impl FnMut() -> bool, what: &str) {
     let deadline = Instant::now() + LONG;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -291,7 +292,7 @@ fn until(mut is_so: impl FnMut() -> bool, what: &str) {
 }
 
 /// Not a zombie either.
-fn is_alive(pid: i32) -> bool {
+pub(super) fn is_alive(pid: i32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
 }
@@ -303,7 +304,7 @@ const ARGS: &str = "SQUALL_TEST_ARGS";
 const NAMED: &str = "SQUALL_TEST_NAMED";
 
 /// A server with its supervisor.
-struct Program {
+pub(super) struct Program {
     process: Child,
     address: String,
     folder: tempfile::TempDir,
@@ -311,7 +312,7 @@ struct Program {
 }
 
 impl Program {
-    fn start(args: &str, generation: &str) -> Self {
+    pub(super) fn start(args: &str, generation: &str) -> Self {
         let command = Command::new(std::env::current_exe().unwrap());
         let mut t = Self::spawn(command, args, generation, String::new());
         let line = t.logged("Serving on ");
@@ -347,11 +348,11 @@ impl Program {
         Self { process, address, folder, log }
     }
 
-    fn pid(&self) -> i32 {
+    pub(super) fn pid(&self) -> i32 {
         Pid::from_child(&self.process).as_raw_pid()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
 
@@ -367,14 +368,14 @@ impl Program {
     }
 
     /// Waits for a line of the log with this text.
-    fn logged(&self, text: &str) -> String {
+    pub(super) fn logged(&self, text: &str) -> String {
         let find = |log: &str| log.lines().find(|line| line.contains(text)).map(str::to_owned);
         let log = self.log.0.lock().unwrap();
         let (log, _) = self.log.1.wait_timeout_while(log, LONG, |log| find(log).is_none()).unwrap();
         find(&log).unwrap_or_else(|| panic!("{text:?} is not in\n{log}"))
     }
 
-    fn children_of(pid: i32) -> BTreeSet<i32> {
+    pub(super) fn children_of(pid: i32) -> BTreeSet<i32> {
         let children =
             std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         children.split_whitespace().map(|pid| pid.parse().unwrap()).filter(|pid| is_alive(*pid)).collect()
@@ -393,7 +394,7 @@ impl Program {
         );
     }
 
-    fn connect(&self) -> Client {
+    pub(super) fn connect(&self) -> Client {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         Client { stream }
@@ -405,7 +406,7 @@ impl Program {
         answer.rsplit('\n').next().unwrap().to_owned()
     }
 
-    fn finish(mut self) -> (Option<i32>, String) {
+    pub(super) fn finish(mut self) -> (Option<i32>, String) {
         let mut status = None;
         until(
             || {
@@ -428,17 +429,17 @@ impl Drop for Program {
     }
 }
 
-struct Client {
+pub(super) struct Client {
     stream: TcpStream,
 }
 
 impl Client {
-    fn ask(&mut self, path: &str) -> Option<String> {
+    pub(super) fn ask(&mut self, path: &str) -> Option<String> {
         self.send(path);
         self.answer()
     }
 
-    fn send(&mut self, path: &str) {
+    pub(super) fn send(&mut self, path: &str) {
         // What was not taken is told by the answer.
         let _ = self.stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     }
@@ -505,6 +506,7 @@ fn make_app(folder: &Path, generation: &str) -> Application {
     let (folder, generation) = (folder.to_owned(), generation.to_owned());
     let (shown, block) = (generation.clone(), folder.join("blocked"));
     Application::new([
+        url("/metrics", metrics()),
         get("/", async move |ctx: &Context| {
             ctx.write(format!("\n{shown}").trim_start());
             Ok(())

@@ -10,6 +10,7 @@ mod mistakes;
 mod ready_made;
 mod render;
 mod users;
+mod watched;
 mod xsrf;
 
 use std::cell::RefCell;

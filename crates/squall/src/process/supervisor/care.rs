@@ -9,6 +9,7 @@ use super::super::{EX_CONFIG, ForkError, generation, systemd, worker};
 use super::orders::GRACE;
 use super::{Leaving, Role, SHORT_TICK, Supervisor, TICK};
 use crate::log::GENERAL;
+use crate::metrics::Slots;
 
 impl Supervisor {
     pub(super) fn look_after(&mut self) -> Result<Option<Role>, ForkError> {
@@ -128,12 +129,14 @@ impl Supervisor {
     }
 
     pub(super) fn ended(&mut self, pid: Pid, status: WaitStatus) -> Result<Option<Role>, ForkError> {
+        self.slots.ended(pid);
         if let Some(id) = self.children.iter().find(|(_, child)| child.pid == pid).map(|(&id, _)| id) {
             self.children.remove(&id);
-            if let Some(delay) = self.should_restart(id, pid, status)?
-                && self.start_child(id, delay)?
-            {
-                return Ok(Some(Role::Child { id, delay }));
+            if let Some(delay) = self.should_restart(id, pid, status)? {
+                Slots::count_restart();
+                if self.start_child(id, delay)? {
+                    return Ok(Some(Role::Child { id, delay }));
+                }
             }
         } else if let Some(at) = self.leaving.iter().position(|leaving| leaving.pid == pid) {
             if let Some(id) = self.leaving.swap_remove(at).id {

@@ -11,6 +11,7 @@ use super::set::Registered;
 use super::socket::{Phase, WebSocket};
 use crate::ioloop::log_panic;
 use crate::log;
+use crate::metrics::{self, Value};
 use crate::websocket::machine::frame::Failure;
 use crate::websocket::machine::message::Message;
 use crate::websocket::machine::protocol::{BEYOND, Decoder, Event};
@@ -246,7 +247,10 @@ impl Next<'_> {
     fn deal_with(&self, event: Event) -> Option<Incoming> {
         let open = self.socket.0.phase.get() == Phase::Open;
         match event {
-            Event::Message(message) => open.then_some(Incoming::Message(message)),
+            Event::Message(message) => {
+                metrics::add(Value::MessagesIn, 1);
+                open.then_some(Incoming::Message(message))
+            }
             Event::Ping(data) => {
                 self.socket.pong(data.clone());
                 open.then_some(Incoming::Ping(data))

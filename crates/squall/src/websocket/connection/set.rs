@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::socket::WebSocket;
+use crate::metrics::{self, Counted, Value};
 use crate::sweep::{Member, Place, Set};
 
 pub(super) use crate::sweep::Millis;
@@ -11,7 +12,10 @@ pub(super) use crate::sweep::Millis;
 pub(crate) type SocketSet = Set<WebSocket>;
 
 /// A socket's place in its set.
-pub(in crate::websocket) type Registered = Place<WebSocket>;
+pub(in crate::websocket) struct Registered {
+    _place: Place<WebSocket>,
+    _counted: Counted,
+}
 
 impl Member for WebSocket {
     fn is_due(&self, now: Millis) -> bool {
@@ -34,6 +38,17 @@ impl SocketSet {
             static CLIENTS: Rc<SocketSet> = SocketSet::new(());
         }
         CLIENTS.with(Rc::clone)
+    }
+
+    /// Adds a socket until what is given is dropped.
+    pub(in crate::websocket) fn register(self: &Rc<Self>, socket: WebSocket) -> Registered {
+        let (open, opened) = if socket.is_server() {
+            (Value::WebSocketsOpen, Value::WebSocketsOpened)
+        } else {
+            (Value::ClientWebSocketsOpen, Value::ClientWebSocketsOpened)
+        };
+        metrics::add(opened, 1);
+        Registered { _place: self.place(socket), _counted: Counted::new(open) }
     }
 
     /// Closes every socket with this code.

@@ -18,6 +18,7 @@ use super::random;
 use super::set::{Millis, SocketSet};
 use crate::iostream::IoStream;
 use crate::log;
+use crate::metrics::{self, Value};
 use crate::websocket::machine::deflate::Deflater;
 use crate::websocket::machine::frame::{Failure, FrameHead, MAX_CONTROL, OpCode};
 use crate::websocket::machine::mask;
@@ -281,6 +282,9 @@ impl WebSocket {
 impl WebSocket {
     /// Encodes and sends what has its turn, or has a long message compressed first.
     pub(in crate::websocket) fn emit(&self, outgoing: Outgoing) -> Ticket {
+        if !matches!(outgoing.0, Payload::Close(_)) {
+            metrics::add(Value::MessagesOut, 1);
+        }
         let ticket = match outgoing.0 {
             Payload::Message(message) => self.emit_message(message),
             Payload::Prepared(prepared) if self.0.role == Role::Server => self.emit_prepared(&prepared),

@@ -27,7 +27,7 @@ impl WebSocketStream {
     /// Starts the task of a connection.
     pub(in crate::websocket) fn start(socket: WebSocket, decoder: Decoder, set: &Rc<SocketSet>) -> Self {
         let slot = Rc::new(Slot::default());
-        let place = set.place(socket.clone());
+        let place = set.register(socket.clone());
         let events = Reader(Rc::clone(&slot));
         spawn(run(Task { socket: socket.clone(), decoder, events, place }));
         Self { socket, slot }
