@@ -33,4 +33,6 @@ pub(crate) use deadlines::BodyPace;
 #[cfg(feature = "http2")]
 pub(crate) use gzip::GzipReader;
 pub(crate) use set::ConnectionSet;
+#[cfg(feature = "http2")]
+pub(crate) use set::LAST_REQUEST;
 pub(crate) use task::ConnectionTask;

@@ -86,9 +86,7 @@ impl Stream {
         if facts.is_empty {
             return Ok(());
         }
-        if self.is_over() {
-            return Err(End::Answered);
-        }
+        self.check_open()?;
         let params = &self.connection().server().params;
         let limit = self.max_body_size.get();
         if facts.length.is_some_and(|length| length > limit) {
@@ -129,12 +127,14 @@ impl Stream {
         // Not before it has to be waited.
         let mut timer = None;
         let piece = poll_fn(|cx| {
-            if self.is_over() {
-                return Poll::Ready(Err(if self.is_lost() { End::CutOff(None) } else { End::Answered }));
-            }
+            self.check_open()?;
             match body.poll_data(cx) {
                 Poll::Ready(Some(Ok(data))) => return Poll::Ready(Ok(Some(data))),
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(End::CutOff(None))),
+                Poll::Ready(Some(Err(_))) => {
+                    // Before the application lets go of it, which else were to blame.
+                    self.lose();
+                    return Poll::Ready(Err(End::CutOff(None)));
+                }
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
                 Poll::Pending => {}
             }
@@ -142,9 +142,7 @@ impl Stream {
                 log_panic("request handler", &*payload);
                 self.reset();
             }
-            if self.is_over() {
-                return Poll::Ready(Err(End::Answered));
-            }
+            self.check_open()?;
             let deadline = [step, self.body_deadline.get()].into_iter().flatten().min();
             let Some(deadline) = deadline else { return Poll::Pending };
             let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -203,6 +201,11 @@ impl Stream {
         {
             taken.await;
         }
+        self.check_open()
+    }
+
+    /// Whether the rest of the body is of any use.
+    fn check_open(&self) -> Result<(), End> {
         if self.is_lost() {
             return Err(End::CutOff(None));
         }
