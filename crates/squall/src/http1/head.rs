@@ -159,7 +159,7 @@ fn range(whole: &[u8], part: &[u8]) -> Range<usize> {
 ///
 /// A fragment has no place in it, and octets beyond ASCII only percent-encoded: what two servers read differently may
 /// be two resources.
-fn check_target(target: &str, method: &Method) -> Result<(), ParseError> {
+pub(crate) fn check_target(target: &str, method: &Method) -> Result<(), ParseError> {
     if !target.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b'#') {
         return Err(ParseError::Target);
     }

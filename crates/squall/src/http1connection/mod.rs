@@ -28,4 +28,6 @@ pub use crate::http1::ParseError;
 pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::{Server, kinds};
 pub(crate) use set::ConnectionSet;
+#[cfg(feature = "http2")]
+pub(crate) use set::LAST_REQUEST;
 pub(crate) use task::ConnectionTask;

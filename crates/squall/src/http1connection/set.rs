@@ -39,7 +39,7 @@ pub(super) type Nanos = u64;
 
 /// A connection that drains and was busy so short a while ago waits so long for one more request: its client may have
 /// sent one before it learns of the end, and could not know whether it was served.
-pub(super) const LAST_REQUEST: Duration = Duration::from_secs(1);
+pub(crate) const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 impl Member for Rc<Http1Connection> {
     fn fire(&self, now: Millis) {

@@ -53,7 +53,11 @@ impl BodySource for Data<'_> {
                     self.received += data.len();
                     self.rest = data;
                 }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Ok(BodyEvent::Gone)),
+                Poll::Ready(Some(Err(_))) => {
+                    // Before the application lets go of it, which else were to blame.
+                    self.stream.lose();
+                    return Poll::Ready(Ok(BodyEvent::Gone));
+                }
                 Poll::Ready(None) => {
                     return Poll::Ready(Ok(BodyEvent::Piece { data: Bytes::new(), is_last: true }));
                 }

@@ -131,8 +131,9 @@ impl Connection {
         self.stream.abort();
     }
 
+    /// Whether nothing is under way, nor anything of a response on its way to a slow client.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.get() == 0
+        self.open.get() == 0 && !self.stream.writing()
     }
 
     /// When a connection has had nothing to do for too long.
@@ -183,19 +184,34 @@ impl Connection {
         }
     }
 
+    /// Whether too many handlers are at work. A stream that the client has reset counts no longer as one, but its handler
+    /// goes on: without a limit, a client that asks and resets has as many of them as it likes (CVE-2023-44487).
+    fn is_overrun(&self) -> bool {
+        self.open.get() >= 2 * self.server.options.max_concurrent_streams as usize
+    }
+
     /// Begins the exchange of a request, and ends it if nothing has to be waited for.
     pub(super) fn begin(
         self: &Rc<Self>,
         request: http::Request<RecvStream>,
-        respond: SendResponse<Bytes>,
+        mut respond: SendResponse<Bytes>,
         cx: &mut Context<'_>,
     ) {
+        if self.is_overrun() {
+            return respond.send_reset(Reason::REFUSED_STREAM);
+        }
+        if self.server.set.is_leaving() {
+            // As HTTP/1 keeps no connection after the response.
+            self.drain();
+        }
         self.server.set.count_request();
         self.last_busy.set(Instant::now());
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let limits = &self.server.limits;
-        match convert::request_head(&parts, body.is_end_stream(), limits.max_header_count) {
+        // What follows a CONNECT is the tunnel's, and no body that an answer has to wait for (RFC 9113 §8.5).
+        let is_empty = body.is_end_stream() || parts.method == Method::CONNECT;
+        match convert::request_head(&parts, is_empty, limits.max_header_count) {
             Ok((head, kind)) => {
                 let stream = Stream::new(Rc::clone(self), respond, &head);
                 self.serve(stream, head, kind, body, cx);

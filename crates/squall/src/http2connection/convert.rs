@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
+use crate::http1::head;
 use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host};
 
 /// Why a head is not passed on.
@@ -42,6 +43,7 @@ pub(super) fn request_head(
         (None, Some(authority)) if parts.method == Method::CONNECT => authority.to_string(),
         (None, _) => return Err(Refusal::Malformed(":path")),
     };
+    check_target(&target, &parts.method)?;
     let head = RequestHead { method: parts.method.clone(), target, version: Version::HTTP_2, headers };
     let kind = match length {
         _ if is_empty => BodyKind::None,
@@ -49,6 +51,13 @@ pub(super) fn request_head(
         None => BodyKind::Unknown,
     };
     Ok((head, kind))
+}
+
+/// As in HTTP/1, but that there is no absolute form (RFC 9113 §8.3.1).
+fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
+    let is_path = target.starts_with('/') || target == "*" || *method == Method::CONNECT;
+    let known = is_path && head::check_target(target, method).is_ok();
+    known.then_some(()).ok_or(Refusal::Malformed(":path"))
 }
 
 fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {

@@ -20,8 +20,9 @@ pub struct Http2Options {
     pub(super) max_connection_age: Option<Duration>,
 }
 
-/// What is in flight at once, or was cut off a moment ago, of one connection.
-pub(super) const MAX_RESETS: usize = 50;
+/// How many streams of one connection may break the protocol, in all its life. A proxy's connection lives long and has
+/// many clients.
+const MAX_BROKEN_STREAMS: usize = 1_024;
 
 impl Default for Http2Options {
     fn default() -> Self {
@@ -121,8 +122,9 @@ impl Http2Options {
             .max_frame_size(self.max_frame_size)
             .max_header_list_size(u32::try_from(max_header_size).unwrap_or(u32::MAX))
             .max_send_buffer_size(self.max_send_buffer)
-            .max_concurrent_reset_streams(MAX_RESETS)
-            .max_local_error_reset_streams(Some(MAX_RESETS));
+            // Of streams that were answered early the rest of the body is still on its way, and no fault of the client's.
+            .max_concurrent_reset_streams(self.max_concurrent_streams.clamp(50, 10_000) as usize * 2)
+            .max_local_error_reset_streams(Some(MAX_BROKEN_STREAMS));
         builder
     }
 }

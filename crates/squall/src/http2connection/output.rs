@@ -24,8 +24,8 @@ pub(super) struct Output {
     queued: usize,
     /// How many bytes were handed on.
     taken: u64,
-    /// Waits until everything is handed on.
-    flusher: Option<Waker>,
+    /// They wait until everything is handed on.
+    flushers: Vec<Waker>,
 }
 
 /// Where the response goes.
@@ -59,7 +59,7 @@ impl Output {
             pieces: VecDeque::new(),
             queued: 0,
             taken: 0,
-            flusher: None,
+            flushers: Vec::new(),
         }
     }
 
@@ -167,7 +167,8 @@ impl Output {
     /// Ends a stream whose client does not take it.
     pub(super) fn cancel(&mut self) {
         self.reset(Reason::CANCEL);
-        self.lose();
+        // Whoever goes on writing is told, and does not wait for room that never comes.
+        self.sink = Sink::Lost;
     }
 
     pub(super) fn lose(&mut self) {
@@ -203,13 +204,16 @@ impl Output {
         if self.head.is_none() && self.pieces.is_empty() {
             return Poll::Ready(true);
         }
-        self.flusher = Some(cx.waker().clone());
+        if !self.flushers.iter().any(|waiting| waiting.will_wake(cx.waker())) {
+            self.flushers.push(cx.waker().clone());
+        }
         Poll::Pending
     }
 
     /// Who is to be woken, when nothing waits any longer.
-    pub(super) fn take_flushed(&mut self) -> Option<Waker> {
-        if self.pieces.is_empty() && self.head.is_none() { self.flusher.take() } else { None }
+    pub(super) fn take_flushed(&mut self) -> Vec<Waker> {
+        let is_all = self.pieces.is_empty() && self.head.is_none();
+        if is_all { std::mem::take(&mut self.flushers) } else { Vec::new() }
     }
 
     /// Hands on what there is room for; true when there is nothing more to do.

@@ -1,10 +1,14 @@
 //! Which version a client in clear text speaks.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::httputil::ConnectionLimits;
+use super::connection::Connection;
+use super::server::Server;
+use crate::http1connection::LAST_REQUEST;
+use crate::httputil::{ConnectionLimits, RequestContext};
 use crate::iostream::IoStream;
 
 /// What a connection begins with (RFC 9113 §3.4).
@@ -16,20 +20,42 @@ pub(crate) enum Preface {
     Http2,
     /// Something else, as HTTP/1 is.
     Other,
-    /// It closed, or was silent for too long.
+    /// It closed, or was silent for too long, or the server ends.
     Nothing,
 }
 
 impl Preface {
-    /// Reads as much as it takes to know, and leaves it in the stream.
-    pub(crate) async fn listen(stream: &IoStream, limits: &ConnectionLimits) -> Self {
+    /// Reads as much as it takes to know, and leaves it in the stream. Meanwhile the connection is one of the server's.
+    pub(crate) async fn listen(stream: &IoStream, server: &Rc<Server>, context: RequestContext) -> Self {
+        let connection = Connection::new(stream.clone(), Rc::clone(server), context);
+        let _member = server.set.enter(Rc::clone(&connection));
+        let drained = async {
+            Rc::clone(&server.set).draining().await;
+            sleep(LAST_REQUEST).await;
+        };
+        tokio::select! {
+            biased;
+            known = connection.unless_cut(Self::read(stream, &server.limits)) => known.unwrap_or(Self::Nothing),
+            () = drained => Self::Nothing,
+        }
+    }
+
+    /// As in HTTP/1, the first byte has its time, and all others have theirs together.
+    async fn read(stream: &IoStream, limits: &ConnectionLimits) -> Self {
         let mut patience = limits.idle_connection_timeout;
+        let mut since = Instant::now();
+        let mut begun = false;
         loop {
             if let Some(known) = Self::of(stream.read_buffer().as_slice()) {
                 return known;
             }
-            match timeout(patience.unwrap_or(Duration::MAX), stream.fill()).await {
-                Ok(Ok(1..)) => patience = limits.header_timeout,
+            let left = patience.map_or(Duration::MAX, |patience| patience.saturating_sub(since.elapsed()));
+            match timeout(left, stream.fill()).await {
+                Ok(Ok(1..)) if begun => {}
+                Ok(Ok(1..)) => {
+                    begun = true;
+                    (patience, since) = (limits.header_timeout, Instant::now());
+                }
                 _ => return Self::Nothing,
             }
         }

@@ -14,6 +14,8 @@ use super::connection::Connection;
 pub(crate) struct ConnectionSet {
     connections: RefCell<BTreeMap<u64, Rc<Connection>>>,
     next: Cell<u64>,
+    /// Clients are to come back elsewhere.
+    leaving: Cell<bool>,
     draining: Cell<bool>,
     drained: Notify,
     served: Cell<u64>,
@@ -45,8 +47,14 @@ impl ConnectionSet {
         self.served.set(self.served.get() + 1);
     }
 
-    pub(super) fn is_draining(&self) -> bool {
-        self.draining.get()
+    /// Whether a connection that has had a request is to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// No connection is kept that has a request from now on.
+    pub(crate) fn announce_end(&self) {
+        self.leaving.set(true);
     }
 
     /// Resolves when the server drains.
@@ -60,6 +68,7 @@ impl ConnectionSet {
 
     /// Lets every connection end when its streams have; new ones are refused (GOAWAY).
     pub(crate) fn drain(&self) {
+        self.leaving.set(true);
         self.draining.set(true);
         self.drained.notify_waiters();
         self.all().iter().for_each(|connection| connection.drain());

@@ -165,9 +165,7 @@ impl Stream {
         if done {
             self.end.tell();
         }
-        if let Some(flushed) = flushed {
-            flushed.wake();
-        }
+        flushed.into_iter().for_each(Waker::wake);
         done
     }
 }
@@ -341,7 +339,7 @@ impl HttpTransport for Handle {
     }
 
     fn is_shutting_down(&self) -> bool {
-        self.0.connection.server().set.is_draining()
+        self.0.connection.server().set.is_leaving()
     }
 
     fn shutdown(&self) -> Pin<Box<dyn Future<Output = ()>>> {

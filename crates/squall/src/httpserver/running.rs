@@ -81,7 +81,7 @@ impl Running {
                 return;
             }
             if self.h2c {
-                tokio::task::spawn_local(self.clone().serve_either(stream, context));
+                tokio::task::spawn_local(self.clone().serve_either(Rc::clone(http2), stream, context));
                 return;
             }
         }
@@ -90,13 +90,19 @@ impl Running {
 
     /// Waits for what the client says first (RFC 9113 §3.3).
     #[cfg(feature = "http2")]
-    async fn serve_either(self, stream: IoStream, context: RequestContext) {
-        match (http2connection::Preface::listen(&stream, &self.http1.limits).await, self.http2) {
-            (http2connection::Preface::Http2, Some(http2)) => {
-                http2connection::serve(stream, http2, context).await;
+    async fn serve_either(
+        self,
+        http2: Rc<http2connection::Server>,
+        stream: IoStream,
+        context: RequestContext,
+    ) {
+        match http2connection::Preface::listen(&stream, &http2, context).await {
+            http2connection::Preface::Http2 => http2connection::serve(stream, http2, context).await,
+            http2connection::Preface::Nothing => {
+                stream.close();
+                http2.delegate.on_close();
             }
-            (http2connection::Preface::Nothing, _) => stream.close(),
-            _ => ConnectionTask::new(stream, self.http1, context).await,
+            http2connection::Preface::Other => ConnectionTask::new(stream, self.http1, context).await,
         }
     }
 
@@ -107,6 +113,8 @@ impl Running {
     /// No connection is kept after the response that it is at, or the next one.
     pub(super) fn announce_end(&self) {
         self.http1.set.announce_end();
+        #[cfg(feature = "http2")]
+        self.each_http2(|http2| http2.set.announce_end());
     }
 
     /// Lets every connection end after what it is at.

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod ends;
+mod hostile;
 mod messages;
 mod support;
 #[cfg(feature = "tls")]

@@ -27,7 +27,9 @@ pub(crate) fn serve(
 }
 
 pub(crate) async fn connect(port: u16) -> TcpStream {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap()
+    let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
 }
 
 /// A connection whose frames go by themselves.
