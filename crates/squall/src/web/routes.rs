@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use super::execute::ErrorTarget;
 use super::hooks::Hooks;
-use super::route::{Destination, RouteInfo, UrlSpec};
+use super::route::{Destination, UrlSpec};
+use super::route_table::RouteInfo;
 use super::site::Sites;
 use super::slash::TrailingSlash;
 use super::target::{ANY_METHOD, Functions, Target};
@@ -404,7 +405,34 @@ impl Route {
             name: self.name.clone(),
             methods: self.target.methods().iter().map(|&m| m.to_owned()).collect(),
             arguments: self.arg_names().map(|n| n.map(str::to_owned)).collect(),
+            handler: match &self.further {
+                None => self.target.name(),
+                Some(Further::Nested(_)) => "(rules)".to_owned(),
+                Some(Further::Router(_)) => "(router)".to_owned(),
+            },
+            options: self.options(),
+            file: self.location.file().to_owned(),
+            line: self.location.line(),
         }
+    }
+
+    /// What is unusual about it, in words.
+    fn options(&self) -> Vec<String> {
+        let methods = self.target.methods();
+        let exempt = self.xsrf_exempt || methods.iter().any(|method| self.target.is_xsrf_exempt(method));
+        let slash = match self.slash {
+            TrailingSlash::AsIs => None,
+            TrailingSlash::Add => Some("adds a slash"),
+            TrailingSlash::Remove => Some("removes slashes"),
+        };
+        let told = [
+            self.target.streams_body().then_some("streams the body"),
+            exempt.then_some("XSRF exempt"),
+            slash,
+            self.hooks.is_some().then_some("layers"),
+            (self.further.is_none() && !self.default_headers).then_some("no default headers"),
+        ];
+        told.into_iter().flatten().map(str::to_owned).collect()
     }
 }
 

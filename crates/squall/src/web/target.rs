@@ -15,6 +15,8 @@ use crate::httputil::EntityTag;
 
 /// What the routing table holds: a handler type or functions, erased here and nowhere else.
 pub(super) trait Target {
+    /// The type of the handler, or the functions.
+    fn name(&self) -> String;
     fn methods(&self) -> &[&'static str];
     fn path_args(&self) -> &'static [&'static str] {
         &[]
@@ -48,6 +50,10 @@ pub(super) trait Target {
 pub(super) struct Prototype<H>(pub(super) H);
 
 impl<H: RequestHandler> Target for Prototype<H> {
+    fn name(&self) -> String {
+        std::any::type_name::<H>().to_owned()
+    }
+
     fn methods(&self) -> &[&'static str] {
         H::METHODS
     }
@@ -103,6 +109,8 @@ pub(super) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
 pub(super) struct Functions {
     methods: Vec<&'static str>,
     functions: Vec<Function>,
+    /// Their types.
+    names: Vec<&'static str>,
     /// Those that are not checked for XSRF tokens.
     exempt: Vec<&'static str>,
 }
@@ -115,6 +123,7 @@ impl Functions {
     ) {
         let function = Rc::new(function);
         self.methods.push(method);
+        self.names.push(std::any::type_name::<F>());
         self.functions.push(Rc::new(move |ctx| {
             let function = Rc::clone(&function);
             Box::pin(async move { function(ctx).await })
@@ -128,6 +137,7 @@ impl Functions {
         }
         self.methods.extend(&other.methods);
         self.functions.extend(other.functions.iter().cloned());
+        self.names.extend(&other.names);
         self.exempt.extend(&other.exempt);
         true
     }
@@ -138,6 +148,10 @@ impl Functions {
 }
 
 impl Target for Functions {
+    fn name(&self) -> String {
+        self.names.join(", ")
+    }
+
     fn methods(&self) -> &[&'static str] {
         &self.methods
     }
