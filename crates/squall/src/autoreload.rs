@@ -7,7 +7,7 @@
 //!
 //! [`Application::autoreload`](crate::Application::autoreload) and [`debug`](crate::Application::debug) call
 //! [`start`]. In a process that [`process::fork_processes`] made nothing is watched, as in Tornado: all of them would
-//! start their siblings again.
+//! start their siblings again. Nor is anything under `squall dev`, which starts the program anew itself.
 //!
 //! ```no_run
 //! use squall::autoreload;
@@ -36,6 +36,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use crate::ioloop::{IoLoop, log_panic};
+use crate::options::development;
 use crate::{log, process};
 
 /// How often files are looked at, by default.
@@ -73,7 +74,7 @@ pub fn start(check_time: Duration) {
 /// As [`start`], for those who cannot know whether somebody else did already.
 pub(crate) fn start_unless_started(check_time: Duration) {
     assert!(!check_time.is_zero(), "autoreload must have a positive check_time");
-    if process::task_id().is_some() || is_started() {
+    if process::task_id().is_some() || is_started() || development::is_on() {
         return;
     }
     watch_executable();

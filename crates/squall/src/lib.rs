@@ -550,6 +550,11 @@ struct Readme;
 #[doc = include_str!("../../../guide/porting.md")]
 struct PortingGuide;
 
+/// The guide to the `squall` command, its code compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../guide/development.md")]
+struct DevelopmentGuide;
+
 /// The guide to running a server, its code compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../../guide/deployment.md")]

@@ -146,7 +146,7 @@ pub fn enable(settings: LogSettings) -> io::Result<()> {
         filter = filter.add_directive(off);
     }
     let sink = file::Sink::open(&settings)?;
-    let in_color = settings.file_prefix.is_none() && io::stderr().is_terminal();
+    let in_color = settings.file_prefix.is_none() && shows_colors();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(in_color && settings.format == LogFormat::Pretty)
@@ -189,6 +189,13 @@ pub(crate) fn write_at_once() {
     }
 }
 
+/// Whether colours are understood where standard error goes: a terminal, or a program such as `squall dev` that hands them on
+/// to one and says so as is customary.
+fn shows_colors() -> bool {
+    io::stderr().is_terminal()
+        || std::env::var("CLICOLOR_FORCE").is_ok_and(|forced| !matches!(&*forced, "" | "0"))
+}
+
 /// Has warnings and errors written to standard error if the program has installed nothing for them, as Python does: an
 /// error is never silent. `in_test` writes them where libtest captures them.
 pub(crate) fn enable_fallback(in_test: bool) {
@@ -197,7 +204,7 @@ pub(crate) fn enable_fallback(in_test: bool) {
     }
     let fallback = tracing_subscriber::fmt()
         .with_max_level(Level::WARN)
-        .with_ansi(!in_test && io::stderr().is_terminal())
+        .with_ansi(!in_test && shows_colors())
         .event_format(LogFormatter::new());
     // Somebody else may have been faster.
     let _ = if in_test {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::ioloop::IoLoop;
 use crate::log::{self, GENERAL};
 use crate::netutil::{Address, BindOptions, DEFAULT_BACKLOG, Listener, bind_unix_socket};
-use crate::options::{self, Builtins};
+use crate::options::{self, Builtins, development};
 use crate::process::{self, Ended, Supervision};
 use crate::tcpserver::StartError;
 #[cfg(feature = "tls")]
@@ -230,7 +230,12 @@ impl HttpServer {
             self.tcp.handler().config.borrow_mut().h2c = h2c;
         }
         let local = BindOptions::new().address(given.address.clone().unwrap_or_default());
-        if let Some(path) = &given.unix_socket {
+        if development::is_on() {
+            // Whatever they say: clients come by way of `squall dev`.
+            if self.local_addrs().is_empty() {
+                self.tcp.bind(Builtins::default_port(), &local)?;
+            }
+        } else if let Some(path) = &given.unix_socket {
             self.tcp.stop();
             self.tcp.bind_listeners([bind_unix_socket(path, SOCKET_MODE, DEFAULT_BACKLOG)?]);
         } else if given.port.is_some() || given.address.is_some() || self.local_addrs().is_empty() {
@@ -240,13 +245,15 @@ impl HttpServer {
             self.tcp.bind(port, &local)?;
         }
         let addresses: Vec<String> = self.local_addrs().iter().map(ToString::to_string).collect();
-        tracing::info!(target: GENERAL, "Serving on {}", addresses.join(", "));
+        if !development::is_on() {
+            tracing::info!(target: GENERAL, "Serving on {}", addresses.join(", "));
+        }
         let mut config = self.tcp.handler().config.borrow_mut();
         if let Some(timeout) = given.drain_timeout {
             config.drain_timeout = timeout;
         }
         let processes = given.processes.unwrap_or(config.processes);
-        Ok(if given.debug { 1 } else { processes })
+        Ok(if given.debug || development::is_on() { 1 } else { processes })
     }
 
     /// Serves HTTPS with what `--certfile` and `--keyfile` name; where one is missing, both are in the other.

@@ -196,10 +196,16 @@ impl BindOptions {
 /// It is a function rather than a method of the server so that sockets can be made before processes are forked, and
 /// shared by several servers.
 ///
+/// Sockets that the service manager, the last generation of the program or `squall dev` has handed down are taken instead,
+/// where they fit ([`process::inherited`]; [`options`](crate::options)).
+///
 /// # Errors
 ///
 /// When the address does not resolve, or any of the sockets cannot be made. The text names the address and the cause.
 pub fn bind_sockets(port: u16, options: &BindOptions) -> Result<Vec<Listener>, BindError> {
+    if let Some(listener) = process::take_development() {
+        return Ok(vec![listener]);
+    }
     let mut attempts = 1;
     loop {
         match bind_once(port, options) {

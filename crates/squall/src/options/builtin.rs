@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::development;
 use super::parser::OptionParser;
 use super::value::OptionValue;
 use super::{OPTIONS, OptionError};
@@ -41,7 +42,7 @@ pub(super) fn define(options: &OptionParser) {
         .metavar("TIME")
         .group(SERVER);
     options
-        .define("debug", false)
+        .define("debug", development::is_on())
         .help("one process, error pages that tell all, restart when the program is built anew")
         .group(SERVER);
     options
@@ -193,7 +194,7 @@ pub(crate) fn given() -> Result<Builtins, OptionError> {
         keyfile: read("keyfile")?,
         h2c: read("h2c")?,
         drain_timeout: read("drain-timeout")?,
-        debug: read("debug")?.unwrap_or(false),
+        debug: read("debug")?.unwrap_or_else(development::is_on),
     })
 }
 

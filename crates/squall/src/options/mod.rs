@@ -40,7 +40,7 @@
 //! | `--certfile`, `--keyfile` | the certificate to serve with, and its key | none |
 //! | `--h2c` | serve HTTP/2 in clear text too, to clients that know | off |
 //! | `--drain-timeout` | how long connections may go on at the end | `30s` |
-//! | `--debug` | one process, error pages that tell all, restart when it is built anew | off |
+//! | `--debug` | one process, error pages that tell all, restart when it is built anew | off; on under `squall dev` |
 //! | `--logging` | least severe level that is logged: debug, info, warning, error or none | `info` |
 //! | `--log-format` | how a line looks: pretty (Tornado's), json or logfmt | `pretty` |
 //! | `--log-file-prefix` | a file to log to, followed by a number or date when it is rotated | none |
@@ -48,9 +48,19 @@
 //! | `--log-to-stderr` | whether to log to standard error; by default if there is no file | |
 //!
 //! An application that defines an option of one of these names replaces it, and `run` takes the value from there.
+//!
+//! # Under the `squall` command
+//!
+//! `squall dev` and `squall routes` (crate `squall-cli`) hand a program a listening socket as a service manager does
+//! (sd_listen_fds(3)), under the name `squall-dev`. The program need not know. The first port that it binds is that socket,
+//! whatever its number; it serves in one process, with `--debug` on unless that is switched off; it is not started anew by
+//! [`autoreload`](crate::autoreload); and it ends with the command, however that ends. If `SQUALL_ROUTES` names a
+//! file besides, the first application that is to be served writes its
+//! [table of routes](crate::Application::route_table) into it as JSON, and the program ends with status 0.
 
 mod builtin;
 mod config;
+pub(crate) mod development;
 mod error;
 mod help;
 mod parser;

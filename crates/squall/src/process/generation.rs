@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal};
 use super::systemd;
 use crate::log::GENERAL;
 use crate::netutil::{Address, Listener};
+use crate::options::development;
 use crate::sys;
 
 /// Descriptors of listening sockets, separated by commas, each with a colon and its name.
@@ -148,6 +149,22 @@ impl Inheritance {
 pub fn inherited(name: &str) -> Vec<Listener> {
     let sockets = &mut Inheritance::lock().sockets;
     sockets.extract_if(.., |socket| socket.name == name).map(|socket| socket.listener).collect()
+}
+
+/// The socket that `squall dev` has handed down, for whatever is bound first. From then on this process ends with the one
+/// that started it, however that ends.
+pub(crate) fn take_development() -> Option<Listener> {
+    if !development::is_on() {
+        return None;
+    }
+    let listener = inherited(development::SOCKET).into_iter().next()?;
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    if let Some(parent) = development::parent()
+        && rustix::process::getppid().map(Pid::as_raw_pid) != Some(parent)
+    {
+        std::process::exit(1);
+    }
+    Some(listener)
 }
 
 /// The socket that listens where it was asked for already, handed down by the last generation or the service manager.

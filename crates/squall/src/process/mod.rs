@@ -18,7 +18,9 @@ use crate::sys::{self, BlockedSignals};
 pub use generation::inherited;
 pub use systemd::notify;
 
-pub(crate) use generation::{close_rest, end_with_parent, say_serving, say_stopping, take_inherited};
+pub(crate) use generation::{
+    close_rest, end_with_parent, say_serving, say_stopping, take_development, take_inherited,
+};
 pub(crate) use supervisor::Supervision;
 pub(crate) use systemd::watchdog_interval;
 pub(crate) use worker::{live_as_worker, say_retiring};

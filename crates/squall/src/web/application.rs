@@ -19,7 +19,8 @@ use super::locale::LocaleSettings;
 use super::proxy::Tunnels;
 use super::render::TemplateSettings;
 use super::request_id::RequestId;
-use super::route::{RouteInfo, UrlSpec};
+use super::route::UrlSpec;
+use super::route_table::RouteInfo;
 use super::routes::{Found, Outer, Route, Routes};
 use super::settings::UserSettings;
 use super::site::{Site, Sites};
@@ -151,20 +152,6 @@ impl Application {
         self
     }
 
-    /// Every route, in the order in which they are tried.
-    ///
-    /// # Errors
-    /// What is wrong with the application.
-    pub fn route_table(self) -> Result<Vec<RouteInfo>, BuildError> {
-        let core = self.build()?;
-        let mut table = Vec::new();
-        for group in &core.hosts {
-            group.routes.for_each(&mut |route| table.push(route.info(&group.pattern)));
-        }
-        core.routes.for_each(&mut |route| table.push(route.info(".*")));
-        Ok(table)
-    }
-
     /// Serves the application on a port of all interfaces, on the current loop.
     ///
     /// Use [`HttpServer`] for options, several processes, or a server that can be stopped.
@@ -248,7 +235,7 @@ impl fmt::Debug for Application {
 
 impl IntoDelegate for Application {
     fn into_delegate(self) -> Result<Rc<dyn HttpServerConnectionDelegate>, ServerError> {
-        let core = self.build()?;
+        let core = self.answer_if_asked_for_routes()?.build()?;
         measure_lag();
         Ok(Rc::new(Service(core)))
     }
@@ -322,6 +309,15 @@ impl Core {
         }
         let groups = self.hosts.iter().filter(|group| group.regex.is_match(default));
         groups.map(|group| &group.routes).find_map(|routes| routes.find(request))
+    }
+
+    pub(super) fn route_table(&self) -> Vec<RouteInfo> {
+        let mut table = Vec::new();
+        for group in &self.hosts {
+            group.routes.for_each(&mut |route| table.push(route.info(&group.pattern)));
+        }
+        self.routes.for_each(&mut |route| table.push(route.info(".*")));
+        table
     }
 
     pub(super) fn settings(&self) -> &Settings {

@@ -428,6 +428,10 @@ impl Serve for Refusal {
 pub(super) struct ErrorTarget(pub(super) u16);
 
 impl Target for ErrorTarget {
+    fn name(&self) -> String {
+        self.0.to_string()
+    }
+
     fn methods(&self) -> Methods {
         Methods::ANY
     }

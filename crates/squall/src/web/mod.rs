@@ -30,6 +30,7 @@ mod render;
 mod request_id;
 mod response;
 mod route;
+mod route_table;
 mod routes;
 mod send;
 mod send_file;
@@ -72,8 +73,9 @@ pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use request_id::{RequestId, request_id};
 pub use route::{
-    RouteInfo, UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, rules, url,
+    UrlSpec, any, delegate, delete, get, head, nest, options, patch, post, put, router, rules, url,
 };
+pub use route_table::RouteInfo;
 pub use signed_value::{
     CookieSecret, SignError, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
 };

@@ -247,19 +247,3 @@ impl fmt::Debug for UrlSpec {
             .finish_non_exhaustive()
     }
 }
-
-/// A route of an application, for tools that list them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RouteInfo {
-    /// The host pattern of its group; `.*` for the routes given to [`Application::new`](super::Application::new).
-    pub host: String,
-    /// The pattern as written.
-    pub pattern: String,
-    /// The name, if it has one.
-    pub name: Option<String>,
-    /// The methods of its handler; none for routers and delegates.
-    pub methods: Methods,
-    /// The names of the path arguments, `None` for groups without one.
-    pub arguments: Vec<Option<String>>,
-}

@@ -9,8 +9,10 @@ use http::Method;
 use super::execute::ErrorTarget;
 use super::hooks::Hooks;
 use super::options::HandlerOptions;
-use super::route::{Destination, RouteInfo, UrlSpec};
+use super::route::{Destination, UrlSpec};
+use super::route_table::RouteInfo;
 use super::site::Sites;
+use super::slash::TrailingSlash;
 use super::target::{Functions, Target};
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::ioloop::Place;
@@ -376,7 +378,36 @@ impl Route {
             name: self.name.clone(),
             methods: self.target.methods(),
             arguments: self.arg_names().map(|n| n.map(str::to_owned)).collect(),
+            handler: match &self.further {
+                None => self.target.name(),
+                Some(Further::Nested(_)) => "(rules)".to_owned(),
+                Some(Further::Router(_)) => "(router)".to_owned(),
+            },
+            options: self.told_options(),
+            file: self.location.file().to_owned(),
+            line: self.location.line(),
         }
+    }
+
+    /// What is unusual about it, in words.
+    fn told_options(&self) -> Vec<String> {
+        let HandlerOptions {
+            stream_body, trailing_slash, authenticated, xsrf_exempt, default_headers, ..
+        } = self.options;
+        let slash = match trailing_slash {
+            TrailingSlash::AsIs => None,
+            TrailingSlash::Add => Some("adds a slash"),
+            TrailingSlash::Remove => Some("removes slashes"),
+        };
+        let told = [
+            stream_body.then_some("streams the body"),
+            (!authenticated.is_empty()).then_some("authenticated"),
+            (!xsrf_exempt.is_empty()).then_some("XSRF exempt"),
+            slash,
+            self.hooks.is_some().then_some("layers"),
+            (self.further.is_none() && !default_headers).then_some("no default headers"),
+        ];
+        told.into_iter().flatten().map(str::to_owned).collect()
     }
 }
 

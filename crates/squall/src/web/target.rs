@@ -16,6 +16,8 @@ use crate::httputil::EntityTag;
 
 /// What the routing table holds: a handler type or functions, erased here and nowhere else.
 pub(super) trait Target {
+    /// The type of the handler, or the functions.
+    fn name(&self) -> String;
     fn methods(&self) -> Methods;
     fn path_args(&self) -> &'static [&'static str] {
         &[]
@@ -41,6 +43,10 @@ pub(super) trait Target {
 pub(super) struct Prototype<H>(pub(super) H);
 
 impl<H: RequestHandler> Target for Prototype<H> {
+    fn name(&self) -> String {
+        std::any::type_name::<H>().to_owned()
+    }
+
     fn methods(&self) -> Methods {
         H::METHODS
     }
@@ -81,6 +87,8 @@ pub(super) struct Functions {
     /// Those of all.
     methods: Methods,
     functions: Vec<(Methods, Function)>,
+    /// Their types.
+    names: Vec<&'static str>,
 }
 
 impl Functions {
@@ -90,12 +98,12 @@ impl Functions {
             let function = Rc::clone(&function);
             Box::pin(async move { function(ctx).await })
         });
-        Self { methods, functions: vec![(methods, function)] }
+        Self { methods, functions: vec![(methods, function)], names: vec![std::any::type_name::<F>()] }
     }
 
     /// None.
     pub(super) fn nowhere() -> Self {
-        Self { methods: Methods::NONE, functions: Vec::new() }
+        Self { methods: Methods::NONE, functions: Vec::new(), names: Vec::new() }
     }
 
     /// Takes over the functions of `other` if they have something to answer, the methods that are left to them with it.
@@ -106,11 +114,16 @@ impl Functions {
         }
         self.methods = self.methods.and(other.methods);
         self.functions.extend(other.functions.iter().cloned());
+        self.names.extend(&other.names);
         Some(left)
     }
 }
 
 impl Target for Functions {
+    fn name(&self) -> String {
+        self.names.join(", ")
+    }
+
     fn methods(&self) -> Methods {
         self.methods
     }

@@ -1,6 +1,6 @@
 //! What depends on when something comes: early answers, half-closed clients, slow peers, kept connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use squall::httpclient::{AsyncHttpClient, HttpRequest};
 use squall::netutil::BindOptions;
 use squall::testing::{TestServer, serve};
 use squall::web::proxy;
-use squall::{Application, HttpServer, url};
+use squall::{Application, Context, HttpServer, get, url};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -573,4 +573,41 @@ async fn the_log_says_what_became_of_the_upstream() {
         assert!(log.contains(expected), "{reply:?}: {log}");
         assert_eq!(log.contains("cannot be reached"), reply.is_none(), "{log}");
     }
+}
+
+#[squall::test(timeout = 30)]
+async fn something_stands_behind_pages() {
+    const PAGE: &str = "<html>a</html>";
+    let upstream = serve(
+        Application::new([
+            get("/page", async |ctx: &Context| {
+                ctx.write(PAGE);
+                Ok(())
+            }),
+            get("/data", async |ctx: &Context| ctx.write_json(PAGE)),
+        ])
+        .compress_response(true),
+    );
+    let count = Rc::new(Cell::new(0));
+    let html = move || {
+        count.set(count.get() + 1);
+        format!("<!-- {} -->", count.get()).into()
+    };
+    let front = serve(Application::new([url(
+        "/.*",
+        proxy(upstream.url("/").trim_end_matches('/')).append_html(html),
+    )]));
+    let tag = upstream.get("/page").await.header("Etag").unwrap().to_owned();
+    for number in 1..=2 {
+        // Nothing of what the client has, or takes, keeps the page from being whole and plain.
+        let asked = front.get("/page").header("If-None-Match", &tag).header("Range", "bytes=0-1");
+        let page = asked.header("Accept-Encoding", "gzip").await;
+        page.assert_status(200).assert_text(&format!("{PAGE}<!-- {number} -->"));
+        page.assert_header("Cache-Control", "no-store");
+        assert_eq!(page.header("Etag"), None);
+    }
+    front.get("/data").await.assert_text("\"<html>a<\\/html>\"");
+    let head = front.head("/page").await;
+    head.assert_status(200).assert_text("");
+    assert_eq!(head.header("Content-Length"), None);
 }

@@ -153,3 +153,42 @@ async fn settings() {
     app.get("/").await.assert_text("second");
     app.get("/none").await.assert_status(500);
 }
+
+async fn list(ctx: &Context) -> Result {
+    ctx.write("[]");
+    Ok(())
+}
+
+#[test]
+fn the_table_of_routes_says_what_answers() {
+    let app = Application::new([
+        url("/slashed/?", Added).name("slashed"),
+        get("/list", list),
+        squall::post("/list", list).xsrf_exempt(),
+        squall::web::nest("/api", [url("/{id}", ErrorHandler::new(410))]).before(async |_: &Context| Ok(())),
+    ]);
+    let table = app.add_handlers("www", [get("/", list)]).route_table().unwrap();
+    let told: Vec<_> = table
+        .iter()
+        .map(|route| {
+            let handler = route.handler.rsplit("::").next().unwrap();
+            (
+                &*route.host,
+                &*route.pattern,
+                route.methods.to_string().replace(", ", " "),
+                handler,
+                route.options.join(", "),
+            )
+        })
+        .collect();
+    let owned = str::to_owned;
+    let expected = [
+        ("www", "/", owned("GET"), "list", owned("")),
+        (".*", "/slashed/?", owned("GET POST"), "Added", owned("adds a slash")),
+        (".*", "/list", owned("GET POST"), "list", owned("XSRF exempt")),
+        (".*", "/api/{id}", owned("any"), "ErrorHandler", owned("XSRF exempt, layers")),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(table[1].name.as_deref(), Some("slashed"));
+    assert!(table.iter().all(|route| route.file.ends_with("ready_made.rs") && route.line > 0), "{table:?}");
+}

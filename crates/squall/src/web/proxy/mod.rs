@@ -13,6 +13,7 @@
 //! # make_app();
 //! ```
 
+mod append;
 mod forward;
 mod headers;
 mod health;
@@ -27,6 +28,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 
 use self::onward::{OnwardRequest, Stays};
@@ -122,6 +124,7 @@ struct Shared {
     tunnel_timeout: Option<Duration>,
     health: Option<(String, Duration)>,
     checking: Cell<bool>,
+    append_html: Option<append::Html>,
 }
 
 /// A handler that hands every request to the server at `upstream`, such as `http://127.0.0.1:8889`. A path in it is
@@ -148,6 +151,7 @@ pub fn proxy(upstream: impl AsRef<str>) -> ReverseProxy {
             tunnel_timeout: Some(Duration::from_secs(3600)),
             health: None,
             checking: Cell::new(false),
+            append_html: None,
         }),
     }
 }
@@ -235,6 +239,18 @@ impl ReverseProxy {
     #[must_use]
     pub fn health_check(mut self, path: impl Into<String>, interval: Duration) -> Self {
         self.shared_mut().health = Some((path.into(), interval));
+        self
+    }
+
+    /// Puts the HTML that `html` gives, when asked at the beginning of a request, behind the body of each response that is
+    /// HTML: a script for a development server, say. Upstreams are asked for the whole of a page, uncompressed and
+    /// unconditionally, and pages with something behind them are not to be stored. Default: nothing.
+    ///
+    /// # Panics
+    /// As [`upstream`](Self::upstream).
+    #[must_use]
+    pub fn append_html(mut self, html: impl Fn() -> Bytes + 'static) -> Self {
+        self.shared_mut().append_html = Some(Box::new(html));
         self
     }
 

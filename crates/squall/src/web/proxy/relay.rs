@@ -16,7 +16,7 @@ use super::super::error::{HttpError, Result};
 use super::forward::{OnInterim, send};
 use super::onward::{OnwardRequest, names_websocket};
 use super::upload::{Fed, Feed, begin};
-use super::{Shared, headers, tunnel};
+use super::{Shared, append, headers, tunnel};
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{HttpClientError, StreamingResponse};
 use crate::httputil::ResponseStartLine;
@@ -29,8 +29,12 @@ const HALF_CLOSED_HEAD: Duration = Duration::from_secs(3);
 const HALF_CLOSED_BODY: Duration = Duration::from_secs(30);
 
 /// Takes a request to an upstream and its response back.
-pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, onward: OnwardRequest) -> Result {
+pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, mut onward: OnwardRequest) -> Result {
     let websocket = onward.websocket;
+    let html = shared.append_html.as_ref().map(|html| html());
+    if html.is_some() {
+        append::ask(&mut onward.headers);
+    }
     let (body, feed) = begin(ctx, onward.body).await?;
     let mut upload = Upload { fed: if feed.is_some() { Fed::Going } else { Fed::Whole }, feed };
     let response = {
@@ -40,7 +44,7 @@ pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, onward: OnwardReque
     if response.status() == 101 {
         return change_protocol(shared, ctx, response, websocket);
     }
-    relay(shared, ctx, response, &mut upload).await
+    relay(shared, ctx, response, &mut upload, html).await
 }
 
 /// What the client still sends, driven beside everything else that the request waits for.
@@ -110,14 +114,15 @@ async fn left(ctx: &Context, patience: Duration) {
     tokio::time::sleep(patience).await;
 }
 
-/// Hands on a response that is HTTP.
+/// Hands on a response that is HTTP, with `html` behind a page.
 async fn relay(
     shared: &Shared,
     ctx: &Context,
     mut response: StreamingResponse,
     upload: &mut Upload<'_>,
+    html: Option<Bytes>,
 ) -> Result {
-    set_head(ctx, &response, upload)?;
+    let html = set_head(ctx, &response, upload, html)?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
         ctx.flush().await?;
         return ctx.finish_now();
@@ -129,6 +134,9 @@ async fn relay(
                 flush(ctx, &mut response, upload).await?;
             }
             Ok(None) => {
+                if let Some(html) = html {
+                    ctx.write(html);
+                }
                 ctx.flush().await?;
                 return ctx.finish_now();
             }
@@ -138,8 +146,15 @@ async fn relay(
     }
 }
 
-fn set_head(ctx: &Context, response: &StreamingResponse, upload: &Upload<'_>) -> Result {
+/// Gives back what is to be written behind the body.
+fn set_head(
+    ctx: &Context,
+    response: &StreamingResponse,
+    upload: &Upload<'_>,
+    html: Option<Bytes>,
+) -> Result<Option<Bytes>> {
     let mut onward = headers::of_response(response.status(), response.headers(), response.version());
+    let html = html.filter(|_| append::prepare(response.status(), &mut onward));
     // The rest of the request is not read; what follows it could not be found.
     if upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading()) {
         onward.add("Connection", "close")?;
@@ -153,7 +168,8 @@ fn set_head(ctx: &Context, response: &StreamingResponse, upload: &Upload<'_>) ->
         }
         own.copy_from(&onward);
         Ok(())
-    })
+    })?;
+    Ok(html)
 }
 
 /// The next piece of the response. The head goes out before one that is not there yet.
