@@ -3,8 +3,8 @@
 //! The language of Tornado's templates is Python, and what a template means is what Python makes of it: values print as
 //! Python prints them (`None`, `1e+16`) and go through `xhtml_escape`; variables have Python's scopes, errors Python's
 //! classes, and lists and dicts change when they are told to. Where Python's own cannot be, a template is refused when it
-//! is loaded, with file, line, column and what to do. Files whose names end in `.jinja` or `.j2` are Jinja templates, which
-//! minijinja runs.
+//! is loaded, with file, line, column and what to do. Files whose names end in `.jinja` or `.j2`, and those of
+//! [`Loader::jinja_templates`], are Jinja templates, which minijinja runs.
 //!
 //! A template knows the values that it is given, Python's built-in functions and methods, Tornado's `escape`, `url_escape`,
 //! `json_encode`, `squeeze` and `linkify`, and `datetime`; what it imports of Python's `json`, `math`, `re`, `time`,
@@ -46,6 +46,7 @@ mod methods;
 mod modules;
 mod parser;
 mod python;
+mod tape;
 mod text;
 mod value;
 mod whitespace;
@@ -59,7 +60,8 @@ pub use engine::Template;
 pub use error::TemplateError;
 pub use loader::Loader;
 /// Values that templates work with; minijinja's.
-pub use minijinja::value::{Kwargs, Object, Serde, Value, ValueKind, from_args};
+pub use minijinja::value::{Kwargs, Object, Value, ValueKind, from_args};
+pub use tape::Serde;
 pub use whitespace::Whitespace;
 
 pub(crate) use datetime::system_time;

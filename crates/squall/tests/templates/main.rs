@@ -7,6 +7,7 @@ mod broken;
 mod differences;
 mod errors;
 mod expressions;
+mod given;
 mod hostile;
 mod limits;
 mod pages;
