@@ -53,6 +53,7 @@ mod config;
 mod error;
 mod help;
 mod parser;
+mod plain;
 mod python;
 mod value;
 
@@ -66,6 +67,7 @@ pub use parser::{Defined, DefinedOpt, Mock, OptionParser};
 pub use value::OptionValue;
 
 pub(crate) use builtin::{Builtins, given};
+pub(crate) use plain::Plain;
 
 static OPTIONS: LazyLock<OptionParser> = LazyLock::new(|| {
     let options = OptionParser::new();

@@ -8,7 +8,7 @@
 //!
 //! A template knows the values that it is given, Python's built-in functions and methods, Tornado's `escape`, `url_escape`,
 //! `json_encode`, `squeeze` and `linkify`, and `datetime`; what it imports of Python's `json`, `math`, `re`, `time`,
-//! `os.path`, `urllib.parse`, of `tornado.escape` and `tornado.util`, and of the application's
+//! `os.path`, `urllib.parse`, of `tornado.escape`, `tornado.options` and `tornado.util`, and of the application's
 //! [modules](crate::Application::template_module); and in an application also `handler`, `request`, `current_user`,
 //! `locale`, `_`, `pgettext`, `ngettext`, `static_url`, `xsrf_form_html` and `reverse_url`.
 //!

@@ -10,6 +10,7 @@ mod expressions;
 mod given;
 mod hostile;
 mod limits;
+mod options;
 mod pages;
 
 const CORPUS: &str = include_str!("../corpus/templates.json");
