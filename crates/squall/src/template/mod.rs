@@ -39,6 +39,7 @@ mod error;
 mod eval;
 mod format;
 mod jinja;
+mod jinja_trans;
 mod layered;
 mod lexer;
 mod loader;
@@ -66,6 +67,7 @@ pub use whitespace::Whitespace;
 
 pub(crate) use datetime::system_time;
 pub(crate) use error::Raised;
+pub(crate) use jinja::{with_variables, without_keywords};
 pub(crate) use layered::Layered;
 
 /// The text of a value as Python's `str` gives it, and as templates print it, before it is escaped.

@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::context::Context;
 use super::error::Result;
 use super::handler::RequestHandler;
 use super::hooks::Hooks;
+use super::render::TemplateSource;
 use super::site::{ErasedSite, Site};
 use super::slash::TrailingSlash;
 use super::target::{ANY_METHOD, Functions, Prototype, Target};
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::routing::Router;
+use crate::template::Loader;
 
 /// A route that has not been put into an application (Tornado's `URLSpec`).
 ///
@@ -26,6 +29,7 @@ pub struct UrlSpec {
     pub(super) xsrf_exempt: bool,
     pub(super) hooks: Hooks,
     pub(super) site: Option<Rc<dyn ErasedSite>>,
+    pub(super) templates: Option<TemplateSource>,
     pub(super) default_headers: Option<bool>,
     pub(super) location: &'static Location<'static>,
 }
@@ -148,6 +152,7 @@ impl UrlSpec {
             xsrf_exempt: false,
             hooks: Hooks::default(),
             site: None,
+            templates: None,
             default_headers: None,
             location,
         }
@@ -196,6 +201,33 @@ impl UrlSpec {
     #[must_use]
     pub fn site(mut self, site: impl Site) -> Self {
         self.site = Some(Rc::new(site));
+        self
+    }
+
+    /// The directory of the templates of this route, or of all in this group, instead of the application's: what they extend
+    /// and include is in it too. They are loaded as the application's are. On a router or a delegate it is an error at
+    /// start-up.
+    ///
+    /// ```
+    /// use squall::{Application, Context, get, web::nest};
+    ///
+    /// let admin = nest("/admin", [get("/users", async |ctx: &Context| ctx.render("users.html", squall::context! {}))]);
+    /// let app = Application::new([admin.template_path("admin/templates")]).template_path("templates");
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    #[doc(alias = "get_template_path")]
+    pub fn template_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.templates = Some(TemplateSource::Path(path.into()));
+        self
+    }
+
+    /// The templates of this route, or of all in this group, instead of the application's. Several routes may share one.
+    /// On a router or a delegate it is an error at start-up.
+    #[must_use]
+    #[doc(alias = "create_template_loader")]
+    pub fn template_loader(mut self, loader: impl Into<Rc<Loader>>) -> Self {
+        self.templates = Some(TemplateSource::Loader(loader.into()));
         self
     }
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::execute::ErrorTarget;
 use super::hooks::Hooks;
+use super::render::TemplateSource;
 use super::route::{Destination, RouteInfo, UrlSpec};
 use super::site::Sites;
 use super::slash::TrailingSlash;
@@ -27,6 +28,8 @@ pub(super) struct Route {
     hooks: Option<Box<Hooks>>,
     /// Those around it included.
     sites: Sites,
+    /// Its own templates, or those of the group around it.
+    templates: Option<TemplateSource>,
     default_headers: bool,
     /// It is in no table.
     is_unmatched: bool,
@@ -50,6 +53,7 @@ pub(super) enum Found {
 pub(super) struct Outer<'a> {
     pub(super) hooks: &'a Hooks,
     pub(super) sites: &'a Sites,
+    pub(super) templates: Option<&'a TemplateSource>,
     /// What comes before its patterns.
     pub(super) prefix: &'a str,
     /// Some of them are those of a group, which must not miss any of its routes.
@@ -94,6 +98,7 @@ impl Routes {
                         let outer = Outer {
                             hooks: &group.hooks,
                             sites: &group.sites,
+                            templates: group.templates.as_ref(),
                             prefix: &group.prefix,
                             in_group: group.in_group,
                         };
@@ -161,6 +166,7 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
             && former.merge(functions)
         {
             last.name = last.name.take().or(spec.name);
+            last.templates = last.templates.take().or(spec.templates);
             last.hooks.extend(spec.hooks);
             if last.slash == TrailingSlash::AsIs {
                 last.slash = spec.slash;
@@ -177,6 +183,7 @@ struct Group {
     prefix: String,
     hooks: Hooks,
     sites: Sites,
+    templates: Option<TemplateSource>,
     in_group: bool,
     /// It has something of its own around its routes.
     has_own: bool,
@@ -190,6 +197,7 @@ impl Group {
         }
         let prefix = PathPattern::nested(&self.prefix, "(?:/.*)?").ok()?;
         let route = Route::unmatched(Rc::new(ErrorTarget(404)), self.hooks.clone(), self.sites.clone());
+        let route = Route { templates: self.templates.clone(), ..route };
         Some((prefix, Rc::new(route)))
     }
 }
@@ -205,10 +213,11 @@ impl UrlSpec {
         }
         let prefix = format!("{}{}", outer.prefix, self.pattern);
         PathPattern::nested(&prefix, "/").map_err(|error| error.to_string())?;
-        let has_own = !self.hooks.is_empty() || self.site.is_some();
+        let has_own = !self.hooks.is_empty() || self.site.is_some() || self.templates.is_some();
+        let templates = self.templates.or_else(|| outer.templates.cloned());
         let sites = self.site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
         let in_group = outer.in_group || !self.hooks.is_empty();
-        Ok(Group { prefix, hooks: outer.hooks.around(self.hooks), sites, in_group, has_own })
+        Ok(Group { prefix, hooks: outer.hooks.around(self.hooks), sites, templates, in_group, has_own })
     }
 
     /// Options that do nothing where they were set.
@@ -224,6 +233,7 @@ impl UrlSpec {
             ("default_headers", self.default_headers.is_some()),
             ("name", self.name.is_some() && is_group),
             ("site", self.site.is_some() && !is_group),
+            ("template_loader", self.templates.is_some() && !is_group),
         ];
         let set = set.into_iter().filter(move |(_, set)| *set && !what.is_empty());
         set.map(move |(option, _)| format!("`{option}` has no effect on {what}"))
@@ -245,6 +255,7 @@ impl Route {
             xsrf_exempt,
             hooks,
             site,
+            templates,
             default_headers,
             location,
         } = spec;
@@ -252,6 +263,7 @@ impl Route {
         let in_group = outer.in_group || !hooks.is_empty();
         let hooks = outer.hooks.around(hooks);
         let sites = site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
+        let templates = templates.or_else(|| outer.templates.cloned());
         let own = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
         if !own.may_begin_a_path() {
             return Err(format!("the pattern {pattern:?} can match no path: those begin with a slash"));
@@ -265,7 +277,8 @@ impl Route {
             Destination::Handler(target) => (target, None),
             Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
             Destination::Nested(specs) => {
-                let outer = Outer { hooks: &hooks, in_group, sites: &sites, prefix: outer.prefix };
+                let templates = templates.as_ref();
+                let outer = Outer { hooks: &hooks, in_group, sites: &sites, templates, prefix: outer.prefix };
                 let nested = Routes::build(specs, outer, problems);
                 (nowhere(), Some(Further::Nested(nested)))
             }
@@ -296,6 +309,7 @@ impl Route {
             arg_names,
             hooks,
             sites,
+            templates,
             default_headers,
             is_unmatched: false,
             location,
@@ -315,6 +329,7 @@ impl Route {
             arg_names: Box::default(),
             hooks: boxed(hooks),
             sites,
+            templates: None,
             default_headers,
             is_unmatched: true,
             location: Location::caller(),
@@ -324,6 +339,10 @@ impl Route {
     #[inline]
     pub(super) fn sites(&self) -> &Sites {
         &self.sites
+    }
+
+    pub(super) fn templates(&self) -> Option<&TemplateSource> {
+        self.templates.as_ref()
     }
 
     #[inline]

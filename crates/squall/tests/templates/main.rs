@@ -9,6 +9,7 @@ mod errors;
 mod expressions;
 mod given;
 mod hostile;
+mod jinja;
 mod limits;
 mod options;
 mod pages;
