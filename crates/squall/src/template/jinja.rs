@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 use regex::Regex;
 
@@ -73,12 +73,12 @@ pub(super) fn environment() -> Environment<'static> {
         resolve(name, Some(parent)).map_or_else(|| name.to_owned().into(), Cow::Owned)
     });
     for name in FUNCTIONS {
-        env.add_function(*name, move |args: Rest<Value>| call(name, &args));
+        env.add_function(*name, move |args: Rest<ValueOrKwargs>| call(name, &args.into_values()));
     }
     env.add_global("datetime", super::datetime::module());
     env.add_filter("urlencode", urlencode);
     for name in ["gettext", "_", "ngettext", "pgettext", "npgettext"] {
-        env.add_function(name, move |args: Rest<Value>| untranslated(name, &args));
+        env.add_function(name, move |args: Rest<ValueOrKwargs>| untranslated(name, &args.into_values()));
     }
     env.add_function(jinja_trans::FUNCTION, trans);
     env
@@ -238,8 +238,9 @@ fn untranslated(name: &str, args: &[Value]) -> Result<Value, Error> {
 }
 
 /// What a `{% trans %}` shows: the message is HTML, the variables are not.
-fn trans(state: &mut State, args: &[Value]) -> Result<Value, Error> {
-    let (args, variables) = without_keywords(args);
+fn trans(state: &mut State, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (args, variables) = without_keywords(&args);
     let [context, one, many, count] = args else { return Err(Error::from(ErrorKind::MissingArgument)) };
     let counted = match (count.as_str(), &variables) {
         (Some(name), Some(variables)) if !many.is_none() => Some(variables.get::<Value>(name)?),

@@ -72,8 +72,8 @@ pub(crate) use layered::Layered;
 
 /// The text of a value as Python's `str` gives it, and as templates print it, before it is escaped.
 pub fn to_str(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
+    match value.as_bytes() {
+        Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         None => shown(value, value::str),
     }
 }
@@ -85,10 +85,7 @@ pub fn repr(value: &Value) -> String {
 
 fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> String {
     let session = budget::begin(budget::STEPS);
-    let bytes = value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
     // What cannot be shown as Python does is shown as the engine of Jinja files does.
-    bytes.unwrap_or_else(|| {
-        let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
-        shown.unwrap_or_else(|_| value.to_string())
-    })
+    shown.unwrap_or_else(|_| value.to_string())
 }

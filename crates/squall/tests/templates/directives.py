@@ -113,7 +113,7 @@ class Random:
                 self.pick("", "{%% else %%}%s" % self.body(depth)),
                 self.pick("", "{%% finally %%}%s" % self.plain(depth)),
             ),
-            lambda: "{%% apply %s %%}%s{%% end %%}" % (self.pick("xhtml_escape", "url_escape", "json_encode"), self.plain(depth)),
+            lambda: "{%% apply %s %%}%s{%% end %%}" % (self.pick("xhtml_escape", "url_escape"), self.plain(depth)),
             lambda: "{%% block b%d %%}%s{%% end %%}" % (self.rng.randint(0, 2), self.body(depth)),
             lambda: "{% include 'part.html' %}",
         ]
