@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::httputil::EntityTag;
-use squall::web::nest;
+use squall::web::{HandlerOptions, Methods, nest};
 use squall::websocket::{WebSocketStream, websocket};
 use squall::{Application, Context, Error, HttpError, RequestHandler, Result, get, url};
 
@@ -85,10 +85,9 @@ async fn tell_versions(board: &Board, socket: &mut WebSocketStream) -> Result {
 struct Front(Rc<Board>);
 
 impl RequestHandler for Front {
-    const DEFAULT_HEADERS: bool = false;
-    const METHODS: &'static [&'static str] = &["*"];
-    const STREAM_BODY: bool = true;
-    const XSRF_EXEMPT: bool = true;
+    const METHODS: Methods = Methods::ANY;
+    const OPTIONS: HandlerOptions =
+        HandlerOptions::new().stream_body(true).xsrf_exempt().default_headers(false);
 
     async fn prepare(&mut self, ctx: &Context) -> Result {
         let mut view = self.settled(ctx, |_| true, None).await?;

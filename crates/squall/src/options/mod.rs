@@ -64,6 +64,7 @@ pub(crate) mod development;
 mod error;
 mod help;
 mod parser;
+mod plain;
 mod python;
 mod value;
 
@@ -77,6 +78,7 @@ pub use parser::{Defined, DefinedOpt, Mock, OptionParser};
 pub use value::OptionValue;
 
 pub(crate) use builtin::{Builtins, given};
+pub(crate) use plain::Plain;
 
 static OPTIONS: LazyLock<OptionParser> = LazyLock::new(|| {
     let options = OptionParser::new();

@@ -445,7 +445,7 @@ impl OptionParser {
         out.write_all(help::render(program, &options).as_bytes())
     }
 
-    fn find<R>(&self, name: &str, f: impl FnOnce(&Opt) -> R) -> Option<R> {
+    pub(super) fn find<R>(&self, name: &str, f: impl FnOnce(&Opt) -> R) -> Option<R> {
         let key = normalize(name);
         self.lock().options.iter().find(|option| option.key() == key).map(f)
     }

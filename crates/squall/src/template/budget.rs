@@ -69,6 +69,11 @@ impl Drop for Session {
     }
 }
 
+/// The steps that are left.
+pub(super) fn left() -> u64 {
+    LEFT.get()
+}
+
 /// Pays for so many steps.
 #[inline]
 pub(super) fn pay(steps: u64) -> Result<(), PyError> {

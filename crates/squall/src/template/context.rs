@@ -3,8 +3,9 @@
 use std::cell::Cell;
 
 use minijinja::Value;
-use minijinja::value::Serde;
 use serde::Serialize;
+
+use super::tape::Serde;
 
 /// Values for a template by name: what a template value can be made of, and anything that is `Serialize`. A name alone
 /// is the variable of that name; `..other` adds the values of another context.

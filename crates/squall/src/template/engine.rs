@@ -9,7 +9,7 @@ use minijinja::{Environment, Value};
 use super::assemble::{self, Files, Origin};
 use super::compile::{self, Known, Program};
 use super::error::TemplateError;
-use super::eval::Interp;
+use super::eval::{Interp, Stream};
 use super::loader::{Loader, Source};
 use super::parser::File;
 use super::{budget, jinja};
@@ -78,6 +78,13 @@ impl Template {
         }
     }
 
+    /// A page that is made as it is taken; `None` of a Jinja template, whose engine cannot pause.
+    pub(crate) fn stream(&self, values: impl Into<Value>) -> Option<Pieces<'_>> {
+        let Compiled::Tornado { program, origin, known, env, steps } = &*self.0 else { return None };
+        let interp = Interp::new(program, known, env, values.into(), None);
+        Some(Pieces { stream: Box::new(Stream::new(interp, program, *steps)), origin })
+    }
+
     /// What is not handed on to `sink`.
     fn run<'a>(
         &'a self,
@@ -112,14 +119,32 @@ impl Template {
     pub(super) fn jinja(
         name: String,
         source: Arc<Source>,
+        names: &Arc<jinja::Names>,
         env: &Environment<'static>,
     ) -> Result<Self, TemplateError> {
-        let env = jinja::with_files(env, &source);
+        jinja::rewritten(&name, source.read(&name)?)?;
+        let env = jinja::with_files(env, &source, names);
         match env.get_template(&name) {
             Ok(_) => {}
             Err(error) => return Err(jinja::locate(&source, &error)),
         }
         Ok(Self(Rc::new(Compiled::Jinja { env: Box::new(env), name, source })))
+    }
+}
+
+/// A page that is made as it is taken.
+pub(crate) struct Pieces<'a> {
+    stream: Box<Stream<'a>>,
+    origin: &'a Rc<Origin>,
+}
+
+impl Pieces<'_> {
+    /// The next piece, which has at least so many bytes unless it is the last.
+    ///
+    /// # Errors
+    /// What went wrong, with the line of the template.
+    pub(crate) fn next_piece(&mut self, bytes: usize) -> Result<Option<String>, TemplateError> {
+        self.stream.next_piece(bytes).map_err(|error| error.into_template_error(self.origin))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Jinja files, for minijinja: with Python's functions and methods, and Python's printing.
+//! Jinja files, for minijinja: with Python's functions and methods, Python's printing, and translations.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use regex::Regex;
 
 use super::assemble::Origin;
 use super::compile::{self, Known};
@@ -15,8 +16,9 @@ use super::error::TemplateError;
 use super::eval::{Args, Interp};
 use super::loader::{Source, resolve};
 use super::parser::File;
-use super::value::{Py, PyError, R, from_host, to_host};
-use super::{budget, builtins, methods, to_str};
+use super::python::Binary;
+use super::value::{self, Py, PyError, R, binary, from_host, to_host};
+use super::{budget, builtins, jinja_trans, methods, to_str};
 use crate::escape;
 
 /// Functions that Jinja's own do not make superfluous.
@@ -71,22 +73,75 @@ pub(super) fn environment() -> Environment<'static> {
         resolve(name, Some(parent)).map_or_else(|| name.to_owned().into(), Cow::Owned)
     });
     for name in FUNCTIONS {
-        env.add_function(*name, move |args: minijinja::value::Rest<Value>| call(name, &args));
+        env.add_function(*name, move |args: Rest<ValueOrKwargs>| call(name, &args.into_values()));
     }
     env.add_global("datetime", super::datetime::module());
+    env.add_filter("urlencode", urlencode);
+    for name in ["gettext", "_", "ngettext", "pgettext", "npgettext"] {
+        env.add_function(name, move |args: Rest<ValueOrKwargs>| untranslated(name, &args.into_values()));
+    }
+    env.add_function(jinja_trans::FUNCTION, trans);
     env
 }
 
 /// An environment that finds Jinja files.
-pub(super) fn with_files(env: &Environment<'static>, source: &Arc<Source>) -> Environment<'static> {
+pub(super) fn with_files(
+    env: &Environment<'static>,
+    source: &Arc<Source>,
+    names: &Arc<Names>,
+) -> Environment<'static> {
     let mut env = env.clone();
-    let source = Arc::clone(source);
-    env.set_loader(move |name| match resolve(name, None) {
+    let (source, names) = (Arc::clone(source), Arc::clone(names));
+    env.set_loader(move |name| {
         // What is missing may be optional.
-        Some(name) => Ok(source.read(&name).ok()),
-        None => Ok(None),
+        let Some(name) = resolve(name, None) else { return Ok(None) };
+        let Ok(text) = source.read(&name) else { return Ok(None) };
+        if !names.contains(&name) {
+            let message = format!(
+                "{name} is a template in Tornado's syntax, which one in Jinja's can neither extend nor include: \
+                 name it among the jinja_templates, or use a module"
+            );
+            return Err(Error::new(ErrorKind::BadInclude, message));
+        }
+        match rewritten(&name, text) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(Error::new(ErrorKind::SyntaxError, error.to_string())),
+        }
     });
     env
+}
+
+/// The text of a file, without what minijinja does not know.
+pub(super) fn rewritten(name: &str, text: String) -> Result<String, TemplateError> {
+    match jinja_trans::rewrite(&text) {
+        Ok(Some(rewritten)) => Ok(rewritten),
+        Ok(None) => Ok(text),
+        Err((at, message)) => Err(TemplateError::at(name, &text, at, message)),
+    }
+}
+
+/// Which files are Jinja templates.
+#[derive(Default)]
+pub(super) struct Names(Vec<Regex>);
+
+impl Names {
+    /// Adds those of a pattern: one with a `/` is for the name from the root, one that ends in it for all that is below, any
+    /// other for the last part of the name. `*` and `?` stand for what has no `/`, `**` for anything.
+    pub(super) fn add(&mut self, pattern: &str) {
+        let below = if pattern.ends_with('/') { "**" } else { "" };
+        let from_root = pattern.trim_start_matches('/');
+        let start = if pattern.contains('/') { "^" } else { "(?:^|/)" };
+        let mut regex = regex::escape(&format!("{from_root}{below}"));
+        for (glob, meaning) in [(r"\*\*", ".*"), (r"\*", "[^/]*"), (r"\?", "[^/]")] {
+            regex = regex.replace(glob, meaning);
+        }
+        // An escaped text is a regex, unless it is too long for one; such a name no file has.
+        self.0.extend(Regex::new(&format!("(?s){start}{regex}$")).ok());
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        name.ends_with(".jinja") || name.ends_with(".j2") || self.0.iter().any(|names| names.is_match(name))
+    }
 }
 
 /// The error at its place in the file.
@@ -129,6 +184,113 @@ fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
     Ok(())
 }
 
+/// Jinja's filter, of a text or of pairs.
+fn urlencode(value: &Value) -> Result<String, Error> {
+    let quoted = |value: &Value| escape::url_escape(&to_str(value)).into_owned();
+    if matches!(value.kind(), ValueKind::Map) {
+        let mut pairs = Vec::new();
+        for key in value.try_iter()? {
+            pairs.push(format!("{}={}", quoted(&key), quoted(&value.get_item(&key)?)));
+        }
+        return Ok(pairs.join("&"));
+    }
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        let mut pairs = Vec::new();
+        for pair in value.try_iter()? {
+            pairs.push(format!(
+                "{}={}",
+                quoted(&pair.get_item(&0.into())?),
+                quoted(&pair.get_item(&1.into())?)
+            ));
+        }
+        return Ok(pairs.join("&"));
+    }
+    Ok(escape::url_escape_path(&to_str(value)).into_owned())
+}
+
+/// A message as it is: where no application translates.
+fn untranslated(name: &str, args: &[Value]) -> Result<Value, Error> {
+    let (args, variables) = without_keywords(args);
+    let text = |at: usize| args.get(at).cloned().ok_or_else(|| Error::from(ErrorKind::MissingArgument));
+    let is_one = |at: usize| Ok::<_, Error>(text(at)?.as_i64() == Some(1));
+    let message = match name {
+        "ngettext" => {
+            if is_one(2)? {
+                text(0)?
+            } else {
+                text(1)?
+            }
+        }
+        "npgettext" => {
+            if is_one(3)? {
+                text(1)?
+            } else {
+                text(2)?
+            }
+        }
+        "pgettext" => text(1)?,
+        _ => text(0)?,
+    };
+    match variables {
+        Some(variables) => with_variables(&message, &variables, true),
+        None => Ok(message),
+    }
+}
+
+/// What a `{% trans %}` shows: the message is HTML, the variables are not.
+fn trans(state: &mut State, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (args, variables) = without_keywords(&args);
+    let [context, one, many, count] = args else { return Err(Error::from(ErrorKind::MissingArgument)) };
+    let counted = match (count.as_str(), &variables) {
+        (Some(name), Some(variables)) if !many.is_none() => Some(variables.get::<Value>(name)?),
+        _ => None,
+    };
+    let is_formatted = variables.is_some();
+    let one = if is_formatted { one.clone() } else { to_str(one).replace("%%", "%").into() };
+    let (name, mut given) = match (context.is_none(), &counted) {
+        (true, None) => ("gettext", vec![one]),
+        (true, Some(_)) => ("ngettext", vec![one, many.clone()]),
+        (false, None) => ("pgettext", vec![context.clone(), one]),
+        (false, Some(_)) => ("npgettext", vec![context.clone(), one, many.clone()]),
+    };
+    given.extend(counted);
+    let function = state.lookup(name).ok_or_else(|| Error::from(ErrorKind::UnknownFunction))?;
+    let message = function.call(state, &given)?;
+    let escaped = !matches!(state.auto_escape(), AutoEscape::None);
+    match variables {
+        Some(variables) => with_variables(&message, &variables, escaped),
+        None => Ok(Value::from_safe_string(to_str(&message))),
+    }
+}
+
+/// `message % variables`, as HTML.
+pub(crate) fn with_variables(message: &Value, variables: &Kwargs, escaped: bool) -> Result<Value, Error> {
+    let _session = budget::begin(budget::STEPS).map_err(told)?;
+    let mut pairs = Vec::new();
+    for name in variables.args() {
+        let value: Value = variables.get(name)?;
+        let own = from_host(&value).map_err(told)?;
+        let own = match own {
+            Py::Bool(_) | Py::Int(_) | Py::Float(_) => own,
+            _ if value.is_safe() || !escaped => own,
+            _ => Py::from(escape::xhtml_escape(&to_str(&value)).into_owned()),
+        };
+        pairs.push((Py::from(name), own));
+    }
+    let message = Py::from(to_str(message));
+    let shown = Py::dict(pairs).and_then(|pairs| binary(Binary::Mod, &message, &pairs));
+    Ok(Value::from_safe_string(shown.and_then(|shown| value::str(&shown)).map_err(told)?))
+}
+
+/// The plain arguments and those by name.
+pub(crate) fn without_keywords(args: &[Value]) -> (&[Value], Option<Kwargs>) {
+    match args.split_last() {
+        Some((last, rest)) if last.is_kwargs() => (rest, Kwargs::try_from(last.clone()).ok()),
+        _ => (args, None),
+    }
+}
+
 /// A function of Python's, called from Jinja.
 fn call(name: &str, args: &[Value]) -> Result<Value, Error> {
     let Some(function) = builtins::find(name) else { return Err(Error::from(ErrorKind::UnknownFunction)) };
@@ -155,11 +317,7 @@ fn run(args: &[Value], f: impl FnOnce(&mut Interp<'_>, Args) -> R) -> Result<Val
     let env = Environment::new();
     let mut interp = Interp::new(&program, &known, &env, Value::UNDEFINED, None);
     let mut given = Args::from(Vec::new());
-    let keywords = args
-        .last()
-        .and_then(|last| Kwargs::try_from(last.clone()).ok())
-        .filter(|_| args.last().is_some_and(Value::is_kwargs));
-    let plain = if keywords.is_some() { &args[..args.len() - 1] } else { args };
+    let (plain, keywords) = without_keywords(args);
     for value in plain {
         given.positional.push(from_host(value).map_err(told)?);
     }

@@ -22,6 +22,11 @@ impl Object for Layered {
         found(&self.values).or_else(|| found(&self.rest))
     }
 
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let found = |values: &Value| values.get_attr(key).ok().filter(|value| !value.is_undefined());
+        found(&self.values).or_else(|| found(&self.rest))
+    }
+
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::NonEnumerable
     }

@@ -24,9 +24,11 @@ use super::{budget, jinja};
 /// Names are relative to the including or extending file, and to the root when they start with `/`; a name that leaves
 /// the root is an error.
 ///
-/// Files whose names end in `.jinja` or `.j2` are Jinja templates, as [minijinja] has them: with its tags, filters and
-/// rules of white space, with the functions and escaping of the others, and with what does not exist printed as
-/// nothing. The two kinds can neither extend nor include each other.
+/// Files whose names end in `.jinja` or `.j2`, and [others](Self::jinja_templates) by name or folder, are Jinja templates, as
+/// [minijinja] has them: with its tags, filters and rules of white space, with the functions and escaping of the others, and
+/// with what does not exist printed as nothing. `{% trans %}` and `{% pluralize %}` are there too, with `gettext`,
+/// `ngettext`, `pgettext` and `npgettext`; their messages are HTML, their variables are escaped. The two kinds can neither
+/// extend nor include each other.
 ///
 /// ```
 /// use squall::template::{Loader, context};
@@ -43,6 +45,7 @@ pub struct Loader {
     source: Arc<Source>,
     whitespace: Option<Whitespace>,
     autoescape: Option<Cow<'static, str>>,
+    jinja: Arc<jinja::Names>,
     env: RefCell<Rc<Environment<'static>>>,
     known: RefCell<Rc<Known>>,
     steps: u64,
@@ -77,6 +80,7 @@ impl Loader {
             source: Arc::new(source),
             whitespace: None,
             autoescape: Some(Cow::Borrowed("xhtml_escape")),
+            jinja: Arc::default(),
             env: RefCell::new(Rc::new(jinja::environment())),
             known: RefCell::default(),
             steps: budget::STEPS,
@@ -97,6 +101,31 @@ impl Loader {
     #[must_use]
     pub fn whitespace(mut self, mode: Whitespace) -> Self {
         self.whitespace = Some(mode);
+        self
+    }
+
+    /// Which templates are Jinja's, besides those whose names end in `.jinja` or `.j2`: `*.html` for all of this ending,
+    /// `lab/*.html` for those in a folder, `lab/` for all that is below it. In a pattern with a `/`, which is for the name
+    /// from the root, `**` stands for folders too.
+    ///
+    /// ```
+    /// use squall::template::{Loader, context};
+    ///
+    /// let loader = Loader::from_texts([
+    ///     ("lab/tree.html", "{% trans n=files|length %}One file{% pluralize %}{{ n }} files{% endtrans %}"),
+    ///     ("page.html", "{% if files %}{{ files[0] }}{% end %}"),
+    /// ])
+    /// .jinja_templates(["lab/"]);
+    /// let values = context! { files => ["a", "b"] };
+    /// assert_eq!(loader.load("lab/tree.html")?.generate(values.clone())?, "2 files");
+    /// assert_eq!(loader.load("page.html")?.generate(values)?, "a");
+    /// # Ok::<(), squall::template::TemplateError>(())
+    /// ```
+    #[must_use]
+    pub fn jinja_templates<P: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        let mut names = jinja::Names::default();
+        patterns.into_iter().for_each(|pattern| names.add(pattern.as_ref()));
+        self.jinja = Arc::new(names);
         self
     }
 
@@ -151,9 +180,9 @@ impl Loader {
         if let Some(template) = self.templates.borrow().get(name) {
             return Ok(template.clone());
         }
-        let template = if is_jinja(name) {
-            let name = resolve(name, None).ok_or_else(|| outside(name))?;
-            Template::jinja(name, Arc::clone(&self.source), &self.env.borrow())?
+        let resolved = resolve(name, None).ok_or_else(|| outside(name))?;
+        let template = if self.jinja.contains(&resolved) {
+            Template::jinja(resolved, Arc::clone(&self.source), &self.jinja, &self.env.borrow())?
         } else {
             let file = self.file(name, None)?;
             Template::tornado(&file, self, &self.known.borrow(), &self.env.borrow(), self.steps)?
@@ -221,6 +250,11 @@ impl Files for Loader {
             return Ok(Rc::clone(file));
         }
         let text = self.source.read(&name)?;
+        if self.jinja.contains(&name) {
+            let message = "a Jinja template, which one in Tornado's syntax can neither extend nor include: use \
+                           `{% module Template(..) %}`";
+            return Err(TemplateError::of_file(&name, message));
+        }
         let file = Rc::new(parser::parse(&name, &text, self.whitespace, self.autoescape.as_deref())?);
         self.files.borrow_mut().insert(name, Rc::clone(&file));
         Ok(file)
@@ -236,11 +270,6 @@ impl fmt::Debug for Loader {
         };
         out.finish_non_exhaustive()
     }
-}
-
-/// Whether a file is a plain Jinja template.
-fn is_jinja(name: &str) -> bool {
-    name.ends_with(".jinja") || name.ends_with(".j2")
 }
 
 fn outside(name: &str) -> TemplateError {

@@ -3,12 +3,12 @@
 //! The language of Tornado's templates is Python, and what a template means is what Python makes of it: values print as
 //! Python prints them (`None`, `1e+16`) and go through `xhtml_escape`; variables have Python's scopes, errors Python's
 //! classes, and lists and dicts change when they are told to. Where Python's own cannot be, a template is refused when it
-//! is loaded, with file, line, column and what to do. Files whose names end in `.jinja` or `.j2` are Jinja templates, which
-//! minijinja runs.
+//! is loaded, with file, line, column and what to do. Files whose names end in `.jinja` or `.j2`, and those of
+//! [`Loader::jinja_templates`], are Jinja templates, which minijinja runs.
 //!
 //! A template knows the values that it is given, Python's built-in functions and methods, Tornado's `escape`, `url_escape`,
 //! `json_encode`, `squeeze` and `linkify`, and `datetime`; what it imports of Python's `json`, `math`, `re`, `time`,
-//! `os.path`, `urllib.parse`, of `tornado.escape` and `tornado.util`, and of the application's
+//! `os.path`, `urllib.parse`, of `tornado.escape`, `tornado.options` and `tornado.util`, and of the application's
 //! [modules](crate::Application::template_module); and in an application also `handler`, `request`, `current_user`,
 //! `locale`, `_`, `pgettext`, `ngettext`, `static_url`, `xsrf_form_html` and `reverse_url`.
 //!
@@ -39,6 +39,7 @@ mod error;
 mod eval;
 mod format;
 mod jinja;
+mod jinja_trans;
 mod layered;
 mod lexer;
 mod loader;
@@ -46,6 +47,7 @@ mod methods;
 mod modules;
 mod parser;
 mod python;
+mod tape;
 mod text;
 mod value;
 mod whitespace;
@@ -59,17 +61,19 @@ pub use engine::Template;
 pub use error::TemplateError;
 pub use loader::Loader;
 /// Values that templates work with; minijinja's.
-pub use minijinja::value::{Kwargs, Object, Serde, Value, ValueKind, from_args};
+pub use minijinja::value::{Kwargs, Object, Value, ValueKind, from_args};
+pub use tape::Serde;
 pub use whitespace::Whitespace;
 
 pub(crate) use datetime::system_time;
 pub(crate) use error::Raised;
+pub(crate) use jinja::{with_variables, without_keywords};
 pub(crate) use layered::Layered;
 
 /// The text of a value as Python's `str` gives it, and as templates print it, before it is escaped.
 pub fn to_str(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
+    match value.as_bytes() {
+        Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         None => shown(value, value::str),
     }
 }
@@ -81,10 +85,7 @@ pub fn repr(value: &Value) -> String {
 
 fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> String {
     let session = budget::begin(budget::STEPS);
-    let bytes = value.as_bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
     // What cannot be shown as Python does is shown as the engine of Jinja files does.
-    bytes.unwrap_or_else(|| {
-        let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
-        shown.unwrap_or_else(|_| value.to_string())
-    })
+    shown.unwrap_or_else(|_| value.to_string())
 }

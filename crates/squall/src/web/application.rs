@@ -179,15 +179,25 @@ impl Application {
         self.settings.debug.follow_options();
         self.settings.cookies.finish(&mut problems);
         self.settings.xsrf.check(&mut problems);
-        self.settings.templates.finish(&mut problems);
         self.routes.splice(0..0, self.settings.static_files.routes());
         problems.extend(self.settings.transforms.problems());
         let hooks = std::mem::take(&mut self.settings.hooks);
         problems.extend(hooks.problems());
-        let outer = Outer { hooks: &hooks, in_group: false, sites: &self.settings.sites, prefix: "" };
+        let outer = Outer {
+            hooks: &hooks,
+            in_group: false,
+            sites: &self.settings.sites,
+            templates: None,
+            prefix: "",
+        };
         let hosts = self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, outer, &mut problems));
         let hosts: Vec<HostGroup> = hosts.collect();
         let routes = Routes::build(self.routes, outer, &mut problems);
+        let mut sources = Vec::new();
+        let mut add_source = |route: &Route| sources.extend(route.templates().cloned());
+        hosts.iter().for_each(|group| group.routes.for_each(&mut add_source));
+        routes.for_each(&mut add_source);
+        self.settings.templates.finish(sources, &mut problems);
         let mut names: HashMap<String, PathPattern> = HashMap::new();
         let mut add_name = |route: &Route| {
             let Some(name) = route.name() else { return };

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::panic::Location;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use minijinja::value::Object;
@@ -21,13 +22,23 @@ use crate::template::{Layered, Loader, Raised, Template, TemplateError, Whitespa
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
+/// Where the templates of a route or group come from.
+#[derive(Clone)]
+pub(super) enum TemplateSource {
+    Path(PathBuf),
+    Loader(Rc<Loader>),
+}
+
 /// An application's templates.
 #[derive(Default)]
 pub(super) struct TemplateSettings {
     path: Option<PathBuf>,
-    loader: Option<Loader>,
+    loader: Option<Rc<Loader>>,
+    /// Those of single routes, by their directory.
+    others: HashMap<PathBuf, Rc<Loader>>,
     autoescape: Option<Option<String>>,
     whitespace: Option<Whitespace>,
+    jinja: Vec<String>,
     modules: HashMap<String, Box<dyn UiModule>>,
     pub(super) methods: HashMap<String, Method>,
     compiled_cache: Option<bool>,
@@ -44,21 +55,47 @@ impl TemplateSettings {
         Value::from_pairs(self.values.iter().cloned())
     }
 
-    /// Makes the loader and compiles all templates.
-    pub(super) fn finish(&mut self, problems: &mut Vec<String>) {
-        if self.loader.is_none()
-            && let Some(path) = &self.path
-        {
-            let mut loader = Loader::new(path);
-            if let Some(function) = &self.autoescape {
-                loader = loader.autoescape(function.as_deref());
-            }
-            if let Some(mode) = self.whitespace {
-                loader = loader.whitespace(mode);
-            }
-            self.loader = Some(loader);
+    /// Makes the loaders, those of single routes too, and compiles all templates.
+    pub(super) fn finish(&mut self, of_routes: Vec<TemplateSource>, problems: &mut Vec<String>) {
+        if self.loader.is_none() {
+            self.loader = self.path.as_ref().map(|path| Rc::new(self.loader_of(path)));
         }
-        let Some(loader) = &self.loader else { return };
+        let mut loaders: Vec<Rc<Loader>> = self.loader.iter().cloned().collect();
+        for source in of_routes {
+            let loader = match source {
+                TemplateSource::Loader(loader) => loader,
+                TemplateSource::Path(path) => {
+                    let loader = self.others.get(&path).cloned();
+                    let loader = loader.unwrap_or_else(|| Rc::new(self.loader_of(&path)));
+                    self.others.insert(path, Rc::clone(&loader));
+                    loader
+                }
+            };
+            if !loaders.iter().any(|known| Rc::ptr_eq(known, &loader)) {
+                loaders.push(loader);
+            }
+        }
+        for loader in loaders {
+            self.prepare(&loader);
+            if let Err(errors) = loader.check_all() {
+                problems.extend(errors.iter().map(|error| format!("template {error}")));
+            }
+        }
+    }
+
+    fn loader_of(&self, path: &Path) -> Loader {
+        let mut loader = Loader::new(path).jinja_templates(&self.jinja);
+        if let Some(function) = &self.autoescape {
+            loader = loader.autoescape(function.as_deref());
+        }
+        if let Some(mode) = self.whitespace {
+            loader = loader.whitespace(mode);
+        }
+        loader
+    }
+
+    /// Gives it what all templates of the application know.
+    fn prepare(&self, loader: &Loader) {
         // Tornado knows them by both names; the second is for Jinja's `{{ modules.Entry(1) }}`.
         for name in ["_tt_modules", "modules"] {
             loader.add_global(name.to_owned(), Value::from_object(Modules));
@@ -78,8 +115,14 @@ impl TemplateSettings {
         // In the template of a `Template` module.
         of_context.push("set_resources".to_owned());
         loader.of_application(of_handler.collect(), of_context);
-        if let Err(errors) = loader.check_all() {
-            problems.extend(errors.iter().map(|error| format!("template {error}")));
+    }
+
+    /// The loader of a request to a route with this source.
+    fn loader<'a>(&'a self, source: Option<&'a TemplateSource>) -> Option<&'a Rc<Loader>> {
+        match source {
+            Some(TemplateSource::Loader(loader)) => Some(loader),
+            Some(TemplateSource::Path(path)) => self.others.get(path),
+            None => self.loader.as_ref(),
         }
     }
 }
@@ -95,7 +138,7 @@ impl Application {
     /// Templates from elsewhere, instead of a [`template_path`](Self::template_path).
     #[must_use]
     pub fn template_loader(mut self, loader: Loader) -> Self {
-        self.settings.templates.loader = Some(loader);
+        self.settings.templates.loader = Some(Rc::new(loader));
         self
     }
 
@@ -111,6 +154,14 @@ impl Application {
     #[must_use]
     pub fn template_whitespace(mut self, mode: Whitespace) -> Self {
         self.settings.templates.whitespace = Some(mode);
+        self
+    }
+
+    /// For templates of [`template_path`](Self::template_path): which of them are Jinja's, as
+    /// [`Loader::jinja_templates`] has it: `["*.html"]` for all pages, `["lab/"]` for a folder.
+    #[must_use]
+    pub fn jinja_templates<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.settings.templates.jinja = patterns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -131,7 +182,7 @@ impl Application {
 
     /// A module that templates import with `{% import name %}` or `{% from name import .. %}`: values and functions by
     /// name, such as [`context!`](crate::template::context) makes. Parts of Python's `datetime`, `json`, `math`, `re`,
-    /// `time`, `os.path` and `urllib.parse`, `tornado.escape` and `tornado.util` are there already.
+    /// `time`, `os.path` and `urllib.parse`, `tornado.escape`, `tornado.options` and `tornado.util` are there already.
     ///
     /// ```
     /// use squall::Application;
@@ -202,11 +253,13 @@ impl Context {
         Ok(())
     }
 
-    /// As [`render`](Self::render) for long pages: the client gets the page while it is made, in pieces of 16 KiB.
+    /// As [`render`](Self::render) for long pages: the client gets the page while it is made, in pieces of 16 KiB, and the
+    /// page is made as fast as the client takes it: until then this waits, and the loop serves others.
     ///
-    /// The template runs in one go, since the engine cannot wait: meanwhile the loop serves nobody else, and what the
-    /// client's connection does not take at once is held in memory, until at the end this waits for the kernel to have
-    /// it. What modules need in the page's head and at its end is left out.
+    /// It can pause between the steps of the page, of its blocks and included files, and of what is in `{% if %}` and
+    /// `{% for %}`; what is in one `{% while %}`, `{% try %}` or `{% apply %}` is made in one go, and so is a whole Jinja
+    /// template: what the client does not take of that at once is held in memory. What modules need in the page's head and at
+    /// its end is left out.
     ///
     /// # Errors
     /// What went wrong, with the template's file and line; once the head is sent, that cuts the connection.
@@ -221,10 +274,23 @@ impl Context {
     }
 
     async fn stream_page(&self, name: &str, values: Value) -> Result {
+        let (template, all) = self.template(name, values)?;
+        let Some(mut pieces) = template.stream(all.clone()) else {
+            return self.render_stream_at_once(&template, all).await;
+        };
+        while let Some(piece) = on_new_page(|| self.with_errors(|| pieces.next_piece(PIECE))).0? {
+            self.write(piece);
+            self.flush().await?;
+            // A fast client must not have the loop for itself.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Of a template that cannot pause.
+    async fn render_stream_at_once(&self, template: &Template, all: Value) -> Result {
         let mut pieces = Pieces { ctx: self, buffer: Vec::with_capacity(PIECE), error: None };
-        let rendered = on_new_page(|| {
-            self.with_template(name, values, |template, all| template.generate_to(all, &mut pieces))
-        });
+        let rendered = on_new_page(|| self.with_errors(|| template.generate_to(all, &mut pieces)));
         if let Some(error) = pieces.error.take() {
             return Err(error);
         }
@@ -251,18 +317,14 @@ impl Context {
     }
 
     fn render_text(&self, name: &str, values: Value) -> Result<String> {
-        self.with_template(name, values, Template::generate)
+        let (template, all) = self.template(name, values)?;
+        self.with_errors(|| template.generate(all))
     }
 
-    /// Calls `generate` with the template and all that it knows.
-    fn with_template<R>(
-        &self,
-        name: &str,
-        values: Value,
-        generate: impl FnOnce(&Template, Value) -> Result<R, TemplateError>,
-    ) -> Result<R> {
+    /// The template, and all that it knows.
+    fn template(&self, name: &str, values: Value) -> Result<(Template, Value)> {
         let settings = &self.core().settings().templates;
-        let Some(loader) = &settings.loader else {
+        let Some(loader) = settings.loader(self.route().templates()) else {
             return Err(misuse("You must give the application a template_path to render".to_owned()));
         };
         if !settings.compiled_cache.unwrap_or(!self.core().settings().debug.is_on()) && !is_rendering() {
@@ -271,8 +333,12 @@ impl Context {
         let template = loader.load(name)?;
         let rest = self.sites().template_namespace(self);
         let rest = Value::from_object(Layered { values: rest, rest: Value::from_object(Namespace) });
-        let all = Value::from_object(Layered { values, rest });
-        CONTEXT.with(|current| current.set(self, || generate(&template, all))).map_err(|error| {
+        Ok((template, Value::from_object(Layered { values, rest })))
+    }
+
+    /// What `generate` makes for this request. The application's own errors stay what they are.
+    fn with_errors<R>(&self, generate: impl FnOnce() -> Result<R, TemplateError>) -> Result<R> {
+        CONTEXT.with(|current| current.set(self, generate)).map_err(|error| {
             let Some(original) = error.raised().and_then(take_raised) else { return error.into() };
             match original.downcast_ref::<TemplateError>() {
                 // A module's own template: both places are told.

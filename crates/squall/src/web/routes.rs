@@ -9,6 +9,7 @@ use http::Method;
 use super::execute::ErrorTarget;
 use super::hooks::Hooks;
 use super::options::HandlerOptions;
+use super::render::TemplateSource;
 use super::route::{Destination, UrlSpec};
 use super::route_table::RouteInfo;
 use super::site::Sites;
@@ -32,6 +33,8 @@ pub(super) struct Route {
     hooks: Option<Box<Hooks>>,
     /// Those around it included.
     sites: Sites,
+    /// Its own templates, or those of the group around it.
+    templates: Option<TemplateSource>,
     /// It is in no table.
     is_unmatched: bool,
     location: &'static Location<'static>,
@@ -56,6 +59,7 @@ pub(super) enum Found {
 pub(super) struct Outer<'a> {
     pub(super) hooks: &'a Hooks,
     pub(super) sites: &'a Sites,
+    pub(super) templates: Option<&'a TemplateSource>,
     /// What comes before its patterns.
     pub(super) prefix: &'a str,
     /// Some of them are those of a group, which must not miss any of its routes.
@@ -100,6 +104,7 @@ impl Routes {
                         let outer = Outer {
                             hooks: &group.hooks,
                             sites: &group.sites,
+                            templates: group.templates.as_ref(),
                             prefix: &group.prefix,
                             in_group: group.in_group,
                         };
@@ -168,6 +173,7 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
             && let Some(left) = former.merge(functions)
         {
             last.name = last.name.take().or(spec.name);
+            last.templates = last.templates.take().or(spec.templates);
             last.hooks.extend(spec.hooks);
             last.options = last.options.and(spec.options.only_for(left));
             continue;
@@ -182,6 +188,7 @@ struct Group {
     prefix: String,
     hooks: Hooks,
     sites: Sites,
+    templates: Option<TemplateSource>,
     in_group: bool,
     /// It has something of its own around its routes.
     has_own: bool,
@@ -195,6 +202,7 @@ impl Group {
         }
         let prefix = PathPattern::nested(&self.prefix, "(?:/.*)?").ok()?;
         let route = Route::unmatched(Rc::new(ErrorTarget(404)), self.hooks.clone(), self.sites.clone());
+        let route = Route { templates: self.templates.clone(), ..route };
         Some((prefix, Rc::new(route)))
     }
 }
@@ -210,10 +218,11 @@ impl UrlSpec {
         }
         let prefix = format!("{}{}", outer.prefix, self.pattern);
         PathPattern::nested(&prefix, "/").map_err(|error| error.to_string())?;
-        let has_own = !self.hooks.is_empty() || self.site.is_some();
+        let has_own = !self.hooks.is_empty() || self.site.is_some() || self.templates.is_some();
+        let templates = self.templates.or_else(|| outer.templates.cloned());
         let sites = self.site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
         let in_group = outer.in_group || !self.hooks.is_empty();
-        Ok(Group { prefix, hooks: outer.hooks.around(self.hooks), sites, in_group, has_own })
+        Ok(Group { prefix, hooks: outer.hooks.around(self.hooks), sites, templates, in_group, has_own })
     }
 
     /// Options that do nothing where they were set.
@@ -223,7 +232,11 @@ impl UrlSpec {
             Destination::Router(_) => ("a router or delegate", false),
             Destination::Handler(_) | Destination::Functions(_) => ("", false),
         };
-        let own = [("name", is_group && self.name.is_some()), ("site", !is_group && self.site.is_some())];
+        let own = [
+            ("name", is_group && self.name.is_some()),
+            ("site", !is_group && self.site.is_some()),
+            ("template_loader", !is_group && self.templates.is_some()),
+        ];
         let own = own.into_iter().filter(move |(_, set)| *set && !what.is_empty()).map(|(option, _)| option);
         let set = self.without_effect.clone().into_iter().chain(own);
         set.map(move |option| format!("`{option}` has no effect on {what}"))
@@ -237,11 +250,12 @@ impl Route {
             move |problem| format!("{}:{}: {problem}", location.file(), location.line())
         };
         problems.extend(spec.options_without_effect().map(at));
-        let UrlSpec { pattern, destination, name, options, hooks, site, location, .. } = spec;
+        let UrlSpec { pattern, destination, name, options, hooks, site, templates, location, .. } = spec;
         problems.extend(hooks.problems().map(at));
         let in_group = outer.in_group || !hooks.is_empty();
         let hooks = outer.hooks.around(hooks);
         let sites = site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
+        let templates = templates.or_else(|| outer.templates.cloned());
         let own = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
         if !own.may_begin_a_path() {
             return Err(format!("the pattern {pattern:?} can match no path: those begin with a slash"));
@@ -255,7 +269,8 @@ impl Route {
             Destination::Handler(target) => (target, None),
             Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
             Destination::Nested(specs) => {
-                let outer = Outer { hooks: &hooks, in_group, sites: &sites, prefix: outer.prefix };
+                let templates = templates.as_ref();
+                let outer = Outer { hooks: &hooks, in_group, sites: &sites, templates, prefix: outer.prefix };
                 let nested = Routes::build(specs, outer, problems);
                 (nowhere(), Some(Further::Nested(nested)))
             }
@@ -283,6 +298,7 @@ impl Route {
             arg_names,
             hooks,
             sites,
+            templates,
             is_unmatched: false,
             location,
             place: OnceCell::new(),
@@ -300,6 +316,7 @@ impl Route {
             arg_names: Box::default(),
             hooks: boxed(hooks),
             sites,
+            templates: None,
             is_unmatched: true,
             location: Location::caller(),
             place: OnceCell::new(),
@@ -309,6 +326,10 @@ impl Route {
     #[inline]
     pub(super) fn sites(&self) -> &Sites {
         &self.sites
+    }
+
+    pub(super) fn templates(&self) -> Option<&TemplateSource> {
+        self.templates.as_ref()
     }
 
     #[inline]

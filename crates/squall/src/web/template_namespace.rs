@@ -13,12 +13,13 @@ use minijinja::{Error as EngineError, ErrorKind, State, Value};
 use super::context::{Context, misuse};
 use super::error::Result;
 use super::render::with_context;
+use super::static_files::StaticUrl;
 use crate::httputil::Arguments;
 use crate::locale::{DateFormat, Locale};
-use crate::template::{system_time, to_str};
+use crate::template::{system_time, to_str, with_variables, without_keywords};
 
 pub(super) const FUNCTIONS: &[&str] =
-    &["_", "pgettext", "ngettext", "static_url", "xsrf_form_html", "reverse_url"];
+    &["_", "gettext", "ngettext", "npgettext", "pgettext", "static_url", "xsrf_form_html", "reverse_url"];
 
 /// What is below `handler`, besides [`FUNCTIONS`].
 pub(super) const OF_HANDLER: &[&str] = &[
@@ -53,11 +54,19 @@ impl Object for Function {
 
 fn call(ctx: &Context, name: &str, args: &[Value]) -> Result<Value> {
     Ok(match name {
-        "_" | "pgettext" | "ngettext" => return translate(&ctx.locale_now()?, name, args),
+        "_" | "gettext" | "ngettext" | "npgettext" | "pgettext" => {
+            return translate(&ctx.locale_now()?, name, args);
+        }
         "static_url" => {
-            let (path,): (&str,) = from_args(args)?;
+            let (path, include_host, kwargs): (&str, Option<bool>, Kwargs) = from_args(args)?;
+            let include_host = include_host.or(kwargs.get("include_host")?).unwrap_or(false);
+            let include_version = kwargs.get::<Option<bool>>("include_version")?.unwrap_or(true);
+            kwargs.assert_all_used()?;
+            let options = StaticUrl::default().include_host(include_host).include_version(include_version);
             // A path that no file can have is the page's mistake: a 404 would be told of the page.
-            ctx.static_url(path).map_err(|error| misuse(format!("static_url({path:?}): {error}")))?.into()
+            ctx.static_url_with(path, options)
+                .map_err(|error| misuse(format!("static_url({path:?}): {error}")))?
+                .into()
         }
         "xsrf_form_html" => ctx.xsrf_form_html()?.into(),
         "reverse_url" => {
@@ -73,7 +82,16 @@ fn call(ctx: &Context, name: &str, args: &[Value]) -> Result<Value> {
 }
 
 fn translate(locale: &Locale, name: &str, args: &[Value]) -> Result<Value> {
+    // Jinja's way: `gettext("Hello %(user)s", user=name)`.
+    if let (args, Some(variables)) = without_keywords(args) {
+        let message = translate(locale, name, args)?;
+        return Ok(with_variables(&message, &variables, true)?);
+    }
     Ok(match name {
+        "npgettext" => {
+            let (context, message, plural, count): (&str, &str, &str, i64) = from_args(args)?;
+            locale.npgettext(context, message, plural, count).into()
+        }
         "pgettext" => {
             let (context, message, plural, count): (&str, &str, Option<&str>, Option<i64>) = from_args(args)?;
             match (plural, count) {

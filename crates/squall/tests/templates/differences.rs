@@ -70,8 +70,26 @@ fn rendered(case: &Case) -> std::result::Result<std::result::Result<String, Temp
 
 #[test]
 fn pages_are_as_in_tornado_or_refused() {
+    let (problems, known, count) = compare(include_str!("differences.jsonl"));
+    assert!(problems.is_empty(), "{} of {count} differ:\n{}", problems.len(), problems.join("\n"));
+    assert!(count >= 337, "{count} cases");
+    assert!(known <= 12, "{known} known differences");
+}
+
+/// `scripts/ci-corpus.sh` has `directives.py` make them, other ones each time.
+#[test]
+#[ignore = "needs Tornado: scripts/ci-corpus.sh"]
+fn random_directives_are_as_in_tornado() {
+    let path = std::env::var("SQUALL_DIRECTIVES").unwrap_or_else(|_| panic!("SQUALL_DIRECTIVES is not set"));
+    let (problems, _, count) = compare(&std::fs::read_to_string(path).unwrap());
+    assert!(problems.is_empty(), "{} of {count} differ:\n{}", problems.len(), problems.join("\n"));
+    assert!(count >= 100, "{count} templates");
+}
+
+/// What differs, how many known differences there are, and how many rows.
+fn compare(rows: &str) -> (Vec<String>, usize, usize) {
     let (mut problems, mut known, mut count) = (Vec::new(), 0, 0);
-    for line in include_str!("differences.jsonl").lines() {
+    for line in rows.lines() {
         count += 1;
         let case: Case = serde_json::from_str(line).unwrap();
         let found = rendered(&case);
@@ -94,9 +112,7 @@ fn pages_are_as_in_tornado_or_refused() {
             problems.push(format!("{:?}\n  expected {:?}\n  found    {found:?}", case.files, case.tornado));
         }
     }
-    assert!(problems.is_empty(), "{} of {count} differ:\n{}", problems.len(), problems.join("\n"));
-    assert!(count >= 337, "{count} cases");
-    assert!(known <= 12, "{known} known differences");
+    (problems, known, count)
 }
 
 #[squall::test]

@@ -7,8 +7,11 @@ mod broken;
 mod differences;
 mod errors;
 mod expressions;
+mod given;
 mod hostile;
+mod jinja;
 mod limits;
+mod options;
 mod pages;
 
 const CORPUS: &str = include_str!("../corpus/templates.json");

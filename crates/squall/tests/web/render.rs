@@ -1,8 +1,9 @@
 //! Pages made of templates.
 
+use squall::locale::Translations;
 use squall::template::{Loader, Value, context};
 use squall::testing::serve;
-use squall::web::UiModule;
+use squall::web::{UiModule, nest};
 use squall::{Application, Context, HttpError, Result, get};
 
 struct Fragile;
@@ -249,4 +250,128 @@ async fn templates_find_what_the_application_registers() {
     app.get("/b").await.assert_status(200).assert_text("1.2 1.2 8 hello x None B no");
     app.get("/c").await.assert_status(200).assert_text("own string 1 d");
     app.get("/d").await.assert_status(200).assert_text("3");
+}
+
+#[squall::test]
+async fn jinja_by_setting_knows_what_the_site_gives() {
+    let texts = [
+        (
+            "base.html",
+            "<title>{% block title %}{% endblock %}</title>{{ self.title() }}|{% raw %}{{ x }}{% endraw %}\
+             {{ xsrf_form_html() is string }}|{{ static_url('a.css', include_version=false) }}|{{ request.path }}|\
+             {{ handler.request.method }}|{{ current_user }}|{{ shout(who) }}|{{ modules.Guarded() }}|{{ locale.code }}",
+        ),
+        (
+            "page.html",
+            "{% extends 'base.html' %}{% block title %}{% trans %}Sign in{% endtrans %} \
+             {% trans n=items|length %}{{ n }} file{% pluralize %}{{ n }} files{% endtrans %} \
+             {{ gettext('Hello %(who)s', who=who) }}{% endblock %}",
+        ),
+        ("tornado.txt", "{% if who %}{{ gettext('Sign in') }} {% module Guarded('page.html') %}{% end %}"),
+    ];
+    let page = get("/{name}", async |ctx: &Context| {
+        ctx.render(ctx.path_arg_str("name")?, context! { who => "<A>", items => [1, 2] })
+    });
+    let german = "\"Sign in\",\"<b>Anmelden</b>\"\n\"Hello %(who)s\",\"Hallo %(who)s\"\n";
+    let translations = Translations::new().with_csv("de", german.as_bytes()).unwrap();
+    let loader = Loader::from_texts(texts).jinja_templates(["*.html"]);
+    let app = Application::new([page])
+        .template_loader(loader)
+        .translations(translations)
+        .cookie_secret("secret")
+        .default_locale("de")
+        .static_path("static")
+        .ui_module("Guarded", Guarded)
+        .ui_method("shout", |_, args| Ok(args[0].to_string().to_uppercase().into()));
+    let app = serve(app);
+    app.get("/page.html").await.assert_status(200).assert_text(
+        "<title><b>Anmelden</b> 2 files Hallo &lt;A&gt;</title><b>Anmelden</b> 2 files Hallo &lt;A&gt;|{{ x }}\
+         true|/static/a.css|/page.html|GET|None|&lt;A&gt;|<b>in</b>|de",
+    );
+}
+
+#[squall::test]
+async fn groups_and_routes_have_templates_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.html"), "folder {{ handler.request.path }} {{ shout('x') }}")
+        .unwrap();
+    let loader = |text: &'static str| Loader::from_texts([("page.html", text), ("only.html", text)]);
+    let page = |pattern: &str| get(pattern, async |ctx: &Context| ctx.render("page.html", context! {}));
+    let of_folder = page("/folder").template_path(folder.path());
+    let again = page("/again").template_path(folder.path());
+    let inner = nest("/inner", [page("/a"), page("/own").template_loader(loader("own"))])
+        .template_loader(loader("inner"));
+    let group = nest("/group", [page("/a"), inner])
+        .template_loader(loader("group {% module Guarded('only.html') %}"));
+    let app = Application::new([page("/a"), of_folder, again, group])
+        .template_loader(loader("all {{ shout('y') }}"))
+        .ui_module("Guarded", Guarded)
+        .ui_method("shout", |_, args| Ok(args[0].to_string().to_uppercase().into()));
+    let app = serve(app);
+    let rows = [
+        ("/a", "all Y"),
+        ("/folder", "folder /folder X"),
+        ("/again", "folder /again X"),
+        ("/group/inner/a", "inner"),
+        ("/group/inner/own", "own"),
+    ];
+    for (path, expected) in rows {
+        app.get(path).await.assert_status(200).assert_text(expected);
+    }
+    // A module renders with the templates of the page's route: here, without end.
+    app.get("/group/a").await.assert_status(500);
+}
+
+#[test]
+fn broken_templates_of_a_route_stop_the_start() {
+    let broken = || Loader::from_texts([("page.html", "\n{% if %}")]);
+    let page = get("/", async |ctx: &Context| ctx.render("page.html", context! {}));
+    let error = Application::new([page.template_loader(broken())]).route_table().unwrap_err();
+    assert!(error.to_string().contains("template page.html:2:"), "{error}");
+    let page = get("/", async |ctx: &Context| ctx.render("page.html", context! {}));
+    let error =
+        Application::new([nest("/a", [page]).template_path("no such folder")]).route_table().unwrap_err();
+    assert!(error.to_string().contains("no such folder"), "{error}");
+}
+
+/// A page that a client does not take is not made, and the loop serves others meanwhile.
+#[squall::test(timeout = 120)]
+async fn a_streamed_page_waits_for_its_client() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// 100 MB: more than any socket buffers.
+    const ROWS: usize = 200_000;
+    let made = Rc::new(Cell::new(0_usize));
+    let long =
+        get("/long", async |ctx: &Context| ctx.render_stream("long.html", context! { rows => ROWS }).await);
+    let asked = Rc::clone(&made);
+    let how_many = get("/made", async move |ctx: &Context| {
+        ctx.write(asked.get().to_string());
+        Ok(())
+    });
+    let counted = Rc::clone(&made);
+    let text = "{% for i in range(rows) %}{% if i % 2 %}{{ row() }}{% else %}{% include 'row.html' %}{% end %}{% end %}";
+    let app = Application::new([long, how_many])
+        .template_loader(Loader::from_texts([("long.html", text), ("row.html", "{{ row() }}")]))
+        .ui_method("row", move |_, _| {
+            counted.set(counted.get() + 1);
+            Ok("x".repeat(500).into())
+        });
+    let app = serve(app);
+    let mut client = tokio::net::TcpStream::connect(("127.0.0.1", app.port())).await.unwrap();
+    client.write_all(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut buffer = vec![0; 1 << 16];
+    client.read_exact(&mut buffer).await.unwrap();
+    app.get("/made").await.assert_status(200);
+    let before = made.get();
+    assert!(before > 0 && before < ROWS, "{before} rows made");
+    for _ in 0..ROWS * 500 / buffer.len() / 2 {
+        client.read_exact(&mut buffer).await.unwrap();
+    }
+    let after = made.get();
+    assert!(after > before && after < ROWS, "{before} rows, then {after}");
+    drop(client);
+    app.get("/made").await.assert_status(200);
 }

@@ -4,6 +4,7 @@ mod attributes;
 mod calls;
 mod expressions;
 mod steps;
+mod stream;
 
 use std::io;
 use std::rc::{Rc, Weak};
@@ -13,6 +14,7 @@ use minijinja::{Environment, State, Value};
 
 pub(super) use calls::{Args, Closure};
 pub(super) use expressions::{Generator, convert};
+pub(super) use stream::Stream;
 
 use super::builtins;
 use super::compile::{CellFrom, Function, Known, Program, Var};

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use super::{Args, Frame, Interp};
 use crate::escape;
 use crate::template::budget;
-use crate::template::compile::{Argument, Body, Code, Escape, For, Function, Node, Op, Target, Try};
+use crate::template::compile::{Argument, Body, Code, Escape, For, Function, Node, Op, Target, Try, Var};
 use crate::template::python::Binary;
 use crate::template::value::{
-    self, Class, Py, PyError, R, Type, binary, delete_item, from_host, get_item, set_item, write_str,
+    self, Class, Found, Py, PyError, R, Type, binary, delete_item, from_host, get_item, set_item, write_str,
 };
 
 /// What is written is handed on when there is so much of it.
@@ -34,7 +34,7 @@ impl Interp<'_> {
         }
     }
 
-    fn steps(&mut self, ops: &[Op], frame: &mut Frame) -> R<Flow> {
+    pub(super) fn steps(&mut self, ops: &[Op], frame: &mut Frame) -> R<Flow> {
         budget::pay(ops.len() as u64)?;
         for op in ops {
             let flow = match op {
@@ -129,31 +129,57 @@ impl Interp<'_> {
     }
 
     fn print(&mut self, node: &Node, escape: &Escape, frame: &mut Frame) -> R<()> {
-        if let (Code::Item(parts), Escape::Html) = (&node.code, escape)
-            && let Code::Constant(Py::Str(key)) = &parts[1].code
+        if matches!(escape, Escape::Html)
+            && let Some((of, key)) = field(&node.code)
         {
-            // An item of the application's dict, such as a row's, goes to the page without a detour.
-            let of = self.eval(&parts[0], frame)?;
-            if let Py::Dict(dict) = &of
-                && let Some(item) = dict.get_host(key).map_err(|error| error.at(node.at))?
-                && let Some(text) = item.as_str().filter(|_| !item.is_safe())
-            {
-                let _ = escape::xhtml_escape_to(text, &mut self.out);
-                return budget::pay((text.len() / 64) as u64);
-            }
-            let value = self.subscript(&of, Py::Str(key.clone())).map_err(|error| error.at(node.at))?;
-            return self.print_value(&value, node, escape, frame);
+            return self.print_field(of, key, node, frame);
         }
         let value = self.eval(node, frame)?;
         self.print_value(&value, node, escape, frame)
     }
 
+    /// Prints `of[key]` or `of.key`. A text in the application's dict, such as a row's, goes to the page without a detour.
+    fn print_field(&mut self, of: &Node, key: &str, node: &Node, frame: &mut Frame) -> R<()> {
+        let evaluated;
+        let value = match &of.code {
+            Code::Load(Var::Slot(slot)) if !matches!(frame.slots[*slot], Py::Unbound) => &frame.slots[*slot],
+            _ => {
+                evaluated = self.eval(of, frame)?;
+                &evaluated
+            }
+        };
+        let found = match value {
+            Py::Dict(dict) => dict.find(key).map_err(|error| error.at(node.at))?,
+            _ => Found::Container,
+        };
+        match found {
+            Found::Text(text) => {
+                let _ = escape::xhtml_escape_to(text, &mut self.out);
+                budget::pay((text.len() / 64) as u64)
+            }
+            Found::Given(text) if !text.is_safe() => {
+                let text = text.as_str().unwrap_or_default();
+                let _ = escape::xhtml_escape_to(text, &mut self.out);
+                budget::pay((text.len() / 64) as u64)
+            }
+            Found::Given(text) => self.print_value(&from_host(&text)?, node, &Escape::Html, frame),
+            Found::Plain(item) => self.print_value(&item, node, &Escape::Html, frame),
+            Found::Nothing | Found::Container => {
+                let value = value.clone();
+                let item = match &node.code {
+                    Code::Attribute(..) => self.attribute(&value, key),
+                    _ => self.subscript(&value, Py::from(key)),
+                };
+                let item = item.map_err(|error| error.at(node.at))?;
+                self.print_value(&item, node, &Escape::Html, frame)
+            }
+        }
+    }
+
     fn print_value(&mut self, value: &Py, node: &Node, escape: &Escape, frame: &mut Frame) -> R<()> {
         let before = self.out.len();
         match (escape, value) {
-            (Escape::Html, Py::Str(text)) if !text.is_safe() => {
-                let _ = escape::xhtml_escape_to(text, &mut self.out);
-            }
+            (Escape::Html, Py::Str(text)) if !text.is_safe() => self.put_escaped(text),
             (_, Py::Int(number)) if !matches!(escape, Escape::Call(_)) => {
                 self.out.push_str(itoa::Buffer::new().format(*number));
             }
@@ -164,7 +190,7 @@ impl Interp<'_> {
             }
             (Escape::Html, value) => {
                 let text = plain(value).map_err(|error| error.at(node.at))?;
-                let _ = escape::xhtml_escape_to(&text, &mut self.out);
+                self.put_escaped(&text);
             }
             (Escape::Call(call), value) => {
                 let text = plain(value).map_err(|error| error.at(node.at))?;
@@ -173,6 +199,11 @@ impl Interp<'_> {
             }
         }
         budget::pay(((self.out.len() - before) / 64) as u64)
+    }
+
+    fn put_escaped(&mut self, text: &str) {
+        // Writing to a `String` does not fail.
+        let _ = escape::xhtml_escape_to(text, &mut self.out);
     }
 
     /// Puts in what a function has made of a part of the page.
@@ -413,6 +444,18 @@ fn is_caught(classes: &Py, class: Class) -> R<bool> {
         _ => {
             Err(PyError::type_error("catching classes that do not inherit from BaseException is not allowed"))
         }
+    }
+}
+
+/// What `of[key]` and `of.key` are of, and the key.
+fn field(code: &Code) -> Option<(&Node, &str)> {
+    match code {
+        Code::Item(parts) => match &parts[1].code {
+            Code::Constant(Py::Str(key)) => Some((&parts[0], key)),
+            _ => None,
+        },
+        Code::Attribute(of, name) => Some((of, name)),
+        _ => None,
     }
 }
 

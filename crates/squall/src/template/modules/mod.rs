@@ -5,6 +5,7 @@ mod json;
 mod math;
 mod moment;
 mod moment_methods;
+mod options;
 mod re;
 mod small;
 mod strftime;
@@ -84,6 +85,7 @@ const STANDARD: &[(&str, Find)] = &[
     ("time", small::time),
     ("tornado", |name| submodule("tornado", name)),
     ("tornado.escape", escapes::find),
+    ("tornado.options", options::find),
     ("tornado.util", small::util),
     ("urllib", |name| submodule("urllib", name)),
     ("urllib.parse", small::urls),

@@ -5,9 +5,8 @@ use std::ops::Deref;
 
 use indexmap::{IndexMap, IndexSet};
 use minijinja::Value;
-use minijinja::value::ValueKind;
 
-use super::host::from_host;
+use super::host::{Found, Host, from_host};
 use super::{Class, Key, Py, PyError, R, trash};
 
 type Hasher = rapidhash::fast::RandomState;
@@ -38,7 +37,7 @@ impl Drop for Tuple {
 pub(in crate::template) struct List {
     items: RefCell<Vec<Py>>,
     /// The application's list that the items are from, as long as they are the same.
-    host: RefCell<Option<Value>>,
+    host: RefCell<Option<Host>>,
 }
 
 impl List {
@@ -46,7 +45,7 @@ impl List {
         Self { items: RefCell::new(items), host: RefCell::new(None) }
     }
 
-    pub(super) fn of_host(items: Vec<Py>, host: Value) -> Self {
+    pub(super) fn of_host(items: Vec<Py>, host: Host) -> Self {
         Self { items: RefCell::new(items), host: RefCell::new(Some(host)) }
     }
 
@@ -75,12 +74,16 @@ impl List {
     /// The application's list, if nothing in it has changed.
     pub(super) fn host(&self) -> Option<Value> {
         let host = self.host.borrow().clone()?;
+        self.is_as_given().then(|| host.into())
+    }
+
+    fn is_as_given(&self) -> bool {
         let is_same = |item: &Py| match item {
-            Py::List(list) => list.host().is_some(),
-            Py::Dict(dict) => dict.host().is_some(),
+            Py::List(list) => list.is_as_given(),
+            Py::Dict(dict) => dict.is_as_given(),
             _ => true,
         };
-        self.items.borrow().iter().all(is_same).then_some(host)
+        self.host.borrow().is_some() && self.items.borrow().iter().all(is_same)
     }
 
     /// Lets go of what it holds, which may be itself.
@@ -98,18 +101,18 @@ impl Drop for List {
 
 pub(in crate::template) struct Dict {
     /// The application's dict, which also has its items as attributes, as Tornado's `ObjectDict` does.
-    host: Option<Value>,
+    host: Option<Host>,
     /// Python's own, once something needs more than the application's as it is.
-    own: RefCell<Option<Map>>,
+    own: RefCell<Option<Box<Map>>>,
 }
 
 impl Dict {
     pub(in crate::template) fn new(map: Map) -> Self {
-        Self { host: None, own: RefCell::new(Some(map)) }
+        Self { host: None, own: RefCell::new(Some(Box::new(map))) }
     }
 
-    pub(super) fn of_host(value: Value) -> Self {
-        Self { host: Some(value), own: RefCell::new(None) }
+    pub(super) fn of_host(host: Host) -> Self {
+        Self { host: Some(host), own: RefCell::new(None) }
     }
 
     pub(in crate::template) fn has_attributes(&self) -> bool {
@@ -118,69 +121,63 @@ impl Dict {
 
     /// The application's dict, if nothing has changed it.
     pub(in crate::template) fn host(&self) -> Option<Value> {
-        if self.own.borrow().is_some() { None } else { self.host.clone() }
+        self.given().map(|host| host.clone().into())
+    }
+
+    fn given(&self) -> Option<&Host> {
+        if self.own.borrow().is_some() { None } else { self.host.as_ref() }
+    }
+
+    fn is_as_given(&self) -> bool {
+        self.given().is_some()
     }
 
     /// Makes it Python's own.
     fn make_own(&self) -> R<()> {
-        let Some(value) = self.host() else { return Ok(()) };
-        let mut map = Map::default();
-        for key in value.try_iter().map_err(|error| super::from_host_error(&error))? {
-            let item = value.get_item(&key).map_err(|error| super::from_host_error(&error))?;
-            map.insert(Key::new(from_host(&key)?)?, from_host(&item)?);
-        }
-        *self.own.borrow_mut() = Some(map);
+        let Some(host) = self.given() else { return Ok(()) };
+        let map = host.map()?;
+        *self.own.borrow_mut() = Some(Box::new(map));
         Ok(())
     }
 
     pub(in crate::template) fn borrow(&self) -> R<Ref<'_, Map>> {
         self.make_own()?;
-        Ref::filter_map(self.own.borrow(), Option::as_ref)
+        Ref::filter_map(self.own.borrow(), Option::as_deref)
             .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
     }
 
     pub(in crate::template) fn borrow_mut(&self) -> R<RefMut<'_, Map>> {
         self.make_own()?;
-        RefMut::filter_map(self.own.borrow_mut(), Option::as_mut)
+        RefMut::filter_map(self.own.borrow_mut(), Option::as_deref_mut)
             .map_err(|_| PyError::new(Class::RuntimeError, "the dict has gone"))
     }
 
     pub(in crate::template) fn len(&self) -> usize {
         match (&*self.own.borrow(), &self.host) {
             (Some(map), _) => map.len(),
-            (None, host) => host.as_ref().and_then(Value::len).unwrap_or(0),
+            (None, host) => host.as_ref().map_or(0, Host::len),
         }
     }
 
-    /// The application's value of a text, while nothing has changed the dict and it is no container.
+    /// The application's item of a text, while nothing has changed the dict. What can be changed, a container, has to be the
+    /// same each time, and is not found here.
     #[inline]
-    pub(in crate::template) fn get_host(&self, key: &str) -> R<Option<Value>> {
-        if self.own.borrow().is_some() {
-            return Ok(None);
+    pub(in crate::template) fn find(&self, key: &str) -> R<Found<'_>> {
+        match self.given() {
+            Some(host) => host.find(key),
+            None => Ok(Found::Container),
         }
-        let Some(value) = &self.host else { return Ok(None) };
-        let item = value.get_attr(key).map_err(|error| super::from_host_error(&error))?;
-        // What can be changed has to be the same each time.
-        Ok(match item.kind() {
-            ValueKind::Undefined | ValueKind::Seq | ValueKind::Map => None,
-            _ => Some(item),
-        })
     }
 
     /// The value of a text.
     pub(in crate::template) fn get_str(&self, key: &str) -> R<Option<Py>> {
-        match self.get_host(key)? {
-            Some(item) => from_host(&item).map(Some),
-            None if self.has_no_item(key) => Ok(None),
-            None => Ok(self.borrow()?.get(key).cloned()),
-        }
-    }
-
-    /// Whether the application's dict, as it is, lacks the key.
-    fn has_no_item(&self, key: &str) -> bool {
-        let is_own = self.own.borrow().is_some();
-        let lacks = |value: &Value| value.get_attr(key).is_ok_and(|item| item.is_undefined());
-        !is_own && self.host.as_ref().is_none_or(lacks)
+        Ok(match self.find(key)? {
+            Found::Text(text) => Some(Py::from(text)),
+            Found::Given(text) => Some(from_host(&text)?),
+            Found::Plain(value) => Some(value),
+            Found::Nothing => None,
+            Found::Container => self.borrow()?.get(key).cloned(),
+        })
     }
 
     pub(in crate::template) fn get(&self, key: &Py) -> R<Option<Py>> {
@@ -214,13 +211,14 @@ impl Dict {
     }
 
     pub(in crate::template) fn clear(&self) {
-        bury_map(self.own.replace(Some(Map::default())));
+        let old = self.own.replace(Some(Box::default()));
+        bury_map(old);
     }
 }
 
-fn bury_map(map: Option<Map>) {
+fn bury_map(map: Option<Box<Map>>) {
     let mut all = Vec::new();
-    for (key, value) in map.into_iter().flatten() {
+    for (key, value) in map.into_iter().flat_map(|map| *map) {
         all.push(value);
         all.push(key.into_value());
     }

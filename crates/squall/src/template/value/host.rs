@@ -8,10 +8,11 @@ use minijinja::{Error, Value};
 use num_bigint::BigInt;
 
 use super::int::{as_big, big};
-use super::{Class, Dict, List, Py, PyError, R, Str};
+use super::{Class, Dict, Key, List, Map, Py, PyError, R, Str};
 use crate::template::budget;
 use crate::template::error::Raised;
 use crate::template::modules::Moment;
+use crate::template::tape::{Item, Part};
 
 /// `serde_json`'s numbers look like this when another crate asks for its `arbitrary_precision`.
 const JSON_NUMBER: &str = "$serde_json::private::Number";
@@ -27,6 +28,9 @@ pub(in crate::template) fn from_host(value: &Value) -> R {
         }
         ValueKind::Number => number(value),
         ValueKind::Bytes => Py::bytes(value.as_bytes().unwrap_or_default()),
+        ValueKind::Seq | ValueKind::Map if let Some(part) = value.downcast_object_ref::<Part>() => {
+            from_part(part)?
+        }
         ValueKind::Seq => {
             let _level = budget::deeper()?;
             let mut items = Vec::with_capacity(value.len().unwrap_or(0).min(1 << 16));
@@ -37,13 +41,13 @@ pub(in crate::template) fn from_host(value: &Value) -> R {
             if value.is_tuple() {
                 return Ok(Py::tuple(items));
             }
-            Py::List(Rc::new(List::of_host(items, value.clone())))
+            Py::List(Rc::new(List::of_host(items, Host::Value(value.clone()))))
         }
         ValueKind::Map => match value.len() {
             Some(1) if value.get_attr(JSON_NUMBER).is_ok_and(|number| !number.is_undefined()) => {
-                json_number(value)
+                json_number(&value.get_attr(JSON_NUMBER).unwrap_or_default().to_string())
             }
-            Some(_) => Py::Dict(Rc::new(Dict::of_host(value.clone()))),
+            Some(_) => Py::Dict(Rc::new(Dict::of_host(Host::Value(value.clone())))),
             None => Py::Host(Rc::new(value.clone())),
         },
         ValueKind::Invalid => match value.try_iter() {
@@ -55,6 +59,116 @@ pub(in crate::template) fn from_host(value: &Value) -> R {
             None => Py::Host(Rc::new(value.clone())),
         },
     })
+}
+
+/// As [`from_host`], of a part of what was serialized.
+fn from_part(part: &Part) -> R {
+    if part.is_map() {
+        return Ok(match part.get_str(JSON_NUMBER) {
+            Some(Item::Text(text)) if part.len() == 1 => json_number(text),
+            _ => Py::Dict(Rc::new(Dict::of_host(Host::Part(part.clone())))),
+        });
+    }
+    let _level = budget::deeper()?;
+    budget::pay_items(part.len())?;
+    let items = part.items().map(from_item).collect::<R<Vec<_>>>()?;
+    if part.is_tuple() {
+        return Ok(Py::tuple(items));
+    }
+    Ok(Py::List(Rc::new(List::of_host(items, Host::Part(part.clone())))))
+}
+
+fn from_item(item: Item<'_>) -> R {
+    Ok(match item {
+        Item::None => Py::None,
+        Item::Bool(value) => Py::Bool(value),
+        Item::Int(value) => Py::Int(value),
+        Item::Float(value) => Py::Float(value),
+        Item::Text(text) => Py::from(text),
+        Item::Part(part) => from_part(&part)?,
+        Item::Value(value) => from_host(value)?,
+    })
+}
+
+/// A dict or list of the application.
+#[derive(Clone)]
+pub(super) enum Host {
+    Value(Value),
+    Part(Part),
+}
+
+/// An item of the application's dict.
+pub(in crate::template) enum Found<'a> {
+    Nothing,
+    /// One that is not safe.
+    Text(&'a str),
+    /// A text.
+    Given(Value),
+    /// What cannot be changed.
+    Plain(Py),
+    /// What is a value of its own only in Python's dict.
+    Container,
+}
+
+impl Host {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Value(value) => value.len().unwrap_or(0),
+            Self::Part(part) => part.len(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, key: &str) -> R<Found<'_>> {
+        Ok(match self {
+            Self::Part(part) => match part.get_str(key) {
+                Some(Item::Text(text)) => Found::Text(text),
+                Some(Item::Int(value)) => Found::Plain(Py::Int(value)),
+                Some(Item::Part(_)) => Found::Container,
+                Some(Item::Value(value)) => of_value(value.clone())?,
+                Some(item) => Found::Plain(from_item(item)?),
+                None => Found::Nothing,
+            },
+            Self::Value(value) => of_value(value.get_attr(key).map_err(|error| from_host_error(&error))?)?,
+        })
+    }
+
+    /// Python's own dict.
+    pub(super) fn map(&self) -> R<Map> {
+        let mut map = Map::default();
+        match self {
+            Self::Part(part) => {
+                for (key, item) in part.keys().zip(part.items()) {
+                    map.insert(Key::new(from_item(key)?)?, from_item(item)?);
+                }
+            }
+            Self::Value(value) => {
+                for key in value.try_iter().map_err(|error| from_host_error(&error))? {
+                    let item = value.get_item(&key).map_err(|error| from_host_error(&error))?;
+                    map.insert(Key::new(from_host(&key)?)?, from_host(&item)?);
+                }
+            }
+        }
+        Ok(map)
+    }
+}
+
+fn of_value(value: Value) -> R<Found<'static>> {
+    Ok(match value.kind() {
+        ValueKind::String => Found::Given(value),
+        ValueKind::Undefined => Found::Nothing,
+        ValueKind::Seq | ValueKind::Map => Found::Container,
+        _ => Found::Plain(from_host(&value)?),
+    })
+}
+
+impl From<Host> for Value {
+    fn from(host: Host) -> Self {
+        match host {
+            Host::Value(value) => value,
+            Host::Part(part) => part.into(),
+        }
+    }
 }
 
 fn number(value: &Value) -> Py {
@@ -70,8 +184,7 @@ fn number(value: &Value) -> Py {
     }
 }
 
-fn json_number(value: &Value) -> Py {
-    let text = value.get_attr(JSON_NUMBER).unwrap_or_default().to_string();
+fn json_number(text: &str) -> Py {
     let whole = if text.contains(['.', 'e', 'E']) { None } else { text.parse::<BigInt>().ok() };
     whole.map_or_else(|| Py::Float(text.parse().unwrap_or(f64::NAN)), big)
 }

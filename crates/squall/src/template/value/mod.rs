@@ -22,7 +22,7 @@ use num_bigint::BigInt;
 pub(super) use compare::{Key, equal, hash_of, less, same};
 pub(super) use containers::{Dict, List, Map, Set, Tuple};
 pub(super) use exception::{Class, Exception, PyError};
-pub(super) use host::{from_host, from_host_error, to_host};
+pub(super) use host::{Found, from_host, from_host_error, to_host};
 pub(super) use int::{as_big, as_float, big, float_to_int, index, size};
 pub(super) use iter::{Iter, Part, Range, Source, View, iter, source};
 pub(super) use ops::{binary, combine, compare, contains, invert, negative, positive};
