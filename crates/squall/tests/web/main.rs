@@ -8,5 +8,6 @@ mod debug;
 mod hooks;
 mod ready_made;
 mod render;
+mod testing_tools;
 mod users;
 mod xsrf;
