@@ -59,7 +59,7 @@ use crate::httputil::{
     ows,
 };
 use crate::iostream::IoStream;
-use crate::netutil::{Address, BindError, BindOptions, Listener};
+use crate::netutil::{Address, BindError, BindOptions, Listener, spawn_here};
 use crate::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
 
 /// An HTTP/1.1 server (Tornado's `HTTPServer`).
@@ -470,7 +470,7 @@ impl StreamHandler for HttpService {
         // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
         let _ = stream.set_nodelay(true);
         let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(server), remote));
+        spawn_here(ConnectionTask::new(stream, Rc::clone(server), remote));
     }
 
     async fn handle_stream(&self, _stream: IoStream, _address: Address) -> Result<(), BoxError> {

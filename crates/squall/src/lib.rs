@@ -507,6 +507,7 @@ pub mod process;
 pub mod pubsub;
 pub mod queues;
 pub mod routing;
+pub mod stack_context;
 pub mod tcpclient;
 pub mod tcpserver;
 pub mod template;

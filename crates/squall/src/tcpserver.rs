@@ -29,7 +29,7 @@ use crate::ioloop::{catch_panic, panic_message};
 use crate::iostream::{IoStream, StreamError};
 use crate::log;
 use crate::netutil::{
-    Acceptor, Address, BindError, BindOptions, Connection, Listener, Network, bind_sockets, spawn,
+    Acceptor, Address, BindError, BindOptions, Connection, Listener, Network, bind_sockets, spawn_here,
 };
 use crate::process::{self, ForkError};
 
@@ -57,7 +57,7 @@ pub trait StreamHandler: 'static {
         Self: Sized,
     {
         let handler = Rc::clone(handler);
-        spawn(async move { log_outcome(catch_panic(handler.handle_stream(stream, address)).await) });
+        spawn_here(async move { log_outcome(catch_panic(handler.handle_stream(stream, address)).await) });
     }
 }
 
@@ -337,7 +337,7 @@ impl<H: StreamHandler> Shared<H> {
         if preamble.is_none() && proxies.is_none() {
             return H::connection_made(&self.handler, stream, address);
         }
-        spawn(async move {
+        spawn_here(async move {
             let address = match proxies {
                 Some(proxies) => proxy_header::read(&stream, address, &proxies).await,
                 None => Some(address),

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("locale", 0),
     ("log", 0),
     ("options", 0),
+    ("stack_context", 0),
     ("sys", 0),
     // L1 loop
     ("ioloop", 1),

@@ -33,6 +33,7 @@ use std::fmt;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -43,6 +44,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::ioloop::{catch_panic, log_panic};
 use crate::netutil::{Address, Connection, spawn, within};
+use crate::stack_context::Captured;
 
 pub use self::buffer::{PoolStats, ReadBuffer, pool_stats};
 pub use self::error::{
@@ -227,7 +229,21 @@ impl IoStream {
     /// callback; on a closed stream it is called soon. As in Tornado the loop holds on to a stream that has a close
     /// callback, so that it stays open although every handle is dropped, until the peer closes it.
     pub fn set_close_callback(&self, callback: impl FnOnce() + 'static) {
-        let watched = self.0.close_callback.replace(Some(Box::new(callback))).is_some();
+        let contexts = Captured::now();
+        let callback: Box<dyn FnOnce()> = if contexts.is_null() {
+            Box::new(callback)
+        } else {
+            Box::new(move || {
+                contexts.run(|| {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback))
+                        && !contexts.handles(&*payload)
+                    {
+                        resume_unwind(payload);
+                    }
+                });
+            })
+        };
+        let watched = self.0.close_callback.replace(Some(callback)).is_some();
         if self.closed() {
             self.run_close_callback();
         } else if !watched {

@@ -17,7 +17,7 @@ use super::socket::{Parts, WebSocket};
 use super::stream::WebSocketStream;
 use crate::httputil::{Detached, Shutdown};
 use crate::log;
-use crate::netutil::spawn;
+use crate::netutil::spawn_here;
 use crate::web::{Context, Error, RequestHandler, Result, UrlSpec, get, url};
 
 /// One WebSocket resource (Tornado's `WebSocketHandler`).
@@ -265,7 +265,7 @@ impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
         let summary = format!("{} {} ({})", request.method(), request.uri(), request.remote_ip());
         let place = ctx.websockets().set.insert(socket.clone());
         let events = Callbacks { handler: handler.clone(), summary: summary.into() };
-        spawn(run(Task { socket, decoder, events, place }));
+        spawn_here(run(Task { socket, decoder, events, place }));
         Ok(())
     }
 }
