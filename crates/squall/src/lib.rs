@@ -491,6 +491,7 @@
 extern crate self as squall;
 
 pub mod autoreload;
+pub mod concurrent;
 pub mod escape;
 pub mod http1connection;
 pub mod httpclient;

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("stack_context", 0),
     ("sys", 0),
     // L1 loop
+    ("concurrent", 1),
     ("ioloop", 1),
     ("locks", 1),
     ("queues", 1),
