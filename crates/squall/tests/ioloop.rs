@@ -22,6 +22,8 @@ use squall::ioloop::{
 mod concurrent;
 #[path = "ioloop/stack_context.rs"]
 mod stack_context;
+#[path = "ioloop/subprocess.rs"]
+mod subprocess;
 
 const LONG: Duration = Duration::from_secs(10);
 

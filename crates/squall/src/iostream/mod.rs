@@ -20,6 +20,7 @@ mod buffer;
 mod connect;
 mod error;
 mod file;
+mod pipe;
 mod read;
 mod shutdown;
 #[cfg(feature = "tls")]
@@ -51,6 +52,7 @@ pub use self::error::{
     RealError, StreamBufferFullError, StreamClosedError, StreamError, UnsatisfiableReadError,
 };
 pub use self::file::FilePart;
+pub use self::pipe::PipeIoStream;
 pub use self::read::Chunks;
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsInfo, TlsRole};
@@ -323,8 +325,8 @@ impl IoStream {
     /// When the stream is closed, or over TLS, or in use: a read, a write or a
     /// [`closed_by_peer`](Self::closed_by_peer) is outstanding. The stream is unchanged then.
     pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
-        if self.0.link.borrow().open().is_some_and(|transport| transport.is_tls()) {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the stream is over TLS"));
+        if let Some(reason) = self.0.link.borrow().open().and_then(|transport| transport.no_socket()) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
         }
         let unconnected = matches!(*self.0.link.borrow(), Link::Unconnected(_));
         let socket = match (unconnected && !self.is_busy()).then(|| self.0.link.replace(Link::Closed)) {
@@ -438,6 +440,10 @@ impl IoStream {
                 stream.consumed().await;
                 if stream.closed() {
                     return;
+                }
+                if stream.transport().is_some_and(|transport| transport.is_broken_pipe()) {
+                    // There is nothing to read at that end.
+                    return stream.close();
                 }
                 // A pending read sees the close by itself, and closes the stream if it is left unsatisfied.
                 if !stream.reading() {

@@ -3,13 +3,15 @@
 //! This is the only module of the crate that may hold `unsafe` code.
 
 pub(crate) mod addrinfo;
+mod descriptors;
 mod fd;
 mod fork;
 mod scoped;
 mod signals;
 pub(crate) mod utf8;
 
-pub(crate) use fd::{adopt, poll, watch};
+pub(crate) use descriptors::close_descriptors_on_exec;
+pub(crate) use fd::{adopt, poll, watch, watch_owned};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
 pub(crate) use scoped::Scoped;
 pub(crate) use signals::{BlockedSignals, keep_dead_children, unblock};
