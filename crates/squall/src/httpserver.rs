@@ -46,7 +46,7 @@ mod tls;
 use std::cell::{OnceCell, RefCell};
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -469,8 +469,7 @@ impl StreamHandler for HttpService {
         let Some(server) = handler.running.get() else { return };
         // Responses leave in whole batches, so there is nothing to wait for; not an inet socket is fine too.
         let _ = stream.set_nodelay(true);
-        let remote = address.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        spawn_here(ConnectionTask::new(stream, Rc::clone(server), remote));
+        spawn_here(ConnectionTask::new(stream, Rc::clone(server), address.inet()));
     }
 
     async fn handle_stream(&self, _stream: IoStream, _address: Address) -> Result<(), BoxError> {

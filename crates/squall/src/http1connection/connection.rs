@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -39,7 +39,8 @@ pub(crate) struct Http1Connection {
     pub(super) server: Rc<Server>,
     /// Its key in the server's set.
     key: Cell<u32>,
-    remote_ip: IpAddr,
+    /// `None` over a Unix socket.
+    remote: Option<SocketAddr>,
     /// What the deadline is for.
     pub(super) waiting: Cell<Waiting>,
     /// The deadline has passed, or the wait was interrupted.
@@ -132,7 +133,7 @@ pub(super) enum Outcome {
 }
 
 impl Http1Connection {
-    pub(super) fn new(stream: IoStream, server: Rc<Server>, remote_ip: IpAddr) -> Rc<Self> {
+    pub(super) fn new(stream: IoStream, server: Rc<Server>, remote: Option<SocketAddr>) -> Rc<Self> {
         let request = ForResponse { http11: true, is_head: false, keep_alive: false };
         let exchange = Exchange {
             id: 0,
@@ -152,7 +153,7 @@ impl Http1Connection {
             stream,
             server,
             key: Cell::new(u32::MAX),
-            remote_ip,
+            remote,
             waiting: Cell::new(Waiting::Not),
             expired: Cell::new(false),
             deadline: Cell::new(None),
@@ -174,8 +175,13 @@ impl Http1Connection {
         &*self.server.delegate
     }
 
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+
+    /// `0.0.0.0` over a Unix socket, as in Tornado.
     pub(super) fn remote_ip(&self) -> IpAddr {
-        self.remote_ip
+        self.remote.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |remote| remote.ip())
     }
 
     /// Starts the exchange of a request whose head is complete.
@@ -202,7 +208,7 @@ impl Http1Connection {
             exchange.unread = facts.body != BodyLength::Empty;
             exchange.id
         };
-        let context = RequestContext { remote_ip: self.remote_ip, protocol: self.server.protocol };
+        let context = RequestContext { remote_ip: self.remote_ip(), protocol: self.server.protocol };
         let transport: Rc<dyn HttpTransport> = Rc::clone(self) as Rc<dyn HttpTransport>;
         request.arrived(
             context,

@@ -40,7 +40,7 @@ enum Step {
 }
 
 impl ConnectionTask {
-    pub(crate) fn new(stream: IoStream, server: Rc<Server>, remote: std::net::IpAddr) -> Self {
+    pub(crate) fn new(stream: IoStream, server: Rc<Server>, remote: Option<std::net::SocketAddr>) -> Self {
         Self { connection: Http1Connection::new(stream, server, remote), work: None }
     }
 }

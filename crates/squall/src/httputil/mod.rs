@@ -19,7 +19,9 @@ mod request;
 mod shutdown;
 #[cfg(feature = "tls")]
 mod ssl_certificate;
+mod start_line;
 mod status;
+mod url;
 
 pub use arguments::{Arguments, parse_qs};
 pub(crate) use arguments::{clean as clean_argument, cleaned as cleaned_argument, is_clean};
@@ -36,11 +38,15 @@ pub use form::{
 };
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
 pub(crate) use headers::is_field_value;
-pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
+pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, ParseHeadersError, is_token};
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
 pub use ranges::{ByteRange, Selection};
 pub(crate) use request::FORM_PIECE;
 pub use request::{HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, split_host_and_port};
 pub use shutdown::{Detached, Shutdown};
+pub use start_line::{
+    RequestStartLine, StartLineError, StatusLine, parse_request_start_line, parse_response_start_line,
+};
 pub use status::reason_phrase;
+pub use url::{qs_to_qsl, url_concat};

@@ -6,6 +6,7 @@ mod compression;
 mod cors;
 mod debug;
 mod hooks;
+mod httputil;
 mod ready_made;
 mod render;
 mod testing_tools;
