@@ -490,6 +490,8 @@
 // The macros name this crate `::squall`, here too.
 extern crate self as squall;
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod autoreload;
 pub mod concurrent;
 pub mod escape;

@@ -61,6 +61,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("websocket/socket", 4),
     ("websocket/stream", 4),
     // L5 application
+    ("auth", 5),
     ("pubsub", 5),
     ("routing", 5),
     ("template", 5),

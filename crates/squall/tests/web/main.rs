@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod around;
+#[cfg(feature = "auth")]
+mod auth;
 mod compression;
 mod cors;
 mod debug;
