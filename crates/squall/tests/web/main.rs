@@ -9,6 +9,7 @@ mod cors;
 mod debug;
 mod hooks;
 mod httputil;
+mod names;
 mod ready_made;
 mod render;
 mod testing_tools;
