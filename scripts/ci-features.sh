@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# What the default features leave out: the tests of the features `tower`, `hickory` and `tls-aws-lc` and the examples in
+# What the default features leave out: the tests of the features `tower`, `auth`, `hickory` and `tls-aws-lc` and the examples in
 # their documentation, and what there is without features. (The feature `redis` has a script of its own.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo test --quiet -p squall --features tower --test tower
 cargo test --quiet -p squall --features tower --doc tower
+cargo test --quiet -p squall --features auth --test web auth
+cargo test --quiet -p squall --features auth --lib auth
+cargo test --quiet -p squall --features auth --doc auth
 cargo test --quiet -p squall --features hickory --test hickory
 cargo test --quiet -p squall --features hickory --doc hickory
 cargo test --quiet -p squall --features tls-aws-lc --test tls --test httpclient

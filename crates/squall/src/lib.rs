@@ -490,7 +490,10 @@
 // The macros name this crate `::squall`, here too.
 extern crate self as squall;
 
+#[cfg(feature = "auth")]
+pub mod auth;
 pub mod autoreload;
+pub mod concurrent;
 pub mod escape;
 pub mod http1connection;
 #[cfg(feature = "http2")]
@@ -509,6 +512,7 @@ pub mod process;
 pub mod pubsub;
 pub mod queues;
 pub mod routing;
+pub mod stack_context;
 pub mod tcpclient;
 pub mod tcpserver;
 pub mod template;

@@ -31,7 +31,7 @@ use crate::ioloop::{catch_panic, panic_message};
 use crate::iostream::{IoStream, StreamError};
 use crate::log;
 use crate::netutil::{
-    Acceptor, Address, BindError, BindOptions, Connection, Listener, Network, bind_sockets, spawn,
+    Acceptor, Address, BindError, BindOptions, Connection, Listener, Network, bind_sockets, spawn_here,
 };
 use crate::process::{self, ForkError};
 
@@ -60,7 +60,7 @@ pub trait StreamHandler: 'static {
         Self: Sized,
     {
         let handler = Rc::clone(handler);
-        spawn(async move { log_outcome(catch_panic(handler.handle_stream(stream, address)).await) });
+        spawn_here(async move { log_outcome(catch_panic(handler.handle_stream(stream, address)).await) });
     }
 }
 
@@ -363,7 +363,7 @@ impl<H: StreamHandler> Shared<H> {
         if preamble.is_none() && proxies.is_none() {
             return H::connection_made(&self.handler, stream, address);
         }
-        spawn(async move {
+        spawn_here(async move {
             let _counted = self.preparing.enter();
             let prepare = async {
                 let address = match proxies {

@@ -21,6 +21,13 @@ use squall::ioloop::{
     ThreadPool, TimeoutError,
 };
 
+#[path = "ioloop/concurrent.rs"]
+mod concurrent;
+#[path = "ioloop/stack_context.rs"]
+mod stack_context;
+#[path = "ioloop/subprocess.rs"]
+mod subprocess;
+
 const LONG: Duration = Duration::from_secs(10);
 
 /// A fresh loop that stops, and fails the test, after ten seconds.

@@ -17,8 +17,10 @@ const LAYERS: &[(&str, Layer)] = &[
     ("metrics", "0"),
     ("options", "0"),
     ("pool", "0"),
+    ("stack_context", "0"),
     ("sys", "0"),
     // Loop
+    ("concurrent", "1"),
     ("ioloop", "1"),
     ("locks", "1"),
     ("queues", "1"),
@@ -47,6 +49,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("httpserver", "4"),
     ("websocket/client", "4"),
     // Application
+    ("auth", "5"),
     ("pubsub", "5"),
     ("routing", "5"),
     ("template", "5"),

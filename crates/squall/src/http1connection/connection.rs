@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -101,6 +101,11 @@ impl Http1Connection {
         &*self.server.delegate
     }
 
+    pub(super) fn remote(&self) -> Option<SocketAddr> {
+        self.context.remote_port.map(|port| SocketAddr::new(self.context.remote_ip, port))
+    }
+
+    /// `0.0.0.0` over a Unix socket, as in Tornado.
     pub(super) fn remote_ip(&self) -> IpAddr {
         self.context.remote_ip
     }

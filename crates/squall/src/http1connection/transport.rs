@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -56,6 +57,10 @@ fn is_whole(request: ForResponse, start: ResponseStartLine<'_>, headers: &HttpHe
 }
 
 impl HttpTransport for Http1Connection {
+    fn remote_address(&self) -> Option<SocketAddr> {
+        self.remote()
+    }
+
     fn write_headers(
         &self,
         id: StreamId,

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -76,6 +76,10 @@ impl Connection {
 
     pub(super) fn remote_ip(&self) -> IpAddr {
         self.context.remote_ip
+    }
+
+    pub(super) fn remote_address(&self) -> Option<SocketAddr> {
+        self.context.remote_port.map(|port| SocketAddr::new(self.context.remote_ip, port))
     }
 
     pub(super) fn stream(&self) -> &IoStream {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -336,6 +337,10 @@ impl HttpTransport for Handle {
 
     fn closed(&self, _id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
         Box::pin(Rc::clone(&self.0.end).wait())
+    }
+
+    fn remote_address(&self) -> Option<SocketAddr> {
+        self.0.connection.remote_address()
     }
 
     fn is_shutting_down(&self) -> bool {

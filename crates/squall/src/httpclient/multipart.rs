@@ -50,7 +50,7 @@ impl MultipartForm {
     }
 
     /// The Content-Type and the body.
-    pub(super) fn encode(&self) -> (String, Bytes) {
+    pub(crate) fn encode(&self) -> (String, Bytes) {
         let mut boundary = String::from("squall-boundary");
         // A boundary must not occur in what it separates.
         while self.parts.iter().any(|part| memchr::memmem::find(&part.body, boundary.as_bytes()).is_some()) {

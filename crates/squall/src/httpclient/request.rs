@@ -118,6 +118,15 @@ macro_rules! methods {
 }
 
 impl HttpRequest {
+    /// For a test's server: a URL that is a path only is below `base`, and no status is an error unless that was asked for.
+    pub(crate) fn for_test(mut self, base: &str) -> Self {
+        if self.url().starts_with('/') {
+            self.url = format!("{base}{}", self.url()).into();
+        }
+        self.options.raise_error.get_or_insert(false);
+        self
+    }
+
     methods! { get "GET" head "HEAD" post "POST" put "PUT" patch "PATCH" delete "DELETE" options "OPTIONS" }
 
     /// A request with any method.

@@ -9,7 +9,7 @@ use crate::http1connection::{self, ConnectionTask};
 use crate::http2connection;
 use crate::httputil::{HttpServerConnectionDelegate, RequestContext, Scheme, Shutdown};
 use crate::iostream::IoStream;
-use crate::netutil::Address;
+use crate::netutil::{Address, spawn_here};
 
 #[derive(Clone)]
 pub(super) struct Running {
@@ -77,15 +77,15 @@ impl Running {
         if let Some(http2) = &self.http2 {
             #[cfg(feature = "tls")]
             if stream.has_chosen(b"h2") {
-                tokio::task::spawn_local(http2connection::serve(stream, Rc::clone(http2), context));
+                spawn_here(http2connection::serve(stream, Rc::clone(http2), context));
                 return;
             }
             if self.h2c {
-                tokio::task::spawn_local(self.clone().serve_either(Rc::clone(http2), stream, context));
+                spawn_here(self.clone().serve_either(Rc::clone(http2), stream, context));
                 return;
             }
         }
-        tokio::task::spawn_local(ConnectionTask::new(stream, Rc::clone(&self.http1), context));
+        spawn_here(ConnectionTask::new(stream, Rc::clone(&self.http1), context));
     }
 
     /// Waits for what the client says first (RFC 9113 §3.3).

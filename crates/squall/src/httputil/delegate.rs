@@ -7,6 +7,7 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -174,6 +175,11 @@ pub trait HttpTransport {
     /// See [`HttpConnection::closed`].
     fn closed(&self, id: StreamId) -> Pin<Box<dyn Future<Output = ()>>>;
 
+    /// See [`HttpConnection::remote_address`]. By default nobody knows.
+    fn remote_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// See [`HttpConnection::is_shutting_down`]. By default it never is.
     fn is_shutting_down(&self) -> bool {
         false
@@ -239,6 +245,14 @@ impl HttpConnection {
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "TLS is what there is to ask about"))]
     pub(crate) fn stream(&self) -> Option<IoStream> {
         self.transport.stream()
+    }
+
+    /// Address and port of the other end of the connection: the client, or the proxy before this server, whatever
+    /// `xheaders` made of [`HttpServerRequest::remote_ip`]. A PROXY header does count. `None` over a Unix socket.
+    #[must_use]
+    #[doc(alias = "address")]
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.transport.remote_address()
     }
 
     /// Writes the head of the response and perhaps the first piece of its body.

@@ -28,7 +28,9 @@ mod request;
 mod shutdown;
 #[cfg(feature = "tls")]
 mod ssl_certificate;
+mod start_line;
 mod status;
+mod url;
 
 pub use arguments::{Arguments, parse_qs};
 pub(crate) use arguments::{clean as clean_argument, cleaned as cleaned_argument, is_clean};
@@ -46,7 +48,7 @@ pub use form::{
 };
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
 pub(crate) use headers::is_field_value;
-pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, is_token};
+pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, ParseHeadersError, is_token};
 pub(crate) use limits::ConnectionLimits;
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};
@@ -57,4 +59,8 @@ pub use request::{
     HttpServerRequest, RequestContext, RequestHead, ResponseStartLine, Scheme, split_host_and_port,
 };
 pub use shutdown::{Detached, Shutdown};
+pub use start_line::{
+    RequestStartLine, StartLineError, StatusLine, parse_request_start_line, parse_response_start_line,
+};
 pub use status::reason_phrase;
+pub use url::{qs_to_qsl, url_concat};

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::panics::{Origin, catch_panic};
 use super::{Inner, IoLoop, watchdog};
+use crate::stack_context::{Captured, Scoped};
 
 /// Adds callbacks to a loop from any thread; cheap to clone.
 ///
@@ -34,7 +35,7 @@ impl Handle {
     /// Runs `callback` on the loop's thread in its next iteration, waking the loop when it sleeps.
     ///
     /// Callbacks run in the order in which they were added, those of [`IoLoop::add_callback`] included. After the
-    /// loop was closed this does nothing.
+    /// loop was closed this does nothing. It runs in no [context](crate::stack_context).
     ///
     /// [`IoLoop::add_callback`]: super::IoLoop::add_callback
     #[track_caller]
@@ -83,7 +84,12 @@ impl IoLoop {
             // A task would begin after the callbacks that are behind this one. What waits is polled again as a task, and
             // then says again who is to be woken.
             if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-                drop(tokio::task::spawn_local(task));
+                let contexts = Captured::now();
+                if contexts.is_null() {
+                    drop(tokio::task::spawn_local(task));
+                } else {
+                    drop(tokio::task::spawn_local(Scoped::captured(contexts, task)));
+                }
             }
         });
     }
@@ -92,7 +98,16 @@ impl IoLoop {
 /// A callback and where it came from.
 pub(super) struct Callback {
     pub(super) origin: Origin,
+    /// In which it runs.
+    pub(super) contexts: Captured,
     pub(super) run: Box<dyn FnOnce()>,
+}
+
+impl Callback {
+    /// One that will run in the present contexts.
+    pub(super) fn new(origin: Origin, run: Box<dyn FnOnce()>) -> Self {
+        Callback { origin, contexts: Captured::now(), run }
+    }
 }
 
 /// The half of a loop that other threads may touch.
@@ -199,9 +214,11 @@ impl Iterator for Batch {
         if local_first {
             self.local.pop_front().map(|(_, callback)| callback)
         } else {
-            self.remote
-                .pop_front()
-                .map(|(_, callback)| Callback { origin: callback.origin, run: callback.run })
+            self.remote.pop_front().map(|(_, RemoteCallback { origin, run })| Callback {
+                origin,
+                contexts: Captured::null(),
+                run,
+            })
         }
     }
 }

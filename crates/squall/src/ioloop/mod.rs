@@ -70,6 +70,8 @@ use timeouts::Timeouts;
 use turn::{Hooks, Host};
 use watchdog::Watchdog;
 
+use crate::stack_context::{Captured, NullContext, Scoped};
+
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
 /// How many tasks the runtime polls before it looks for new events. tokio's 61 suits many small tasks; a loop that
@@ -222,7 +224,8 @@ impl IoLoop {
     /// In code that runs on a tokio runtime which is not an `IoLoop`, such as under `#[tokio::main]`.
     pub fn start(&self) -> Result<(), StartError> {
         let running = Running::enter(self)?;
-        running.runtime().block_on(self.inner.stopped());
+        // What the loop runs is not in the contexts of whoever starts it.
+        NullContext::run(|| running.runtime().block_on(self.inner.stopped()));
         Ok(())
     }
 
@@ -250,7 +253,8 @@ impl IoLoop {
         timeout: Option<Duration>,
     ) -> Result<F::Output, RunSyncError> {
         let running = Running::enter(self)?;
-        running.runtime().block_on(async {
+        let future = Scoped::captured(Captured::now(), future);
+        let result = async {
             let timed_out = async {
                 match timeout {
                     Some(after) => tokio::time::sleep(after).await,
@@ -265,7 +269,8 @@ impl IoLoop {
                     Err(RunSyncError::Timeout(TimeoutError { after: timeout.unwrap_or_default() }))
                 }
             }
-        })
+        };
+        NullContext::run(|| running.runtime().block_on(result))
     }
 
     /// Whether [`start`](Self::start) or [`run_sync`](Self::run_sync) is under way.
@@ -328,7 +333,7 @@ impl IoLoop {
     /// use the loop's [`handle`](Self::handle).
     #[track_caller]
     pub fn add_callback(&self, callback: impl FnOnce() + 'static) {
-        let callback = Callback { origin: Origin::here("callback"), run: Box::new(callback) };
+        let callback = Callback::new(Origin::here("callback"), Box::new(callback));
         if !self.is_closed() {
             self.inner.push_callback(callback);
         }
@@ -343,14 +348,18 @@ impl IoLoop {
     /// Runs `future` on the loop; the handle waits for its result or aborts it.
     ///
     /// Dropping the handle lets the future run on. After [`close`](Self::close) the future is dropped and the
-    /// handle reports it as cancelled.
+    /// handle reports it as cancelled. It runs in the [contexts](crate::stack_context) of whoever spawns it.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
         let _context = self.enter();
-        tokio::task::spawn_local(future)
+        let contexts = Captured::now();
+        if contexts.is_null() {
+            return tokio::task::spawn_local(future);
+        }
+        tokio::task::spawn_local(Scoped::captured(contexts, future))
     }
 
     /// Runs `callback` on the loop with the result of `future`, in the iteration after it was done.
@@ -362,10 +371,7 @@ impl IoLoop {
             let output = catch_panic(future).await;
             let Some(inner) = weak.upgrade() else { return };
             match output {
-                Ok(output) => {
-                    let run = Box::new(move || callback(output));
-                    inner.push_callback(Callback { origin, run });
-                }
+                Ok(output) => inner.push_callback(Callback::new(origin, Box::new(move || callback(output)))),
                 Err(payload) => inner.report_panic(&origin.to_string(), &*payload),
             }
         });
@@ -395,7 +401,7 @@ impl IoLoop {
     /// [`close`](Self::close) this does nothing.
     #[track_caller]
     pub fn add_timeout(&self, deadline: impl Into<Deadline>, callback: impl FnOnce() + 'static) -> Timeout {
-        let callback = Callback { origin: Origin::here("timeout"), run: Box::new(callback) };
+        let callback = Callback::new(Origin::here("timeout"), Box::new(callback));
         let deadline = deadline.into().instant();
         let timeout = self.inner.timeouts.borrow_mut().add(deadline, callback);
         if self.is_closed() {
@@ -457,6 +463,7 @@ impl IoLoop {
             Registration::new(fd, events, call)?
         };
         self.inner.handlers.borrow_mut().insert(fd, registration.clone());
+        // Which puts the handler into the present contexts, too.
         self.spawn(handlers::drive(registration, Rc::downgrade(&self.inner)));
         Ok(())
     }
@@ -548,9 +555,17 @@ impl Inner {
     }
 
     fn run_callback(&self, callback: Callback) {
-        let Callback { origin, run } = callback;
+        let Callback { origin, contexts, run } = callback;
         self.host.runs();
-        watchdog::at_origin(origin, || self.run_guarded(|| origin.to_string(), run));
+        watchdog::at_origin(origin, || {
+            if contexts.is_null() {
+                return self.run_guarded(|| origin.to_string(), run);
+            }
+            // Entering and leaving a context is an application's code, too.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| contexts.run(run))) {
+                contexts.adopt(|| self.report_panic(&origin.to_string(), &*payload));
+            }
+        });
     }
 
     /// Runs user code; a panic is reported under the name that `what` makes.
@@ -561,6 +576,9 @@ impl Inner {
     }
 
     fn report_panic(&self, what: &str, payload: &(dyn Any + Send)) {
+        if Captured::now().handles(payload) {
+            return;
+        }
         let hook = self.on_panic.borrow().clone();
         match hook {
             None => log_panic(what, payload),

@@ -20,6 +20,7 @@ mod buffer;
 mod connect;
 mod error;
 mod file;
+mod pipe;
 mod read;
 mod shutdown;
 mod stall;
@@ -34,6 +35,7 @@ use std::fmt;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -44,12 +46,14 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::ioloop::{catch_panic, log_panic};
 use crate::netutil::{Address, Connection, spawn, within};
+use crate::stack_context::Captured;
 
 pub use self::buffer::{PoolStats, ReadBuffer, pool_stats};
 pub use self::error::{
     RealError, StreamBufferFullError, StreamClosedError, StreamError, UnsatisfiableReadError,
 };
 pub use self::file::FilePart;
+pub use self::pipe::PipeIoStream;
 pub use self::read::Chunks;
 pub(crate) use self::stall::Stalled;
 #[cfg(feature = "tls")]
@@ -231,7 +235,21 @@ impl IoStream {
     /// callback; on a closed stream it is called soon. As in Tornado the loop holds on to a stream that has a close
     /// callback, so that it stays open although every handle is dropped, until the peer closes it.
     pub fn set_close_callback(&self, callback: impl FnOnce() + 'static) {
-        let watched = self.0.close_callback.replace(Some(Box::new(callback))).is_some();
+        let contexts = Captured::now();
+        let callback: Box<dyn FnOnce()> = if contexts.is_null() {
+            Box::new(callback)
+        } else {
+            Box::new(move || {
+                contexts.run(|| {
+                    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback))
+                        && !contexts.handles(&*payload)
+                    {
+                        resume_unwind(payload);
+                    }
+                });
+            })
+        };
+        let watched = self.0.close_callback.replace(Some(callback)).is_some();
         if self.closed() {
             self.run_close_callback();
         } else if !watched {
@@ -316,8 +334,8 @@ impl IoStream {
     /// When the stream is closed, or over TLS, or in use: a read, a write or a
     /// [`closed_by_peer`](Self::closed_by_peer) is outstanding. The stream is unchanged then.
     pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
-        if self.is_tls() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the stream is over TLS"));
+        if let Some(reason) = self.0.link.borrow().open().and_then(|transport| transport.no_socket()) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
         }
         let unconnected = matches!(*self.0.link.borrow(), Link::Unconnected(_));
         let socket = match (unconnected && !self.is_busy()).then(|| self.0.link.replace(Link::Closed)) {
@@ -431,6 +449,10 @@ impl IoStream {
                 stream.consumed().await;
                 if stream.closed() {
                     return;
+                }
+                if stream.transport().is_some_and(|transport| transport.is_broken_pipe()) {
+                    // There is nothing to read at that end.
+                    return stream.close();
                 }
                 // A pending read sees the close by itself, and closes the stream if it is left unsatisfied.
                 if !stream.reading() {

@@ -15,7 +15,7 @@ impl IoStream {
     ///
     /// # Errors
     ///
-    /// When the stream is closed or not connected.
+    /// When the stream is closed or not connected, or over a pipe, which ends by being closed.
     pub fn shutdown_write(&self) -> io::Result<()> {
         match &*self.0.link.borrow() {
             Link::Open(transport) => transport.shutdown(Shutdown::Write),

@@ -162,7 +162,7 @@ impl IoStream {
     pub fn tls_info(&self) -> Option<TlsInfo> {
         match &**self.0.link.borrow().open()? {
             Transport::Tls(tls) => Some(tls.info()),
-            Transport::Tcp(_) | Transport::Unix(_) => None,
+            Transport::Tcp(_) | Transport::Unix(_) | Transport::Pipe(_) => None,
         }
     }
 }

@@ -2,20 +2,24 @@
 
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 #[cfg(feature = "tls")]
 use std::task::ready;
 use std::task::{Context, Poll};
 
 use rustix::buffer::spare_capacity;
+use rustix::event::PollFlags;
 use socket2::{SockRef, Socket};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use crate::metrics::{self, Value};
+use crate::sys;
 
 /// A write to a connection that the peer has closed must give EPIPE rather than a SIGPIPE.
 pub(super) const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 } else { libc::MSG_NOSIGNAL };
@@ -30,8 +34,17 @@ const FILE_BLOCK: usize = 32 * 1024;
 pub(super) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// One end of a pipe, or whatever else `read` and `write` work on.
+    Pipe(Box<Pipe>),
     #[cfg(feature = "tls")]
     Tls(Box<Tls>),
+}
+
+/// A pipe that is registered with the loop.
+pub(super) struct Pipe {
+    fd: AsyncFd<OwnedFd>,
+    /// Told to those who wait for the other side: it closes here. A pipe cannot be shut down under them, as a socket can.
+    let_go: Notify,
 }
 
 /// What a stream is attached to, over its life.
@@ -62,17 +75,30 @@ impl Transport {
         Ok(match self {
             Self::Tcp(stream) => stream.into_std()?.into(),
             Self::Unix(stream) => stream.into_std()?.into(),
-            #[cfg(feature = "tls")]
-            Self::Tls(_) => {
-                let unsupported = "the socket of a TLS connection is of no use without its session";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, unsupported));
-            }
+            _ => return Err(io::Error::new(io::ErrorKind::Unsupported, "there is no socket to take out")),
         })
     }
 
-    /// Whether the socket is of no use by itself.
+    /// The registered descriptor of a pipe or the like.
+    pub(super) fn register_pipe(pipe: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        let fd = sys::watch_owned(pipe)?;
+        Ok(Self::Pipe(Box::new(Pipe { fd, let_go: Notify::new() })))
+    }
+
+    /// Why there is no socket to be taken out; `None` if there is.
+    pub(super) fn no_socket(&self) -> Option<&'static str> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Pipe(_) => Some("the stream is over a pipe"),
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => Some("the stream is over TLS"),
+        }
+    }
+
+    #[cfg(feature = "tls")]
     pub(super) fn is_tls(&self) -> bool {
-        !matches!(self, Self::Tcp(_) | Self::Unix(_))
+        matches!(self, Self::Tls(_))
     }
 
     pub(super) fn is_tcp(&self) -> bool {
@@ -82,7 +108,7 @@ impl Transport {
     /// What is at the bottom: a socket.
     fn carrier(&self) -> &Self {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => self,
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => self,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.carrier(),
         }
@@ -96,10 +122,12 @@ impl Transport {
         }
     }
 
+    /// The operations of sockets; on a pipe they fail.
     pub(super) fn socket(&self) -> SockRef<'_> {
         match self {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(stream) => SockRef::from(stream),
+            Self::Pipe(pipe) => SockRef::from(pipe.fd.get_ref()),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.socket(),
         }
@@ -110,6 +138,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
             Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Pipe(pipe) => pipe.fd.poll_read_ready(cx).map_ok(drop),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.poll_read_ready(cx),
         }
@@ -120,6 +149,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(cx),
             Self::Unix(stream) => stream.poll_write_ready(cx),
+            Self::Pipe(pipe) => pipe.fd.poll_write_ready(cx).map_ok(drop),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.poll_write_ready(cx),
         }
@@ -136,6 +166,9 @@ impl Transport {
             return tls.try_read(buf);
         }
         let room = buf.len();
+        if let Self::Pipe(pipe) = self {
+            return self.try_read_with(room, || Ok(rustix::io::read(pipe.fd.get_ref(), &mut *buf)?));
+        }
         self.try_read_with(room, || (&*self.socket()).read(buf))
     }
 
@@ -183,6 +216,9 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.send(&[IoSlice::new(data)]);
         }
+        if let Self::Pipe(pipe) = self {
+            return Ok(rustix::io::write(pipe.fd.get_ref(), data)?);
+        }
         count_sent(self.socket().send_with_flags(data, SEND_FLAGS))
     }
 
@@ -193,6 +229,9 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.send(data);
         }
+        if let Self::Pipe(pipe) = self {
+            return Ok(rustix::io::writev(pipe.fd.get_ref(), data)?);
+        }
         count_sent(self.socket().send_vectored_with_flags(data, SEND_FLAGS))
     }
 
@@ -201,7 +240,7 @@ impl Transport {
     #[inline]
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => 0,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.held(),
         }
@@ -210,7 +249,7 @@ impl Transport {
     /// Sends some of what is held; returns how much of it.
     pub(super) fn send_held(&self) -> io::Result<usize> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Ok(0),
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => Ok(0),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.send_held(),
         }
@@ -252,6 +291,12 @@ impl Transport {
         if let (Self::Tls(tls), Shutdown::Write | Shutdown::Both) = (self, how) {
             tls.close_notify();
         }
+        if let Self::Pipe(pipe) = self {
+            if how == Shutdown::Both {
+                pipe.let_go.notify_waiters();
+            }
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a pipe ends by being closed"));
+        }
         self.socket().shutdown(how)
     }
 
@@ -259,11 +304,18 @@ impl Transport {
     #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "only TLS says it"))]
     pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => {}
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => {}
             #[cfg(feature = "tls")]
             Self::Tls(tls) => ready!(tls.poll_close_notify(cx))?,
         }
         Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+
+    /// Whether this is the end of a pipe that is written to, and nobody is left to read.
+    pub(super) fn is_broken_pipe(&self) -> bool {
+        let Self::Pipe(pipe) = self else { return false };
+        let events = sys::poll(pipe.fd.as_raw_fd(), PollFlags::empty());
+        events.is_ok_and(|events| events.contains(PollFlags::ERR))
     }
 
     /// Waits until the peer has closed or reset the connection (or [`shutdown`](Self::shutdown) was called here),
@@ -275,6 +327,11 @@ impl Transport {
         let ready = match self.carrier() {
             Self::Tcp(stream) => stream.ready(Interest::PRIORITY).await,
             Self::Unix(stream) => stream.ready(Interest::PRIORITY).await,
+            // The end that is written to is told of the other's close by an error.
+            Self::Pipe(pipe) => tokio::select! {
+                ready = pipe.fd.ready(Interest::PRIORITY | Interest::ERROR) => ready.map(|guard| guard.ready()),
+                () = pipe.let_go.notified() => return,
+            },
             #[cfg(feature = "tls")]
             Self::Tls(_) => return,
         };
@@ -290,6 +347,10 @@ impl Transport {
             let ready = match self.carrier() {
                 Self::Tcp(stream) => stream.ready(Interest::READABLE).await,
                 Self::Unix(stream) => stream.ready(Interest::READABLE).await,
+                Self::Pipe(pipe) => tokio::select! {
+                    ready = pipe.fd.ready(Interest::READABLE) => ready.map(|guard| guard.ready()),
+                    () = pipe.let_go.notified() => return,
+                },
                 #[cfg(feature = "tls")]
                 Self::Tls(_) => return,
             };
@@ -305,6 +366,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => stream.try_io(interest, operation),
             Self::Unix(stream) => stream.try_io(interest, operation),
+            Self::Pipe(pipe) => pipe.fd.try_io(interest, |_| operation()),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.try_io(interest, operation),
         }
@@ -324,6 +386,7 @@ impl AsFd for Transport {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            Self::Pipe(pipe) => pipe.fd.get_ref().as_fd(),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.as_fd(),
         }

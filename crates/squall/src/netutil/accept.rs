@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::context::spawn;
+use super::context::spawn_here;
 use super::{Address, Listener};
 use crate::ioloop::log_panic;
 use crate::log;
@@ -75,7 +75,7 @@ impl Acceptor {
     pub(crate) fn start(listener: Listener, callback: impl FnMut(Connection, Address) + 'static) -> Self {
         let source = RefCell::new(Source::Waiting(listener));
         let shared = Rc::new(Shared { source, finishing: Cell::new(false), waker: Cell::default() });
-        let task = spawn(accept_all(Rc::clone(&shared), callback));
+        let task = spawn_here(accept_all(Rc::clone(&shared), callback));
         Self { shared, task }
     }
 

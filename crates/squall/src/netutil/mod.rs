@@ -25,5 +25,5 @@ pub use resolver::{
 };
 
 pub(crate) use accept::Acceptor;
-pub(crate) use context::{spawn, within};
+pub(crate) use context::{spawn, spawn_here, within};
 pub(crate) use proxy_protocol::{MAX_V2, Progress, parse as parse_proxy_header};

@@ -1,7 +1,9 @@
-//! One process per core: forking and supervising them, as Tornado's `process` module does.
+//! One process per core: forking and supervising them, as Tornado's `process` module does; and [`Subprocess`], a program
+//! whose pipes are streams.
 
 mod generation;
 mod restarts;
+mod subprocess;
 mod supervisor;
 mod systemd;
 mod worker;
@@ -16,6 +18,7 @@ use crate::ioloop::IoLoop;
 use crate::sys::{self, BlockedSignals};
 
 pub use generation::inherited;
+pub use subprocess::{CalledProcessError, Redirect, Subprocess, SubprocessOptions};
 pub use systemd::notify;
 
 pub(crate) use generation::{

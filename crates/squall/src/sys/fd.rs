@@ -22,6 +22,20 @@ pub(crate) fn watch(fd: RawFd) -> io::Result<AsyncFd<RawFd>> {
     watch.map_err(Into::into)
 }
 
+/// Adds `fd`, which is readable or writable or both, to the epoll instance of the current runtime, until it is closed.
+///
+/// # Errors
+/// As [`watch`].
+///
+/// # Panics
+/// Outside a runtime's context.
+pub(crate) fn watch_owned(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` always returns the same number, which stays open until it is dropped; and `AsyncFd` takes it
+    // out of the epoll instance before it drops it.
+    let watch = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE | Interest::WRITABLE) };
+    watch.map_err(Into::into)
+}
+
 /// The conditions among `interest` (and error, hang-up, invalid) that hold for `fd` right now.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 //! This is the only module of the crate that may hold `unsafe` code.
 
 pub(crate) mod addrinfo;
+mod descriptors;
 mod fd;
 mod fork;
 mod scoped;
@@ -10,7 +11,8 @@ mod shared;
 mod signals;
 pub(crate) mod utf8;
 
-pub(crate) use fd::{adopt, poll, watch};
+pub(crate) use descriptors::close_descriptors_on_exec;
+pub(crate) use fd::{adopt, poll, watch, watch_owned};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
 pub(crate) use scoped::Scoped;
 pub(crate) use shared::shared_words;

@@ -18,6 +18,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::panic::Location;
 use std::pin::Pin;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
@@ -25,10 +26,15 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::httpclient::{CookieJar, MultipartForm};
 use crate::httpserver::{HttpServer, IntoDelegate};
 use crate::netutil::Listener;
 
+mod clients;
+mod expect_log;
 mod reader;
+
+pub use self::expect_log::ExpectLog;
 
 /// A listening, non-blocking socket on a port of 127.0.0.1 that nobody else uses, and that port.
 ///
@@ -169,6 +175,8 @@ impl TestServer {
             target: target.to_owned(),
             headers: Vec::new(),
             body: None,
+            jar: None,
+            timeout: None,
             caller: Location::caller(),
         }
     }
@@ -217,6 +225,8 @@ pub struct TestRequest {
     target: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
+    jar: Option<CookieJar>,
+    timeout: Option<Duration>,
     caller: &'static Location<'static>,
 }
 
@@ -269,6 +279,25 @@ impl TestRequest {
         self
     }
 
+    /// Sets the body to a multipart form, and its `Content-Type`.
+    pub fn multipart(self, form: &MultipartForm) -> Self {
+        let (content_type, body) = form.encode();
+        self.header("Content-Type", content_type).body(body)
+    }
+
+    /// Sends the cookies of this jar, unless there is a `Cookie` header, and keeps there what the response sets: for requests
+    /// that belong together, such as what follows a login.
+    pub fn cookie_jar(mut self, jar: &CookieJar) -> Self {
+        self.jar = Some(jar.clone());
+        self
+    }
+
+    /// How long the answer may take (default: as long as it likes; `#[squall::test]` has a limit for all of a test).
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit);
+        self
+    }
+
     fn default_header(mut self, name: &str, value: &str) -> Self {
         if !self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
             self.headers.push((name.to_owned(), value.to_owned()));
@@ -279,8 +308,24 @@ impl TestRequest {
     async fn send(self) -> TestResponse {
         let name = format!("{} {}", self.method, self.target);
         let caller = self.caller;
-        match self.exchange(name.clone()).await {
-            Ok(response) => response,
+        let (jar, url) = (self.jar.clone(), format!("http://127.0.0.1:{}{}", self.port, self.target));
+        let result = match self.timeout {
+            None => self.exchange(name.clone()).await,
+            Some(limit) => {
+                let late = |_| Err(format!("no answer within {limit:?}"));
+                tokio::time::timeout(limit, self.exchange(name.clone())).await.unwrap_or_else(late)
+            }
+        };
+        match result {
+            Ok(response) => {
+                if let Some(jar) = jar {
+                    let lines = response.headers.get_all("Set-Cookie").iter();
+                    for line in lines.filter_map(|line| line.to_str().ok()) {
+                        jar.set(&url, line);
+                    }
+                }
+                response
+            }
             Err(problem) => panic!("{name} at {caller}: {problem}"),
         }
     }
@@ -290,6 +335,10 @@ impl TestRequest {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
             .await
             .map_err(|error| format!("cannot connect to port {port}: {error}"))?;
+        let url = format!("http://127.0.0.1:{port}{}", self.target);
+        if let Some(cookies) = self.jar.take().and_then(|jar| jar.cookies(&url)) {
+            self = self.default_header("Cookie", &cookies);
+        }
         let body = self.body.take().unwrap_or_default();
         let with_body = !body.is_empty() || matches!(self.method.as_str(), "POST" | "PUT" | "PATCH");
         let chunked = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Transfer-Encoding"));

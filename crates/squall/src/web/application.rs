@@ -399,7 +399,7 @@ impl Core {
                     version = ?ctx.request().version(),
                     route = ctx.route().pattern().as_str(),
                     "{status} {} {millis:.2}ms",
-                    Summary(ctx.request()),
+                    ctx.request_summary(),
                 )
             };
         }
@@ -430,7 +430,7 @@ impl Core {
 
     /// HTTP errors with a message are a warning, as in Tornado also those of the 500s; everything else is an error.
     fn log_exception_as_usual(ctx: &Context, error: &Error) {
-        let summary = Summary(ctx.request());
+        let summary = ctx.request_summary();
         match error.as_http() {
             Some(http) => {
                 if http.log_message().is_some() || http.source().is_some() {
@@ -447,6 +447,13 @@ impl Core {
 }
 
 /// `GET /x (127.0.0.1)`
+impl Context {
+    /// Which request this is, as logs say it: `GET /path (127.0.0.1)` (Tornado's `_request_summary`).
+    pub fn request_summary(&self) -> impl fmt::Display + '_ {
+        Summary(self.request())
+    }
+}
+
 struct Summary<'a>(&'a HttpServerRequest);
 
 impl fmt::Display for Summary<'_> {

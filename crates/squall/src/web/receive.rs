@@ -12,6 +12,7 @@ use super::context::Context;
 use super::error::Result;
 use super::execute::{ClientLeft, Matched};
 use crate::httputil::{HttpMessageDelegate, Pending};
+use crate::netutil::spawn_here;
 
 /// Collects the body, then runs the handler.
 pub(super) struct BufferedRequest {
@@ -104,7 +105,7 @@ impl HttpMessageDelegate for StreamedRequest {
     fn on_connection_close(self: Box<Self>) {
         self.body.state.set(BodyState::CutOff);
         if let Some(handler) = self.handler {
-            tokio::task::spawn_local(handler);
+            drop(spawn_here(handler));
         }
     }
 }

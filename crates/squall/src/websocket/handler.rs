@@ -11,7 +11,7 @@ use http::{Method, Version};
 use crate::httputil::{Detached, Shutdown};
 use crate::ioloop::{Place, at};
 use crate::log;
-use crate::netutil::spawn;
+use crate::netutil::spawn_here;
 use crate::web::{Context, Error, Methods, RequestHandler, Result, UrlSpec, get, url};
 use crate::websocket::connection::driver::{Events, Failed, Task, run};
 use crate::websocket::connection::outgoing::WebSocketClosedError;
@@ -271,7 +271,7 @@ impl<H: WebSocketHandler> RequestHandler for Endpoint<H> {
         let summary = format!("{} {} ({})", request.method(), request.uri(), request.remote_ip());
         let place = ctx.websockets().set.register(socket.clone());
         let events = Callbacks { handler: handler.clone(), summary: summary.into() };
-        spawn(run(Task { socket, decoder, events, place }));
+        spawn_here(run(Task { socket, decoder, events, place }));
         Ok(())
     }
 }

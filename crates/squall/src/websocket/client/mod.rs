@@ -16,7 +16,7 @@ use crate::http1::response::ResponseHead;
 use crate::httpclient::{Proxy, TlsConfig, secured};
 use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
-use crate::netutil::{Resolver, spawn};
+use crate::netutil::{Resolver, spawn_here};
 use crate::tcpclient::{ConnectError, TcpClient};
 use crate::websocket::connection::set::SocketSet;
 use crate::websocket::connection::socket::{Parts, WebSocket};
@@ -296,7 +296,7 @@ impl WebSocketRequest {
         let messages = match self.on_message {
             None => Some(stream),
             Some(mut callback) => {
-                spawn(async move {
+                spawn_here(async move {
                     while let Some(message) = stream.recv().await {
                         callback(Some(message));
                     }
