@@ -23,7 +23,7 @@ pub mod web {
         pub xsrf_exempt: bool,
     }
 
-    #[allow(dead_code)]
+    #[allow(dead_code, clippy::new_without_default)]
     impl HandlerOptions {
         pub const fn new() -> HandlerOptions {
             let trailing_slash = TrailingSlash::AsIs;

@@ -166,6 +166,7 @@ fn run<F: Future>(future: F) -> Option<F::Output> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "in a list beside `None`, which is a pause")]
 fn piece(data: &'static str, is_last: bool) -> Option<BodyEvent> {
     Some(BodyEvent::Piece { data: Bytes::from_static(data.as_bytes()), is_last })
 }

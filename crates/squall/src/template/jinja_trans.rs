@@ -14,7 +14,7 @@ pub(super) fn rewrite(source: &str) -> Rewritten<Option<String>> {
     let mut out = String::new();
     let mut copied = 0;
     let mut at = 0;
-    while let Some(tag) = Tag::next(source, at)? {
+    while let Some(tag) = Tag::next(source, at) {
         at = tag.end;
         match tag.word(source) {
             "raw" => {
@@ -53,19 +53,19 @@ struct Tag {
 
 impl Tag {
     /// The next one, comments aside.
-    fn next(source: &str, mut from: usize) -> Rewritten<Option<Self>> {
+    fn next(source: &str, mut from: usize) -> Option<Self> {
         while let Some(found) = source[from..].find('{') {
             let start = from + found;
             let rest = &source[start..];
             if rest.starts_with("{#") {
                 from = rest.find("#}").map_or(source.len(), |end| start + end + 2);
             } else if rest.starts_with("{%") || rest.starts_with("{{") {
-                return Ok(Self::next_of_kind(source, start, &rest[..2]));
+                return Self::next_of_kind(source, start, &rest[..2]);
             } else {
                 from = start + 1;
             }
         }
-        Ok(None)
+        None
     }
 
     fn next_of_kind(source: &str, from: usize, open: &str) -> Option<Self> {
@@ -182,7 +182,7 @@ impl<'s> Block<'s> {
         let mut trims = tag.trims[1];
         loop {
             let unfinished = || (tag.start, "{% trans %} without {% endtrans %}".to_owned());
-            let inner = Tag::next(source, at)?.ok_or_else(unfinished)?;
+            let inner = Tag::next(source, at).ok_or_else(unfinished)?;
             let mut text = &source[at..inner.start];
             if trims {
                 text = text.trim_start();

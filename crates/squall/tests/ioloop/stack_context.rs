@@ -213,14 +213,14 @@ fn whatever_keeps_a_callback_keeps_its_context() {
                         let note = note("spawn_callback");
                         async move {
                             moment().await;
-                            note()
+                            note();
                         }
                     });
                     io_loop.spawn({
                         let note = note("spawn");
                         async move {
                             moment().await;
-                            note()
+                            note();
                         }
                     });
                     let (handled, handler) = (io_loop.clone(), note("handler"));

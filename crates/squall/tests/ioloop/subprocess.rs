@@ -156,9 +156,9 @@ fn signals_reach_it() {
             child.stdout.take().unwrap().read_until(b"\n", None).await.unwrap();
             assert!(child.send_signal(0).is_err(), "no signal");
             if kill {
-                child.kill().unwrap()
+                child.kill().unwrap();
             } else {
-                child.terminate().unwrap()
+                child.terminate().unwrap();
             };
             assert_eq!(child.wait_for_exit_code().await, if kill { -9 } else { -15 });
         }

@@ -172,7 +172,7 @@ async fn strange_hellos() {
         let list = [&length(entry.len())[..], &entry].concat();
         [&[0, 0][..], &length(list.len())[..], &list].concat()
     };
-    let early_data = [&with(&[0, 42, 0, 0])[..], &b"\x17\x03\x03\x00\x20".repeat(1)[..], &[0; 32]].concat();
+    let early_data = [&with(&[0, 42, 0, 0])[..], &b"\x17\x03\x03\x00\x20"[..], &[0; 32]].concat();
     let endless_early_data =
         [&with(&[0, 42, 0, 0])[..], &[&b"\x17\x03\x03\x3f\xff"[..], &[0; 0x3fff]].concat().repeat(100)]
             .concat();

@@ -49,6 +49,7 @@ fn no_events(ctx: &Context) -> Result {
 /// Panics, whose place the panic tells.
 #[rustfmt::skip] // a line each
 fn panics() -> Vec<(&'static str, Mistake, u32)> {
+    #[expect(clippy::unnecessary_wraps, reason = "a handler gives it on")]
     fn done(ctx: &Context, call: impl Fn(&Context)) -> Result {
         call(ctx);
         Ok(())

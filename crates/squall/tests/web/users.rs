@@ -161,7 +161,7 @@ impl RequestHandler for ByHand {
 }
 
 async fn written(ctx: &Context) -> Result {
-    ctx.write(ctx.method().as_str().to_owned());
+    ctx.write(ctx.method().as_str());
     Ok(())
 }
 
@@ -310,6 +310,7 @@ async fn types_and_functions_are_checked_in_one_order() {
     let server = serve(Application::new(routes).site(Preparing).xsrf_cookies(true));
     let token = [("Cookie", "_xsrf=ab"), ("X-Xsrftoken", "ab")];
     let (form, user) = (("Content-Type", "multipart/form-data"), ("X-User", "ann"));
+    #[expect(clippy::type_complexity, reason = "a table")]
     let rows: [(&str, &str, &[(&str, &str)], u16); 10] = [
         ("REPORT", "/", &[form], 405),
         ("PUT", "/", &[form], 400),

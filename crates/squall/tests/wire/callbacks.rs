@@ -393,6 +393,7 @@ impl PanickingMessage {
         assert_ne!(self.0, at, "on purpose");
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the delegate has it")]
     fn later(&self, at: &str) -> Pending<'_> {
         let panics = self.0 == at;
         Some(Box::pin(async move { assert!(!panics, "on purpose") }))

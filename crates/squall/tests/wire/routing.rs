@@ -155,10 +155,8 @@ impl Router for Counting {
 #[derive(Clone)]
 struct Streaming;
 
-#[handler]
+#[handler(stream_body)]
 impl RequestHandler for Streaming {
-    const STREAM_BODY: bool = true;
-
     async fn get(&mut self, ctx: &Context) -> Result {
         ctx.write("streaming");
         Ok(())

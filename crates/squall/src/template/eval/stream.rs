@@ -58,7 +58,7 @@ impl<'a> Stream<'a> {
     fn step(&mut self) -> R<()> {
         match self.open.last_mut() {
             Some(Open::Ops { ops, next, .. }) => {
-                let ops: &'a [Op] = *ops;
+                let ops: &'a [Op] = ops;
                 let Some(op) = ops.get(*next) else {
                     self.open.pop();
                     return Ok(());
@@ -67,7 +67,7 @@ impl<'a> Stream<'a> {
                 self.op(op)
             }
             Some(Open::For { each, source }) => {
-                let each: &'a For = *each;
+                let each: &'a For = each;
                 let at = |error: PyError| error.at(each.iterable.at);
                 let Some(item) = self.interp.advance(source).map_err(at)? else {
                     self.open.pop();
