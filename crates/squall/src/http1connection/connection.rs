@@ -21,7 +21,7 @@ use crate::httputil::{
     RequestContext, Scheme, reason_phrase,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
-use crate::metrics::{self, Counted, Value};
+use crate::metrics::{self, Value};
 
 /// What all connections of a server share.
 pub(crate) struct Server {
@@ -55,8 +55,6 @@ pub(crate) struct Http1Connection {
     /// When bytes last arrived, the start of the requests among them; half the size of an `Instant`.
     pub(super) received: Cell<Nanos>,
     pub(super) wire: RefCell<Wire>,
-    /// Among those that are open.
-    counted: Cell<Option<Counted>>,
 }
 
 /// What a connection between requests waits for.
@@ -77,6 +75,7 @@ impl Http1Connection {
         let server_nanos = server.set.nanos();
         let (open, opened) = kinds(context.protocol);
         metrics::add(opened, 1);
+        metrics::add(open, 1);
         let connection = Rc::new(Self {
             stream,
             server,
@@ -87,7 +86,6 @@ impl Http1Connection {
             looked_at: Cell::new(0),
             received: Cell::new(server_nanos),
             wire: RefCell::default(),
-            counted: Cell::new(Some(Counted::new(open))),
         });
         connection.key.set(connection.server.set.insert(Rc::clone(&connection)));
         connection
@@ -119,6 +117,7 @@ impl Http1Connection {
             let wire = &mut *self.wire.borrow_mut();
             wire.id += 1;
             wire.output.begin();
+            metrics::add(Value::RequestsInFlight, 1);
             wire.state = State::Open(Exchange {
                 request: ForResponse {
                     http11: facts.http11,
@@ -131,7 +130,6 @@ impl Http1Connection {
                 unread: facts.body != BodyLength::Empty,
                 handles: 0,
                 max_body_size: self.limits().max_body_size,
-                _counted: Counted::new(Value::RequestsInFlight),
             });
             wire.id
         };
@@ -179,8 +177,11 @@ impl Http1Connection {
 
     pub(super) fn leave_set(&self) {
         // Once: the key may be another connection's by then.
-        self.server.set.remove(self.key.replace(u32::MAX));
-        drop(self.counted.take());
+        let key = self.key.replace(u32::MAX);
+        if key != u32::MAX {
+            self.server.set.remove(key);
+            metrics::subtract(kinds(self.context.protocol).0, 1);
+        }
     }
 
     /// Hands gathered output to the stream: one system call when the kernel has room, which it mostly has.

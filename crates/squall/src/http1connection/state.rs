@@ -6,7 +6,7 @@ use super::exchange_end::ExchangeEnd;
 use super::out_pool;
 use crate::http1::encode::{BodyEncoder, ForResponse};
 use crate::httputil::StreamId;
-use crate::metrics::Counted;
+use crate::metrics::{self, Value};
 
 /// Everything that writing changes.
 #[derive(Default)]
@@ -43,7 +43,13 @@ pub(super) struct Exchange {
     /// So many handles are there with which it can be answered; the largest number stands for more than can be counted.
     pub(super) handles: u16,
     pub(super) max_body_size: u64,
-    pub(super) _counted: Counted,
+}
+
+/// A [`Counted`](crate::metrics::Counted) in it would make every connection 8 bytes larger.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        metrics::subtract(Value::RequestsInFlight, 1);
+    }
 }
 
 /// How far the response is.

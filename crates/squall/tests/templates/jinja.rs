@@ -69,7 +69,7 @@ fn pages_of_the_jupyter_family() {
         page.unwrap(),
         "<!DOCTYPE HTML>\n<html>\n<title>T &amp; t</title>\n<meta name=\"t\" content=\"T &amp; t\">\n\
          <body data-base-url=\"/user/a%20b/\" data-path=\"x/%C3%A9%3F\">\n\n<li>a&lt;1&gt;,</li>\n<li>b</li>\n\
-         Files & <b>folders</b>\n&lt;Ann&gt; has 2 files (100%)\n<script>var x = {\"a\":1};</script>\n</html>"
+         Files & <b>folders</b>\n&lt;Ann&gt; has 2 files (100%)\n<script>var x = {\"a\": 1};</script>\n</html>"
     );
 }
 

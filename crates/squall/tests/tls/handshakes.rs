@@ -197,8 +197,10 @@ async fn nothing_in_common() {
     for (offered, agreed) in [
         (&[][..], Some(None)),
         (&[&b"http/1.1"[..]], Some(Some(&b"http/1.1"[..]))),
-        (&[b"h2", b"http/1.1"], Some(Some(b"http/1.1"))),
-        (&[b"h2"], None),
+        #[cfg(feature = "http2")]
+        (&[b"http/1.1", b"h2"], Some(Some(b"h2"))),
+        (&[b"h3", b"http/1.1"], Some(Some(b"http/1.1"))),
+        (&[b"h3"], None),
     ] {
         let mut config = authority.config();
         config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();

@@ -326,7 +326,8 @@ async fn a_state_is_the_browsers_own_and_counts_once() {
     let back = visit.back(&provider).await;
     visit.app.get(&back).await.assert_status(400); // another browser
     let (start, state) = back.split_once("state=").unwrap();
-    let forged = format!("{start}state=x{}", &state[1..]);
+    let other = if state.starts_with('x') { 'y' } else { 'x' };
+    let forged = format!("{start}state={other}{}", &state[1..]);
     visit.get(&forged).await.assert_status(400);
     visit.get(&back).await.assert_status(400); // the failure has used it up
     let back = visit.back(&provider).await;

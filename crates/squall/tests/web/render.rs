@@ -32,6 +32,15 @@ impl UiModule for Guarded {
     }
 }
 
+/// Needs nothing of its page.
+struct Plain;
+
+impl UiModule for Plain {
+    fn render(&self, _ctx: &Context, _arguments: &[Value]) -> Result<String> {
+        Ok("<b>in</b>".to_owned())
+    }
+}
+
 fn app(texts: &[(&str, &str)]) -> Application {
     let page = get("/{name}", async |ctx: &Context| {
         let name = format!("{}.html", ctx.path_arg_str("name")?);
@@ -259,7 +268,7 @@ async fn jinja_by_setting_knows_what_the_site_gives() {
             "base.html",
             "<title>{% block title %}{% endblock %}</title>{{ self.title() }}|{% raw %}{{ x }}{% endraw %}\
              {{ xsrf_form_html() is string }}|{{ static_url('a.css', include_version=false) }}|{{ request.path }}|\
-             {{ handler.request.method }}|{{ current_user }}|{{ shout(who) }}|{{ modules.Guarded() }}|{{ locale.code }}",
+             {{ handler.request.method }}|{{ current_user }}|{{ shout(who) }}|{{ modules.Plain() }}|{{ locale.code }}",
         ),
         (
             "page.html",
@@ -267,7 +276,7 @@ async fn jinja_by_setting_knows_what_the_site_gives() {
              {% trans n=items|length %}{{ n }} file{% pluralize %}{{ n }} files{% endtrans %} \
              {{ gettext('Hello %(who)s', who=who) }}{% endblock %}",
         ),
-        ("tornado.txt", "{% if who %}{{ gettext('Sign in') }} {% module Guarded('page.html') %}{% end %}"),
+        ("tornado.txt", "{% if who %}{{ gettext('Sign in') }} {% module Plain() %}{% end %}"),
     ];
     let page = get("/{name}", async |ctx: &Context| {
         ctx.render(ctx.path_arg_str("name")?, context! { who => "<A>", items => [1, 2] })
@@ -281,12 +290,12 @@ async fn jinja_by_setting_knows_what_the_site_gives() {
         .cookie_secret("secret")
         .default_locale("de")
         .static_path("static")
-        .ui_module("Guarded", Guarded)
+        .ui_module("Plain", Plain)
         .ui_method("shout", |_, args| Ok(args[0].to_string().to_uppercase().into()));
     let app = serve(app);
     app.get("/page.html").await.assert_status(200).assert_text(
         "<title><b>Anmelden</b> 2 files Hallo &lt;A&gt;</title><b>Anmelden</b> 2 files Hallo &lt;A&gt;|{{ x }}\
-         true|/static/a.css|/page.html|GET|None|&lt;A&gt;|<b>in</b>|de",
+         True|/static/a.css|/page.html|GET|None|&lt;A&gt;|<b>in</b>|de",
     );
 }
 

@@ -50,10 +50,7 @@ pub(in crate::template) fn from_host(value: &Value) -> R {
             Some(_) => Py::Dict(Rc::new(Dict::of_host(Host::Value(value.clone())))),
             None => Py::Host(Rc::new(value.clone())),
         },
-        ValueKind::Invalid => match value.try_iter() {
-            Err(error) => return Err(from_host_error(&error)),
-            Ok(_) => Py::None,
-        },
+        ValueKind::Invalid => return Err(PyError::value_error(reason_of_invalid(value))),
         _ => match Moment::of_host(value) {
             Some(moment) => Py::Moment(Rc::new(moment)),
             None => Py::Host(Rc::new(value.clone())),
@@ -296,4 +293,11 @@ pub(super) fn items(value: &Py) -> R<Vec<Py>> {
     let Py::Host(host) = value else { return Ok(Vec::new()) };
     let items = host.try_iter().map_err(|error| from_host_error(&error))?;
     items.map(|item| from_host(&item)).collect()
+}
+
+/// What its application could not make of it.
+fn reason_of_invalid(value: &Value) -> String {
+    let text = value.to_string();
+    let reason = text.strip_prefix("<invalid value: ").and_then(|text| text.strip_suffix('>'));
+    reason.unwrap_or(&text).to_owned()
 }
