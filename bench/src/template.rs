@@ -204,8 +204,7 @@ fn normal(page: &str) -> String {
 // --- squall ---
 
 fn squall_page(ctx: &Context, rows: &[Row]) -> Result<String> {
-    let values =
-        squall::context! { title => TITLE, section => SECTION, rows, page => PAGE, pages => PAGES };
+    let values = squall::context! { title => TITLE, section => SECTION, rows, page => PAGE, pages => PAGES };
     ctx.render_string("page.html", values).map_err(|error| error.to_string().into())
 }
 

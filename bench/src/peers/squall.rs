@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use serde::Serialize;
-use squall::tls::SslOptions;
 use squall::log::{LogFormat, LogSettings};
+use squall::tls::SslOptions;
 use squall::web::{StaticFileHandler, proxy};
 use squall::{Application, Context, HttpServer, IoLoop, RequestHandler, handler, url};
 
@@ -60,7 +60,8 @@ pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
     let Some(log) = settings.get("log") else { return Ok(IoLoop::current().start()?) };
     log_to(log, settings.get("format").map_or("pretty", String::as_str))?;
     // As a server logs, by a thread of its own; killed at the end.
-    Ok(IoLoop::current().run_sync(async { server.serve().await }, None)??)
+    let served = IoLoop::current().run_sync(async { server.serve().await }, None)?;
+    Ok(served.map_err(|error| error.to_string())?)
 }
 
 /// Writes the access log to a `file`, to `null`, or to a `pipe` that nobody reads.
