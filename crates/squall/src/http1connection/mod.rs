@@ -26,7 +26,9 @@ mod transport;
 
 pub use crate::http1::ParseError;
 pub(crate) use client::{HeadError, ResponseHeads};
-pub(crate) use connection::{Server, kinds};
+pub(crate) use connection::Server;
+#[cfg(feature = "http2")]
+pub(crate) use connection::kinds;
 pub(crate) use set::ConnectionSet;
 #[cfg(feature = "http2")]
 pub(crate) use set::LAST_REQUEST;

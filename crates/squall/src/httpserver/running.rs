@@ -37,7 +37,7 @@ impl Running {
         for timeout in timeouts.into_iter().flatten() {
             set.allow_for(timeout);
         }
-        #[cfg(feature = "tls")]
+        #[cfg(all(feature = "http2", feature = "tls"))]
         let is_clear = config.ssl_options.is_none();
         #[cfg(all(feature = "http2", not(feature = "tls")))]
         let is_clear = true;

@@ -96,9 +96,12 @@ impl Transport {
         }
     }
 
-    #[cfg(feature = "tls")]
     pub(super) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => true,
+        }
     }
 
     pub(super) fn is_tcp(&self) -> bool {
