@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::IoLoop;
 use super::panics::{log_panic, panic_message};
 use crate::metrics::{Counted, Value};
 use crate::sys;
@@ -175,4 +176,40 @@ where
 
 fn panicked(payload: &(dyn Any + Send)) -> ExecutorError {
     ExecutorError::Panicked(panic_message(payload).to_owned())
+}
+
+/// Work that blocks.
+impl IoLoop {
+    /// Runs `function` on a thread of `executor`, or of the default one, and resolves to its result.
+    ///
+    /// It is submitted right away, before the future is polled, and runs to its end even if the future is dropped.
+    /// The default executor is a [`ThreadPool`] of five threads per processor.
+    ///
+    /// # Errors
+    /// The future resolves to an error if `function` panics, or if the executor drops it without running it.
+    pub fn run_in_executor<F, T>(
+        &self,
+        executor: Option<&dyn Executor>,
+        function: F,
+    ) -> impl Future<Output = Result<T, ExecutorError>> + use<F, T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let (job, result) = job(function);
+        let _context = self.enter();
+        if let Some(executor) = executor {
+            executor.submit(job);
+        } else {
+            let shared = self.inner.executor.borrow_mut().get_or_insert_with(default).clone();
+            shared.submit(job);
+        }
+        result
+    }
+
+    /// Replaces the executor that [`run_in_executor`](Self::run_in_executor) uses unless it is given one.
+    pub fn set_default_executor(&self, executor: impl Executor + 'static) {
+        let former = self.inner.executor.replace(Some(Rc::new(executor)));
+        drop(former);
+    }
 }

@@ -494,41 +494,7 @@ impl IoLoop {
     }
 }
 
-/// Work that blocks.
 impl IoLoop {
-    /// Runs `function` on a thread of `executor`, or of the default one, and resolves to its result.
-    ///
-    /// It is submitted right away, before the future is polled, and runs to its end even if the future is dropped.
-    /// The default executor is a [`ThreadPool`] of five threads per processor.
-    ///
-    /// # Errors
-    /// The future resolves to an error if `function` panics, or if the executor drops it without running it.
-    pub fn run_in_executor<F, T>(
-        &self,
-        executor: Option<&dyn Executor>,
-        function: F,
-    ) -> impl Future<Output = Result<T, ExecutorError>> + use<F, T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        let (job, result) = executor::job(function);
-        let _context = self.enter();
-        if let Some(executor) = executor {
-            executor.submit(job);
-        } else {
-            let default = self.inner.executor.borrow_mut().get_or_insert_with(executor::default).clone();
-            default.submit(job);
-        }
-        result
-    }
-
-    /// Replaces the executor that [`run_in_executor`](Self::run_in_executor) uses unless it is given one.
-    pub fn set_default_executor(&self, executor: impl Executor + 'static) {
-        let former = self.inner.executor.replace(Some(Rc::new(executor)));
-        drop(former);
-    }
-
     fn is_closed(&self) -> bool {
         matches!(*self.inner.state.borrow(), State::Closed)
     }
