@@ -301,11 +301,14 @@ where
         }
         writer.write_str(if colored { "]\x1b[0m" } else { "]" })?;
 
-        // The line of a request says in words what its fields say.
-        let mut message = Message { only_text: metadata.target() == ACCESS, ..Message::default() };
-        event.record(&mut message);
+        writer.write_char(' ')?;
         let mut safe = Escaped { writer: &mut writer };
-        write!(safe, " {}{}", message.text, message.fields)?;
+        // The line of a request says in words what its fields say.
+        let only_text = metadata.target() == ACCESS;
+        let mut message = Message { text: &mut safe, fields: String::new(), only_text };
+        event.record(&mut message);
+        let Message { fields, .. } = message;
+        safe.write_str(&fields)?;
         // Those of the spans around it, such as the name of the request.
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             if !repeats(metadata, span.metadata())
@@ -331,17 +334,16 @@ fn without_colors(fields: &str) -> Cow<'_, str> {
     std::iter::once(first).chain(plain).collect::<String>().into()
 }
 
-/// The message of an event, and its other fields.
-#[derive(Default)]
-struct Message {
-    text: String,
+/// Writes the message of an event where it belongs and gathers its other fields, which come after it.
+struct Message<'a, 'b, 'w> {
+    text: &'a mut Escaped<'b, 'w>,
     fields: String,
     only_text: bool,
 }
 
-impl Visit for Message {
+impl Visit for Message<'_, '_, '_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a string fails only if the value's own Debug does; then it is cut short.
+        // Writing fails only if the value's own Debug does; then it is cut short.
         let _ = match field.name() {
             "message" => write!(self.text, "{value:?}"),
             // That which stands nowhere in the words.
@@ -358,6 +360,10 @@ struct Escaped<'a, 'w> {
 
 impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly every line is of these alone, and a search by characters is what a line costs most.
+        if text.bytes().all(is_printable_ascii) {
+            return self.writer.write_str(text);
+        }
         let mut rest = text;
         while let Some(at) = rest.find(|c| !is_printable(c)) {
             let (plain, tail) = rest.split_at(at);
@@ -374,10 +380,17 @@ impl Write for Escaped<'_, '_> {
     }
 }
 
-/// Whether a character shows itself and does nothing else. Tabs do no harm.
+/// Tabs do no harm.
+fn is_printable_ascii(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~')
+}
+
+/// Whether a character shows itself and does nothing else.
 fn is_printable(c: char) -> bool {
-    if c.is_ascii() {
-        return matches!(c, '\t' | ' '..='~');
+    if let Ok(byte) = u8::try_from(c)
+        && byte.is_ascii()
+    {
+        return is_printable_ascii(byte);
     }
     // The standard library's answer (Python's `isprintable`): `Debug` escapes what is a control, a format, a separator,
     // private or not assigned, and at the beginning of a text what joins the character before it, which is fine here.

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use regex::Regex;
 
@@ -385,7 +386,7 @@ impl Core {
         }
         let status = ctx.status();
         let id = ctx.get::<RequestId>();
-        let millis = ctx.request().request_time().as_secs_f64() * 1000.0;
+        let took = ctx.request().request_time();
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -394,12 +395,13 @@ impl Core {
                     status,
                     method = ctx.method().as_str(),
                     path = ctx.request().uri(),
-                    duration_ms = millis,
+                    duration_ms = took.as_secs_f64() * 1000.0,
                     peer = %ctx.request().remote_ip(),
                     version = ?ctx.request().version(),
                     route = ctx.route().pattern().as_str(),
-                    "{status} {} {millis:.2}ms",
+                    "{status} {} {}ms",
                     ctx.request_summary(),
+                    Millis(took),
                 )
             };
         }
@@ -443,6 +445,16 @@ impl Core {
                 );
             }
         }
+    }
+}
+
+/// `0.55`: to hundredths, as a number of integers, since a float is dear to print to a given place.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = (self.0.as_nanos() + 5_000) / 10_000;
+        write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
     }
 }
 
