@@ -5,7 +5,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
 use crate::http1::head;
-use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host};
+use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host, ows};
 
 /// Why a head is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub(super) fn request_head(
     let fields = &parts.headers;
     if fields.len() > max_fields {
         return Err(Refusal::TooManyFields);
+    }
+    if fields.values().any(|value| is_padded(value.as_bytes())) {
+        return Err(Refusal::Malformed("white space around a field value"));
     }
     let lengths = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
     let length = field_map::content_length(lengths).map_err(|_| Refusal::Malformed("Content-Length"))?;
@@ -51,6 +54,12 @@ pub(super) fn request_head(
         None => BodyKind::Unknown,
     };
     Ok((head, kind))
+}
+
+/// Whether white space is part of a value's ends, which HTTP/1 would have taken off: what forwards it there would say
+/// something else than what was checked here (RFC 9113 §8.2.1).
+fn is_padded(value: &[u8]) -> bool {
+    ows::trim_bytes(value).len() != value.len()
 }
 
 /// As in HTTP/1, but that there is no absolute form (RFC 9113 §8.3.1).

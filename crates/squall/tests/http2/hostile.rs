@@ -345,3 +345,44 @@ async fn a_connect_is_answered_though_its_stream_stays_open() {
     let (_, stream, _) = raw.find(RST_STREAM).await.unwrap();
     assert_eq!(stream, 1);
 }
+
+#[squall::test]
+async fn white_space_around_a_field_value_is_malformed() {
+    let (_server, port) = serve(hello, |server| server);
+    let mut raw = Raw::new(port).await;
+    let rows: [(&str, &[u8], bool); 9] = [
+        ("x-echo", b"a", true),
+        ("x-echo", b"a \tb", true),
+        ("x-echo", b"", true),
+        ("x-echo", b" a", false),
+        ("x-echo", b"a ", false),
+        ("x-echo", b"\ta", false),
+        ("x-echo", b"a\t", false),
+        ("x-echo", b" ", false),
+        ("cookie", b"a=1; ", false),
+    ];
+    for (i, (name, value, good)) in rows.into_iter().enumerate() {
+        let id = 2 * i as u32 + 1;
+        let fields: [(&str, &[u8]); 5] = [
+            (":method", b"GET"),
+            (":scheme", b"http"),
+            (":path", b"/echo"),
+            (":authority", b"x"),
+            (name, value),
+        ];
+        raw.frame(HEADERS, 5, id, &literals(&fields)).await;
+        loop {
+            match raw.next().await.expect("the connection lives") {
+                (HEADERS, _, stream, _) if stream == id => {
+                    assert!(good, "{name}: {:?}", value.escape_ascii().to_string());
+                    break;
+                }
+                (RST_STREAM, _, stream, payload) if stream == id => {
+                    assert_eq!((good, code(&payload)), (false, PROTOCOL_ERROR), "{}", value.escape_ascii());
+                    break;
+                }
+                _ => {}
+            }
+        }
+    }
+}
