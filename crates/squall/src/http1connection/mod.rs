@@ -29,6 +29,8 @@ pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
 #[cfg(feature = "http2")]
 pub(crate) use connection::kinds;
+#[cfg(feature = "http2")]
+pub(crate) use server::linger;
 pub(crate) use set::ConnectionSet;
 #[cfg(feature = "http2")]
 pub(crate) use set::LAST_REQUEST;

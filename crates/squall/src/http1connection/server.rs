@@ -16,6 +16,7 @@ use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::httputil::ConnectionLimits;
 use crate::httputil::exchange::{BodyEvent, BodySource, Carrier, End};
+use crate::iostream::IoStream;
 use crate::log;
 
 /// How long an answer may take after the client has closed its sending side.
@@ -216,21 +217,26 @@ impl Http1Connection {
         if !matches!(ended, Ok(Ok(()))) {
             return Outcome::Gone;
         }
-        let reading = async {
-            loop {
-                {
-                    let mut buffer = self.stream.read_buffer();
-                    let length = buffer.len();
-                    buffer.consume(length);
-                }
-                match tokio::time::timeout(LINGER_IDLE, self.stream.fill()).await {
-                    Ok(Ok(1..)) => {}
-                    _ => break,
-                }
-            }
-        };
-        // Too slow a peer is no different from one that is done.
-        let _ = tokio::time::timeout(LINGER, reading).await;
+        linger(&self.stream).await;
         Outcome::Gone
     }
+}
+
+/// Takes what a client still sends that has been told of the end, until it closes or has had its time.
+pub(crate) async fn linger(stream: &IoStream) {
+    let reading = async {
+        loop {
+            {
+                let mut buffer = stream.read_buffer();
+                let length = buffer.len();
+                buffer.consume(length);
+            }
+            match tokio::time::timeout(LINGER_IDLE, stream.fill()).await {
+                Ok(Ok(1..)) => {}
+                _ => break,
+            }
+        }
+    };
+    // Too slow a peer is no different from one that is done.
+    let _ = tokio::time::timeout(LINGER, reading).await;
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::connection::{Connection, Order};
 use super::options::Http2Options;
 use super::set::ConnectionSet;
+use crate::http1connection::linger;
 use crate::httputil::{ConnectionLimits, HttpServerConnectionDelegate, RequestContext};
 use crate::iostream::IoStream;
 use crate::log;
@@ -41,7 +42,14 @@ pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: Request
         server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(stream.clone());
     let patience = server.limits.header_timeout.unwrap_or(Duration::MAX);
     match timeout(patience, connection.unless_cut(handshake)).await {
-        Ok(Some(Ok(machine))) => Driver::new(Rc::clone(&connection), machine).run().await,
+        Ok(Some(Ok(machine))) => {
+            let ended = Driver::new(Rc::clone(&connection), machine).run().await;
+            connection.end();
+            if ended == Ended::Told {
+                // Else what the client still sends would reset the connection, and the reset overtake the last GOAWAY.
+                connection.unless_cut(Box::pin(linger(&stream))).await;
+            }
+        }
         Ok(Some(Err(error))) => {
             tracing::info!(target: log::GENERAL, "Malformed HTTP/2 preface from {}: {error}", context.remote_ip);
         }
@@ -51,6 +59,15 @@ pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: Request
     stream.close();
     drop(member);
     server.delegate.on_close();
+}
+
+/// How a connection has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The machine has said all that it had to, and closed its side.
+    Told,
+    /// There is nobody to be told, or no time.
+    Gone,
 }
 
 struct Driver {
@@ -89,19 +106,22 @@ impl Driver {
         driver
     }
 
-    async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
+    async fn run(mut self) -> Ended {
+        poll_fn(|cx| self.poll(cx)).await
     }
 
     /// Ready when the connection is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.connection.park(cx);
         let mut begun = 0;
         loop {
             match self.connection.take_order() {
                 Order::Serve => {}
                 Order::Drain => self.bid_farewell(),
-                Order::Cut => return self.cut(cx),
+                Order::Cut => {
+                    self.cut(cx);
+                    return Poll::Ready(Ended::Gone);
+                }
             }
             match self.machine.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
@@ -114,25 +134,26 @@ impl Driver {
                     }
                     continue;
                 }
-                Poll::Ready(Some(Err(error))) => return self.failed(&error),
-                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.failed(&error)),
+                Poll::Ready(None) => return Poll::Ready(Ended::Told),
                 Poll::Pending => {}
             }
             self.poll_pong(cx);
             match self.timer.as_mut().poll(cx) {
                 Poll::Ready(()) if self.look() => {}
-                Poll::Ready(()) => return Poll::Ready(()),
+                Poll::Ready(()) => return Poll::Ready(Ended::Gone),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
-    fn failed(&self, error: &h2::Error) -> Poll<()> {
-        if !error.is_io() {
-            let remote = self.connection.remote_ip();
-            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 from {remote}: {error}");
+    fn failed(&self, error: &h2::Error) -> Ended {
+        if error.is_io() {
+            return Ended::Gone;
         }
-        Poll::Ready(())
+        let remote = self.connection.remote_ip();
+        tracing::info!(target: log::GENERAL, "Malformed HTTP/2 from {remote}: {error}");
+        Ended::Told
     }
 
     /// Has the client open no more streams; those that it has go on.
@@ -145,12 +166,11 @@ impl Driver {
     }
 
     /// Ends it as fast as the client can be told.
-    fn cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn cut(&mut self, cx: &mut Context<'_>) {
         self.connection.end();
         self.machine.abrupt_shutdown(Reason::NO_ERROR);
         // Once: what the kernel does not take now it does not get.
         let _ = self.machine.poll_closed(cx);
-        Poll::Ready(())
     }
 
     /// What the clock says; false when the connection is to be given up.
