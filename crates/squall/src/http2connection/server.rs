@@ -139,6 +139,10 @@ impl Driver {
                 Poll::Pending => {}
             }
             self.poll_pong(cx);
+            if self.connection.stream().writing() {
+                // Answers to SETTINGS and PING too, of which no request knows: their client may take none of them.
+                self.look_soon();
+            }
             match self.timer.as_mut().poll(cx) {
                 Poll::Ready(()) if self.look() => {}
                 Poll::Ready(()) => return Poll::Ready(Ended::Gone),

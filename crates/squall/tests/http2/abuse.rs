@@ -1,7 +1,11 @@
 //! What honest clients never do, each bounded by a budget: the connection ends, others go on.
 
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
 use squall::{Application, Context, get, post};
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 use super::support::{
     CONTINUATION, Client, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame,
@@ -118,6 +122,33 @@ async fn floods_end_the_connection_and_nobody_else_s() {
     for (name, bytes, expected) in rows {
         let code = flood(port, bytes).await;
         assert!(code.is_some_and(|code| expected.contains(&code)), "{name}: {code:?}");
+        assert_eq!(other.get("/").await.status(), 200, "{name}");
+    }
+}
+
+/// Each such frame is to be answered: a client that takes no answers is read no further, and given up in the end.
+#[squall::test(timeout = 60)]
+async fn floods_that_ask_for_answers_end_where_nobody_takes_them() {
+    let (_server, port) = serve(app, |server| server.write_timeout(Duration::from_millis(200)));
+    let mut other = Client::new(port).await;
+    for (name, one) in [
+        ("SETTINGS", frame(SETTINGS, 0, 0, b"\x00\x03\x00\x00\x00\x64")),
+        ("empty SETTINGS", frame(SETTINGS, 0, 0, b"")),
+        ("PING", frame(PING, 0, 0, b"12345678")),
+    ] {
+        // Little room on the way back, so that it is soon full.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let mut raw = Raw::over(socket.connect((Ipv4Addr::LOCALHOST, port).into()).await.unwrap()).await;
+        let many = one.repeat(1_000);
+        let mut sent = 0;
+        let flooding = async {
+            while raw.socket.write_all(&many).await.is_ok() {
+                sent += many.len();
+            }
+        };
+        let ended = tokio::time::timeout(super::support::DEADLINE, flooding).await;
+        assert!(ended.is_ok(), "{name}: {sent} bytes");
         assert_eq!(other.get("/").await.status(), 200, "{name}");
     }
 }

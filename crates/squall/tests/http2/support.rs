@@ -155,7 +155,11 @@ pub(crate) const GET_ROOT: &[u8] = b"\x82\x86\x84\x41\x01x";
 
 impl Raw {
     pub(crate) async fn new(port: u16) -> Self {
-        let mut raw = Self { socket: connect(port).await };
+        Self::over(connect(port).await).await
+    }
+
+    pub(crate) async fn over(socket: TcpStream) -> Self {
+        let mut raw = Self { socket };
         raw.socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         raw.frame(SETTINGS, 0, 0, b"").await;
         raw
