@@ -126,18 +126,35 @@ impl Output {
     }
 
     pub(super) fn write(&mut self, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.check_open()?;
-        let Writing::Body(mut framing) = self.writing else { return Err(HttpOutputError::OutOfOrder) };
-        let mut piece = Vec::new();
-        if let Err(error) = framing.encode(&mut piece, data) {
-            return Err(self.broken(error));
-        }
-        self.writing = Writing::Body(framing);
-        if !piece.is_empty() {
-            self.queued += piece.len();
-            self.pieces.push_back(piece.into());
+        if self.admit(data.len())? {
+            self.push(Bytes::copy_from_slice(data));
         }
         Ok(())
+    }
+
+    pub(super) fn write_bytes(&mut self, data: Bytes) -> Result<(), HttpOutputError> {
+        if self.admit(data.len())? {
+            self.push(data);
+        }
+        Ok(())
+    }
+
+    /// Whether a piece of this length is to be sent.
+    fn admit(&mut self, length: usize) -> Result<bool, HttpOutputError> {
+        self.check_open()?;
+        let Writing::Body(mut framing) = self.writing else { return Err(HttpOutputError::OutOfOrder) };
+        // There are no chunks here, and so nothing around a piece.
+        let sends = match framing.begin_piece(&mut Vec::new(), length as u64) {
+            Ok(sends) => sends,
+            Err(error) => return Err(self.broken(error)),
+        };
+        self.writing = Writing::Body(framing);
+        Ok(sends)
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        self.queued += piece.len();
+        self.pieces.push_back(piece);
     }
 
     pub(super) fn finish(&mut self) -> Result<(), HttpOutputError> {

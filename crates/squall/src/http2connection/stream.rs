@@ -316,6 +316,10 @@ impl HttpTransport for Handle {
         self.0.change(|output| output.write(data))
     }
 
+    fn write_bytes(&self, _id: StreamId, data: Bytes) -> Result<(), HttpOutputError> {
+        self.0.change(|output| output.write_bytes(data))
+    }
+
     /// A stream has frames, and no bytes of its own.
     fn write_raw(&self, _id: StreamId, _data: &[u8]) -> Result<(), HttpOutputError> {
         Err(HttpOutputError::OutOfOrder)

@@ -146,6 +146,14 @@ pub trait HttpTransport {
     /// As there.
     fn write(&self, id: StreamId, data: &[u8]) -> Result<(), HttpOutputError>;
 
+    /// See [`HttpConnection::write_bytes`]. The default copies them.
+    ///
+    /// # Errors
+    /// As there.
+    fn write_bytes(&self, id: StreamId, data: Bytes) -> Result<(), HttpOutputError> {
+        self.write(id, &data)
+    }
+
     /// See [`HttpConnection::write_file`]. The default takes no files.
     ///
     /// # Errors
@@ -295,6 +303,14 @@ impl HttpConnection {
     /// As [`write_headers`](Self::write_headers).
     pub fn write(&self, data: &[u8]) -> Result<(), HttpOutputError> {
         self.transport.write(self.id, data)
+    }
+
+    /// [`write`](Self::write) for data that is not copied where the protocol can do without (HTTP/2).
+    ///
+    /// # Errors
+    /// As [`write_headers`](Self::write_headers).
+    pub fn write_bytes(&self, data: Bytes) -> Result<(), HttpOutputError> {
+        self.transport.write_bytes(self.id, data)
     }
 
     /// Writes a part of a file as a piece of the body, by the kernel's own means where there are such (`sendfile`).

@@ -47,7 +47,7 @@ impl Context {
 async fn copy_file(connection: &HttpConnection, mut part: FilePart) -> Result {
     while !part.is_empty() {
         let piece = part.split_front(PIECE).read().await?;
-        connection.write(&piece)?;
+        connection.write_bytes(piece.into())?;
         connection.flush().await?;
     }
     Ok(())

@@ -245,3 +245,41 @@ async fn a_client_that_leaves_is_noticed() {
     client.driver.abort();
     tokio::time::timeout(support::DEADLINE, heard.recv()).await.unwrap().unwrap();
 }
+
+#[squall::test]
+async fn bytes_and_files_are_framed_like_all_else() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let large: Vec<u8> = (0..300_000u32).map(|i| (i % 253) as u8).collect();
+    std::fs::write(file.path(), &large).unwrap();
+    let path = file.path().to_owned();
+    let make = move || {
+        let path = path.clone();
+        Application::new([
+            get("/file", async move |ctx: &Context| {
+                let opened = std::fs::File::open(&path).unwrap();
+                let part = squall::iostream::FilePart::new(opened.into(), 0..300_000);
+                ctx.set_header("Content-Length", 300_000)?;
+                ctx.write_file(part).await
+            }),
+            get("/bytes/{length}", async |ctx: &Context| {
+                let length: usize = ctx.path_arg("length")?;
+                ctx.set_header("Content-Length", length)?;
+                ctx.flush().await?;
+                let connection = ctx.request().connection();
+                connection.write_bytes(Bytes::new())?;
+                connection.write_bytes(Bytes::from_static(b"Hello"))?;
+                Ok(())
+            }),
+        ])
+    };
+    let (_server, port) = serve(make, |server| server);
+    let mut client = Client::new(port).await;
+    let whole = client.get("/file").await;
+    assert!(whole.body == large, "{} bytes", whole.body.len());
+    assert_eq!(client.get("/bytes/5").await.text(), "Hello");
+    // Too little, too much: neither looks complete.
+    for path in ["/bytes/6", "/bytes/4"] {
+        let (response, _) = client.open(support::get(path), true).await;
+        answer(response).await.unwrap_err();
+    }
+}
