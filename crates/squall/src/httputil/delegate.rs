@@ -305,7 +305,7 @@ impl HttpConnection {
         self.transport.write(self.id, data)
     }
 
-    /// [`write`](Self::write) for data that is not copied where the protocol can do without (HTTP/2).
+    /// [`write`](Self::write) for data that HTTP/2 and the tower adapter pass on without a copy; HTTP/1 has it copied.
     ///
     /// # Errors
     /// As [`write_headers`](Self::write_headers).

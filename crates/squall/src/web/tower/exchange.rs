@@ -1,6 +1,6 @@
 //! The response half of a request to an application as a tower service.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -90,24 +90,33 @@ struct State {
 }
 
 impl State {
-    /// Adds a piece of the body, by the rules of its framing.
-    fn push(&mut self, data: &[u8]) -> Result<(), HttpOutputError> {
+    /// Whether a piece of the body of this length is to be had, by the rules of its framing.
+    fn admit(&mut self, length: usize) -> Result<bool, HttpOutputError> {
         let Some(framing) = &mut self.framing else { return Err(HttpOutputError::OutOfOrder) };
-        let mut piece = Vec::new();
-        if let Err(error) = framing.encode(&mut piece, data) {
+        // There are no chunks here, and so nothing around a piece.
+        framing.begin_piece(&mut Vec::new(), length as u64).inspect_err(|_| {
             self.aborted = true;
             wake(self.reader.take());
-            return Err(error);
-        }
-        if !piece.is_empty() {
-            self.pieces.push_back(piece.into());
-            wake(self.reader.take());
-        }
-        Ok(())
+        })
+    }
+
+    fn push(&mut self, piece: Bytes) {
+        self.pieces.push_back(piece);
+        wake(self.reader.take());
     }
 }
 
 impl Exchange {
+    /// The state, while the caller takes more of a body.
+    fn writable(&self) -> Result<RefMut<'_, State>, HttpOutputError> {
+        let state = self.state.borrow_mut();
+        match () {
+            () if self.leaving.gone.get() || state.aborted => Err(HttpOutputError::Closed),
+            () if state.finished => Err(HttpOutputError::OutOfOrder),
+            () => Ok(state),
+        }
+    }
+
     pub(super) fn new(limits: Rc<ConnectionLimits>) -> Self {
         Self {
             state: RefCell::default(),
@@ -227,7 +236,9 @@ impl HttpTransport for Exchange {
             }
         };
         state.framing = Some(facts.body);
-        state.push(body)?;
+        if state.admit(body.len())? {
+            state.push(Bytes::copy_from_slice(body));
+        }
         let length = headers.list("Content-Length");
         // Checked with the framing; what cannot be read there is an error, what is told for HEAD is passed on.
         let length = field_map::content_length(length).ok().flatten();
@@ -241,12 +252,19 @@ impl HttpTransport for Exchange {
     }
 
     fn write(&self, _id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        let mut state = self.state.borrow_mut();
-        match () {
-            () if self.leaving.gone.get() || state.aborted => Err(HttpOutputError::Closed),
-            () if state.finished => Err(HttpOutputError::OutOfOrder),
-            () => state.push(data),
+        let mut state = self.writable()?;
+        if state.admit(data.len())? {
+            state.push(Bytes::copy_from_slice(data));
         }
+        Ok(())
+    }
+
+    fn write_bytes(&self, _id: StreamId, data: Bytes) -> Result<(), HttpOutputError> {
+        let mut state = self.writable()?;
+        if state.admit(data.len())? {
+            state.push(data);
+        }
+        Ok(())
     }
 
     /// There is no wire to be raw on.
