@@ -10,7 +10,7 @@ use squall::{Application, Context, Message, Result, get, post};
 use tokio::sync::{Notify, mpsc};
 
 use super::support::{
-    self, Client, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, request, send, serve,
+    self, Client, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, code, request, send, serve,
 };
 
 const PROTOCOL_ERROR: u32 = 1;
@@ -36,11 +36,6 @@ fn literals(fields: &[(&str, &[u8])]) -> Vec<u8> {
 async fn sync(raw: &mut Raw) {
     raw.frame(PING, 0, 0, b"seen it?").await;
     while !matches!(raw.find(PING).await, Some((1, _, _))) {}
-}
-
-/// The error of a stream's RST_STREAM.
-fn code(payload: &[u8]) -> u32 {
-    u32::from_be_bytes(payload.try_into().unwrap())
 }
 
 #[squall::test]
@@ -250,19 +245,8 @@ async fn targets_are_those_of_http1() {
         let fields: [(&str, &[u8]); 4] =
             [(":method", method.as_bytes()), (":scheme", b"http"), (":path", path), (":authority", b"x")];
         raw.frame(HEADERS, 5, id, &literals(&fields)).await;
-        loop {
-            match raw.next().await.expect("the connection lives") {
-                (HEADERS, _, stream, _) if stream == id => {
-                    assert!(good, "{method} {}", path.escape_ascii());
-                    break;
-                }
-                (RST_STREAM, _, stream, payload) if stream == id => {
-                    assert_eq!((good, code(&payload)), (false, PROTOCOL_ERROR), "{}", path.escape_ascii());
-                    break;
-                }
-                _ => {}
-            }
-        }
+        let expected = if good { Ok(()) } else { Err(PROTOCOL_ERROR) };
+        assert_eq!(raw.verdict(id).await, expected, "{method} {}", path.escape_ascii());
     }
 }
 
@@ -371,18 +355,7 @@ async fn white_space_around_a_field_value_is_malformed() {
             (name, value),
         ];
         raw.frame(HEADERS, 5, id, &literals(&fields)).await;
-        loop {
-            match raw.next().await.expect("the connection lives") {
-                (HEADERS, _, stream, _) if stream == id => {
-                    assert!(good, "{name}: {:?}", value.escape_ascii().to_string());
-                    break;
-                }
-                (RST_STREAM, _, stream, payload) if stream == id => {
-                    assert_eq!((good, code(&payload)), (false, PROTOCOL_ERROR), "{}", value.escape_ascii());
-                    break;
-                }
-                _ => {}
-            }
-        }
+        let expected = if good { Ok(()) } else { Err(PROTOCOL_ERROR) };
+        assert_eq!(raw.verdict(id).await, expected, "{name} {}", value.escape_ascii());
     }
 }

@@ -185,6 +185,17 @@ impl Raw {
         .expect("a frame or the end in time")
     }
 
+    /// What the server says of a request: that it is answered, or the code of its reset.
+    pub(crate) async fn verdict(&mut self, id: u32) -> Result<(), u32> {
+        loop {
+            match self.next().await.expect("the connection lives") {
+                (HEADERS, _, stream, _) if stream == id => return Ok(()),
+                (RST_STREAM, _, stream, payload) if stream == id => return Err(code(&payload)),
+                _ => {}
+            }
+        }
+    }
+
     /// The first frame of a kind; `None` if the connection ends before.
     pub(crate) async fn find(&mut self, kind: u8) -> Option<(u8, u32, Vec<u8>)> {
         loop {
@@ -194,6 +205,11 @@ impl Raw {
             }
         }
     }
+}
+
+/// The error of a stream's RST_STREAM.
+pub(crate) fn code(payload: &[u8]) -> u32 {
+    u32::from_be_bytes(payload.try_into().unwrap())
 }
 
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
