@@ -360,7 +360,7 @@ struct Escaped<'a, 'w> {
 
 impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly every line is of these alone, and a search by characters is what a line costs most.
+        // Nearly every line is of these alone, and bytes are looked at faster than characters.
         if text.bytes().all(is_printable_ascii) {
             return self.writer.write_str(text);
         }
@@ -387,10 +387,8 @@ fn is_printable_ascii(byte: u8) -> bool {
 
 /// Whether a character shows itself and does nothing else.
 fn is_printable(c: char) -> bool {
-    if let Ok(byte) = u8::try_from(c)
-        && byte.is_ascii()
-    {
-        return is_printable_ascii(byte);
+    if c.is_ascii() {
+        return is_printable_ascii(c as u8);
     }
     // The standard library's answer (Python's `isprintable`): `Debug` escapes what is a control, a format, a separator,
     // private or not assigned, and at the beginning of a text what joins the character before it, which is fine here.

@@ -448,12 +448,13 @@ impl Core {
     }
 }
 
-/// `0.55`: to hundredths, as a number of integers, since a float is dear to print to a given place.
+/// Milliseconds to hundredths, `0.55`, by integers: a float is dear to print to a given place.
 struct Millis(Duration);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hundredths = (self.0.as_nanos() + 5_000) / 10_000;
+        let of_second = (self.0.subsec_nanos() + 5_000) / 10_000;
+        let hundredths = self.0.as_secs().saturating_mul(100_000).saturating_add(of_second.into());
         write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
     }
 }
@@ -514,5 +515,25 @@ impl HttpServerConnectionDelegate for Service {
         groups
             .chain([&self.0.routes])
             .for_each(|routes| routes.for_each(&mut |route| route.on_shutdown(shutdown)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rounded_to_hundredths_of_milliseconds() {
+        for (nanos, shown) in [
+            (0, "0.00"),
+            (4_999, "0.00"),
+            (5_000, "0.01"),
+            (550_000, "0.55"),
+            (999_995_000, "1000.00"),
+            (61_002_000_000, "61002.00"),
+        ] {
+            assert_eq!(Millis(Duration::from_nanos(nanos)).to_string(), shown, "{nanos}");
+        }
+        assert!(Millis(Duration::MAX).to_string().ends_with(".15"));
     }
 }
