@@ -170,4 +170,4 @@ if [ -n "$python" ]; then
 else
   skipped Tornado
 fi
-timeout -k 10 900 cargo test --quiet -p squall --test client_servers -- --ignored --nocapture
+timeout -k 10 900 cargo test --quiet -p squall --test client servers:: -- --ignored --nocapture

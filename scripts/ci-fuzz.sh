@@ -2,7 +2,7 @@
 # Fuzzes every target for a while: the rewriter of templates for a minute, the others for twenty seconds, which makes five
 # minutes; SECONDS_EACH sets another time for all. Needs a nightly compiler and cargo-fuzz, which it tries to install where
 # they are missing. Where that fails, any toolchain mutates the seeds at random for the same time
-# (crates/squall/tests/fuzz.rs).
+# (crates/squall/tests/wire/fuzz.rs).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -42,4 +42,4 @@ SQUALL_FUZZ=$(for target in fuzz/fuzz_targets/*.rs; do
   echo "$target=$(seconds_for "$target")"
 done)
 export SQUALL_FUZZ
-cargo test -p squall --test fuzz -- --ignored --nocapture
+cargo test -p squall --test wire fuzz:: -- --ignored --nocapture

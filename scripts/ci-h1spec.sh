@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs uNetworking's h1spec against the hello example: all 33 cases must pass. h1spec has no licence and is on no
-# package registry, so it is not here; its cases, in our words, are in crates/squall/tests/wire/h1spec.rs.
+# package registry, so it is not here; its cases, in our words, are in crates/squall/tests/wire/http1/h1spec.rs.
 #
 #   git clone https://github.com/uNetworking/h1spec
 #   H1SPEC=h1spec scripts/ci-h1spec.sh

@@ -77,9 +77,9 @@ CONF
 }
 
 echo "building the tests"
-cargo test --quiet -p squall --test proxy --no-run
-run() { cargo test --quiet -p squall --test proxy -- --nocapture "$@"; }
-table=$(run cases::every_row 2>&1) || { echo "$table"; echo "FAILED: squall" >&2; exit 1; }
+cargo test --quiet -p squall --test web --no-run
+run() { cargo test --quiet -p squall --test web -- --nocapture "$@"; }
+table=$(run proxy::cases::every_row 2>&1) || { echo "$table"; echo "FAILED: squall" >&2; exit 1; }
 grep -ao 'squall: .* rows' <<<"$table"
 
 for peer in nginx haproxy; do
@@ -91,7 +91,7 @@ for peer in nginx haproxy; do
   upstream=$((port + 5000))
   "start_$peer" "$port" "$upstream"
   listens "$port" || { echo "SKIPPED: $peer does not start:"; cat "$work/$peer.out" "$work/$peer.log" 2>/dev/null; continue; }
-  SQUALL_PROXY_PEER=$peer:$port:$upstream run --ignored peers::peer >"$work/$peer.rows" 2>&1 || true
+  SQUALL_PROXY_PEER=$peer:$port:$upstream run --ignored proxy::peers::peer >"$work/$peer.rows" 2>&1 || true
   [ -z "${VERBOSE:-}" ] || grep -a "^$peer: " "$work/$peer.rows" | cut -c1-400
   grep -ao "$peer: .* rows" "$work/$peer.rows" || { echo "SKIPPED: the rows did not run against $peer:"; cat "$work/$peer.rows"; }
 done

@@ -15,4 +15,4 @@ if ! command -v redis-server >/dev/null; then
     exit 0
   }
 fi
-cargo test --quiet -p squall --features redis --test redis
+cargo test --quiet -p squall --features redis --test toolbox redis::

@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/tornado-venv.sh
-cargo test --quiet -p squall --test tornado -- --ignored
+cargo test --quiet -p squall --test web signed_by_tornado:: -- --ignored

@@ -1,7 +1,7 @@
 //! Cookies kept from response to request.
 //!
 //! Why a jar of ours, where the crate [`cookie_store`](https://docs.rs/cookie_store) is well known and kept: of the 71 rows of
-//! `tests/httpclient/cookie_rows.rs` its version 0.22.1 gets 15 wrong and one in another order than RFC 6265 §5.4 asks for. It
+//! `tests/client/httpclient/cookie_rows.rs` its version 0.22.1 gets 15 wrong and one in another order than RFC 6265 §5.4 asks for. It
 //! knows nothing of RFC 6265bis: over plain http `Secure` cookies are set, replaced, shadowed from below and above, and
 //! deleted; `__Secure-` and `__Host-` promise nothing. Without its list of public suffixes (a dependency with data of its own
 //! to keep fresh) any host sets cookies for `com`. A host's own cookie and its domain's are one; control characters and

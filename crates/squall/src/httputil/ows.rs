@@ -2,7 +2,7 @@
 //!
 //! [`str::trim`] removes what Unicode calls white space. Where a peer's bytes are compared afterwards that is a hole: with
 //! a no-break space in front, `__Host-s` is another cookie to a browser and was the same to the server.
-//! `tests/layers.rs` keeps the other kind out of protocol code.
+//! `tests/toolbox/layers.rs` keeps the other kind out of protocol code.
 
 /// Without white space at both ends.
 pub(crate) fn trim(text: &str) -> &str {

@@ -6,11 +6,13 @@ use squall::template::{Loader, Template, TemplateError, Value, context};
 mod broken;
 mod differences;
 mod errors;
+mod escape;
 mod expressions;
 mod given;
 mod hostile;
 mod jinja;
 mod limits;
+mod locale;
 mod options;
 mod pages;
 

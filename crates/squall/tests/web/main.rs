@@ -5,15 +5,23 @@ mod around;
 #[cfg(feature = "auth")]
 mod auth;
 mod compression;
+mod cookies;
 mod cors;
 mod debug;
 mod hooks;
 mod httputil;
 mod mistakes;
 mod names;
+mod proxy;
 mod ready_made;
 mod render;
+mod routing_patterns;
+mod signed_by_tornado;
+mod static_files;
+mod testing;
 mod testing_tools;
+#[cfg(feature = "tower")]
+mod tower;
 mod users;
 mod watched;
 mod xsrf;

@@ -1,0 +1,12 @@
+//! The loop, and what is below HTTP: streams, sockets, names, TLS.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[cfg(feature = "hickory")]
+mod hickory;
+mod ioloop;
+mod iostream;
+mod netutil;
+mod tcpclient;
+mod tcpserver;
+#[cfg(feature = "tls")]
+mod tls;

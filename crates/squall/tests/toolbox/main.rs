@@ -1,0 +1,9 @@
+//! Options, programs that start again, rooms across processes; the program of the design; the rules of this house.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod autoreload;
+mod design;
+mod layers;
+mod options;
+#[cfg(feature = "redis")]
+mod redis;

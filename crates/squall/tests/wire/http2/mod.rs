@@ -1,0 +1,10 @@
+//! HTTP/2 on real sockets: the same handlers as over HTTP/1.1, and what only streams have.
+
+mod abuse;
+mod carriers;
+mod ends;
+mod hostile;
+mod messages;
+mod support;
+#[cfg(feature = "tls")]
+mod tls;
