@@ -281,7 +281,7 @@ fn redefining_is_reported_however_it_is_spelt() {
         options.define(b, 1_i32);
         let error = parse(&options, &[]).unwrap_err().to_string();
         let start = format!("Option '{b}' already defined in ");
-        assert!(error.starts_with(&start) && error.contains("cases.rs:"), "{error}");
+        assert!(error.starts_with(&start) && error.contains("mod.rs:"), "{error}");
     }
 }
 
