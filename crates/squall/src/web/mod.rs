@@ -1,57 +1,28 @@
 //! The web framework: applications, handlers and their context (Tornado's `tornado.web`).
 
 mod application;
-mod arguments;
-mod around;
-mod body;
 mod context;
-mod cookies;
-mod cors;
-mod debug;
-mod disconnected;
-mod error_handler;
-mod execute;
-mod extensions;
-mod fallback;
-mod handler;
-mod health;
-mod hooks;
-mod https;
-mod locale;
-mod methods;
-mod metrics;
-mod multipart;
-mod negotiate;
-mod options;
+mod exchange;
+mod pages;
 mod proxy;
-mod receive;
-mod redirect;
-mod render;
-mod request_id;
+mod ready_made;
+mod request;
 mod response;
-mod route;
-mod route_table;
-mod routes;
-mod send;
-mod send_file;
-mod settings;
-mod signed_value;
-mod site;
-mod slash;
-mod span;
-mod sse;
 mod static_files;
-mod target;
-mod template_namespace;
 #[cfg(feature = "tower")]
 mod tower;
 mod transforms;
-mod ui_module;
-mod upload;
-mod user;
-mod websocket;
-mod xsrf;
 
+// A room names another's files by these, whatever folder they are in.
+use self::application::{
+    error_handler, fallback, hooks, methods, options, route, route_table, routes, settings, site, slash,
+    target,
+};
+use self::exchange::{around, cors, debug, execute, handler, receive, request_id, span};
+use self::pages::{render, template_namespace, ui_module};
+use self::ready_made::{health, metrics, redirect};
+use self::request::{arguments, body, extensions, locale, multipart, negotiate, upload};
+use self::response::{cookies, disconnected, https, signed_value, sse, xsrf};
 use crate::error;
 pub use crate::error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use application::Application;

@@ -27,10 +27,10 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("who_reads_gets_everything_while_a_tenth_does_not", || {
-        super::run(LIMIT, who_reads_gets_everything_while_a_tenth_does_not())
+        super::run(LIMIT, who_reads_gets_everything_while_a_tenth_does_not());
     }),
     ("who_does_not_read_is_closed_and_the_others_get_everything", || {
-        super::run(LIMIT, who_does_not_read_is_closed_and_the_others_get_everything())
+        super::run(LIMIT, who_does_not_read_is_closed_and_the_others_get_everything());
     }),
 ];
 const LIMIT: Duration = Duration::from_secs(300);

@@ -1,0 +1,141 @@
+//! What a route leads to, erased: a handler type, or functions.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use http::Method;
+
+use crate::httputil::EntityTag;
+use crate::web::context::Context;
+use crate::web::error::Result;
+use crate::web::execute::{Chosen, Instance, execute};
+use crate::web::handler::RequestHandler;
+use crate::web::methods::Methods;
+use crate::web::options::HandlerOptions;
+
+/// What the routing table holds: a handler type or functions, erased here and nowhere else.
+pub(in crate::web) trait Target {
+    /// The type of the handler, or the functions.
+    fn name(&self) -> String;
+    fn methods(&self) -> Methods;
+    fn path_args(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// What its routes start with.
+    fn options(&self) -> HandlerOptions {
+        HandlerOptions::new()
+    }
+    /// Whether the body of such a request can matter to the answer.
+    fn reads_body(&self, method: &Method) -> bool {
+        self.methods().answers(method)
+    }
+    fn check(&self, _groups: &[Option<&str>]) -> Result<(), String> {
+        Ok(())
+    }
+    fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
+        Some(ctx.hash_of_body())
+    }
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>>;
+}
+
+/// A handler value to be cloned for each request.
+pub(in crate::web) struct Prototype<H>(pub(in crate::web) H);
+
+impl<H: RequestHandler> Target for Prototype<H> {
+    fn name(&self) -> String {
+        std::any::type_name::<H>().to_owned()
+    }
+
+    fn methods(&self) -> Methods {
+        H::METHODS
+    }
+
+    fn path_args(&self) -> &'static [&'static str] {
+        H::PATH_ARGS
+    }
+
+    fn options(&self) -> HandlerOptions {
+        H::OPTIONS
+    }
+
+    fn check(&self, groups: &[Option<&str>]) -> Result<(), String> {
+        if H::METHODS.is_empty() && !H::HAS_ATTRIBUTE {
+            let name = std::any::type_name::<H>();
+            return Err(format!(
+                "{name} answers no method (METHODS is empty): put #[handler] on its `impl RequestHandler`"
+            ));
+        }
+        self.0.check(groups)
+    }
+
+    fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
+        H::compute_etag(ctx)
+    }
+
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(execute(Instance(self.0.clone()), ctx))
+    }
+}
+
+pub(in crate::web) type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
+pub(in crate::web) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
+
+/// Functions as handler, each for methods of its own.
+#[derive(Clone)]
+pub(in crate::web) struct Functions {
+    /// Those of all.
+    methods: Methods,
+    functions: Vec<(Methods, Function)>,
+    /// Their types.
+    names: Vec<&'static str>,
+}
+
+impl Functions {
+    pub(in crate::web) fn new<F: AsyncFn(&Context) -> Result + 'static>(
+        methods: Methods,
+        function: F,
+    ) -> Self {
+        let function = Rc::new(function);
+        let function: Function = Rc::new(move |ctx| {
+            let function = Rc::clone(&function);
+            Box::pin(async move { function(ctx).await })
+        });
+        Self { methods, functions: vec![(methods, function)], names: vec![std::any::type_name::<F>()] }
+    }
+
+    /// None.
+    pub(in crate::web) fn nowhere() -> Self {
+        Self { methods: Methods::NONE, functions: Vec::new(), names: Vec::new() }
+    }
+
+    /// Takes over the functions of `other` if they have something to answer, the methods that are left to them with it.
+    pub(in crate::web) fn merge(&mut self, other: &Self) -> Option<Methods> {
+        let left = other.methods.without(self.methods);
+        if left != other.methods && !other.methods.is_any() {
+            return None;
+        }
+        self.methods = self.methods.and(other.methods);
+        self.functions.extend(other.functions.iter().cloned());
+        self.names.extend(&other.names);
+        Some(left)
+    }
+}
+
+impl Target for Functions {
+    fn name(&self) -> String {
+        self.names.join(", ")
+    }
+
+    fn methods(&self) -> Methods {
+        self.methods
+    }
+
+    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+        let method = ctx.method();
+        let verb = self.methods.standing_for(method);
+        let found = self.functions.iter().find(|(methods, _)| methods.has(verb, method));
+        let function = found.map(|(_, function)| Rc::clone(function));
+        Box::pin(execute(Chosen { methods: self.methods, function }, ctx))
+    }
+}

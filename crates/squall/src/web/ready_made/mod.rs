@@ -1,0 +1,6 @@
+//! Handlers that are ready-made.
+
+pub(in crate::web) mod health;
+pub(in crate::web) mod metrics;
+pub(in crate::web) mod redirect;
+pub(in crate::web) mod websocket;
