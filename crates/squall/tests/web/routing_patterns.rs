@@ -24,6 +24,7 @@ fn values(text: &str, path: &str) -> Option<Vec<Option<String>>> {
     Some(args.decode(path).unwrap().iter().map(|value| value.map(str::to_owned)).collect())
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with what is one")]
 fn some(values: &[&str]) -> Option<Vec<Option<String>>> {
     Some(values.iter().map(|value| Some((*value).to_owned())).collect())
 }
