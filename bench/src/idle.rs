@@ -56,14 +56,27 @@ pub fn run(options: &Options) -> Result {
     Ok(())
 }
 
-/// How much the server's private memory grows, divided by the connections.
 fn per_connection(server: &Server, count: usize) -> Result<f64> {
+    growth(server, count, |together| answered(server, together))
+}
+
+/// As [`per_connection`], over connections that `answered` makes one by one.
+pub fn per_connection_of(
+    server: &Server,
+    count: usize,
+    answered: impl Fn(&Server) -> Result<Carrier>,
+) -> Result<f64> {
+    growth(server, count, |together| (0..together).map(|_| Ok(answered(server)?.into_socket())).collect())
+}
+
+/// How much the server's private memory grows, divided by the connections.
+fn growth(server: &Server, count: usize, answered: impl Fn(usize) -> Result<Vec<TcpStream>>) -> Result<f64> {
     // What the first request allocates once is no cost of a connection.
-    drop(answered(server, 1)?);
+    drop(answered(1)?);
     let before = settled_memory(server.pid)?;
     let mut open = Vec::with_capacity(count);
     while open.len() < count {
-        open.extend(answered(server, TOGETHER.min(count - open.len()))?);
+        open.extend(answered(TOGETHER.min(count - open.len()))?);
     }
     let after = settled_memory(server.pid)?;
     // Closed with a reset: ten thousand sockets in TIME_WAIT would be in the way of the next server.

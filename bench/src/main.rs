@@ -3,6 +3,7 @@
 mod answer;
 mod client;
 mod http;
+mod http2;
 mod idle;
 mod load;
 mod measure;
@@ -26,6 +27,7 @@ usage: cargo run --release --manifest-path bench/Cargo.toml -- <command> [option
 
 commands
   http      GET / over keep-alive connections: requests/s, latency, CPU per request of the server process
+  http2     JSON and a file of 1 KB under h2load, h2c and TLS; memory per idle connection
   web       a page with cookies, arguments and JSON behind one of 100 routes
   client    keep-alive GETs: CPU per request of the client process, 64 at a time and one at a time
   idle      userland memory per idle keep-alive connection
@@ -43,7 +45,7 @@ options (http, web; template knows --rounds; idle knows --peers, --rounds and --
                      a peer may take settings: tokio:event_interval=127:read=try (see src/peers/tokio.rs)
                      and another build of this program may serve it: squall:exe=/tmp/bench-before
   --rounds N         interleaved rounds                      (http 7, tls 7, template 9, idle 3)
-  --case NAME        static, websocket, tls: only the cases whose names contain this
+  --case NAME        static, websocket, tls, http2: only the cases whose names contain this
   --seconds S        measured window per server and round    (2)
   --connections N    open connections                        (http 64, idle 10000)
   --pipeline A,B     requests in flight per connection       (1,16)
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let outcome = match args.next().as_deref() {
         Some("http") => options::parse(args).and_then(|options| http::run(&options)),
+        Some("http2") => options::parse(args).and_then(|options| http2::run(&options)),
         Some("web") => options::parse(args).and_then(|options| web::run(&options)),
         Some("client") => options::parse(args).and_then(|options| client::run(&options)),
         Some("fetch") => client::fetch_here(args),

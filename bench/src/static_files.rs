@@ -73,7 +73,7 @@ pub fn compare(options: &Options, case: &Case, peers: &[String]) -> Result {
 }
 
 /// Written once, and long enough ago that no server takes them for files that are being written.
-fn make_files() -> Result {
+pub fn make_files() -> Result {
     fs::create_dir_all(folder())?;
     for (name, size) in [("small.txt", 1024), ("large.bin", 10 * 1024 * 1024)] {
         let path = folder().join(name);

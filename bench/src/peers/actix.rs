@@ -23,6 +23,8 @@ pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
     let server = HttpServer::new(app).workers(1).disable_signals();
     let server = if settings.contains_key("tls") {
         server.listen_rustls_0_23(listener, tls::server()?)?
+    } else if settings.contains_key("http2") {
+        server.listen_auto_h2c(listener)?
     } else {
         server.listen(listener)?
     };

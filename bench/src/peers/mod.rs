@@ -4,6 +4,7 @@ mod actix;
 mod axum;
 mod canned;
 mod hyper;
+mod nghttpd;
 mod nginx;
 mod ntex;
 mod raw;
@@ -67,6 +68,7 @@ const PEERS: &[Peer] = &[
     Peer { name: "actix-web", start: Start::Own(actix::serve) },
     Peer { name: "ntex", start: Start::Own(ntex::serve) },
     Peer { name: "nginx", start: Start::Program { command: nginx::command, serves: Serves::InChild } },
+    Peer { name: "nghttpd", start: Start::Program { command: nghttpd::command, serves: Serves::Itself } },
     Peer { name: "squall-web", start: Start::Own(web::squall::serve) },
     Peer { name: "axum-web", start: Start::Own(web::axum::serve) },
     Peer { name: "actix-web-web", start: Start::Own(web::actix::serve) },
@@ -117,6 +119,8 @@ pub struct Server {
     pub pid: u32,
     /// It wants TLS.
     pub tls: bool,
+    /// It is to speak HTTP/2.
+    pub http2: bool,
     child: Child,
     end_with: Signal,
 }
@@ -130,7 +134,7 @@ impl Server {
     /// [`start`](Self::start) on this core.
     pub fn start_on(core: usize, spec: &str) -> Result<Option<Server>> {
         let (peer, settings) = find(spec)?;
-        let tls = settings.contains_key("tls");
+        let [tls, http2] = ["tls", "http2"].map(|key| settings.contains_key(key));
         let (mut command, port, end_with) = match peer.start {
             Start::Own(_) => {
                 let own = || std::env::current_exe();
@@ -150,7 +154,7 @@ impl Server {
         pin(LOAD_CORE)?;
         let child = child?;
         let mut server =
-            Server { address: (Ipv4Addr::LOCALHOST, 0).into(), pid: child.id(), tls, child, end_with };
+            Server { address: (Ipv4Addr::LOCALHOST, 0).into(), pid: child.id(), tls, http2, child, end_with };
         let port = match port {
             Some(port) => port,
             None => server.printed_port()?,

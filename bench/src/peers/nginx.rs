@@ -33,6 +33,7 @@ fn configuration(port: u16, directory: &str, settings: &Settings) -> String {
     } else {
         (port.to_string(), String::new())
     };
+    let port = if settings.contains_key("http2") { format!("{port} http2") } else { port };
     let location = if settings.contains_key("upstream") {
         // What squall's proxy sets, set here too.
         r#"location / {

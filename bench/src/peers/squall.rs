@@ -56,6 +56,7 @@ pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
     if settings.contains_key("tls") {
         server = server.ssl_options(SslOptions::new(tls::certfile(), tls::keyfile()));
     }
+    server = server.h2c(settings.contains_key("http2"));
     server.add_sockets([listener.into()])?;
     let Some(log) = settings.get("log") else { return Ok(IoLoop::current().start()?) };
     log_to(log, settings.get("format").map_or("pretty", String::as_str))?;

@@ -88,17 +88,21 @@ pub enum Carrier {
 impl Carrier {
     /// Connects, and makes the handshake (TLS 1.3) where the server wants one. The socket blocks.
     pub fn open(server: &Server) -> Result<Self> {
-        static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+        static CONFIGS: [OnceLock<Arc<ClientConfig>>; 2] = [OnceLock::new(), OnceLock::new()];
         let mut stream = TcpStream::connect(server.address)?;
         stream.set_nodelay(true)?;
         if !server.tls {
             return Ok(Self::Plain(stream));
         }
-        let config = match CONFIG.get() {
+        let kept = &CONFIGS[usize::from(server.http2)];
+        let config = match kept.get() {
             Some(config) => Arc::clone(config),
             None => {
-                let config = client(&version::TLS13, Resumption::disabled())?;
-                Arc::clone(CONFIG.get_or_init(|| config))
+                let mut config = client(&version::TLS13, Resumption::disabled())?;
+                if server.http2 {
+                    Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec()];
+                }
+                Arc::clone(kept.get_or_init(|| config))
             }
         };
         let mut session = ClientConnection::new(config, server_name())?;

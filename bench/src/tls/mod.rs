@@ -18,7 +18,7 @@ use crate::peers::{self, Server};
 use crate::sys::cpu_time;
 use crate::{Result, idle, static_files};
 
-pub use self::carrier::{Carrier, certfile, keyfile, server};
+pub use self::carrier::{Carrier, certfile, keyfile, make_files, server};
 
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -70,7 +70,7 @@ const CASES: [Case; 8] = [
 const HANDSHAKES: [&str; 3] = ["rustls:tls=1", "squall:tls=1", "nginx:tls=1"];
 
 pub fn run(options: &Options) -> Result {
-    carrier::make_files()?;
+    make_files()?;
     peers::pin(peers::LOAD_CORE)?;
     let wanted = |case: &&Case| options.case.as_ref().is_none_or(|part| case.name.contains(part.as_str()));
     CASES.iter().filter(wanted).try_for_each(|case| (case.run)(options, case))
