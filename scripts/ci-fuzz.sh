@@ -42,4 +42,4 @@ SQUALL_FUZZ=$(for target in fuzz/fuzz_targets/*.rs; do
   echo "$target=$(seconds_for "$target")"
 done)
 export SQUALL_FUZZ
-cargo test -p squall --test wire fuzz:: -- --ignored --nocapture
+cargo test -p squall --features http2 --test wire fuzz:: -- --ignored --nocapture

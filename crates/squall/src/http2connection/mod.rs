@@ -3,6 +3,7 @@
 //! Applications do not notice. Each stream is an exchange of the same delegates as in HTTP/1.1, with the same limits;
 //! handlers of one connection run beside each other, as those of several do.
 
+pub(crate) mod __fuzz;
 mod body;
 mod connection;
 mod convert;

@@ -62,6 +62,9 @@ pub use self::error::ServerError;
 use self::options::Config;
 use self::running::Running;
 #[cfg(feature = "http2")]
+#[doc(hidden)]
+pub use crate::http2connection::__fuzz::frames as __fuzz_http2_frames;
+#[cfg(feature = "http2")]
 pub use crate::http2connection::Http2Options;
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::netutil::{Address, BindOptions, Listener};
