@@ -97,6 +97,12 @@ else
   echo "SKIPPED: no h2load" >&2
 fi
 
+# What attacks cost: memory, CPU, and what another client sees (crates/squall/tests/wire/http2/README.md).
+attacked=$(free_port)
+start "$attacked" attacked "$bin/hello" --port "$attacked" --h2c
+ATTACK_SECONDS=${ATTACK_SECONDS:-5} python3 crates/squall/tests/wire/http2/attacks.py "$attacked" "${pids[-1]}" ||
+  fail "an attack is not withstood"
+
 if python3 -m venv "$work/venv" >/dev/null 2>&1 && "$work/venv/bin/pip" -q install 'httpx[http2]' >/dev/null 2>&1; then
   SSL_CERT_FILE="$work/cert.pem" "$work/venv/bin/python" - "$clear" "$tls" <<'PY' | expect "httpx, both ways" '^ok$'
 import sys, httpx
