@@ -218,8 +218,16 @@ impl HttpHeaders {
     /// The fields whose names have one of these lengths, in bytes: that spares looking at most names.
     #[inline]
     pub(crate) fn with_lengths(&self, wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let fields = self.fields.iter().filter(move |f| wanted(f.name_len));
-        fields.map(move |f| (&self.block[f.name_range()], &self.block[f.value_range()]))
+        let mut fields = self.fields.iter();
+        // Not `filter`, which calls `wanted` by reference: that is not inlined, and there are several passes per response.
+        std::iter::from_fn(move || {
+            loop {
+                let field = fields.next()?;
+                if wanted(field.name_len) {
+                    return Some((&self.block[field.name_range()], &self.block[field.value_range()]));
+                }
+            }
+        })
     }
 
     /// How many bytes of text fit without asking for memory.
@@ -236,7 +244,6 @@ impl HttpHeaders {
             "{name}: {value:?}"
         );
         let start = self.block.len();
-        self.block.reserve(name.len() + value.len() + 4);
         for part in [name, ": ", value, "\r\n"] {
             self.block.extend_from_slice(part.as_bytes());
         }
