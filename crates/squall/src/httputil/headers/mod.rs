@@ -261,7 +261,9 @@ impl HttpHeaders {
         self.block.extend_from_slice(&other.block);
         self.fields.extend_from_slice(&other.fields);
         self.foreign = other.foreign;
-        self.latin1.clone_from(&other.latin1);
+        if !other.latin1.is_empty() {
+            self.latin1.clone_from(&other.latin1);
+        }
     }
 
     /// Appends the fields as they go on the wire, without the empty line that ends a head.
