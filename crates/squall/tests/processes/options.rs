@@ -69,7 +69,7 @@ fn what_is_wrong_ends_the_program_with_status_1() {
         (
             &["--certfile=a.pem,b.pem", "--keyfile=a.key", "--ca-certs=c.pem"],
             if cfg!(feature = "tls") {
-                "error: ssl_options: certfile a.pem: No such file or directory (os error 2)\n"
+                "error: ssl_options: ca_certs c.pem: No such file or directory (os error 2)\n"
             } else {
                 "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n"
             },

@@ -88,7 +88,7 @@ impl Text {
         text.0.push_str(request.method().as_str());
         text.0.push(' ');
         text.0.push_str(request.uri());
-        text.push_chars([' ', '(']);
+        text.push_two(' ', '(');
         match request.remote_ip() {
             IpAddr::V4(ip) => {
                 let [first, rest @ ..] = ip.octets();
@@ -101,9 +101,9 @@ impl Text {
             // A `String` takes all.
             IpAddr::V6(ip) => _ = write!(text.0, "{ip}"),
         }
-        text.push_chars([')', ' ']);
+        text.push_two(')', ' ');
         text.push_millis(took);
-        text.push_chars(['m', 's']);
+        text.push_two('m', 's');
         text
     }
 
@@ -112,16 +112,21 @@ impl Text {
     }
 
     /// For a few of them this is cheaper than a copy of memory.
-    fn push_chars(&mut self, chars: [char; 2]) {
-        chars.into_iter().for_each(|c| self.0.push(c));
+    fn push_two(&mut self, first: char, second: char) {
+        self.0.push(first);
+        self.0.push(second);
     }
 
     /// A number below 1,000.
     fn push_small(&mut self, number: u16) {
-        let digits =
-            [number / 100, number / 10 % 10, number % 10].map(|digit| char::from(b'0' + digit as u8));
-        let leading = usize::from(number < 100) + usize::from(number < 10);
-        digits[leading..].iter().for_each(|digit| self.0.push(*digit));
+        let digit = |number: u16| char::from(b'0' + (number % 10) as u8);
+        if number >= 100 {
+            self.0.push(digit(number / 100));
+        }
+        if number >= 10 {
+            self.0.push(digit(number / 10));
+        }
+        self.0.push(digit(number));
     }
 
     /// To hundredths, `0.55`, by integers: a float is dear to print to a given place.
@@ -134,7 +139,7 @@ impl Text {
         }
         let rest = (hundredths % 100) as u8;
         self.0.push('.');
-        self.push_chars([b'0' + rest / 10, b'0' + rest % 10].map(char::from));
+        self.push_two(char::from(b'0' + rest / 10), char::from(b'0' + rest % 10));
     }
 }
 
