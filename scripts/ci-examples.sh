@@ -98,7 +98,7 @@ check_localhost_certificate() {
     "$bin/websocket_client" "wss://localhost:$port/echo")" 'there and back'
   stop 0
   if command -v openssl >/dev/null; then
-    start tcp_echo "$port" "${files[@]}"
+    start tcp_echo --port "$port" "${files[@]}"
     local line=
     read -r -t 10 line < <(echo 'there and back' | openssl s_client -quiet -connect "127.0.0.1:$port" 2>/dev/null) || true
     expect "tcp_echo, TLS" "$line" 'there and back'
@@ -216,7 +216,7 @@ check_virtual_hosts() {
 }
 
 check_tcp_echo() {
-  start tcp_echo "$port"
+  start tcp_echo --port "$port"
   local line
   exec 3<>"/dev/tcp/127.0.0.1/$port"
   echo "there and back" >&3
@@ -376,13 +376,28 @@ for name in hello handle_request connection_api multi_process virtual_hosts acce
   refused "$name, port in use" ".*cannot listen on .*:$port: Address already in use.*" \
     "$bin/$name" --port "$port"
 done
-refused "tcp_echo, port in use" "cannot listen on 127.0.0.1:$port: Address already in use.*" "$bin/tcp_echo" "$port"
+refused "tcp_echo, port in use" ".*cannot listen on 127.0.0.1:$port: Address already in use.*" "$bin/tcp_echo" --port "$port"
 stop 0
 refused "stream_client, nobody listens" "cannot connect to 127.0.0.1:$port: Connection refused.*" \
   "$bin/stream_client" "127.0.0.1:$port"
 refused "unresolvable address" ".*cannot listen on no.such.name.invalid:$port: .+" \
   "$bin/handle_request" --port "$port" --address no.such.name.invalid
-refused "option without a value" '.*--port needs a value' "$bin/hello" --port
+refused "option without a value" ".*Option 'port' requires a value" "$bin/hello" --port
+for name in hello handle_request connection_api virtual_hosts chat_websocket chat_longpoll members sse tcp_echo accept_loop; do
+  [ -x "$bin/$name" ] || continue
+  # Tornado's words, behind the help.
+  status=0
+  printed=$(timeout 10 "$bin/$name" --prot=80 2>&1 >/dev/null) || status=$?
+  [ "$status" = 1 ] && [[ $printed == *"Options:"*"--port"*"nrecognized command line option: 'prot'"* ]] ||
+    fail "$name --prot=80 ended with status $status: $printed"
+done
+echo "ok: unknown options are refused"
+# What every program has, in one that does nothing for it.
+start hello --port "$port" --logging=warning --log-file-prefix "$work/hello-file"
+fetch -o /dev/null "localhost:$port/" && fetch -o /dev/null "localhost:$port/nothing"
+stop 0
+expect "the log is where the options say" "$(cat "$work/hello-file")" '.W [0-9 :]+ [a-z_:0-9]+. 404 GET /nothing .*'
+
 
 unprivileged=()
 if [ "$(id -u)" = 0 ]; then

@@ -125,9 +125,32 @@ check_reloads() {
   stop 0
 }
 
+# has_served NUMBER: so many requests at least, as /metrics has it.
+has_served() {
+  fetch_path /metrics | awk -v least="$1" '/^squall_http_requests_total{route="\/"/ { sum += $NF } END { exit !(sum >= least) }'
+}
+
 check_kills() {
   start --processes=2
-  local worker
+  local worker errors
+  # Under load: what was in flight is lost, on the connections of that worker, and nothing else.
+  wrk -t1 -c16 -d600 "http://127.0.0.1:$port/" >"$work/killed" 2>&1 &
+  local load=$!
+  until_true 60 has_served 2000 || fail "nothing is served"
+  worker=$(children "$server" | cut -d' ' -f1)
+  kill -KILL "$worker"
+  until_true 10 logged "(pid $worker) killed by signal 9, restarting" || fail "a killed worker is not noticed"
+  until_true 20 serves_with 2 || fail "a killed worker is not replaced"
+  until_true 60 has_served 10000 || fail "nothing is served after a worker was killed"
+  kill -INT "$load"
+  wait "$load" || true
+  errors=$(sed -n 's/.*Socket errors: connect 0, read \([0-9]*\), write \([0-9]*\), timeout 0.*/\1 \2/p' "$work/killed")
+  if grep -q 'Socket errors' "$work/killed"; then
+    [ -n "$errors" ] && [ $((${errors% *} + ${errors#* })) -le 16 ] || { cat "$work/killed" >&2; fail "more is lost than was in flight"; }
+  fi
+  ! grep 'Non-2xx' "$work/killed" || fail "a killed worker makes other answers"
+  echo "ok: kill -9 of a worker under load, errors on ${errors:-no} of 16 connections (read and write)"
+
   worker=$(children "$server" | cut -d' ' -f1)
   kill -KILL "$worker"
   until_true 10 logged "(pid $worker) killed by signal 9, restarting" || fail "a killed worker is not noticed"

@@ -5,16 +5,22 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use squall::ioloop::{Events, IoLoop};
-use squall_examples::{fail, option, port_option};
+use squall::options;
+use squall_examples::fail;
 
 fn main() -> ExitCode {
-    if option::<String>("certfile").is_some() {
+    let port = options::define("port", 8080_u16);
+    if let Err(error) = options::parse_command_line() {
+        fail(&error.to_string());
+    }
+    if !options::get::<Vec<PathBuf>>("certfile").is_empty() {
         fail("this answers in clear text only");
     }
-    match serve(port_option(8080)) {
+    match serve(port.get()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("accept_loop: {error}");

@@ -11,8 +11,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use squall::{Application, Context, HttpError, RequestHandler, Result, get, handler, url};
-use squall_examples::{listen, option, port_option, unique};
+use squall::{
+    Application, Context, HttpError, HttpServer, RequestHandler, Result, get, handler, options, url,
+};
+use squall_examples::unique;
 use tokio::sync::Notify;
 
 /// So many messages are kept.
@@ -20,12 +22,12 @@ const KEPT: usize = 200;
 /// Of a message, in characters.
 const LONGEST_TEXT: usize = 1000;
 /// How long a poll waits, in seconds, unless `--wait=SECONDS` says otherwise: proxies give up after a minute.
-const WAIT: f64 = 30.0;
+const WAIT: Duration = Duration::from_secs(30);
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let wait = Duration::try_from_secs_f64(option("wait").unwrap_or(WAIT))?;
+fn main() -> Result {
+    let wait = options::define("wait", WAIT).help("how long a request waits for messages");
+    options::parse_command_line()?;
+    let wait = wait.get();
     let buffer = Rc::new(MessageBuffer::new());
     let make_app = move || {
         Application::new([
@@ -36,9 +38,7 @@ async fn main() -> Result {
             url("/messages", Messages { buffer: Rc::clone(&buffer), wait }),
         ])
     };
-    let server = listen(make_app, port_option(8888))?;
-    println!("listening on {}", squall_examples::addresses(&server));
-    server.serve().await
+    HttpServer::new(make_app).processes(1).run()
 }
 
 #[derive(Clone)]

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use squall::pubsub::{Event, PubSub, Subscription};
 use squall::websocket::{Broadcaster, Membership, WebSocketOptions, WhenFull};
 use squall::{
-    Application, Context, HttpServer, IoLoop, Message, OrStatus, Result, WebSocket, WebSocketHandler, get, ws,
+    Application, Context, HttpServer, IoLoop, Message, OrStatus, Result, WebSocket, WebSocketHandler, get,
+    options, ws,
 };
-use squall_examples::{fail, option, port_option, unique, with_options};
+use squall_examples::{fail, unique};
 
 /// So many messages of a room are kept.
 const KEPT: usize = 50;
@@ -30,18 +31,17 @@ const LONGEST_TEXT: usize = 1000;
 const CHANNEL: &str = "squall:chat";
 
 fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let redis: Option<String> = option("redis");
-    let processes = option("processes").unwrap_or(1);
+    let redis =
+        options::define_opt::<String>("redis").help("the server over which processes share their rooms");
+    let processes = options::define("processes", 1_usize).help("how many processes serve");
+    options::parse_command_line()?;
+    let (redis, processes) = (redis.get(), processes.get());
     if processes != 1 && redis.is_none() {
         fail("--processes needs --redis: else each process has rooms of its own");
     }
     let pubsub = redis.as_deref().map_or_else(PubSub::in_process, over_redis);
-    let server = with_options(HttpServer::new(move || make_app(pubsub.clone()))).processes(processes);
-    server.bind(port_option(8888))?;
-    println!("listening on {}", squall_examples::addresses(&server));
     // Forks, if at all, before there is a loop. At the end the visitors' pages connect again, a few at a time.
-    server.run()
+    HttpServer::new(move || make_app(pubsub.clone())).processes(processes).run()
 }
 
 #[cfg(feature = "redis")]

@@ -8,8 +8,7 @@
 use std::time::Duration;
 
 use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
-use squall::{HttpServer, IoLoop, Result};
-use squall_examples::{port_option, with_options};
+use squall::{HttpServer, IoLoop, Result, options};
 
 /// `/count/N` counts, a line at a time; everything else says what was asked for.
 fn handle_request(request: HttpServerRequest) {
@@ -56,9 +55,7 @@ async fn count(request: &HttpServerRequest, to: u32) -> Result {
 }
 
 fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let server = with_options(HttpServer::with_callback(handle_request).processes(1));
-    server.bind(port_option(8080))?;
-    println!("listening on {}", squall_examples::addresses(&server));
-    server.run()
+    options::define("port", 8080_u16);
+    options::parse_command_line()?;
+    HttpServer::with_callback(handle_request).processes(1).run()
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
 use squall::ioloop::IoLoop;
 use squall::netutil::{Family, Resolver, SystemResolver};
+use squall::options;
 use squall::tcpclient::TcpClient;
-use squall_examples::{fail, option};
+use squall_examples::fail;
 use url::Url;
 
 /// 1. `fetch` gives a future. Nothing is sent before it is awaited, and dropping it is how a request is cancelled.
@@ -93,7 +94,10 @@ async fn errors(client: &AsyncHttpClient, url: &Url) {
 
 #[squall::main]
 async fn main() -> squall::Result {
-    let Some(url) = option::<Url>("url") else { fail("usage: fetch --url URL") };
+    let url = options::define_opt::<String>("url").help("what to fetch");
+    options::parse_command_line()?;
+    let Some(url) = url.get() else { fail("usage: fetch --url URL") };
+    let url = Url::parse(&url)?;
     let client = AsyncHttpClient::new();
     a_future(&client, url.as_str()).await?;
     a_callback(&client, url.as_str()).await;

@@ -13,8 +13,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::web::MultipartReader;
-use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, handler, url};
-use squall_examples::{listen, option, port_option, scheme};
+use squall::{
+    Application, Bytes, Context, HttpServer, OrStatus, RequestHandler, Result, handler, options, url,
+};
 
 const MAX_UPLOAD: u64 = 10 << 30;
 
@@ -85,12 +86,8 @@ fn make_app(folder: Option<PathBuf>) -> Application {
     Application::new([url("/post", Post { form, folder: folder.map(Rc::new) }), url("/(.*)", Put::default())])
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(8888);
-    let folder: Option<PathBuf> = option("folder");
-    let server = listen(move || make_app(folder.clone()), port)?;
-    println!("listening on {}://localhost:{port}/", scheme());
-    server.serve().await
+fn main() -> Result {
+    let folder = options::define_opt::<PathBuf>("folder").help("where files are kept");
+    options::parse_command_line()?;
+    HttpServer::new(move || make_app(folder.get())).processes(1).run()
 }

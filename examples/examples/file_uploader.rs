@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use squall::escape::url_escape_path;
-use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest};
+use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpRequest};
+use squall::options;
 use squall_examples::fail;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
@@ -73,22 +74,16 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
 }
 
 #[squall::main]
-async fn main() -> Result<(), HttpClientError> {
-    let mut url = "http://localhost:8888".to_owned();
-    let (mut put, mut files) = (false, Vec::new());
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--put" => put = true,
-            "--url" => url = arguments.next().unwrap_or_else(|| fail("--url needs a value")),
-            _ => files.push(PathBuf::from(argument)),
-        }
-    }
+async fn main() -> squall::Result {
+    let url = options::define("url", "http://localhost:8888".to_owned()).help("where to");
+    let put = options::define("put", false).help("each as it is, instead of one form with all");
+    let files: Vec<PathBuf> = options::parse_command_line()?.into_iter().map(PathBuf::from).collect();
     if files.is_empty() {
         fail("usage: file_uploader [--put] [--url URL] FILE...");
     }
+    let url = url.get();
     let url = url.trim_end_matches('/');
-    let requests = if put {
+    let requests = if put.get() {
         files
             .into_iter()
             .map(|path| raw(url, path.clone()).unwrap_or_else(|e| fail(&format!("{}: {e}", path.display()))))

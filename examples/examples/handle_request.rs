@@ -1,13 +1,11 @@
 //! A server without an application: a function on each request writes the bytes of the response itself (seed 002,
 //! Tornado's `HTTPServer(handle_request)`).
 //!
-//! `cargo run --example handle_request`, then `curl -i localhost:8080/`. Options: `--port`, `--address`, `--certfile` and
-//! `--keyfile` (then https).
+//! `cargo run --example handle_request`, then `curl -i localhost:8080/`. `--help` lists the
+//! options.
 
 use squall::httputil::HttpServerRequest;
-use squall::netutil::BindOptions;
-use squall::{HttpServer, Result};
-use squall_examples::{option, port_option, with_options};
+use squall::{HttpServer, Result, options};
 
 fn handle_request(request: HttpServerRequest) {
     let message = "Hello World from Tornado Http Server";
@@ -17,10 +15,7 @@ fn handle_request(request: HttpServerRequest) {
 }
 
 fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let address: String = option("address").unwrap_or_default();
-    let http_server = with_options(HttpServer::with_callback(handle_request).processes(1));
-    http_server.bind_on(port_option(8080), &BindOptions::new().address(address))?;
-    println!("listening on {}", squall_examples::addresses(&http_server));
-    http_server.run()
+    options::define("port", 8080_u16);
+    options::parse_command_line()?;
+    HttpServer::with_callback(handle_request).processes(1).run()
 }

@@ -1,7 +1,7 @@
-//! Tornado's hello world: `cargo run --release --example hello`, then `curl -i localhost:8888/`.
+//! Tornado's hello world: `cargo run --release --example hello`, then `curl -i localhost:8888/`. `--help` lists the options
+//! that every program has, such as `--port`.
 
-use squall::{Application, Context, RequestHandler, Result, handler, post, url};
-use squall_examples::{listen, port_option, scheme};
+use squall::{Application, Context, HttpServer, RequestHandler, Result, handler, options, post, url};
 
 #[derive(Clone)]
 struct Main;
@@ -29,11 +29,7 @@ fn make_app() -> Application {
     Application::new([url("/", Main), post("/echo", echo)])
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(8888);
-    let server = listen(make_app, port)?;
-    println!("listening on {}://localhost:{port}/", scheme());
-    server.serve().await
+fn main() -> Result {
+    options::parse_command_line()?;
+    HttpServer::new(make_app).processes(1).run()
 }

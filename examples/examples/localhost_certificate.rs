@@ -11,12 +11,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
-use squall::Result;
-use squall_examples::option;
+use squall::{Result, options};
 
 fn main() -> Result {
-    let certfile = option("certfile").unwrap_or_else(|| "localhost.pem".to_owned());
-    let keyfile = option("keyfile").unwrap_or_else(|| "localhost-key.pem".to_owned());
+    let certfile = options::define("certfile", "localhost.pem".to_owned()).help("where the certificate goes");
+    let keyfile = options::define("keyfile", "localhost-key.pem".to_owned()).help("where its key goes");
+    options::parse_command_line()?;
+    let (certfile, keyfile) = (certfile.get(), keyfile.get());
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "localhost, for development");

@@ -14,8 +14,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
 use squall::httputil::HttpHeaders;
-use squall::{Application, Context, Result, get};
-use squall_examples::{listen, port_option};
+use squall::{Application, Context, HttpServer, Result, get, options};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::layer::SubscriberExt;
@@ -75,8 +74,7 @@ fn make_app(port: u16) -> Application {
     Application::new([whole, part]).on_request_span(continue_trace)
 }
 
-#[squall::main]
-async fn main() -> Result {
+fn main() -> Result {
     let exporter = opentelemetry_stdout::SpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter).build();
     // Only what is about requests; libraries have spans of their own.
@@ -84,9 +82,8 @@ async fn main() -> Result {
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("squall")).with_filter(wanted);
     tracing_subscriber::registry().with(layer).init();
 
-    let port = port_option(8888);
-    let server = listen(move || make_app(port), port)?;
-    server.serve().await?;
+    options::parse_command_line()?;
+    HttpServer::new(|| make_app(options::get("port"))).processes(1).run()?;
     provider.shutdown()?;
     Ok(())
 }

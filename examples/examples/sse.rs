@@ -6,8 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::web::Event;
-use squall::{Application, Context, Result, get, post};
-use squall_examples::{listen, port_option, scheme};
+use squall::{Application, Context, HttpServer, Result, get, options, post};
 use tokio::sync::Notify;
 
 const PAGE: &str = r#"<!DOCTYPE html>
@@ -61,11 +60,7 @@ fn make_app() -> Application {
     .compress_response(true)
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(8888);
-    let server = listen(make_app, port)?;
-    println!("listening on {}://localhost:{port}/", scheme());
-    server.serve().await
+fn main() -> Result {
+    options::parse_command_line()?;
+    HttpServer::new(make_app).processes(1).run()
 }

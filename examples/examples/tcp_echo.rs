@@ -1,16 +1,17 @@
 //! A TCP server that sends back what it receives: the accepting, the buffers and the readiness bookkeeping of a
 //! hand-written epoll server are `TcpServer`'s and `IoStream`'s business.
 //!
-//! `cargo run --example tcp_echo 8888`, then `nc 127.0.0.1 8888`. With `--certfile` and `--keyfile` behind the port
-//! over TLS: `openssl s_client -quiet -connect 127.0.0.1:8888`
+//! `cargo run --example tcp_echo -- --port 8888`, then `nc 127.0.0.1 8888`. With `--certfile` and `--keyfile` over
+//! TLS: `openssl s_client -quiet -connect 127.0.0.1:8888`
 
-use std::process::ExitCode;
+use std::path::PathBuf;
 
 use squall::ioloop::IoLoop;
 use squall::iostream::{IoStream, StreamError};
 use squall::netutil::{Address, BindOptions};
 use squall::tcpserver::TcpServer;
-use squall_examples::ssl_options;
+use squall::tls::SslOptions;
+use squall::{Result, options};
 
 async fn echo(stream: IoStream, address: Address) -> Result<(), StreamError> {
     println!("{address} connected");
@@ -23,29 +24,17 @@ async fn echo(stream: IoStream, address: Address) -> Result<(), StreamError> {
     Ok(())
 }
 
-fn main() -> ExitCode {
-    let port = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
-    let port = match port.map_or(Ok(8888), |port| port.parse()) {
-        Ok(port) => port,
-        Err(error) => return fail(&format!("usage: tcp_echo [PORT]: {error}")),
-    };
+fn main() -> Result {
+    options::parse_command_line()?;
     let server = TcpServer::new(echo);
-    if let Some(Err(error)) = ssl_options().map(|options| server.ssl_options(options)) {
-        return fail(&error.to_string());
+    let (certfiles, keyfiles): (Vec<PathBuf>, Vec<PathBuf>) =
+        (options::get("certfile"), options::get("keyfile"));
+    if let (Some(certfile), Some(keyfile)) = (certfiles.first(), keyfiles.first()) {
+        server.ssl_options(SslOptions::new(certfile, keyfile))?;
     }
-    if let Err(error) = server.listen_on(port, &BindOptions::new().address("127.0.0.1")) {
-        return fail(&error.to_string());
-    }
+    server.listen_on(options::get("port"), &BindOptions::new().address("127.0.0.1"))?;
     for address in server.local_addrs() {
         println!("listening on {address}");
     }
-    match IoLoop::current().start() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string()),
-    }
-}
-
-fn fail(message: &str) -> ExitCode {
-    eprintln!("{message}");
-    ExitCode::FAILURE
+    Ok(IoLoop::current().start()?)
 }

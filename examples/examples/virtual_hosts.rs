@@ -5,8 +5,7 @@
 //! `--certfile` and `--keyfile` (then https).
 
 use squall::escape::xhtml_escape;
-use squall::{Application, Context, RequestHandler, Result, handler, url};
-use squall_examples::{listen, port_option};
+use squall::{Application, Context, HttpServer, RequestHandler, Result, handler, options, url};
 
 /// The field is what Tornado passes to `initialize`.
 #[derive(Clone)]
@@ -33,10 +32,7 @@ fn make_app() -> Application {
         .add_handlers(r"safe\..*", [url("/index", Index { site: "safe" })])
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let server = listen(make_app, port_option(8888))?;
-    println!("listening on {}", squall_examples::addresses(&server));
-    server.serve().await
+fn main() -> Result {
+    options::parse_command_line()?;
+    HttpServer::new(make_app).processes(1).run()
 }

@@ -6,8 +6,7 @@
 //! `--keyfile` over wss.
 
 use squall::websocket::{CompressionOptions, Message, WebSocket, WebSocketHandler, ws};
-use squall::{Application, Context, Result};
-use squall_examples::{listen, port_option};
+use squall::{Application, Context, HttpServer, Result, options};
 
 #[derive(Clone)]
 struct Echo {
@@ -28,9 +27,8 @@ impl WebSocketHandler for Echo {
     }
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
+fn main() -> Result {
+    options::parse_command_line()?;
     let make_app = || {
         Application::new([
             ws("/echo", Echo { compression: None }),
@@ -38,5 +36,5 @@ async fn main() -> Result {
         ])
         .websocket_max_message_size(32 * 1024 * 1024)
     };
-    listen(make_app, port_option(8888))?.serve().await
+    HttpServer::new(make_app).processes(1).run()
 }

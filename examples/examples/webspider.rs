@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use squall::httpclient::{AsyncHttpClient, HttpClientError};
 use squall::queues::Queue;
-use squall::{Application, Context, HttpServer, OrStatus, Result, get};
-use squall_examples::{fail, option};
+use squall::{Application, Context, HttpServer, OrStatus, Result, get, options};
+use squall_examples::fail;
 use url::Url;
 
 /// A crawl and what it has found.
@@ -91,10 +91,13 @@ fn maze(pages: usize, most_at_once: Rc<Cell<usize>>) -> Application {
 
 #[squall::main]
 async fn main() -> Result {
-    let concurrency = option("concurrency").unwrap_or(10);
+    let concurrency = options::define("concurrency", 10_usize).help("fetches at once");
+    let url = options::define_opt::<String>("url").help("where to begin; by default a site of its own");
+    options::parse_command_line()?;
+    let concurrency = concurrency.get();
     let most_at_once = Rc::new(Cell::new(0));
     let mut site: Option<HttpServer> = None;
-    let start = match option::<String>("url") {
+    let start = match url.get() {
         Some(url) => url,
         None => {
             let server = maze(100, Rc::clone(&most_at_once)).listen(0)?;

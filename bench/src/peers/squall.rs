@@ -7,7 +7,7 @@ use std::process::Command;
 use serde::Serialize;
 use squall::log::{LogFormat, LogSettings};
 use squall::tls::SslOptions;
-use squall::web::{StaticFileHandler, proxy};
+use squall::web::{Next, StaticFileHandler, proxy};
 use squall::{Application, Context, HttpServer, IoLoop, RequestHandler, handler, url};
 
 use super::Settings;
@@ -42,6 +42,7 @@ impl RequestHandler for Json {
 pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
     let files = settings.contains_key("files");
     let metrics = settings.contains_key("metrics");
+    let layers: u32 = settings.get("around").map_or(Ok(0), |layers| layers.parse())?;
     let upstream = settings.get("upstream").map(|port| format!("http://127.0.0.1:{port}"));
     let mut server = HttpServer::new(move || {
         if let Some(upstream) = &upstream {
@@ -51,8 +52,10 @@ pub(super) fn serve(listener: TcpListener, settings: &Settings) -> Result {
             return Application::new([url("/(.*)", StaticFileHandler::new(static_files::folder()))]);
         }
         let metrics = metrics.then(|| url("/metrics", squall::web::metrics()));
-        Application::new([url("/", Hello), url("/json", Json)].into_iter().chain(metrics))
-    });
+        let app = Application::new([url("/", Hello), url("/json", Json)].into_iter().chain(metrics));
+        (0..layers).fold(app, |app, _| app.around(async |ctx: &Context, next: Next<'_>| next.run(ctx).await))
+    })
+    .xheaders(settings.contains_key("xheaders"));
     if settings.contains_key("tls") {
         server = server.ssl_options(SslOptions::new(tls::certfile(), tls::keyfile()));
     }

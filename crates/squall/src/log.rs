@@ -5,27 +5,26 @@
 
 mod batch;
 mod file;
+mod layer;
+mod pretty;
 mod structured;
 
-use std::borrow::Cow;
-use std::cell::Cell;
-use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
-use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use layer::LineLayer;
+use structured::Syntax;
+
 pub use file::reopen;
+pub use pretty::{LocalTime, LogFormatter};
 pub use structured::{StructuredFields, StructuredFormatter};
 
 /// The target of the one line per request (Tornado's `tornado.access`).
@@ -89,6 +88,17 @@ pub enum LogFormat {
     Logfmt,
 }
 
+impl LogFormat {
+    /// That of a line for machines.
+    fn syntax(self) -> Option<Syntax> {
+        match self {
+            Self::Pretty => None,
+            Self::Json => Some(Syntax::Json),
+            Self::Logfmt => Some(Syntax::Logfmt),
+        }
+    }
+}
+
 /// What [`enable`] is told (Tornado's logging options).
 #[derive(Debug, Clone)]
 pub struct LogSettings {
@@ -147,21 +157,8 @@ pub fn enable(settings: LogSettings) -> io::Result<()> {
     }
     let sink = file::Sink::open(&settings)?;
     let in_color = settings.file_prefix.is_none() && shows_colors();
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(in_color && settings.format == LogFormat::Pretty)
-        .with_writer(sink.clone());
-    let installed = match settings.format {
-        LogFormat::Pretty => lines.event_format(LogFormatter::new()).finish().try_init(),
-        LogFormat::Json => {
-            let lines = lines.fmt_fields(StructuredFields).event_format(StructuredFormatter::json());
-            lines.finish().try_init()
-        }
-        LogFormat::Logfmt => {
-            let lines = lines.fmt_fields(StructuredFields).event_format(StructuredFormatter::logfmt());
-            lines.finish().try_init()
-        }
-    };
+    let lines = LineLayer::new(settings.format, in_color, sink.clone());
+    let installed = tracing_subscriber::registry().with(filter).with(lines).try_init();
     // The one error is that a subscriber is installed; it was chosen first, so it stays.
     if installed.is_ok() {
         let _ = SINK.set(sink);
@@ -214,218 +211,15 @@ pub(crate) fn enable_fallback(in_test: bool) {
     };
 }
 
-/// Tornado's line format: `[I 261121 01:27:48 web:2345] 200 GET / (::1) 0.51ms`.
-///
-/// In brackets, and in colour if the writer has colours: the level's first letter, the local time, the last segment
-/// of the module's path, the line. Fields of the event follow its message as ` name=value`, then those of the spans around
-/// it. Further lines of a message are indented by four spaces, and what is not printable is escaped (control characters,
-/// other line separators, marks of direction, what has no width), so that no text that came over the network looks like a
-/// line of its own, steers the terminal or shows in another order than it has.
-///
-/// ```
-/// use squall::log::LogFormatter;
-///
-/// tracing_subscriber::fmt().event_format(LogFormatter::new()).init();
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogFormatter<T = LocalTime> {
-    timer: T,
-}
-
-impl LogFormatter {
-    /// The format with the local time.
-    #[must_use]
-    pub fn new() -> Self {
-        LogFormatter { timer: LocalTime }
-    }
-
-    /// The format with the time of another clock or in another shape.
-    #[must_use]
-    pub fn with_timer<T: FormatTime>(self, timer: T) -> LogFormatter<T> {
-        LogFormatter { timer }
-    }
-}
-
-/// `261121 01:27:48`
-type Stamp = [u8; 15];
-
-/// The local time as Tornado logs it: `261121 01:27:48`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LocalTime;
-
-impl FormatTime for LocalTime {
-    fn format_time(&self, w: &mut Writer<'_>) -> fmt::Result {
-        thread_local! {
-            /// A second, since 1970, and its text: most lines are of the same second as the one before, and the text is dear.
-            static LAST: Cell<(u64, Stamp)> = const { Cell::new((u64::MAX, [0; 15])) };
-        }
-        let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (last, text) = LAST.get();
-        if last == second
-            && let Ok(text) = std::str::from_utf8(&text)
-        {
-            return w.write_str(text);
-        }
-        let text = chrono::DateTime::<chrono::Local>::from(now).format("%y%m%d %H:%M:%S").to_string();
-        if let Ok(bytes) = text.as_bytes().try_into() {
-            LAST.set((second, bytes));
-        }
-        w.write_str(&text)
-    }
-}
-
-impl<S, N, T> FormatEvent<S, N> for LogFormatter<T>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-    T: FormatTime,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        let colored = writer.has_ansi_escapes();
-        if colored {
-            write!(writer, "\x1b[3{}m", color(metadata.level()))?;
-        }
-        write!(writer, "[{} ", letter(metadata.level()))?;
-        self.timer.format_time(&mut writer)?;
-        let path = metadata.module_path().unwrap_or_else(|| metadata.target());
-        write!(writer, " {}", path.rsplit("::").next().unwrap_or(path))?;
-        if let Some(line) = metadata.line() {
-            write!(writer, ":{line}")?;
-        }
-        writer.write_str(if colored { "]\x1b[0m" } else { "]" })?;
-
-        writer.write_char(' ')?;
-        let mut safe = Escaped { writer: &mut writer };
-        // The line of a request says in words what its fields say.
-        let only_text = metadata.target() == ACCESS;
-        let mut message = Message { text: &mut safe, fields: String::new(), only_text };
-        event.record(&mut message);
-        let Message { fields, .. } = message;
-        safe.write_str(&fields)?;
-        // Those of the spans around it, such as the name of the request.
-        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
-            if !repeats(metadata, span.metadata())
-                && let Some(fields) = span.extensions().get::<FormattedFields<N>>()
-                && !fields.is_empty()
-            {
-                write!(safe, " {}", without_colors(&fields.fields))?;
-            }
-        }
-        writer.write_char('\n')
-    }
-}
-
-/// Whether the span is that of the request of whose line this is: all that it says stands there.
-fn repeats(event: &Metadata<'_>, span: &Metadata<'_>) -> bool {
-    event.target() == ACCESS && span.name() == "request" && matches!(span.target(), REQUEST | GENERAL)
-}
-
-/// The fields of a span as `tracing-subscriber` keeps them, coloured if the writer has colours: those would be escaped.
-fn without_colors(fields: &str) -> Cow<'_, str> {
-    let Some((first, rest)) = fields.split_once("\x1b[") else { return fields.into() };
-    let plain = rest.split("\x1b[").map(|part| part.split_once('m').map_or("", |(_, text)| text));
-    std::iter::once(first).chain(plain).collect::<String>().into()
-}
-
-/// Writes the message of an event where it belongs and gathers its other fields, which come after it.
-struct Message<'a, 'b, 'w> {
-    text: &'a mut Escaped<'b, 'w>,
-    fields: String,
-    only_text: bool,
-}
-
-impl Visit for Message<'_, '_, '_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing fails only if the value's own Debug does; then it is cut short.
-        let _ = match field.name() {
-            "message" => write!(self.text, "{value:?}"),
-            // That which stands nowhere in the words.
-            name if self.only_text && name != "request_id" => Ok(()),
-            name => write!(self.fields, " {name}={value:?}"),
-        };
-    }
-}
-
-/// Indents continuation lines and escapes what is not printable.
-struct Escaped<'a, 'w> {
-    writer: &'a mut Writer<'w>,
-}
-
-impl Write for Escaped<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly every line is of these alone, and bytes are looked at faster than characters.
-        if text.bytes().all(is_printable_ascii) {
-            return self.writer.write_str(text);
-        }
-        let mut rest = text;
-        while let Some(at) = rest.find(|c| !is_printable(c)) {
-            let (plain, tail) = rest.split_at(at);
-            self.writer.write_str(plain)?;
-            let mut chars = tail.chars();
-            match chars.next() {
-                Some('\n') => self.writer.write_str("\n    ")?,
-                Some(other) => write!(self.writer, "{}", other.escape_default())?,
-                None => {}
-            }
-            rest = chars.as_str();
-        }
-        self.writer.write_str(rest)
-    }
-}
-
-/// Tabs do no harm.
-fn is_printable_ascii(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~')
-}
-
-/// Whether a character shows itself and does nothing else.
-fn is_printable(c: char) -> bool {
-    if c.is_ascii() {
-        return is_printable_ascii(c as u8);
-    }
-    // The standard library's answer (Python's `isprintable`): `Debug` escapes what is a control, a format, a separator,
-    // private or not assigned, and at the beginning of a text what joins the character before it, which is fine here.
-    let (mut first, mut buffer) = (true, [0; 8]);
-    buffer[0] = b'x';
-    let length = 1 + c.encode_utf8(&mut buffer[1..]).len();
-    let Ok(text) = std::str::from_utf8(&buffer[..length]) else { return false };
-    text.escape_debug().all(|shown| shown == c || std::mem::take(&mut first))
-}
-
-/// The first letter of Python's name for the level.
-fn letter(level: &Level) -> char {
-    match *level {
-        Level::ERROR => 'E',
-        Level::WARN => 'W',
-        Level::INFO => 'I',
-        Level::DEBUG => 'D',
-        Level::TRACE => 'T',
-    }
-}
-
-/// The ANSI colour that Tornado gives the level.
-fn color(level: &Level) -> u8 {
-    match *level {
-        Level::ERROR => 1,
-        Level::WARN => 3,
-        Level::INFO => 2,
-        Level::DEBUG | Level::TRACE => 4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fmt;
     use std::io;
     use std::sync::{Arc, Mutex};
 
     use tracing_subscriber::fmt::MakeWriter;
+    use tracing_subscriber::fmt::format::Writer;
+    use tracing_subscriber::fmt::time::FormatTime;
 
     use super::*;
 
@@ -572,6 +366,80 @@ mod tests {
             rest,
             "level=warn target=squall::access message=\"two\\nlines \\u001b\" status=404 path=\"/x?\\n\\\"\" slow=true \
              spans=\"request_id=\\\"a b\\\"\"\n"
+        );
+    }
+
+    /// What the layer of [`enable`] writes, without the time.
+    fn by_layer(format: LogFormat, emit: impl FnOnce()) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let settings = LogSettings { format, file_prefix: Some(path.clone()), ..LogSettings::default() };
+        let lines = LineLayer::new(format, false, file::Sink::open(&settings).unwrap());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), emit);
+        without_times(&std::fs::read_to_string(path).unwrap())
+    }
+
+    /// The time is behind `"time":`, `time=` or the letter of a level.
+    fn without_times(text: &str) -> Vec<String> {
+        let time = regex::Regex::new("[0-9T:.-]{23}Z|[0-9]{6} [0-9:]{8}").unwrap();
+        text.lines().map(|line| time.replace(line, "then").into_owned()).collect()
+    }
+
+    /// Spans in spans, what is recorded later, what must not pass for something else, and lines of requests.
+    fn emit_in_spans() {
+        let outer = tracing::info_span!("outer", name = "a b", count = 1, late = tracing::field::Empty);
+        let _outer = outer.enter();
+        tracing::warn!(ok = true, small = -5, half = 0.5, none = f64::NAN, "from {}", "outer");
+        outer.record("late", 7_u64);
+        outer.record("late", 8_u64);
+        let inner = tracing::info_span!("request", target = "forged", count = 2);
+        let _inner = inner.enter();
+        tracing::error!(name = "its own", "one\ntwo \u{1b}[31m \u{202e}");
+        tracing::info!(only = ?Some("fields"));
+        let request = tracing::error_span!(target: GENERAL, "request", request_id = "id-1");
+        let _request = request.enter();
+        tracing::info!(target: ACCESS, request_id = "id-1", status = 200, "200 GET /");
+        tracing::debug!("looking");
+    }
+
+    #[test]
+    fn the_layer_writes_what_the_formatters_write() {
+        let text = logged(false, emit_in_spans).replace("261121 12:00:00", "then");
+        assert_eq!(by_layer(LogFormat::Pretty, emit_in_spans), text.lines().collect::<Vec<_>>());
+
+        let buffer = Buffer::default();
+        let lines = tracing_subscriber::fmt()
+            .fmt_fields(StructuredFields)
+            .event_format(StructuredFormatter::json())
+            .with_max_level(Level::TRACE)
+            .with_writer(buffer.clone());
+        tracing::subscriber::with_default(lines.finish(), emit_in_spans);
+        let parsed = |lines: Vec<String>| -> Vec<serde_json::Value> {
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(parsed(by_layer(LogFormat::Json, emit_in_spans)), parsed(without_times(&text)));
+    }
+
+    #[test]
+    fn machines_are_told_what_spans_say() {
+        let start = "target=squall::log::tests message=";
+        assert_eq!(
+            by_layer(LogFormat::Logfmt, emit_in_spans),
+            [
+                &format!(
+                    "time=then level=warn {start}\"from outer\" ok=true small=-5 half=0.5 none=null name=\"a b\" count=1"
+                ),
+                &format!(
+                    "time=then level=error {start}\"one\\ntwo \\u001b[31m \u{202e}\" name=\"its own\" count=2 late=8"
+                ),
+                &format!(
+                    "time=then level=info {start}\"\" only=\"Some(\\\"fields\\\")\" count=2 name=\"a b\" late=8"
+                ),
+                "time=then level=info target=squall::access message=\"200 GET /\" request_id=id-1 status=200 count=2 \
+                 name=\"a b\" late=8",
+                &format!("time=then level=debug {start}looking request_id=id-1 count=2 name=\"a b\" late=8"),
+            ]
         );
     }
 

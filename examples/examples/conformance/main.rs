@@ -15,8 +15,9 @@ mod users;
 use std::path::{Path, PathBuf};
 
 use squall::web::{ErrorHandler, RedirectHandler, StaticFileHandler};
-use squall::{Application, Context, Error, HttpServer, RequestHandler, Result, Site, get, handler, url};
-use squall_examples::{option, port_option, with_options};
+use squall::{
+    Application, Context, Error, HttpServer, RequestHandler, Result, Site, get, handler, options, url,
+};
 
 /// A test value; the Tornado application uses the same.
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -85,7 +86,8 @@ fn make_app(root: &Path) -> Application {
 }
 
 fn server(make: impl Fn() -> Application + 'static) -> HttpServer {
-    with_options(HttpServer::new(make))
+    HttpServer::new(make)
+        .h2c(options::get("h2c"))
         .xheaders(true)
         .decompress_request(true)
         .max_body_size(4 << 20)
@@ -94,8 +96,10 @@ fn server(make: impl Fn() -> Application + 'static) -> HttpServer {
 
 #[squall::main]
 async fn main() -> Result {
-    let port = port_option(9300);
-    let root: PathBuf = option("root").unwrap_or_else(|| "../shared/oracle".into());
+    let port = options::define("port", 9300_u16).help("of two, one after the other");
+    let root = options::define("root", PathBuf::from("../shared/oracle")).help("where the files are");
+    options::parse_command_line()?;
+    let (port, root) = (port.get(), root.get());
     let plain = server({
         let root = root.clone();
         move || make_app(&root)

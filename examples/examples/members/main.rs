@@ -11,8 +11,10 @@ use sha2::{Digest, Sha256};
 use squall::escape::{is_local_url, url_escape, xhtml_escape};
 use squall::httputil::{Cookie, SameSite};
 use squall::web::{Event, MultipartReader};
-use squall::{Application, Bytes, Context, OrStatus, RequestHandler, Result, Site, get, handler, url};
-use squall_examples::{listen, option, port_option, scheme};
+use squall::{
+    Application, Bytes, Context, HttpServer, OrStatus, RequestHandler, Result, Site, get, handler, options,
+    url,
+};
 
 struct Members;
 
@@ -169,12 +171,8 @@ fn make_app(uploads: Option<&Path>) -> Application {
     .static_path(folder)
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(8888);
-    let uploads: Option<PathBuf> = option("uploads");
-    let server = listen(move || make_app(uploads.as_deref()), port)?;
-    println!("listening on {}://localhost:{port}/", scheme());
-    server.serve().await
+fn main() -> Result {
+    let uploads = options::define_opt::<PathBuf>("uploads").help("where files are kept");
+    options::parse_command_line()?;
+    HttpServer::new(move || make_app(uploads.get().as_deref())).processes(1).run()
 }

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use squall::template::{Value, context};
 use squall::web::{RedirectHandler, UrlSpec, proxy};
-use squall::{Application, Context, Error, Result, Site, get, post, url, ws};
-use squall_examples::{fail, listen, option, port_option, scheme};
+use squall::{Application, Context, Error, HttpServer, Result, Site, get, options, post, url, ws};
+use squall_examples::fail;
 
 use self::board::Board;
 
@@ -94,18 +94,16 @@ fn make_app(step: u32, upstream: Option<&str>, data: &Path) -> Application {
     }
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(8888);
-    let step = option("step").unwrap_or(ALL);
-    let upstream: Option<String> = option("upstream");
+fn main() -> Result {
+    let step = options::define("step", ALL).help("how many of the routes are moved");
+    let upstream =
+        options::define_opt::<String>("upstream").help("the Tornado process that answers the others");
+    let data = options::define("data", PathBuf::from("notes.json")).help("where the notes are kept");
+    options::parse_command_line()?;
+    let (step, upstream, data) = (step.get(), upstream.get(), data.get());
     if step < ALL && upstream.is_none() {
         fail("--step needs --upstream, the Tornado process that answers the other routes");
     }
-    let data: PathBuf = option("data").unwrap_or_else(|| "notes.json".into());
     let upstream = upstream.filter(|_| step < ALL);
-    let server = listen(move || make_app(step, upstream.as_deref(), &data), port)?;
-    println!("listening on {}://localhost:{port}/", scheme());
-    server.serve().await
+    HttpServer::new(move || make_app(step, upstream.as_deref(), &data)).processes(1).run()
 }

@@ -1,7 +1,6 @@
 //! Serving until the process is asked to end.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,11 +10,11 @@ use crate::error::Error;
 use crate::ioloop::IoLoop;
 use crate::log::{self, GENERAL};
 use crate::netutil::{Address, BindOptions, DEFAULT_BACKLOG, Listener, bind_unix_socket};
-use crate::options::{self, Builtins, development};
+use crate::options::{self, Builtins, TlsFiles, development};
 use crate::process::{self, Ended, Supervision};
 use crate::tcpserver::StartError;
 #[cfg(feature = "tls")]
-use crate::tls::SslOptions;
+use crate::tls::{CertReqs, SslOptions};
 
 /// Who may connect to the socket of `--unix-socket`: the user and the group, which a proxy in front is of.
 const SOCKET_MODE: u32 = 0o660;
@@ -222,8 +221,8 @@ impl HttpServer {
     /// Binds what the options say, and says how many processes there are to be.
     fn follow_options(&self) -> Result<usize, Error> {
         let given = options::given()?;
-        if let Some(certfile) = given.certfile.as_ref().or(given.keyfile.as_ref()) {
-            self.secure(certfile, given.keyfile.as_ref().unwrap_or(certfile))?;
+        if let Some(files) = &given.tls {
+            self.secure(files)?;
         }
         #[cfg(feature = "http2")]
         if let Some(h2c) = given.h2c {
@@ -256,16 +255,32 @@ impl HttpServer {
         Ok(if given.debug || development::is_on() { 1 } else { processes })
     }
 
-    /// Serves HTTPS with what `--certfile` and `--keyfile` name; where one is missing, both are in the other.
+    /// Serves HTTPS with what `--certfile`, `--keyfile` and `--ca-certs` name.
     #[cfg(feature = "tls")]
-    fn secure(&self, certfile: &Path, keyfile: &Path) -> Result<(), ServerError> {
-        self.set_ssl_options(SslOptions::new(certfile, keyfile));
+    fn secure(&self, files: &TlsFiles) -> Result<(), ServerError> {
+        let mut pairs = files.pairs.iter();
+        let former = self.tcp.handler().config.borrow().ssl_options.clone();
+        let options = match pairs.next() {
+            Some((certfile, keyfile)) => Some(SslOptions::new(certfile, keyfile)),
+            // The program has its own.
+            None => former,
+        };
+        let Some(mut options) = options else {
+            return Err(ServerError::Option("--ca-certs needs --certfile".into()));
+        };
+        for (certfile, keyfile) in pairs {
+            options = options.certificate(certfile, keyfile);
+        }
+        if let Some(file) = &files.ca_certs {
+            options = options.ca_certs(file).cert_reqs(CertReqs::Required);
+        }
+        self.set_ssl_options(options);
         self.tcp.handler().check_options()
     }
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_self, reason = "it is the same with TLS")]
-    fn secure(&self, _certfile: &Path, _keyfile: &Path) -> Result<(), ServerError> {
+    fn secure(&self, _files: &TlsFiles) -> Result<(), ServerError> {
         Err(ServerError::NoTls)
     }
 

@@ -244,6 +244,7 @@ pub struct HttpConnection {
 
 impl HttpConnection {
     /// The exchange `id` of `transport`.
+    #[inline]
     pub fn new(transport: Rc<dyn HttpTransport>, id: StreamId) -> Self {
         transport.retain(id);
         Self { transport, id }
@@ -271,6 +272,7 @@ impl HttpConnection {
     /// # Errors
     /// [`HttpOutputError`], for two Content-Lengths too; the connection is then cut unless it is `Closed` or
     /// `OutOfOrder`.
+    #[inline]
     pub fn write_headers(
         &self,
         start: ResponseStartLine<'_>,
@@ -337,6 +339,7 @@ impl HttpConnection {
     ///
     /// # Errors
     /// [`HttpOutputError::TooLittleData`] when bytes are missing; the connection is then cut.
+    #[inline]
     pub fn finish(&self) -> Result<(), HttpOutputError> {
         self.transport.finish(self.id)
     }
@@ -413,6 +416,7 @@ impl Clone for HttpConnection {
 }
 
 impl Drop for HttpConnection {
+    #[inline]
     fn drop(&mut self) {
         self.transport.release(self.id);
     }

@@ -66,6 +66,7 @@ pub(crate) fn split_port(value: &str) -> (&str, &str) {
 }
 
 /// The authority and the rest of an absolute-form target (`http://host/path`), when it is one.
+#[inline]
 pub(crate) fn split_absolute(target: &str) -> Option<(&str, &str)> {
     if target.starts_with('/') {
         return None;

@@ -97,6 +97,8 @@ struct Inner {
     flushed: Cell<u64>,
     limits: Cell<Limits>,
     reading: Cell<bool>,
+    /// [`IoStream::poll_fill`] has told its task to wait.
+    parked: Cell<bool>,
 }
 
 /// The limits of a stream, as small as an idle connection wants them: `u32::MAX` stands for no limit.
@@ -182,6 +184,7 @@ impl IoStream {
                 max_write_buffer_size: u32::MAX,
             }),
             reading: Cell::new(false),
+            parked: Cell::new(false),
         }))
     }
 

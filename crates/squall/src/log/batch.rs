@@ -22,6 +22,8 @@ struct State {
     /// There is a thread that writes.
     running: bool,
     waiting: Vec<u8>,
+    /// The memory of the batch before.
+    spare: Vec<u8>,
     dropped: u64,
     /// The thread has taken lines and not written them yet.
     writing: bool,
@@ -37,9 +39,7 @@ impl Batches {
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             while let Some(batch) = shared.next() {
                 write(&batch);
-                let mut state = shared.lock();
-                state.writing = false;
-                drop(state);
+                shared.written(batch);
                 shared.changed.notify_all();
                 std::thread::sleep(GATHER);
             }
@@ -90,7 +90,8 @@ impl Batches {
             return None;
         }
         state.writing = true;
-        let mut batch = std::mem::take(&mut state.waiting);
+        let spare = std::mem::take(&mut state.spare);
+        let mut batch = std::mem::replace(&mut state.waiting, spare);
         if state.dropped > 0 {
             let lines = std::mem::take(&mut state.dropped);
             batch.extend_from_slice(
@@ -98,6 +99,13 @@ impl Batches {
             );
         }
         Some(batch)
+    }
+
+    fn written(&self, mut batch: Vec<u8>) {
+        batch.clear();
+        let mut state = self.lock();
+        state.writing = false;
+        state.spare = batch;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

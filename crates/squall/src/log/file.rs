@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::batch::Batches;
 use super::{LogSettings, RotateMode};
@@ -54,6 +53,13 @@ impl Sink {
         self.batches.stop(patience);
     }
 
+    /// Takes whole lines.
+    pub(super) fn write(&self, lines: &[u8]) {
+        if !self.batches.push(lines) {
+            self.write_now(lines);
+        }
+    }
+
     /// Nothing can be done where a log cannot be written.
     fn write_now(&self, lines: &[u8]) {
         if let Some(file) = &self.file {
@@ -63,30 +69,6 @@ impl Sink {
         if self.to_stderr {
             let _ = io::stderr().write_all(lines);
         }
-    }
-}
-
-impl<'a> MakeWriter<'a> for Sink {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line(self)
-    }
-}
-
-/// Each call is one line, as tracing-subscriber writes them.
-pub(super) struct Line<'a>(&'a Sink);
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if !self.0.batches.push(line) {
-            self.0.write_now(line);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

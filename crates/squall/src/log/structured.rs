@@ -1,19 +1,23 @@
 //! Lines for machines: JSON and logfmt.
 
 use std::any::TypeId;
+use std::cell::Cell;
 use std::fmt::{self, Write};
+use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{SecondsFormat, Utc};
-use serde_json::{Map, Value};
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Number, Value};
+use smallvec::SmallVec;
 use tracing::field::{Field, Visit};
 use tracing::span::Record;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use super::{repeats, without_colors};
+use super::pretty::{repeats, without_colors};
 
 /// One event in a line that a machine reads: `time` (UTC, RFC 3339), `level`, `target`, `message`, then the event's fields, and
 /// `spans` with those of the spans around it.
@@ -29,20 +33,27 @@ use super::{repeats, without_colors};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct StructuredFormatter {
-    json: bool,
+    syntax: Syntax,
+}
+
+/// How names and values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Json,
+    Logfmt,
 }
 
 impl StructuredFormatter {
     /// An object of JSON in each line.
     #[must_use]
     pub fn json() -> Self {
-        Self { json: true }
+        Self { syntax: Syntax::Json }
     }
 
     /// `name=value`, quoted where need be.
     #[must_use]
     pub fn logfmt() -> Self {
-        Self { json: false }
+        Self { syntax: Syntax::Logfmt }
     }
 }
 
@@ -58,10 +69,11 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let mut spans = String::new();
-        let mut of_spans = Map::new();
+        let mut out = String::with_capacity(256);
+        let mut line = Line::begin(&mut out, self.syntax, metadata);
+        line.say(event);
+        let mut texts = String::new();
+        let mut values = Map::new();
         let are_structured = TypeId::of::<N>() == TypeId::of::<StructuredFields>();
         for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             if !repeats(metadata, span.metadata())
@@ -72,28 +84,21 @@ where
                     // What is recorded twice counts as it was the last time, and an inner span before one around it.
                     let fields =
                         serde_json::from_str::<Map<String, Value>>(&format!("{{{}}}", formatted.fields));
-                    of_spans.extend(fields.unwrap_or_default());
+                    values.extend(fields.unwrap_or_default());
                     continue;
                 }
-                let space = if spans.is_empty() { "" } else { " " };
-                write!(spans, "{space}{}", without_colors(&formatted.fields))?;
+                let space = if texts.is_empty() { "" } else { " " };
+                write!(texts, "{space}{}", without_colors(&formatted.fields))?;
             }
         }
-        let mut line: Vec<(&str, Value)> = vec![
-            ("time", Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true).into()),
-            ("level", metadata.level().as_str().to_lowercase().into()),
-            ("target", metadata.target().into()),
-            ("message", fields.message.into()),
-        ];
-        // A field of the event cannot pass for one of these.
-        fields.others.retain(|(name, _)| !line.iter().any(|(known, _)| known == name));
-        line.extend(fields.others);
-        of_spans.retain(|name, _| !line.iter().any(|(known, _)| known == name));
-        line.extend(of_spans.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        if !spans.is_empty() {
-            line.push(("spans", spans.into()));
+        for (name, value) in &values {
+            line.add_value(name, value);
         }
-        if self.json { write_json(&mut writer, line) } else { write_logfmt(&mut writer, line) }
+        if !texts.is_empty() {
+            line.add_value("spans", &texts.into());
+        }
+        line.end();
+        writer.write_str(&out)
     }
 }
 
@@ -104,12 +109,9 @@ pub struct StructuredFields;
 impl<'writer> FormatFields<'writer> for StructuredFields {
     /// As members of an object.
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
-        let mut found = Fields::default();
-        fields.record(&mut found);
-        if !found.message.is_empty() {
-            found.others.push(("message", found.message.into()));
-        }
-        for (index, (name, value)) in found.others.into_iter().enumerate() {
+        let mut said = OfSpan::new(Syntax::Json);
+        fields.record(&mut said);
+        for (index, (name, value)) in said.fields().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(writer, "{comma}{}:{value}", Value::from(name))?;
         }
@@ -124,23 +126,238 @@ impl<'writer> FormatFields<'writer> for StructuredFields {
     }
 }
 
-fn write_json(writer: &mut Writer<'_>, line: Vec<(&str, Value)>) -> fmt::Result {
-    let object: Map<String, Value> = line.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    writeln!(writer, "{}", Value::Object(object))
+/// A line in the making.
+pub(super) struct Line<'a> {
+    out: &'a mut String,
+    syntax: Syntax,
+    metadata: &'a Metadata<'a>,
+    /// Those of the fields so far: one that comes again is left out.
+    names: SmallVec<[&'static str; 16]>,
 }
 
-fn write_logfmt(writer: &mut Writer<'_>, line: Vec<(&str, Value)>) -> fmt::Result {
-    for (index, (name, value)) in line.into_iter().enumerate() {
-        if index > 0 {
-            writer.write_char(' ')?;
+impl<'a> Line<'a> {
+    /// What stands in every line, but for the message.
+    pub(super) fn begin(out: &'a mut String, syntax: Syntax, metadata: &'a Metadata<'a>) -> Self {
+        let mut line = Self { out, syntax, metadata, names: SmallVec::new() };
+        if syntax == Syntax::Json {
+            line.out.push('{');
         }
-        match value {
-            Value::String(text) if needs_quotes(&text) => write!(writer, "{name}={}", Value::String(text))?,
-            Value::String(text) => write!(writer, "{name}={text}")?,
-            other => write!(writer, "{name}={other}")?,
+        // No field of an event or a span can pass for one of these.
+        line.add_name("time");
+        line.add_time();
+        line.add_name("level");
+        line.add_text(level_name(metadata.level()));
+        line.add_name("target");
+        line.add_text(metadata.target());
+        line
+    }
+
+    /// The message of an event, and its fields.
+    pub(super) fn say(&mut self, event: &Event<'_>) {
+        if event.metadata().fields().field("message").is_none() && self.add_name("message") {
+            self.add_text("");
+        }
+        event.record(self);
+    }
+
+    /// The fields of a span around it.
+    pub(super) fn add_span(&mut self, span: &Metadata<'_>, said: &OfSpan) {
+        if repeats(self.metadata, span) {
+            return;
+        }
+        for (name, value) in said.fields() {
+            if self.add_name(name) {
+                self.out.push_str(value);
+            }
         }
     }
-    writer.write_char('\n')
+
+    pub(super) fn end(self) {
+        self.out.push_str(if self.syntax == Syntax::Json { "}\n" } else { "\n" });
+    }
+
+    /// False for one that stands there already.
+    fn add_name(&mut self, name: &'static str) -> bool {
+        if self.names.contains(&name) {
+            return false;
+        }
+        self.begin_field(name);
+        self.names.push(name);
+        true
+    }
+
+    fn begin_field(&mut self, name: &str) {
+        match self.syntax {
+            Syntax::Json => {
+                if !self.names.is_empty() {
+                    self.out.push(',');
+                }
+                self.add_text(name);
+                self.out.push(':');
+            }
+            Syntax::Logfmt => {
+                if !self.names.is_empty() {
+                    self.out.push(' ');
+                }
+                self.out.push_str(name);
+                self.out.push('=');
+            }
+        }
+    }
+
+    /// A field whose name is not the program's, and known to come once.
+    fn add_value(&mut self, name: &str, value: &Value) {
+        if self.names.iter().any(|known| *known == name) {
+            return;
+        }
+        self.begin_field(name);
+        match value {
+            Value::String(text) => self.add_text(text),
+            other => _ = write!(self.out, "{other}"),
+        }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        self.syntax.text(self.out, |out| out.push_str(text));
+    }
+
+    fn add_time(&mut self) {
+        thread_local! {
+            /// A second, since 1970, and its text: most lines are of the same second as the one before, and the text is dear.
+            static LAST: Cell<(u64, [u8; 19])> = const { Cell::new((u64::MAX, [0; 19])) };
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (last, mut text) = LAST.get();
+        if last != now.as_secs() {
+            let shown = DateTime::<Utc>::from(UNIX_EPOCH + now).format("%Y-%m-%dT%H:%M:%S").to_string();
+            if let Ok(bytes) = shown.as_bytes().try_into() {
+                LAST.set((now.as_secs(), bytes));
+                text = bytes;
+            }
+        }
+        let millis = now.subsec_millis() as u16;
+        let [hundreds, tens, ones] =
+            [millis / 100, millis / 10 % 10, millis % 10].map(|digit| digit as u8 + b'0');
+        let rest = [b'.', hundreds, tens, ones, b'Z'];
+        self.syntax.text(self.out, |out| {
+            for part in [&text[..], &rest] {
+                out.push_str(std::str::from_utf8(part).unwrap_or_default());
+            }
+        });
+    }
+}
+
+impl Values for Line<'_> {
+    fn value(&mut self, field: &Field, write: impl FnOnce(&mut String, Syntax)) {
+        if self.add_name(field.name()) {
+            write(self.out, self.syntax);
+        }
+    }
+}
+
+/// What a span says, for the lines inside of it.
+pub(super) struct OfSpan {
+    syntax: Syntax,
+    /// The values, as they stand in a line.
+    text: String,
+    places: Vec<(&'static str, Range<usize>)>,
+}
+
+impl OfSpan {
+    pub(super) fn new(syntax: Syntax) -> Self {
+        Self { syntax, text: String::new(), places: Vec::new() }
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.places.iter().map(|(name, place)| (*name, &self.text[place.clone()]))
+    }
+}
+
+impl Values for OfSpan {
+    fn value(&mut self, field: &Field, write: impl FnOnce(&mut String, Syntax)) {
+        let start = self.text.len();
+        write(&mut self.text, self.syntax);
+        let place = start..self.text.len();
+        match self.places.iter_mut().find(|(name, _)| *name == field.name()) {
+            // The last one counts.
+            Some((_, former)) => *former = place,
+            None => self.places.push((field.name(), place)),
+        }
+    }
+}
+
+/// Who takes fields with their values.
+trait Values {
+    fn value(&mut self, field: &Field, write: impl FnOnce(&mut String, Syntax));
+}
+
+macro_rules! visit_values {
+    ($($taker:ty),*) => {$(
+        impl Visit for $taker {
+            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                // Writing fails only if the value's own Debug does; then it is cut short.
+                self.value(field, |out, syntax| syntax.text(out, |out| _ = write!(out, "{value:?}")));
+            }
+
+            fn record_str(&mut self, field: &Field, value: &str) {
+                self.value(field, |out, syntax| syntax.text(out, |out| out.push_str(value)));
+            }
+
+            fn record_f64(&mut self, field: &Field, value: f64) {
+                self.value(field, |out, _| match Number::from_f64(value) {
+                    Some(number) => _ = write!(out, "{number}"),
+                    None => out.push_str("null"),
+                });
+            }
+
+            fn record_i64(&mut self, field: &Field, value: i64) {
+                self.value(field, |out, _| out.push_str(itoa::Buffer::new().format(value)));
+            }
+
+            fn record_u64(&mut self, field: &Field, value: u64) {
+                self.value(field, |out, _| out.push_str(itoa::Buffer::new().format(value)));
+            }
+
+            fn record_bool(&mut self, field: &Field, value: bool) {
+                self.value(field, |out, _| out.push_str(if value { "true" } else { "false" }));
+            }
+        }
+    )*};
+}
+
+visit_values!(Line<'_>, OfSpan);
+
+impl Syntax {
+    /// Appends the text that `write` appends, quoted where need be.
+    fn text(self, out: &mut String, write: impl FnOnce(&mut String)) {
+        match self {
+            Self::Json => {
+                out.push('"');
+                let start = out.len();
+                write(out);
+                if out.as_bytes()[start..].iter().any(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
+                    let text = out.split_off(start);
+                    out.pop();
+                    push_quoted(out, text);
+                } else {
+                    out.push('"');
+                }
+            }
+            Self::Logfmt => {
+                let start = out.len();
+                write(out);
+                if needs_quotes(&out[start..]) {
+                    let text = out.split_off(start);
+                    push_quoted(out, text);
+                }
+            }
+        }
+    }
+}
+
+fn push_quoted(out: &mut String, text: String) {
+    // A `String` takes all.
+    let _ = write!(out, "{}", Value::String(text));
 }
 
 fn needs_quotes(text: &str) -> bool {
@@ -148,41 +365,12 @@ fn needs_quotes(text: &str) -> bool {
         || text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=' | '\\'))
 }
 
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(&'static str, Value)>,
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = text,
-            name => self.others.push((name, text.into())),
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            name => self.others.push((name, value.into())),
-        }
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.others.push((field.name(), value.into()));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.others.push((field.name(), value.into()));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.others.push((field.name(), value.into()));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.others.push((field.name(), value.into()));
+fn level_name(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
     }
 }

@@ -78,11 +78,31 @@ impl Drop for Counted {
     }
 }
 
+/// Where the numbers of the label set are that a route counted last: most of its requests have the same one.
+#[derive(Default)]
+pub(crate) struct LastCounted(Cell<Option<(Slab, u64, usize)>>);
+
 /// A request was answered, or its client left.
-pub(crate) fn request(route: &str, method: &str, status: u16, version: http::Version, took: Duration) {
+pub(crate) fn request(
+    last: &LastCounted,
+    route: &str,
+    method: &str,
+    status: u16,
+    version: http::Version,
+    took: Duration,
+) {
+    let key = Key::request(route, method, status, version);
+    // A process that was forked meanwhile has another slab.
+    if let Some((slab, parts, entry)) = last.0.get()
+        && parts == key.parts
+        && SLAB.get() == Some(slab)
+    {
+        return slab.observe(entry, took);
+    }
     record(|recorder| {
         let slab = recorder.lease.0;
-        let entry = recorder.requests.entry(slab, REQUESTS, Key::request(route, method, status, version));
+        let entry = recorder.requests.entry(slab, REQUESTS, key);
+        last.0.set(Some((slab, key.parts, entry)));
         slab.observe(entry, took);
     });
 }

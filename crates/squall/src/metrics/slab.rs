@@ -195,10 +195,10 @@ impl Slab {
 
     #[inline]
     fn observe_at(self, histogram: usize, took: Duration) {
-        let millis = took.as_secs_f64() * 1000.0;
-        let bucket = BOUNDS.iter().position(|bound| millis <= *bound).unwrap_or(BUCKETS - 1);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.iter().position(|bound| nanos <= (*bound * 1e6) as u64).unwrap_or(BUCKETS - 1);
         self.bump(histogram + bucket, 1);
-        self.bump(histogram + BUCKETS, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.bump(histogram + BUCKETS, nanos);
     }
 
     /// The entry of a label set; `None` when there is no room.

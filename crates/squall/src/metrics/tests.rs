@@ -4,7 +4,7 @@ use http::Version;
 
 use super::slab::{Entry, Key, REQUESTS, Slab};
 use super::text::render;
-use super::{Counted, Index, Value, add, enable, is_on, request};
+use super::{Counted, Index, LastCounted, Value, add, enable, is_on, request};
 
 #[test]
 fn what_is_counted_on_a_thread_is_in_the_text_and_stays_when_it_has_ended() {
@@ -15,20 +15,26 @@ fn what_is_counted_on_a_thread_is_in_the_text_and_stays_when_it_has_ended() {
         let found = text.lines().find_map(|found| found.strip_prefix(line).map(str::to_owned));
         found.map_or(0, |count| count.parse::<u64>().unwrap())
     };
-    let serve = || {
-        assert!(!is_on());
-        add(Value::BytesIn, 1_000_000);
-        enable();
-        request("/of/\"this\\test", "PUT", 201, Version::HTTP_10, Duration::from_millis(3));
-    };
+    // Of a route; what it remembers of one thread's numbers is nothing to another's.
+    let mut last = LastCounted::default();
     for served in 1..4 {
-        std::thread::spawn(serve).join().unwrap();
-        assert_eq!(count(), served);
+        let serve = move || {
+            assert!(!is_on());
+            add(Value::BytesIn, 1_000_000);
+            enable();
+            for status in [201, 201, 404, 404, 201] {
+                let took = Duration::from_millis(3);
+                request(&last, "/of/\"this\\test", "PUT", status, Version::HTTP_10, took);
+            }
+            last
+        };
+        last = std::thread::spawn(serve).join().unwrap();
+        assert_eq!(count(), 3 * served);
     }
     let bucket =
         r#"squall_http_request_duration_seconds_bucket{route="/of/\"this\\test",method="PUT",le="0.0025"} 0"#;
     let next =
-        r#"squall_http_request_duration_seconds_bucket{route="/of/\"this\\test",method="PUT",le="0.005"} 3"#;
+        r#"squall_http_request_duration_seconds_bucket{route="/of/\"this\\test",method="PUT",le="0.005"} 15"#;
     let text = render();
     assert!(text.contains(bucket) && text.contains(next), "{text}");
 }

@@ -30,11 +30,20 @@ pub(super) fn define(options: &OptionParser) {
         .metavar("N")
         .group(SERVER);
     options
-        .define_opt::<PathBuf>("certfile")
-        .help("a certificate chain, PEM, to serve TLS with")
+        .define_multiple::<PathBuf>("certfile", Vec::new())
+        .help("a certificate chain, PEM, to serve TLS with; several are each for the names in it")
+        .metavar("FILE,...")
+        .group(SERVER);
+    options
+        .define_multiple::<PathBuf>("keyfile", Vec::new())
+        .help("its private key, PEM")
+        .metavar("FILE,...")
+        .group(SERVER);
+    options
+        .define_opt::<PathBuf>("ca-certs")
+        .help("the authorities, PEM, of one of which clients must have a certificate")
         .metavar("FILE")
         .group(SERVER);
-    options.define_opt::<PathBuf>("keyfile").help("its private key, PEM").metavar("FILE").group(SERVER);
     options.define("h2c", false).help("serve HTTP/2 in clear text too, to clients that know").group(SERVER);
     options
         .define("drain-timeout", Duration::from_secs(30))
@@ -159,6 +168,33 @@ fn enable_logging() {
     }
 }
 
+/// The files to serve TLS with.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there is nothing to be done with them"))]
+pub(crate) struct TlsFiles {
+    /// Certificates with their keys.
+    pub(crate) pairs: Vec<(PathBuf, PathBuf)>,
+    pub(crate) ca_certs: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Where one of a pair is missing, both are in the other.
+    fn given(certfiles: Option<String>, keyfiles: Option<String>, ca_certs: Option<PathBuf>) -> Option<Self> {
+        let files = |list: Option<String>| -> Vec<PathBuf> {
+            let list = list.unwrap_or_default();
+            list.split(',').filter(|file| !file.is_empty()).map(PathBuf::from).collect()
+        };
+        let (certfiles, keyfiles) = (files(certfiles), files(keyfiles));
+        let count = certfiles.len().max(keyfiles.len());
+        let pair = |at: usize| {
+            let certfile = certfiles.get(at).or(keyfiles.get(at))?;
+            Some((certfile.clone(), keyfiles.get(at).unwrap_or(certfile).clone()))
+        };
+        let pairs: Vec<_> = (0..count).filter_map(pair).collect();
+        (!pairs.is_empty() || ca_certs.is_some()).then_some(Self { pairs, ca_certs })
+    }
+}
+
 /// What a server takes from the options: what was given, or is of the application's own defining.
 #[derive(Debug, Default)]
 pub(crate) struct Builtins {
@@ -166,8 +202,7 @@ pub(crate) struct Builtins {
     pub(crate) address: Option<String>,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) processes: Option<usize>,
-    pub(crate) certfile: Option<PathBuf>,
-    pub(crate) keyfile: Option<PathBuf>,
+    pub(crate) tls: Option<TlsFiles>,
     #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "there is nothing to switch on"))]
     pub(crate) h2c: Option<bool>,
     pub(crate) drain_timeout: Option<Duration>,
@@ -190,8 +225,7 @@ pub(crate) fn given() -> Result<Builtins, OptionError> {
         address: read("address")?,
         unix_socket: read("unix-socket")?,
         processes: read("processes")?,
-        certfile: read("certfile")?,
-        keyfile: read("keyfile")?,
+        tls: TlsFiles::given(read("certfile")?, read("keyfile")?, read("ca-certs")?),
         h2c: read("h2c")?,
         drain_timeout: read("drain-timeout")?,
         debug: read("debug")?.unwrap_or_else(development::is_on),

@@ -37,7 +37,8 @@
 //! |---|---|---|
 //! | `--port`, `--address`, `--unix-socket` | where to listen, instead of what was bound | `8888`, all interfaces, none |
 //! | `--processes` | how many processes serve, 0 for one per core | 0 |
-//! | `--certfile`, `--keyfile` | the certificate to serve with, and its key | none |
+//! | `--certfile`, `--keyfile` | the certificate to serve with, and its key; several, with commas, are each for the names in it | none |
+//! | `--ca-certs` | the authorities of one of which clients must have a certificate | none: they need none |
 //! | `--h2c` | serve HTTP/2 in clear text too, to clients that know | off |
 //! | `--drain-timeout` | how long connections may go on at the end | `30s` |
 //! | `--debug` | one process, error pages that tell all, restart when it is built anew | off; on under `squall dev` |
@@ -77,7 +78,7 @@ pub use error::OptionError;
 pub use parser::{Defined, DefinedOpt, Mock, OptionParser};
 pub use value::OptionValue;
 
-pub(crate) use builtin::{Builtins, given};
+pub(crate) use builtin::{Builtins, TlsFiles, given};
 pub(crate) use plain::Plain;
 
 static OPTIONS: LazyLock<OptionParser> = LazyLock::new(|| {

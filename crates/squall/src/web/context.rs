@@ -344,6 +344,7 @@ impl Context {
     }
 
     /// Whether the response is finished.
+    #[inline]
     pub fn is_finished(&self) -> bool {
         self.response.borrow().phase == Phase::Finished
     }

@@ -18,7 +18,7 @@ use self::application::{
     error_handler, fallback, hooks, methods, options, route, route_table, routes, settings, site, slash,
     target,
 };
-use self::exchange::{around, cors, debug, execute, handler, receive, request_id, span};
+use self::exchange::{access_log, around, cors, debug, execute, handler, receive, request_id, span};
 use self::pages::{render, template_namespace, ui_module};
 use self::ready_made::{health, metrics, redirect};
 use self::request::{arguments, body, extensions, locale, multipart, negotiate, upload};

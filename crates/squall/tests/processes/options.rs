@@ -66,6 +66,22 @@ fn what_is_wrong_ends_the_program_with_status_1() {
                 "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n"
             },
         ),
+        (
+            &["--certfile=a.pem,b.pem", "--keyfile=a.key", "--ca-certs=c.pem"],
+            if cfg!(feature = "tls") {
+                "error: ssl_options: ca_certs c.pem: No such file or directory (os error 2)\n"
+            } else {
+                "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n"
+            },
+        ),
+        (
+            &["--ca-certs=c.pem"],
+            if cfg!(feature = "tls") {
+                "error: --ca-certs needs --certfile\n"
+            } else {
+                "error: this program cannot serve TLS: --certfile and --keyfile are of no use\n"
+            },
+        ),
     ] {
         assert_eq!(run(args), (Some(1), expected.to_owned()), "{args:?}");
     }

@@ -218,8 +218,16 @@ impl HttpHeaders {
     /// The fields whose names have one of these lengths, in bytes: that spares looking at most names.
     #[inline]
     pub(crate) fn with_lengths(&self, wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let fields = self.fields.iter().filter(move |f| wanted(f.name_len));
-        fields.map(move |f| (&self.block[f.name_range()], &self.block[f.value_range()]))
+        let mut fields = self.fields.iter();
+        // Not `filter`, which calls `wanted` by reference: that is not inlined, and there are several passes per response.
+        std::iter::from_fn(move || {
+            loop {
+                let field = fields.next()?;
+                if wanted(field.name_len) {
+                    return Some((&self.block[field.name_range()], &self.block[field.value_range()]));
+                }
+            }
+        })
     }
 
     /// How many bytes of text fit without asking for memory.
@@ -236,7 +244,6 @@ impl HttpHeaders {
             "{name}: {value:?}"
         );
         let start = self.block.len();
-        self.block.reserve(name.len() + value.len() + 4);
         for part in [name, ": ", value, "\r\n"] {
             self.block.extend_from_slice(part.as_bytes());
         }
@@ -254,7 +261,9 @@ impl HttpHeaders {
         self.block.extend_from_slice(&other.block);
         self.fields.extend_from_slice(&other.fields);
         self.foreign = other.foreign;
-        self.latin1.clone_from(&other.latin1);
+        if !other.latin1.is_empty() {
+            self.latin1.clone_from(&other.latin1);
+        }
     }
 
     /// Appends the fields as they go on the wire, without the empty line that ends a head.

@@ -18,10 +18,10 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
 
 use regex::Regex;
 
+use super::access_log::{self, Took};
 use super::context::Context;
 use super::cookies::CookieSettings;
 use super::debug::DebugSettings;
@@ -32,7 +32,6 @@ use super::hooks::Hooks;
 use super::locale::LocaleSettings;
 use super::proxy::Tunnels;
 use super::render::TemplateSettings;
-use super::request_id::RequestId;
 use super::route::UrlSpec;
 use super::route_table::RouteInfo;
 use super::routes::{Found, Outer, Route, Routes};
@@ -392,37 +391,11 @@ impl Core {
         }
     }
 
-    /// One line per request, as in Tornado: `200 GET /x (127.0.0.1) 0.55ms`.
-    pub(super) fn log_request(&self, ctx: &Context) {
-        if let Some(log) = &self.settings.log_function {
-            return log(ctx);
-        }
-        let status = ctx.status();
-        let id = ctx.get::<RequestId>();
-        let took = ctx.request().request_time();
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    target: log::ACCESS,
-                    request_id = id.as_ref().map(tracing::field::display),
-                    status,
-                    method = ctx.method().as_str(),
-                    path = ctx.request().uri(),
-                    duration_ms = took.as_secs_f64() * 1000.0,
-                    peer = %ctx.request().remote_ip(),
-                    version = ?ctx.request().version(),
-                    route = ctx.route().pattern().as_str(),
-                    "{status} {} {}ms",
-                    ctx.request_summary(),
-                    Millis(took),
-                )
-            };
-        }
-        match status {
-            0..400 => line!(info),
-            // Methods and versions that are not spoken here are the client's choice, as often as it likes.
-            400..=499 | 501 | 505 => line!(warn),
-            _ => line!(error),
+    /// The line of a request that is over, or what the application does instead.
+    pub(super) fn log_request(&self, ctx: &Context, took: &Took<'_>) {
+        match &self.settings.log_function {
+            Some(log) => log(ctx),
+            None => access_log::write(ctx, took),
         }
     }
 
@@ -458,33 +431,6 @@ impl Core {
                 );
             }
         }
-    }
-}
-
-/// Milliseconds to hundredths, `0.55`, by integers: a float is dear to print to a given place.
-struct Millis(Duration);
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of_second = (self.0.subsec_nanos() + 5_000) / 10_000;
-        let hundredths = self.0.as_secs().saturating_mul(100_000).saturating_add(of_second.into());
-        write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
-    }
-}
-
-/// `GET /x (127.0.0.1)`
-impl Context {
-    /// Which request this is, as logs say it: `GET /path (127.0.0.1)` (Tornado's `_request_summary`).
-    pub fn request_summary(&self) -> impl fmt::Display + '_ {
-        Summary(self.request())
-    }
-}
-
-struct Summary<'a>(&'a HttpServerRequest);
-
-impl fmt::Display for Summary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.0.method(), self.0.uri(), self.0.remote_ip())
     }
 }
 
@@ -528,25 +474,5 @@ impl HttpServerConnectionDelegate for Service {
         groups
             .chain([&self.0.routes])
             .for_each(|routes| routes.for_each(&mut |route| route.on_shutdown(shutdown)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_rounded_to_hundredths_of_milliseconds() {
-        for (nanos, shown) in [
-            (0, "0.00"),
-            (4_999, "0.00"),
-            (5_000, "0.01"),
-            (550_000, "0.55"),
-            (999_995_000, "1000.00"),
-            (61_002_000_000, "61002.00"),
-        ] {
-            assert_eq!(Millis(Duration::from_nanos(nanos)).to_string(), shown, "{nanos}");
-        }
-        assert!(Millis(Duration::MAX).to_string().ends_with(".15"));
     }
 }

@@ -8,6 +8,7 @@ use http::Method;
 
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::ioloop::Place;
+use crate::metrics::LastCounted;
 use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 use crate::web::execute::ErrorTarget;
 use crate::web::hooks::Hooks;
@@ -40,6 +41,7 @@ pub(in crate::web) struct Route {
     location: &'static Location<'static>,
     /// What it is called when it holds the loop.
     place: OnceCell<Place>,
+    last_counted: LastCounted,
 }
 
 /// What a route leads to that may yet decline.
@@ -302,6 +304,7 @@ impl Route {
             is_unmatched: false,
             location,
             place: OnceCell::new(),
+            last_counted: LastCounted::default(),
         })
     }
 
@@ -320,6 +323,7 @@ impl Route {
             is_unmatched: true,
             location: Location::caller(),
             place: OnceCell::new(),
+            last_counted: LastCounted::default(),
         }
     }
 
@@ -340,6 +344,10 @@ impl Route {
     /// Its pattern; `None` for what answers where no route does.
     pub(in crate::web) fn written(&self) -> Option<&str> {
         (!self.is_unmatched).then(|| self.pattern.as_str())
+    }
+
+    pub(in crate::web) fn last_counted(&self) -> &LastCounted {
+        &self.last_counted
     }
 
     /// What it is called when it holds the loop.

@@ -26,7 +26,12 @@ pub enum TrailingSlash {
 
 impl TrailingSlash {
     /// Redirects or refuses; when neither, the response is not finished.
+    #[inline]
     pub(in crate::web) fn enforce(self, ctx: &Context) -> Result {
+        if self == Self::AsIs { Ok(()) } else { self.look_at_path(ctx) }
+    }
+
+    fn look_at_path(self, ctx: &Context) -> Result {
         let path = ctx.request().path();
         let target = match self {
             Self::Add if !path.ends_with('/') => format!("{path}/"),

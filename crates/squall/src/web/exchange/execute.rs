@@ -14,6 +14,7 @@ use crate::httputil::{BodyKind, HttpServerRequest, Started};
 use crate::ioloop::{at, catch_panic};
 use crate::log;
 use crate::routing::PathArgs;
+use crate::web::access_log::Took;
 use crate::web::application::Core;
 use crate::web::context::Context;
 use crate::web::debug::take_panic_location;
@@ -265,7 +266,7 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
                 if let Some(hooks) = ctx.route().hooks() {
                     hooks.run_on_finish(&ctx);
                 }
-                count_request(&ctx, CLIENT_LEFT);
+                count_request(&ctx, CLIENT_LEFT, &Took::of(ctx.request()));
                 return;
             }
             // Boxed: errors are rare, and their way need not make every request's future larger.
@@ -275,17 +276,18 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
             }
             Ok(()) => {}
         }
+        let took = Took::of(ctx.request());
         ctx.in_request_span(|| {
             guard("on_finish", || handler.on_finish(&ctx));
             if let Some(hooks) = ctx.route().hooks() {
                 hooks.run_on_finish(&ctx);
             }
-            ctx.core().log_request(&ctx);
+            ctx.core().log_request(&ctx, &took);
         });
         if let Some(span) = &span {
-            span::close(span, ctx.status(), ctx.request().request_time());
+            span::close(span, ctx.status(), took.time());
         }
-        count_request(&ctx, ctx.status());
+        count_request(&ctx, ctx.status(), &took);
     }
 }
 

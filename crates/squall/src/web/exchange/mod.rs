@@ -1,5 +1,6 @@
 //! From a request to the end of its response: what runs a handler, and what is around it.
 
+pub(in crate::web) mod access_log;
 pub(in crate::web) mod around;
 pub(in crate::web) mod cors;
 pub(in crate::web) mod debug;

@@ -36,6 +36,7 @@ impl Context {
     }
 
     /// Runs `f` inside of the span of the request, if there is one.
+    #[inline]
     pub(in crate::web) fn in_request_span<T>(&self, f: impl FnOnce() -> T) -> T {
         match self.get::<RequestSpan>() {
             Some(span) => span.0.in_scope(f),

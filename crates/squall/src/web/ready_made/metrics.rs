@@ -1,6 +1,7 @@
 //! What Prometheus asks for.
 
 use crate::metrics;
+use crate::web::access_log::Took;
 use crate::web::context::Context;
 use crate::web::error::Result;
 use crate::web::handler::RequestHandler;
@@ -71,10 +72,12 @@ impl RequestHandler for Metrics {
 pub(in crate::web) const CLIENT_LEFT: u16 = 499;
 
 /// Counts a request that has ended.
-pub(in crate::web) fn count_request(ctx: &Context, status: u16) {
+#[inline]
+pub(in crate::web) fn count_request(ctx: &Context, status: u16, took: &Took<'_>) {
     if metrics::is_on() {
-        let route = ctx.route_pattern().unwrap_or("unmatched");
-        let request = ctx.request();
-        metrics::request(route, ctx.method().as_str(), status, request.version(), request.request_time());
+        let (route, request) = (ctx.route(), ctx.request());
+        let pattern = route.written().unwrap_or("unmatched");
+        let method = request.method().as_str();
+        metrics::request(route.last_counted(), pattern, method, status, request.version(), took.time());
     }
 }

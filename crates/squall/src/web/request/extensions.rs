@@ -44,7 +44,14 @@ impl Context {
     }
 
     /// The value of this type that was [inserted](Self::insert).
+    #[inline]
     pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
+        // Most requests have none.
+        self.extensions.0.get()?;
+        self.find()
+    }
+
+    fn find<T: 'static>(&self) -> Option<Rc<T>> {
         let values = self.extensions.0.get()?.borrow();
         let (_, value) = values.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
         Rc::clone(value).downcast().ok()
