@@ -145,7 +145,6 @@ pub(in crate::template) enum Target {
     Var(Var),
     /// What is unpacked, and which of it takes the rest.
     Tuple(Vec<Target>, Option<usize>),
-    Attribute(Node, Rc<str>),
     Item(Box<[Node; 2]>),
 }
 
