@@ -15,6 +15,9 @@ const MAX_DEPTH: usize = 50;
 pub(super) trait Files {
     /// The file of this name, relative to the folder of `parent`.
     fn file(&self, name: &str, parent: Option<&str>) -> Result<Rc<File>, TemplateError>;
+
+    /// Whether this is the first time that this file is asked for.
+    fn is_new(&self, name: &str) -> bool;
 }
 
 /// The file that a piece is from, and by which way it came into the template.
@@ -103,11 +106,30 @@ pub(super) enum Step {
     },
 }
 
-/// The steps of a template, and where they begin.
-///
+/// A template made of all its files.
+pub(super) struct Whole {
+    /// Where its steps begin.
+    pub(super) origin: Rc<Origin>,
+    pub(super) steps: Vec<Step>,
+    /// The other files that it is made of.
+    pub(super) parts: Vec<Rc<File>>,
+}
+
 /// # Errors
-/// What is wrong with the file or those that it needs.
-pub(super) fn assemble(file: &Rc<File>, files: &dyn Files) -> Result<(Rc<Origin>, Vec<Step>), TemplateError> {
+/// What is wrong with the file or those that it needs. As in Tornado, each of these must be right as a template of its own
+/// too, with what others put into the places of its blocks.
+pub(super) fn assemble(file: &Rc<File>, files: &dyn Files) -> Result<Whole, TemplateError> {
+    let whole = assemble_one(file, files)?;
+    let mut rest = whole.parts.clone();
+    while let Some(part) = rest.pop() {
+        if files.is_new(&part.name) {
+            rest.extend(assemble_one(&part, files)?.parts);
+        }
+    }
+    Ok(whole)
+}
+
+fn assemble_one(file: &Rc<File>, files: &dyn Files) -> Result<Whole, TemplateError> {
     let mut ancestors = vec![Rc::clone(file)];
     add_ancestors(file, files, &mut ancestors)?;
     ancestors.reverse();
@@ -117,9 +139,18 @@ pub(super) fn assemble(file: &Rc<File>, files: &dyn Files) -> Result<(Rc<Origin>
     }
     let root = &ancestors[0];
     let origin = Origin::new(Rc::clone(root));
-    let mut assembler = Assembler { files, blocks: &blocks, origin: Rc::clone(&origin), depth: 0 };
+    let mut assembler = Assembler {
+        files,
+        blocks: &blocks,
+        origin: Rc::clone(&origin),
+        depth: 0,
+        in_loop: false,
+        included: Vec::new(),
+    };
     let steps = assembler.steps(&root.body)?;
-    Ok((origin, steps))
+    let included = assembler.included;
+    let others = ancestors.into_iter().filter(|other| !Rc::ptr_eq(other, file));
+    Ok(Whole { origin, steps, parts: others.chain(included).collect() })
 }
 
 fn add_ancestors(
@@ -187,6 +218,9 @@ struct Assembler<'a> {
     blocks: &'a Blocks,
     origin: Rc<Origin>,
     depth: usize,
+    /// Whether a loop is around, in the same function: `{% apply %}` makes a new one.
+    in_loop: bool,
+    included: Vec<Rc<File>>,
 }
 
 type Assembled<T> = Result<T, TemplateError>;
@@ -214,8 +248,8 @@ impl Assembler<'_> {
             }
             Node::Module(code) => Step::Module(self.parse(code, python::module_call)?),
             Node::Statement(code) => Step::Statements(self.parse(code, python::statements)?),
-            Node::Break(_) => Step::Break,
-            Node::Continue(_) => Step::Continue,
+            Node::Break(offset) => self.leave("break", *offset, Step::Break)?,
+            Node::Continue(offset) => self.leave("continue", *offset, Step::Continue)?,
             Node::Extends(_) => return Ok(None),
             Node::Include(path) => {
                 let file = load(self.files, path, &self.origin.file)?;
@@ -223,8 +257,8 @@ impl Assembler<'_> {
                     let message = format!("{} extends another template and cannot be included", file.name);
                     return Err(self.origin.error(path.offset, message));
                 }
-                let body = Rc::clone(&file);
-                self.part(file, &body.body, path.offset)?
+                self.included.push(Rc::clone(&file));
+                self.part(Rc::clone(&file), &file.body, path.offset)?
             }
             Node::Block { name, offset, .. } => match self.blocks.get(name) {
                 Some((file, body)) => self.part(Rc::clone(file), body, *offset)?,
@@ -232,7 +266,7 @@ impl Assembler<'_> {
             },
             Node::Apply { function, body } => {
                 let call = self.parse(function, python::application)?;
-                Step::Apply { call, steps: self.steps(body)? }
+                Step::Apply { call, steps: self.inside(false, body)? }
             }
             Node::If { branches, otherwise } => {
                 let branches = branches.iter().map(|(condition, body)| {
@@ -243,14 +277,36 @@ impl Assembler<'_> {
             }
             Node::Loop { header, is_while: true, body, otherwise } => {
                 let condition = self.parse(header, python::expression)?;
-                Step::While { condition, steps: self.steps(body)?, otherwise: self.steps(otherwise)? }
+                Step::While { condition, steps: self.inside(true, body)?, otherwise: self.steps(otherwise)? }
             }
             Node::Loop { header, body, otherwise, .. } => {
                 let (target, iterable) = self.parse(header, python::for_header)?;
-                Step::For { target, iterable, steps: self.steps(body)?, otherwise: self.steps(otherwise)? }
+                let steps = self.inside(true, body)?;
+                Step::For { target, iterable, steps, otherwise: self.steps(otherwise)? }
             }
             Node::Try(attempt) => self.attempt(attempt)?,
         }))
+    }
+
+    /// Steps that are, or are not, a loop's.
+    fn inside(&mut self, in_loop: bool, nodes: &[Node]) -> Assembled<Vec<Step>> {
+        let outer = std::mem::replace(&mut self.in_loop, in_loop);
+        let steps = self.steps(nodes)?;
+        self.in_loop = outer;
+        Ok(steps)
+    }
+
+    /// `{% break %}` or `{% continue %}`. The parser knows that its own file has a loop around it; but a block may be put into
+    /// another place.
+    fn leave(&self, word: &str, offset: usize, step: Step) -> Assembled<Step> {
+        if self.in_loop {
+            return Ok(step);
+        }
+        let message = format!(
+            "{word} outside for or while block: this block is put where no loop is around it; move the {word} out of the \
+             block, or rename one of the blocks"
+        );
+        Err(self.origin.error(offset, message))
     }
 
     /// Steps of what may be another file, for the tag at `offset`.

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use minijinja::{Environment, Value};
 
-use super::assemble::{self, Files, Origin};
+use super::assemble::{self, Files, Origin, Whole};
 use super::compile::{self, Known, Program};
 use super::error::TemplateError;
 use super::eval::{Interp, Stream};
@@ -22,6 +22,8 @@ enum Compiled {
     Tornado {
         program: Program,
         origin: Rc<Origin>,
+        /// The other files that it is made of.
+        parts: Vec<Rc<File>>,
         known: Rc<Known>,
         env: Rc<Environment<'static>>,
         steps: u64,
@@ -80,7 +82,7 @@ impl Template {
 
     /// A page that is made as it is taken; `None` of a Jinja template, whose engine cannot pause.
     pub(crate) fn stream(&self, values: impl Into<Value>) -> Option<Pieces<'_>> {
-        let Compiled::Tornado { program, origin, known, env, steps } = &*self.0 else { return None };
+        let Compiled::Tornado { program, origin, known, env, steps, .. } = &*self.0 else { return None };
         let interp = Interp::new(program, known, env, values.into(), None);
         Some(Pieces { stream: Box::new(Stream::new(interp, program, *steps)), origin })
     }
@@ -91,7 +93,7 @@ impl Template {
         values: Value,
         sink: Option<&'a mut dyn io::Write>,
     ) -> Result<String, TemplateError> {
-        let Compiled::Tornado { program, origin, known, env, steps } = &*self.0 else {
+        let Compiled::Tornado { program, origin, known, env, steps, .. } = &*self.0 else {
             return Ok(String::new());
         };
         let _session = budget::begin(*steps).map_err(|error| error.into_template_error(origin))?;
@@ -109,10 +111,21 @@ impl Template {
         env: &Rc<Environment<'static>>,
         steps: u64,
     ) -> Result<Self, TemplateError> {
-        let (origin, assembled) = assemble::assemble(file, files)?;
+        let Whole { origin, steps: assembled, parts } = assemble::assemble(file, files)?;
         let program = compile::compile(&origin, &assembled, known)?;
         let (known, env) = (Rc::clone(known), Rc::clone(env));
-        Ok(Self(Rc::new(Compiled::Tornado { program, origin, known, env, steps })))
+        Ok(Self(Rc::new(Compiled::Tornado { program, origin, parts, known, env, steps })))
+    }
+
+    /// The variables that it has, if this file is a part of it.
+    pub(super) fn variables_for(&self, part: &str) -> impl Iterator<Item = &str> {
+        let function = match &*self.0 {
+            Compiled::Tornado { program, parts, .. } if parts.iter().any(|file| file.name == part) => {
+                Some(&program.main)
+            }
+            _ => None,
+        };
+        function.into_iter().flat_map(|function| function.variables())
     }
 
     /// A Jinja template, and those that it extends and includes.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -50,6 +50,8 @@ pub struct Loader {
     known: RefCell<Rc<Known>>,
     steps: u64,
     files: RefCell<HashMap<String, Rc<File>>>,
+    /// Files that are right as templates of their own, or are being looked at.
+    parts: RefCell<HashSet<String>>,
     templates: RefCell<HashMap<String, Template>>,
 }
 
@@ -85,6 +87,7 @@ impl Loader {
             known: RefCell::default(),
             steps: budget::STEPS,
             files: RefCell::default(),
+            parts: RefCell::default(),
             templates: RefCell::default(),
         }
     }
@@ -185,15 +188,36 @@ impl Loader {
             Template::jinja(resolved, Arc::clone(&self.source), &self.jinja, &self.env.borrow())?
         } else {
             let file = self.file(name, None)?;
-            Template::tornado(&file, self, &self.known.borrow(), &self.env.borrow(), self.steps)?
+            let template =
+                Template::tornado(&file, self, &self.known.borrow(), &self.env.borrow(), self.steps);
+            // What was wrong with a part is wrong the next time too.
+            template.inspect_err(|_| self.parts.borrow_mut().clear())?
         };
         self.templates.borrow_mut().insert(name.to_owned(), template.clone());
         Ok(template)
     }
 
+    /// The template of this name with the functions of those that it is a part of; `None` if it is none.
+    fn load_part(&self, name: &str) -> Option<Result<(), TemplateError>> {
+        let file = self.file(name, None).ok()?;
+        let mut known = (**self.known.borrow()).clone();
+        let before = known.context_functions.len();
+        for template in self.templates.borrow().values() {
+            known.context_functions.extend(template.variables_for(&file.name).map(str::to_owned));
+        }
+        if known.context_functions.len() == before {
+            return None;
+        }
+        let template = Template::tornado(&file, self, &Rc::new(known), &self.env.borrow(), self.steps);
+        Some(template.map(|template| {
+            self.templates.borrow_mut().insert(name.to_owned(), template);
+        }))
+    }
+
     /// Forgets what was read, so that changed files are read anew.
     pub fn reset(&self) {
         self.files.borrow_mut().clear();
+        self.parts.borrow_mut().clear();
         self.templates.borrow_mut().clear();
     }
 
@@ -220,7 +244,12 @@ impl Loader {
     pub fn check_all(&self) -> Result<(), Vec<TemplateError>> {
         let names = self.names().map_err(|error| vec![error])?;
         let mut errors: Vec<TemplateError> = Vec::new();
-        for error in names.iter().filter_map(|name| self.load(name).err()) {
+        let failed: Vec<_> = names.iter().filter_map(|name| Some((name, self.load(name).err()?))).collect();
+        let failed = failed.into_iter().filter_map(|(name, error)| match self.load_part(name) {
+            None => Some(error),
+            Some(again) => again.err(),
+        });
+        for error in failed {
             // A broken base is the mistake of one file, however many extend it.
             if !errors.iter().any(|known| known.to_string() == error.to_string()) {
                 errors.push(error);
@@ -258,6 +287,10 @@ impl Files for Loader {
         let file = Rc::new(parser::parse(&name, &text, self.whitespace, self.autoescape.as_deref())?);
         self.files.borrow_mut().insert(name, Rc::clone(&file));
         Ok(file)
+    }
+
+    fn is_new(&self, name: &str) -> bool {
+        self.parts.borrow_mut().insert(name.to_owned())
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// What stands in a tag that is neither a block nor an include.
+    /// What stands in a tag that is neither a block nor an include, in the order of the file: of blocks of one name the last
+    /// counts.
     pub(super) fn bodies(&self) -> Vec<&Vec<Self>> {
         match self {
             Self::Apply { body, .. } => vec![body],
@@ -86,7 +87,11 @@ impl Node {
             Self::Loop { body, otherwise, .. } => vec![body, otherwise],
             Self::Try(attempt) => {
                 let handlers = attempt.handlers.iter().map(|handler| &handler.body);
-                [&attempt.body, &attempt.otherwise, &attempt.finally].into_iter().chain(handlers).collect()
+                [&attempt.body]
+                    .into_iter()
+                    .chain(handlers)
+                    .chain([&attempt.otherwise, &attempt.finally])
+                    .collect()
             }
             _ => Vec::new(),
         }

@@ -94,6 +94,25 @@ const BROKEN: &[(&str, &str)] = &[
     ("{% set a = b + = c %}", "t.html:1:16: expected an expression:"),
     ("{% set 1 = a %}", "t.html:1:8: cannot assign to this: expected a name:"),
     ("{% set f() = 1 %}", "t.html:1:8: cannot assign to this: expected a name:"),
+    (
+        "{% set a.b = 1 %}",
+        "t.html:1:8: a template cannot assign to or delete the attribute b: change an item (d[\"b\"] = ..) or a variable, \
+         or let the handler do it:",
+    ),
+    ("{% set a.b += 1 %}", "t.html:1:8: a template cannot assign to or delete the attribute b:"),
+    ("{% set del a[0], a.b.c %}", "t.html:1:18: a template cannot assign to or delete the attribute c:"),
+    ("{% set a[0].b = 1 %}", "t.html:1:8: a template cannot assign to or delete the attribute b:"),
+    ("{% set x, (y, *a.b) = c %}", "t.html:1:16: a template cannot assign to or delete the attribute b:"),
+    ("{% set x = a.b = c %}", "t.html:1:12: a template cannot assign to or delete the attribute b:"),
+    ("{% for i, a.b in c %}{% end %}", "t.html:1:11: a template cannot assign to or delete the attribute b:"),
+    ("{{ [1 for a.b in c] }}", "t.html:1:11: a template cannot assign to or delete the attribute b:"),
+    ("{{ list(1 for x, a.b in c) }}", "t.html:1:18: a template cannot assign to or delete the attribute b:"),
+    (
+        "{% try %}{% set a.b = 1 %}{% except %}{% end %}",
+        "t.html:1:17: a template cannot assign to or delete the attribute b:",
+    ),
+    ("{{ (a.b := 1) }}", "t.html:1:9: expected \")\", found \":=\":"),
+    ("{% set del *a, b %}", "t.html:1:12: cannot delete starred:"),
     ("{% set a, b += 1 %}", "t.html:1:13: += changes one name, item or attribute:"),
     ("{{ a if b }}", "t.html:1:10: expected \"else\", found the end:"),
     ("{{ a. }}", "t.html:1:6: expected a name after \".\":"),
@@ -171,6 +190,81 @@ fn what_nobody_has_stops_the_start() {
     let template = Loader::from_texts([("t.html", "{{ b(1) }}")]).load("t.html").unwrap();
     let error = template.generate(()).unwrap_err();
     assert_eq!(error.message(), "NameError: name 'b' is not defined");
+}
+
+/// Python decides where the blocks have been put; the parser, as Tornado's, within one file.
+#[test]
+fn break_and_continue_need_a_loop_where_their_block_is_put() {
+    const IN_LOOP: &str = "{% for i in 1, 2 %}{% block a %}{% break %}{% end %}{% end %}";
+    let placed = "outside for or while block: this block is put where no loop is around it";
+    let rows: &[(&[&str], Result<&str, (&str, usize, &str)>)] = &[
+        (&[IN_LOOP], Ok("")),
+        (&["{% block a %}x{% end %}\n", IN_LOOP], Err(("t.html", 2, placed))),
+        (&[IN_LOOP, "{% block a %}x{% end %}"], Ok("xxx")),
+        (&["\n{% for i in 1, 2 %}{% else %}{% continue %}{% end %}"], Err(("t.html", 2, "continue outside"))),
+        (&["{% for i in 1, 2 %}{% for j in '' %}{% else %}{% continue %}{% end %}x{% end %}"], Ok("")),
+        (
+            &["{% for i in 1, 2 %}{% apply str %}{% block a %}{% end %}{% end %}", IN_LOOP, "{% end %}"],
+            Err(("t.html", 1, placed)),
+        ),
+        (&["{% extends 'loop.html' %}", IN_LOOP], Ok("")),
+        (&["{% extends 'base.html' %}", IN_LOOP], Err(("t.html", 1, placed))),
+        (&["{% extends 'base.html' %}{% block other %}{{ 1 + }}{% end %}"], Ok("x")),
+        (
+            &["{% extends 'base.html' %}{% block a %}{% break %}{% end %}"],
+            Err(("t.html", 1, "break outside")),
+        ),
+        // A base, and what is included, must be right on its own.
+        (&["{% extends 'broken.html' %}{% block a %}fine{% end %}"], Err(("broken.html", 1, placed))),
+        (&["{% include 'child.html' %}"], Err(("t.html", 1, "extends another template"))),
+        (
+            &["{% include 'part.html' %}{% block b %}{% end %}"],
+            Err(("part.html", 2, "expected an expression")),
+        ),
+    ];
+    let broken = format!("{{% block a %}}{{% end %}}{IN_LOOP}");
+    let others = [
+        ("base.html", "{% block a %}x{% end %}"),
+        ("loop.html", "{% for i in 1, 2 %}{% block a %}{{ i }}{% end %}{% end %}"),
+        ("broken.html", &broken),
+        ("child.html", "{% extends 'base.html' %}"),
+        ("part.html", "\n{% block b %}{{ 1 + }}{% end %}"),
+    ]
+    .map(|(name, text)| (name, text.to_owned()));
+    for (texts, expected) in rows {
+        let page = ("t.html", texts.concat());
+        let loader = Loader::from_texts(others.iter().cloned().chain([page]));
+        // Twice: a refusal is none that is forgotten.
+        for _ in 0..2 {
+            match (loader.load("t.html"), expected) {
+                (Ok(template), Ok(expected)) => {
+                    assert_eq!(template.generate(()).unwrap(), *expected, "{texts:?}")
+                }
+                (Err(error), Err((file, line, message))) => {
+                    assert_eq!((error.file(), error.line()), (*file, *line), "{texts:?}: {error}");
+                    assert!(error.message().contains(message), "{texts:?}: {error}");
+                }
+                (found, _) => panic!("{texts:?}\n  expected {expected:?}\n  found    {:?}", found.err()),
+            }
+        }
+    }
+}
+
+/// What stands in a part is right where the part is put, though not on its own.
+#[test]
+fn a_part_may_use_what_its_page_binds() {
+    let page = get("/", async |ctx: &Context| ctx.render("t.html", ()));
+    let loader = Loader::from_texts([
+        ("t.html", "{% extends 'base.html' %}{% block a %}{{ shout('a') }}{% end %}"),
+        ("base.html", "{% set shout = lambda s: s.upper() %}{% block a %}{% end %}{% include 'part.html' %}"),
+        ("part.html", "{{ shout('b') }}"),
+    ]);
+    Application::new([page]).template_loader(loader).route_table().unwrap();
+    let page = get("/", async |ctx: &Context| ctx.render("t.html", ()));
+    let loader =
+        Loader::from_texts([("t.html", "{% include 'part.html' %}"), ("part.html", "{{ shout('b') }}")]);
+    let error = Application::new([page]).template_loader(loader).route_table().unwrap_err().to_string();
+    assert!(error.contains("part.html:1:4: there is no function shout"), "{error}");
 }
 
 #[test]

@@ -25,6 +25,14 @@ pub(in crate::template) struct Function {
     pub(in crate::template) body: Body,
 }
 
+impl Function {
+    /// The names of its own variables.
+    pub(in crate::template) fn variables(&self) -> impl Iterator<Item = &str> {
+        let slots = self.slots.iter();
+        slots.chain(self.cells.iter().map(|(name, _)| name)).map(|name| &**name)
+    }
+}
+
 /// A variable that functions share is the function's own, or one of the function around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::template) enum CellFrom {
@@ -137,7 +145,6 @@ pub(in crate::template) enum Target {
     Var(Var),
     /// What is unpacked, and which of it takes the rest.
     Tuple(Vec<Target>, Option<usize>),
-    Attribute(Node, Rc<str>),
     Item(Box<[Node; 2]>),
 }
 

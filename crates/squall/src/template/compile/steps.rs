@@ -176,7 +176,14 @@ impl Compiler<'_> {
                 }
                 Target::Tuple(targets, star)
             }
-            ExprKind::Attribute(value, name) => Target::Attribute(self.expr(value)?, name.as_str().into()),
+            // Objects are the application's, and attributes of dicts are their items.
+            ExprKind::Attribute(_, name) => {
+                let message = format!(
+                    "a template cannot assign to or delete the attribute {name}: change an item (d[\"{name}\"] = ..) or \
+                     a variable, or let the handler do it"
+                );
+                return self.error(target.at, message);
+            }
             ExprKind::Item(value, key) => Target::Item(Box::new([self.expr(value)?, self.expr(key)?])),
             _ => return self.error(target.at, "cannot assign to this: expected a name"),
         })

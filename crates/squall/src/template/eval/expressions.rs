@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use super::{Closure, Frame, Interp};
-use crate::template::compile::{Body, Clause, Code, Comprehension, Function, Item, Loops, Node, Piece};
+use crate::template::compile::{
+    Body, CellFrom, Clause, Code, Comprehension, Function, Item, Loops, Node, Piece, Var,
+};
 use crate::template::format;
 use crate::template::python::{Collection, Comparison, Unary};
 use crate::template::value::{
@@ -87,6 +89,14 @@ impl Interp<'_> {
                 let mut map = Map::default();
                 for (name, var) in names {
                     if let Ok(value) = self.load(frame, *var) {
+                        map.insert(Key::new(Py::from(&**name))?, value);
+                    }
+                }
+                // As in Python, also what the function uses of those around it.
+                for (cell, (name, from)) in frame.function.cells.iter().enumerate() {
+                    if matches!(from, CellFrom::Outer(_))
+                        && let Ok(value) = self.load(frame, Var::Cell(cell))
+                    {
                         map.insert(Key::new(Py::from(&**name))?, value);
                     }
                 }

@@ -6,9 +6,11 @@ use super::{Args, Frame, Interp};
 use crate::escape;
 use crate::template::budget;
 use crate::template::compile::{Argument, Body, Code, Escape, For, Function, Node, Op, Target, Try, Var};
+use crate::template::methods;
 use crate::template::python::Binary;
 use crate::template::value::{
-    self, Class, Found, Py, PyError, R, Type, binary, delete_item, from_host, get_item, set_item, write_str,
+    self, Class, Found, Py, PyError, R, Type, binary, check_slice, delete_item, from_host, get_item,
+    set_item, set_slice, write_str,
 };
 
 /// What is written is handed on when there is so much of it.
@@ -263,21 +265,37 @@ impl Interp<'_> {
                 Ok(())
             }
             Target::Tuple(targets, star) => self.unpack(targets, *star, &value, frame),
-            Target::Attribute(of, name) => {
-                let of = self.eval(of, frame)?;
-                Err(PyError::new(
-                    Class::AttributeError,
-                    format!("'{}' object's attribute '{name}' cannot be set in a template", of.type_name()),
-                ))
-            }
             Target::Item(parts) => {
                 let of = self.eval(&parts[0], frame)?;
                 let key = self.eval(&parts[1], frame)?;
-                set_item(&of, key, value).map_err(|error| error.at(parts[0].at))?;
-                self.remember(&of);
-                Ok(())
+                self.set_item(&of, key, value).map_err(|error| error.at(parts[0].at))
             }
         }
+    }
+
+    /// `of[key] = value`
+    fn set_item(&mut self, of: &Py, key: Py, value: Py) -> R<()> {
+        if let (Py::List(list), Py::Slice(parts)) = (of, &key) {
+            check_slice(list, parts)?;
+            let no_iterable = |error: PyError| match error.class() {
+                Class::TypeError => {
+                    let kind = if matches!(parts[2], Py::None | Py::Int(1)) { "can only" } else { "must" };
+                    PyError::type_error(format!("{kind} assign an iterable to a slice"))
+                }
+                _ => error,
+            };
+            let mut source = value::source(&value).map_err(no_iterable)?;
+            let mut items = Vec::new();
+            while let Some(item) = self.advance(&mut source)? {
+                budget::pay(1)?;
+                items.push(item);
+            }
+            set_slice(list, parts, items)?;
+        } else {
+            set_item(of, key, value)?;
+        }
+        self.remember(of);
+        Ok(())
     }
 
     #[inline(never)]
@@ -328,12 +346,7 @@ impl Interp<'_> {
                 let old = get_item(&of, &key).map_err(at)?;
                 let value = self.eval(node, frame)?;
                 let new = self.in_place(op, &old, &value).map_err(at)?;
-                set_item(&of, key, new).map_err(at)?;
-                self.remember(&of);
-            }
-            Target::Attribute(..) => {
-                let value = self.eval(node, frame)?;
-                self.assign(target, value, frame).map_err(at)?;
+                self.set_item(&of, key, new).map_err(at)?;
             }
             Target::Tuple(..) => {}
         }
@@ -350,12 +363,17 @@ impl Interp<'_> {
                 self.remember(old);
                 Ok(old.clone())
             }
-            (Py::Dict(dict), Binary::BitOr) if matches!(value, Py::Dict(_)) => {
-                if let Py::Dict(other) = value {
-                    for (key, value) in other.pairs()? {
-                        dict.set(key, value)?;
-                    }
+            (Py::List(list), Binary::Mul) => {
+                let new = binary(op, old, value)?;
+                if let Py::List(new) = &new {
+                    let items = std::mem::take(&mut *new.borrow_mut());
+                    let gone = std::mem::replace(&mut *list.borrow_mut(), items);
+                    drop(gone);
                 }
+                Ok(old.clone())
+            }
+            (Py::Dict(_), Binary::BitOr) => {
+                methods::call(self, old, "update", Args::from(vec![value.clone()]))?;
                 self.remember(old);
                 Ok(old.clone())
             }
@@ -383,10 +401,6 @@ impl Interp<'_> {
                 let of = self.eval(&parts[0], frame)?;
                 let key = self.eval(&parts[1], frame)?;
                 delete_item(&of, &key).map_err(|error| error.at(parts[0].at))
-            }
-            Target::Attribute(of, name) => {
-                let value = self.eval(of, frame)?;
-                Err(PyError::no_attribute(&value, name).at(of.at))
             }
         }
     }
@@ -459,7 +473,7 @@ fn field(code: &Code) -> Option<(&Node, &str)> {
     }
 }
 
-/// The text that a value puts into the page.
+/// The text that a value puts into the page, which holds nothing but text.
 fn plain(value: &Py) -> R<String> {
     match value {
         Py::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),

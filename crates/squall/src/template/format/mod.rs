@@ -6,7 +6,7 @@ mod spec;
 mod template;
 
 pub(super) use number::{fixed, round_float};
-pub(super) use percent::percent;
+pub(super) use percent::{percent, percent_bytes};
 pub(super) use template::format_template;
 
 use spec::{Align, Spec};

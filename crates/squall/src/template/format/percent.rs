@@ -1,4 +1,4 @@
-//! `'..' % values`
+//! `'..' % values`, and that of bytes
 
 use super::number::float_text;
 use super::{Py, PyError, R, check_width, digits};
@@ -11,9 +11,18 @@ use crate::template::value::{Class, Dict, as_big, as_float, float_to_int, index,
 /// # Errors
 /// Python's.
 pub(in crate::template) fn percent(format: &str, values: &Py) -> R<String> {
-    let mut formatter =
-        Formatter { chars: format.chars().collect(), at: 0, values, next: 0, used_names: false };
-    let mut out = String::with_capacity(format.len());
+    fill(format.chars().collect(), values, false)
+}
+
+/// As [`percent`], for bytes: each is handled as the character of its number.
+pub(in crate::template) fn percent_bytes(format: &[u8], values: &Py) -> R<Vec<u8>> {
+    let filled = fill(format.iter().map(|byte| char::from(*byte)).collect(), values, true)?;
+    Ok(filled.chars().filter_map(|c| u8::try_from(c).ok()).collect())
+}
+
+fn fill(chars: Vec<char>, values: &Py, is_bytes: bool) -> R<String> {
+    let mut out = String::with_capacity(chars.len());
+    let mut formatter = Formatter { chars, at: 0, values, next: 0, used_names: false, is_bytes };
     while let Some(c) = formatter.char() {
         if c == '%' { formatter.value(&mut out)? } else { out.push(c) }
     }
@@ -21,11 +30,14 @@ pub(in crate::template) fn percent(format: &str, values: &Py) -> R<String> {
     let is_left = match values {
         Py::Tuple(items) => formatter.next < items.len(),
         // One value that is no collection has to be used.
-        Py::Dict(_) | Py::List(_) | Py::Bytes(_) | Py::Range(_) => false,
+        Py::Bytes(_) => is_bytes && formatter.next == 0 && !formatter.used_names,
+        Py::Dict(_) | Py::List(_) | Py::Range(_) => false,
         _ => formatter.next == 0 && !formatter.used_names,
     };
     if is_left {
-        return Err(PyError::type_error("not all arguments converted during string formatting"));
+        let what = if is_bytes { "bytes" } else { "string" };
+        let message = format!("not all arguments converted during {what} formatting");
+        return Err(PyError::type_error(message));
     }
     Ok(out)
 }
@@ -36,6 +48,7 @@ struct Formatter<'a> {
     values: &'a Py,
     next: usize,
     used_names: bool,
+    is_bytes: bool,
 }
 
 #[derive(Default)]
@@ -73,8 +86,12 @@ impl Formatter<'_> {
                 return Err(PyError::type_error("format requires a mapping"));
             };
             self.used_names = true;
-            let found = Dict::get(dict, &Py::from(name.as_str()))?;
-            named = Some(found.ok_or_else(|| PyError::key(Py::from(name)))?);
+            let key = if self.is_bytes {
+                Py::bytes(name.chars().filter_map(|c| u8::try_from(c).ok()).collect::<Vec<u8>>())
+            } else {
+                Py::from(name)
+            };
+            named = Some(Dict::get(dict, &key)?.ok_or_else(|| PyError::key(key))?);
         }
         let mut flags = Flags::default();
         while let Some(c) = self.chars.get(self.at) {
@@ -109,7 +126,7 @@ impl Formatter<'_> {
         let (sign, body) = self.shown(kind, &value, &flags, precision)?;
         let length = sign.chars().count() + body.chars().count();
         let missing = width.unwrap_or(0).saturating_sub(length);
-        let is_number = !matches!(kind, 's' | 'r' | 'a' | 'c');
+        let is_number = !matches!(kind, 's' | 'b' | 'r' | 'a' | 'c');
         match (flags.left, flags.zero && is_number) {
             (true, _) => out.extend([sign.as_str(), &body, &" ".repeat(missing)]),
             (false, true) => out.extend([sign.as_str(), &"0".repeat(missing), &body]),
@@ -164,9 +181,12 @@ impl Formatter<'_> {
             _ => "",
         };
         Ok(match kind {
+            's' | 'b' if self.is_bytes => (String::new(), cut(Self::bytes(value)?)),
             's' => (String::new(), cut(str(value)?)),
+            'r' if self.is_bytes => (String::new(), cut(text::ascii(&repr(value)?))),
             'r' => (String::new(), cut(repr(value)?)),
             'a' => (String::new(), cut(text::ascii(&repr(value)?))),
+            'c' if self.is_bytes => (String::new(), Self::byte(value)?),
             'c' => (String::new(), Self::character(value)?),
             'd' | 'i' | 'u' | 'o' | 'x' | 'X' => {
                 let whole = whole(kind, value)?;
@@ -206,6 +226,28 @@ impl Formatter<'_> {
                 )));
             }
         })
+    }
+
+    /// Bytes as characters.
+    fn bytes(value: &Py) -> R<String> {
+        match value {
+            Py::Bytes(bytes) => Ok(bytes.iter().map(|byte| char::from(*byte)).collect()),
+            _ => Err(PyError::type_error(format!(
+                "%b requires a bytes-like object, or an object that implements __bytes__, not '{}'",
+                value.type_name()
+            ))),
+        }
+    }
+
+    fn byte(value: &Py) -> R<String> {
+        match value {
+            Py::Bytes(bytes) if bytes.len() == 1 => Self::bytes(value),
+            Py::Int(code) => match u8::try_from(*code) {
+                Ok(byte) => Ok(char::from(byte).to_string()),
+                Err(_) => Err(PyError::new(Class::OverflowError, "%c arg not in range(256)")),
+            },
+            _ => Err(PyError::type_error("%c requires an integer in range(256) or a single byte")),
+        }
     }
 
     fn character(value: &Py) -> R<String> {

@@ -90,6 +90,9 @@ fn statement(parser: &mut Parser, all: &mut Vec<Statement>) -> Parsed<()> {
             parser.advance();
             let targets = parser.expressions()?;
             check_target(&targets)?;
+            if has_star(&targets) {
+                return wrong(targets.at, "cannot delete starred");
+            }
             StatementKind::Delete(vec![targets])
         }
         "assert" | "global" | "nonlocal" | "raise" | "return" | "class" | "def" | "with" => {
@@ -99,6 +102,14 @@ fn statement(parser: &mut Parser, all: &mut Vec<Statement>) -> Parsed<()> {
     };
     all.push(Statement { kind });
     Ok(())
+}
+
+fn has_star(target: &Expr) -> bool {
+    match &target.kind {
+        ExprKind::Starred(_) => true,
+        ExprKind::Tuple(items) | ExprKind::List(items) => items.iter().any(has_star),
+        _ => false,
+    }
 }
 
 fn assignment(parser: &mut Parser) -> Parsed<StatementKind> {

@@ -27,7 +27,7 @@ pub(super) use int::{as_big, as_float, big, float_to_int, index, size};
 pub(super) use iter::{Iter, Part, Range, Source, View, iter, source};
 pub(super) use ops::{binary, combine, compare, contains, invert, negative, positive};
 pub(super) use print::{repr, str, write_float, write_repr, write_str};
-pub(super) use slices::{char_count, delete_item, get_item, set_item};
+pub(super) use slices::{char_count, check_slice, delete_item, get_item, set_item, set_slice};
 pub(super) use trash::Cell;
 pub(super) use types::Type;
 

@@ -59,12 +59,7 @@ fn slow(op: Binary, a: &Py, b: &Py) -> R {
             },
             Binary::Mod => match a {
                 Py::Str(text) => Some(Py::from(crate::template::format::percent(text, b)?)),
-                Py::Bytes(text) => {
-                    // Bytes of text, as they are in templates.
-                    let text = String::from_utf8_lossy(text);
-                    let formatted = crate::template::format::percent(&text, b)?;
-                    Some(Py::bytes(formatted.into_bytes()))
-                }
+                Py::Bytes(bytes) => Some(Py::bytes(crate::template::format::percent_bytes(bytes, b)?)),
                 _ => None,
             },
             Binary::Sub | Binary::BitAnd | Binary::BitOr | Binary::BitXor => sets(op, a, b)?,

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Class, Py, PyError, R, Range, index};
+use super::{Class, List, Py, PyError, R, Range, index};
 use crate::template::budget;
 
 /// `value[key]`
@@ -160,9 +160,6 @@ fn get_slice(value: &Py, parts: &[Py; 3]) -> R {
 pub(in crate::template) fn set_item(value: &Py, key: Py, item: Py) -> R<()> {
     match (value, &key) {
         (Py::Dict(dict), _) => dict.set(key, item),
-        (Py::List(_), Py::Slice(_)) => {
-            Err(PyError::type_error("assignment to a slice has no counterpart: make a new list"))
-        }
         (Py::List(items), _) => match index_of(value, &key, items.len(), "list")? {
             Some(at) => {
                 let old = items.borrow_mut().get_mut(at).map(|place| std::mem::replace(place, item));
@@ -176,6 +173,37 @@ pub(in crate::template) fn set_item(value: &Py, key: Py, item: Py) -> R<()> {
             value.type_name()
         ))),
     }
+}
+
+/// Whether the slice means a part of the list at all.
+pub(in crate::template) fn check_slice(list: &List, parts: &[Py; 3]) -> R<()> {
+    slice_range(parts, list.len()).map(drop)
+}
+
+/// `list[parts] = items`
+pub(in crate::template) fn set_slice(list: &List, parts: &[Py; 3], items: Vec<Py>) -> R<()> {
+    let range = slice_range(parts, list.len())?;
+    budget::pay_items(list.len().saturating_add(items.len()))?;
+    let gone: Vec<Py> = if range.step == 1 {
+        let start = usize::try_from(range.start).unwrap_or(0);
+        list.borrow_mut().splice(start..start + range.len(), items).collect()
+    } else if items.len() == range.len() {
+        let mut own = list.borrow_mut();
+        let old = places(range).zip(items).filter_map(|(at, item)| {
+            let place = own.get_mut(at)?;
+            Some(std::mem::replace(place, item))
+        });
+        old.collect()
+    } else {
+        return Err(PyError::value_error(format!(
+            "attempt to assign sequence of size {} to extended slice of size {}",
+            items.len(),
+            range.len()
+        )));
+    };
+    // Only now, when nobody has the list.
+    drop(gone);
+    Ok(())
 }
 
 /// `del value[key]`
