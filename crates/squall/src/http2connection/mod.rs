@@ -4,6 +4,7 @@
 //! handlers of one connection run beside each other, as those of several do.
 
 mod body;
+pub(crate) mod client;
 mod connection;
 mod convert;
 mod options;

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod carriers;
+mod client;
 mod ends;
 mod hostile;
 mod messages;
