@@ -71,6 +71,11 @@ impl<K: Eq + Hash, T> Pool<K, T> {
         (self.longest / 2).clamp(Duration::from_millis(50), Duration::from_secs(3600))
     }
 
+    /// How long one is kept.
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest
+    }
+
     pub(crate) fn clear(&mut self) {
         self.idle.clear();
     }

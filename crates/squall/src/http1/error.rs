@@ -7,7 +7,7 @@ use crate::httputil::ConnectionLimits;
 use crate::httputil::exchange::BodyRefusal;
 use crate::httputil::limits::MAX_INFLATION;
 
-/// A message that HTTP/1.1 does not allow, or that is larger than this server takes.
+/// A message that HTTP does not allow, or that is larger than this server takes.
 ///
 /// One variant per rule, so that tests can name the rule that was broken. [`status`](Self::status) is the answer;
 /// the text is sent as its body and never repeats what the peer sent.
@@ -74,6 +74,8 @@ pub enum ParseError {
     TooManyInterim,
     /// A 101 that was not asked for (RFC 9110 §15.2.2): what would follow is no HTTP.
     UnaskedUpgrade,
+    /// Frames or fields that HTTP/2 does not allow (RFC 9113 §5.4, §8.1.1), or no HTTP/2 at all.
+    Http2,
 }
 
 impl ParseError {
@@ -145,6 +147,7 @@ impl ParseError {
             Self::UnexpectedBody => "A body with a status that has none",
             Self::TooManyInterim => "Too many 1xx responses",
             Self::UnaskedUpgrade => "A change of protocol that was not asked for",
+            Self::Http2 => "Not HTTP/2 as it should be",
         }
     }
 }

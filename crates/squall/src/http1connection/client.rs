@@ -9,7 +9,7 @@ use crate::iostream::IoStream;
 
 /// More interim responses (1xx) than this before the final one are an error (Tornado's number). A server that sends nothing
 /// else would otherwise keep the client until its time limit.
-const MOST_INTERIM: usize = 10;
+pub(crate) const MOST_INTERIM: usize = 10;
 
 /// Reads the heads of the responses to one request: interim ones, of which there may be a few, and the final one.
 pub(crate) struct ResponseHeads<'a> {

@@ -25,6 +25,8 @@ mod task;
 mod transport;
 
 pub use crate::http1::ParseError;
+#[cfg(feature = "http2")]
+pub(crate) use client::MOST_INTERIM;
 pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
 #[cfg(feature = "http2")]

@@ -58,7 +58,7 @@ pub(super) fn request_head(
 
 /// Whether white space is part of a value's ends, which HTTP/1 would have taken off: what forwards it there would say
 /// something else than what was checked here (RFC 9113 §8.2.1).
-fn is_padded(value: &[u8]) -> bool {
+pub(super) fn is_padded(value: &[u8]) -> bool {
     ows::trim_bytes(value).len() != value.len()
 }
 

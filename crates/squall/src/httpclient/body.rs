@@ -11,11 +11,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::decode::Decoder;
 use super::error::{HttpClientError, TIMEOUT_SENDING};
 use super::exchange::Upload;
+use super::http2::{Arriving, Sink};
 use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::http1::encode::BodyEncoder;
@@ -28,7 +30,7 @@ use crate::iostream::{IoStream, Stalled, StreamClosedError, StreamError};
 /// Cheap to clone. Useless once the producer has returned.
 #[derive(Clone)]
 pub struct BodyWriter {
-    stream: IoStream,
+    way: Way,
     encoder: Rc<Cell<BodyEncoder>>,
     fault: Rc<Cell<Option<Fault>>>,
     /// How long the server may take nothing.
@@ -45,12 +47,17 @@ enum Fault {
 }
 
 impl BodyWriter {
-    pub(super) fn new(stream: IoStream, length: Option<u64>, patience: Option<Duration>) -> Self {
-        let encoder = length.map_or(BodyEncoder::Chunked, BodyEncoder::Length);
-        Self { stream, encoder: Rc::new(Cell::new(encoder)), fault: Rc::default(), patience }
+    pub(super) fn new(way: Way, length: Option<u64>, patience: Option<Duration>) -> Self {
+        let unknown = match &way {
+            Way::Http1(_) => BodyEncoder::Chunked,
+            Way::Http2(_) => BodyEncoder::UntilClose,
+        };
+        let encoder = Rc::new(Cell::new(length.map_or(unknown, BodyEncoder::Length)));
+        Self { way, encoder, fault: Rc::default(), patience }
     }
 
-    /// Sends a piece and waits until the kernel has it, so that a slow server slows the producer down.
+    /// Sends a piece and waits until the kernel has it, or in HTTP/2 until the server has room for it, so that a slow server
+    /// slows the producer down.
     ///
     /// # Errors
     /// When the connection is closed. What was written past a Content-Length is not sent, and fails the request.
@@ -65,12 +72,11 @@ impl BodyWriter {
     }
 
     async fn send(&self, framed: Vec<u8>) -> Result<(), StreamError> {
-        let written = self.stream.write_bytes(framed.into());
-        match self.stream.taken_within(self.patience, written).await {
+        match self.way.write(framed.into(), self.patience).await {
             Ok(sent) => sent,
             Err(Stalled) => {
                 self.fault.set(Some(Fault::Stalled));
-                self.stream.abort();
+                self.way.abort();
                 Err(StreamClosedError::default().into())
             }
         }
@@ -89,10 +95,12 @@ impl BodyWriter {
         }
         let mut end = Vec::new();
         match self.encoder.get().finish(&mut end) {
-            Ok(()) if end.is_empty() => Ok(()),
-            Ok(()) => match self.send(end).await {
-                Err(_) if self.fault.get().is_some() => Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
-                sent => Ok(sent?),
+            Ok(()) => match self.way.finish(end.into(), self.patience).await {
+                Ok(sent) => sent,
+                Err(Stalled) => {
+                    self.way.abort();
+                    Err(HttpClientError::Timeout(TIMEOUT_SENDING))
+                }
             },
             Err(HttpOutputError::TooLittleData(left)) => Err(HttpClientError::Request(format!(
                 "the body is {left} bytes shorter than its Content-Length"
@@ -108,15 +116,81 @@ impl fmt::Debug for BodyWriter {
     }
 }
 
+/// Where the bytes of a request's body go.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// Framed, onto the connection.
+    Http1(IoStream),
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "as with the feature"))]
+    Http2(Sink),
+}
+
+impl Way {
+    /// Sends bytes, and waits until they are taken, for as long as some of them are within each `patience`.
+    async fn write(
+        &self,
+        bytes: Bytes,
+        patience: Option<Duration>,
+    ) -> Result<Result<(), StreamError>, Stalled> {
+        match self {
+            Self::Http1(stream) => stream.taken_within(patience, stream.write_bytes(bytes)).await,
+            Self::Http2(sink) => {
+                let ended = |_| StreamClosedError::default().into();
+                sink.write(bytes, patience).await.map(|sent| sent.map_err(ended)).map_err(|_| Stalled)
+            }
+        }
+    }
+
+    /// Sends the last bytes of a body, which may be none.
+    pub(super) async fn finish(
+        &self,
+        last: Bytes,
+        patience: Option<Duration>,
+    ) -> Result<Result<(), HttpClientError>, Stalled> {
+        match self {
+            Self::Http1(_) if last.is_empty() => Ok(Ok(())),
+            Self::Http1(stream) => {
+                let sent = stream.taken_within(patience, stream.write_bytes(last)).await?;
+                Ok(sent.map_err(HttpClientError::from))
+            }
+            Self::Http2(sink) => {
+                // Whatever it is, the other half of the exchange knows it better.
+                let ended = |_| HttpClientError::Closed(None);
+                sink.finish(last, patience).await.map(|sent| sent.map_err(ended)).map_err(|_| Stalled)
+            }
+        }
+    }
+
+    fn abort(&self) {
+        match self {
+            Self::Http1(stream) => stream.abort(),
+            Self::Http2(sink) => sink.reset(),
+        }
+    }
+}
+
 /// The most bytes of one piece before decompression.
 const PIECE: usize = 64 * 1024;
 
+/// How a response goes on behind its head.
+pub(super) enum Rest {
+    Http1(Lease, ResponseFacts),
+    Http2(Arriving),
+}
+
+impl Rest {
+    /// From now on the connection, or its stream, holds the slot of its request.
+    pub(super) fn hold(&mut self, permit: Option<OwnedSemaphorePermit>) {
+        match self {
+            Self::Http1(lease, _) => lease.hold(permit),
+            Self::Http2(arriving) => arriving.hold(permit),
+        }
+    }
+}
+
 /// The body of a response, read from its connection piece by piece.
 pub(super) struct ResponseBody {
-    /// The connection, until the body has ended; and the slot that it takes.
-    lease: Option<Lease>,
-    framing: Framing,
-    keep_alive: bool,
+    source: Source,
     /// The rest of the request's body, which goes up while this comes down.
     upload: Option<Upload>,
     decoder: Option<Box<Decoder>>,
@@ -125,6 +199,14 @@ pub(super) struct ResponseBody {
     /// So many bytes may yet come, decompressed.
     left: u64,
     deadline: Option<Instant>,
+}
+
+/// Where the body comes from, and what is held for as long as it does.
+enum Source {
+    Http1 { lease: Lease, framing: Framing, keep_alive: bool },
+    Http2(Arriving),
+    /// It has ended.
+    Nothing,
 }
 
 enum Framing {
@@ -137,28 +219,29 @@ impl ResponseBody {
     /// # Errors
     /// When the body is announced to be too large.
     pub(super) fn new(
-        lease: Lease,
-        facts: ResponseFacts,
+        rest: Rest,
         upload: Option<Upload>,
         decoder: Option<Box<Decoder>>,
         max_body_size: u64,
         deadline: Option<Instant>,
     ) -> Result<Self, HttpClientError> {
-        let framing = match facts.body {
-            Length::Framed(length) => Framing::Framed(BodyDecoder::new(length, max_body_size)?),
-            Length::UntilClose => Framing::UntilClose(max_body_size),
+        let (source, is_empty) = match rest {
+            Rest::Http1(lease, facts) => {
+                let framing = match facts.body {
+                    Length::Framed(length) => Framing::Framed(BodyDecoder::new(length, max_body_size)?),
+                    Length::UntilClose => Framing::UntilClose(max_body_size),
+                };
+                let source = Source::Http1 { lease, framing, keep_alive: facts.keep_alive };
+                (source, facts.body == Length::Framed(BodyLength::Empty))
+            }
+            Rest::Http2(arriving) => {
+                let is_empty = arriving.begin(max_body_size)?;
+                (Source::Http2(arriving), is_empty)
+            }
         };
-        let mut body = Self {
-            lease: Some(lease),
-            framing,
-            keep_alive: facts.keep_alive,
-            upload,
-            decoder,
-            compressed: Bytes::new(),
-            left: max_body_size,
-            deadline,
-        };
-        if facts.body == Length::Framed(BodyLength::Empty) {
+        let mut body =
+            Self { source, upload, decoder, compressed: Bytes::new(), left: max_body_size, deadline };
+        if is_empty {
             body.decoder = None;
             body.end(true);
         }
@@ -166,22 +249,23 @@ impl ResponseBody {
     }
 
     /// After a 101: no body follows, but another protocol.
-    pub(super) fn upgraded(lease: Lease) -> Self {
-        Self {
-            lease: Some(lease),
-            framing: Framing::UntilClose(0),
-            keep_alive: false,
-            upload: None,
-            decoder: None,
-            compressed: Bytes::new(),
-            left: 0,
-            deadline: None,
-        }
+    pub(super) fn upgraded(rest: Rest) -> Self {
+        let source = match rest {
+            Rest::Http1(lease, _) => {
+                Source::Http1 { lease, framing: Framing::UntilClose(0), keep_alive: false }
+            }
+            // There is no such thing in HTTP/2.
+            Rest::Http2(_) => Source::Nothing,
+        };
+        Self { source, upload: None, decoder: None, compressed: Bytes::new(), left: 0, deadline: None }
     }
 
     /// The connection, for whoever speaks what follows a 101.
     pub(super) fn into_stream(mut self) -> Option<IoStream> {
-        self.lease.take().map(|lease| lease.stream().clone())
+        match std::mem::replace(&mut self.source, Source::Nothing) {
+            Source::Http1 { lease, .. } => Some(lease.stream().clone()),
+            Source::Http2(_) | Source::Nothing => None,
+        }
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
@@ -248,12 +332,37 @@ impl ResponseBody {
 
     /// The next piece as it is sent.
     async fn read(&mut self) -> Result<Option<Bytes>, HttpClientError> {
-        let Some(lease) = &self.lease else { return Ok(None) };
-        let stream = lease.stream().clone();
+        match &self.source {
+            Source::Http1 { lease, .. } => {
+                let stream = lease.stream().clone();
+                self.read_framed(&stream).await
+            }
+            Source::Http2(_) => poll_fn(|cx| self.poll_arriving(cx)).await,
+            Source::Nothing => Ok(None),
+        }
+    }
+
+    fn poll_arriving(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpClientError>> {
+        let Source::Http2(arriving) = &mut self.source else { return Poll::Ready(Ok(None)) };
+        if let Poll::Ready(piece) = arriving.poll_piece(cx, PIECE) {
+            let piece = piece?;
+            if piece.is_none() {
+                self.end(true);
+            }
+            return Poll::Ready(Ok(piece));
+        }
+        if let Poll::Ready(Err(error)) = self.poll_upload(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Pending
+    }
+
+    async fn read_framed(&mut self, stream: &IoStream) -> Result<Option<Bytes>, HttpClientError> {
         loop {
+            let Source::Http1 { framing, .. } = &mut self.source else { return Ok(None) };
             let taken = {
                 let mut buffer = stream.read_buffer();
-                match &mut self.framing {
+                match framing {
                     Framing::Framed(decoder) => {
                         let step = decoder.decode(buffer.as_slice(), PIECE)?;
                         buffer.consume(step.data.start);
@@ -268,6 +377,7 @@ impl ResponseBody {
                     }
                 }
             };
+            let is_framed = matches!(framing, Framing::Framed(_));
             match taken {
                 (piece, true) => {
                     self.end(true);
@@ -282,15 +392,14 @@ impl ResponseBody {
                 }
                 stream.poll_fill(cx).map(Ok)
             });
-            let received = received.await?;
-            match (&self.framing, received) {
-                (_, Ok(1..)) => {}
-                (Framing::UntilClose(_), Ok(0)) if stream.error().is_none() => {
+            match received.await? {
+                Ok(1..) => {}
+                Ok(0) if !is_framed && stream.error().is_none() => {
                     self.end(false);
                     return Ok(None);
                 }
-                (_, Ok(0)) => return Err(HttpClientError::Closed(None)),
-                (_, Err(error)) => return Err(HttpClientError::closed_by(error)),
+                Ok(0) => return Err(HttpClientError::Closed(None)),
+                Err(error) => return Err(HttpClientError::closed_by(error)),
             }
         }
     }
@@ -300,7 +409,9 @@ impl ResponseBody {
         let Some(upload) = &mut self.upload else { return Poll::Ready(Ok(())) };
         let sent = ready!(upload.as_mut().poll(cx));
         self.upload = None;
-        self.keep_alive &= sent.is_ok();
+        if let Source::Http1 { keep_alive, .. } = &mut self.source {
+            *keep_alive &= sent.is_ok();
+        }
         Poll::Ready(match sent {
             // The server wants no more; its response may be whole all the same.
             Err(HttpClientError::Closed(_)) => Ok(()),
@@ -327,10 +438,10 @@ impl ResponseBody {
     /// request gets no other.
     fn end(&mut self, complete: bool) {
         let uploaded = self.upload.take().is_none();
-        if let Some(lease) = self.lease.take()
+        if let Source::Http1 { lease, keep_alive: true, .. } =
+            std::mem::replace(&mut self.source, Source::Nothing)
             && complete
             && uploaded
-            && self.keep_alive
         {
             lease.give_back();
         }

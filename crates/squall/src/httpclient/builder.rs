@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::cookie_jar::CookieJar;
 use super::environment::ProxyEnvironment;
+use super::http2::Settings;
 use super::proxy::Proxy;
 use super::request::{HttpRequest, Options};
 use super::{AsyncHttpClient, HttpClientError};
@@ -29,6 +30,22 @@ pub(super) struct Config {
     pub(super) defaults: Options,
     pub(super) proxy: ProxyChoice,
     pub(super) cookie_jar: Option<CookieJar>,
+    pub(super) http2_stream_window: u32,
+    pub(super) http2_keep_alive: Option<Duration>,
+}
+
+impl Config {
+    /// What holds for connections of HTTP/2.
+    pub(super) fn http2(&self) -> Settings {
+        Settings {
+            max_header_size: self.limits.max_header_size,
+            max_header_count: self.limits.max_header_count,
+            stream_window: self.http2_stream_window,
+            max_streams: self.max_clients,
+            keep_alive_interval: self.http2_keep_alive,
+            keeps: self.max_idle_per_host > 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,6 +71,8 @@ impl Default for HttpClientBuilder {
             },
             proxy: ProxyChoice::None,
             cookie_jar: None,
+            http2_stream_window: 262_144,
+            http2_keep_alive: None,
         };
         Self { config, tcp: TcpClient::new() }
     }
@@ -62,6 +81,8 @@ impl Default for HttpClientBuilder {
 impl HttpClientBuilder {
     /// How many requests may be in flight at the same time; more wait, first come, first served. At least 1.
     /// Default: 10.
+    ///
+    /// Over HTTP/2 they share one connection per server, where no more are under way than the server allows.
     pub fn max_clients(mut self, count: usize) -> Self {
         self.config.max_clients = count.clamp(1, 1 << 20);
         self
@@ -124,6 +145,34 @@ impl HttpClientBuilder {
         if let Some(proxy) = request.proxy {
             self.config.proxy = proxy.map_or(ProxyChoice::None, ProxyChoice::Fixed);
         }
+        self
+    }
+
+    /// Whether http servers are spoken to over HTTP/2 without asking: the default of
+    /// [`HttpRequest::http2_prior_knowledge`]. Default: no.
+    #[cfg(feature = "http2")]
+    pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
+        self.config.defaults.http2_prior_knowledge = Some(on);
+        self
+    }
+
+    /// The most bytes of an HTTP/2 response's body that may be under way before they are taken. Default: 262,144. From
+    /// 1 byte to 1 GiB.
+    ///
+    /// It bounds the speed of a download to one window per round trip. The window of the connection has room for as many of
+    /// them as there may be requests, so that a body that is not taken never blocks another.
+    #[cfg(feature = "http2")]
+    pub fn http2_stream_window(mut self, bytes: u32) -> Self {
+        self.config.http2_stream_window = bytes.clamp(1, 1 << 30);
+        self
+    }
+
+    /// How often an HTTP/2 server that has requests to answer is asked for a sign of life (PING); one that gives none
+    /// within 10 s loses its connection. `None`: never, though a server is asked once when a request is given up and
+    /// nothing was heard since it was sent. Default: `None`.
+    #[cfg(feature = "http2")]
+    pub fn http2_keep_alive(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.config.http2_keep_alive = interval.into();
         self
     }
 

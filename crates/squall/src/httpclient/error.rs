@@ -32,7 +32,7 @@ pub enum HttpClientError {
     Timeout(&'static str),
     /// The server redirects to what is no URL, or one that is not spoken here.
     Redirect(String),
-    /// The connection ended before the response did.
+    /// The connection, or the stream of HTTP/2, ended before the response did.
     Closed(Option<io::Error>),
     /// The server does not speak HTTP as it should.
     Protocol(ParseError),

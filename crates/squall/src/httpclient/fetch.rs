@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::auth::{Credentials, DigestChallenge};
-use super::body::{ResponseBody, within};
+use super::body::{ResponseBody, Rest, within};
 use super::builder::ProxyChoice;
 use super::decode::{ACCEPT_ENCODING, Decoder};
 use super::error::{TIMEOUT_CONNECTING, TIMEOUT_HANDSHAKE};
-use super::exchange::{Incoming, exchange};
-use super::pool::{Key, Lease};
+use super::exchange::{Again, Answer, Failed, exchange};
+use super::http2::{self, Place};
+use super::origins::Course;
+use super::pool::{Key, Lease, Offer};
 use super::proxy::Proxy;
 use super::redirect::{redirect, strip_headers};
 use super::reference;
@@ -25,6 +27,7 @@ use super::time_limits::TimeLimits;
 use super::tls::TlsConfig;
 use super::wire::{Outgoing, request_target};
 use super::{HttpClientError, Inner};
+use crate::http1::response::ResponseHead;
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 use crate::log;
@@ -33,6 +36,9 @@ use crate::netutil::Family;
 use crate::tcpclient::ConnectOptions;
 
 const DEFAULT_REDIRECTS: usize = 5;
+/// So many times a request is sent again, redirects and challenges aside.
+const MOST_AGAIN: usize = 3;
+const TIMEOUT_QUEUE: &str = "Timeout in request queue";
 
 /// One fetch on its way; changed by redirects.
 struct Fetch<'a> {
@@ -92,11 +98,24 @@ pub(super) async fn run(
     let ran = fetch.run(start).await;
     drop(waiting);
     if metrics::is_on() {
-        let status = ran.as_ref().ok().map(|(_, incoming)| incoming.head.status);
+        let status = ran.as_ref().ok().map(|answer| answer.head.status);
         metrics::fetch(fetch.method.as_str(), status, start.elapsed());
     }
-    let (lease, incoming) = ran?;
-    fetch.respond(lease, incoming)
+    fetch.respond(ran?)
+}
+
+/// What a request is sent on.
+enum Carrier {
+    Http1(Lease),
+    Http2(Place),
+}
+
+fn is_http2(key: &Key, stream: &IoStream) -> bool {
+    match key.offer {
+        Offer::Http1 => false,
+        Offer::Both => http2::is_agreed(stream),
+        Offer::Http2 => true,
+    }
 }
 
 /// # Errors
@@ -137,73 +156,161 @@ impl Fetch<'_> {
             slots.waiting() + 1
         );
         let permit = async { slots.enter().await.ok_or(HttpClientError::ClientClosed) };
-        let permit = within(self.limits.connecting(start), "Timeout in request queue", permit).await?;
+        let permit = within(self.limits.connecting(start), TIMEOUT_QUEUE, permit).await?;
         Ok((permit, Instant::now()))
     }
 
-    /// The connection with the final response, and its head.
-    async fn run(&mut self, start: Instant) -> Result<(Lease, Incoming), HttpClientError> {
+    /// The final response, but for its body.
+    async fn run(&mut self, start: Instant) -> Result<Answer<Rest>, HttpClientError> {
         let (permit, mut now) = self.slot(start).await?;
         self.permit = Some(permit);
         self.times.queue = now - start;
         loop {
-            let (mut lease, incoming) =
-                within(self.limits.whole, "Timeout during request", self.send(now)).await?;
+            let mut answer = within(self.limits.whole, "Timeout during request", self.send(now)).await?;
             now = Instant::now();
             self.times.start_transfer = now - start;
             if let Some(jar) = &self.client.config.cookie_jar {
-                jar.learn(&self.url, &incoming.head.headers);
+                jar.learn(&self.url, &answer.head.headers);
             }
-            if self.answer_challenge(&incoming) || self.follow(&incoming)? {
-                self.discard(lease, incoming).await;
+            if self.answer_challenge(&answer.head) || self.follow(&answer.head)? {
+                self.discard(answer.rest).await;
                 continue;
             }
-            lease.hold(self.permit.take());
-            return Ok((lease, incoming));
+            answer.rest.hold(self.permit.take());
+            return Ok(answer);
         }
     }
 
-    /// Sends the request as it now is, once more on a new connection if a kept one turns out to be dead.
-    async fn send(&mut self, now: Instant) -> Result<(Lease, Incoming), HttpClientError> {
-        let key = self.key()?;
-        let mut kept = self.client.pool.take(&key, now);
+    /// Sends the request as it now is. Once more on a new connection if a kept one turns out to be dead, and a few times if
+    /// the server does not look at it.
+    async fn send(&mut self, now: Instant) -> Result<Answer<Rest>, HttpClientError> {
+        let mut key = self.key()?;
+        let mut tries = 0;
         loop {
-            let reused = kept.is_some();
-            let lease = match kept.take() {
-                Some(lease) => {
-                    self.times.connect = now.into_std() - self.times.start;
-                    lease
-                }
-                None => {
-                    let stream = self.connect(&key).await?;
-                    self.times.connect = self.times.start.elapsed();
-                    Lease::new(stream, Rc::new(key.clone()), Rc::clone(&self.client.pool))
-                }
+            let found = if tries == 0 { self.client.pool.take(&key, now) } else { None };
+            let (carrier, reused) = match found {
+                Some(lease) => (Carrier::Http1(lease), true),
+                None if key.offer == Offer::Http1 => (self.make(&key).await?, false),
+                None => self.choose(&key).await?,
             };
-            let extra = self.extra_headers()?;
-            let request = &*self.request;
-            let outgoing = Outgoing {
-                method: &self.method,
-                url: &self.url,
-                verbatim: request.verbatim.as_deref(),
-                headers: &request.headers,
-                extra: &extra,
-                accept_encoding: (request.options.decompress_response != Some(false))
-                    .then_some(ACCEPT_ENCODING),
-                body: &request.body,
-                absolute: self.forwarding().is_some(),
-                on_interim: request.on_interim.as_deref(),
-                send_timeout: request.send_timeout,
-                expect_continue: request.options.expect_100_continue == Some(true)
-                    && !matches!(request.body, Body::None),
+            self.times.connect = if reused && tries == 0 {
+                now.into_std() - self.times.start
+            } else {
+                self.times.start.elapsed()
             };
-            match exchange(lease.stream(), &outgoing, &self.client.config.limits).await {
-                Ok(incoming) => return Ok((lease, incoming)),
-                // The server closed a connection that it had kept, just when the request went out. RFC 9110 §9.2.2:
-                // what is idempotent may be sent again.
-                Err(failed) if reused && failed.unanswered && self.method.is_idempotent() => {}
-                Err(failed) => return Err(failed.error),
+            tries += 1;
+            let failed = match self.exchange(carrier).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            match failed.again {
+                // The server closed a connection that it had kept, just when the request went out. RFC 9110 §9.2.2: what
+                // is idempotent may be sent again.
+                Again::Unanswered if reused && self.method.is_idempotent() && tries <= MOST_AGAIN => {}
+                // RFC 9113 §8.7: whatever it asks for.
+                Again::Unprocessed if tries <= MOST_AGAIN => {}
+                Again::OverHttp1 if key.offer == Offer::Both => key.offer = Offer::Http1,
+                _ => return Err(failed.error),
             }
+        }
+    }
+
+    async fn exchange(&self, carrier: Carrier) -> Result<Answer<Rest>, Failed> {
+        let extra = self.extra_headers()?;
+        let request = &*self.request;
+        let outgoing = Outgoing {
+            method: &self.method,
+            url: &self.url,
+            verbatim: request.verbatim.as_deref(),
+            headers: &request.headers,
+            extra: &extra,
+            accept_encoding: (request.options.decompress_response != Some(false)).then_some(ACCEPT_ENCODING),
+            body: &request.body,
+            absolute: self.forwarding().is_some(),
+            on_interim: request.on_interim.as_deref(),
+            send_timeout: request.send_timeout,
+            expect_continue: request.options.expect_100_continue == Some(true)
+                && !matches!(request.body, Body::None),
+        };
+        match carrier {
+            Carrier::Http1(lease) => {
+                let answer = exchange(lease.stream(), &outgoing, &self.client.config.limits).await?;
+                Ok(answer.with_rest(|facts| Rest::Http1(lease, facts)))
+            }
+            Carrier::Http2(place) => {
+                let answer = http2::exchange(place, &outgoing).await?;
+                Ok(answer.with_rest(Rest::Http2))
+            }
+        }
+    }
+
+    /// A connection of a server that may speak HTTP/2, and whether it was there before. Of those who ask at the same time
+    /// one makes it, and the others wait.
+    async fn choose(&self, key: &Key) -> Result<(Carrier, bool), HttpClientError> {
+        let pool = &self.client.pool;
+        let deadline = self.limits.connecting(Instant::now());
+        loop {
+            match pool.origins.course(key) {
+                Course::Go(place) => return Ok((Carrier::Http2(place), true)),
+                Course::Http1 => return Ok((self.make(key).await?, false)),
+                Course::Lead(lead) => {
+                    pool.start_sweeping();
+                    let stream = self.connect(key).await?;
+                    if !is_http2(key, &stream) {
+                        lead.settle_http1();
+                        return Ok((self.lease(key, stream), false));
+                    }
+                    let session = http2::begin(stream, self.client.config.http2()).await?;
+                    // Unless it has ended already.
+                    if let Some(place) = lead.settle(session) {
+                        return Ok((Carrier::Http2(place), false));
+                    }
+                }
+                Course::Wait(full) => {
+                    let place = async { Ok(full.place().await) };
+                    if let Some(place) = within(deadline, TIMEOUT_QUEUE, place).await? {
+                        return Ok((Carrier::Http2(place), true));
+                    }
+                }
+                Course::Follow(following) => {
+                    let connected = async {
+                        following.wait().await;
+                        Ok(())
+                    };
+                    within(deadline, TIMEOUT_CONNECTING, connected).await?;
+                }
+            }
+            if self.client.closed.get() {
+                return Err(HttpClientError::ClientClosed);
+            }
+        }
+    }
+
+    /// A new connection.
+    async fn make(&self, key: &Key) -> Result<Carrier, HttpClientError> {
+        let stream = self.connect(key).await?;
+        if !is_http2(key, &stream) {
+            return Ok(self.lease(key, stream));
+        }
+        let session = http2::begin(stream, self.client.config.http2()).await?;
+        let Some(place) = session.try_place() else { return Err(HttpClientError::Closed(None)) };
+        self.client.pool.origins.settle(key, session);
+        Ok(Carrier::Http2(place))
+    }
+
+    fn lease(&self, key: &Key, stream: IoStream) -> Carrier {
+        Carrier::Http1(Lease::new(stream, Rc::new(key.clone()), Rc::clone(&self.client.pool)))
+    }
+
+    /// What the request can be sent over.
+    fn offer(&self) -> Offer {
+        let options = &self.request.options;
+        let only_http1 = self.forwarding().is_some() || self.request.headers.contains("Upgrade");
+        match self.url.scheme() {
+            _ if !http2::IS_SPOKEN || only_http1 => Offer::Http1,
+            "https" if options.http2 != Some(false) => Offer::Both,
+            "http" if options.http2_prior_knowledge == Some(true) => Offer::Http2,
+            _ => Offer::Http1,
         }
     }
 
@@ -223,6 +330,7 @@ impl Fetch<'_> {
             interface: self.request.options.network_interface,
             allow_ipv6: self.request.options.allow_ipv6 != Some(false),
             tls: self.tls()?,
+            offer: self.offer(),
         })
     }
 
@@ -271,7 +379,7 @@ impl Fetch<'_> {
             within(deadline, TIMEOUT_CONNECTING, establishing).await?;
         }
         match &key.tls {
-            Some(tls) => within(deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host)).await,
+            Some(tls) => within(deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host, key.offer == Offer::Both)).await,
             None => Ok(stream),
         }
     }
@@ -315,12 +423,12 @@ impl Fetch<'_> {
     }
 
     /// Prepares the answer to a digest challenge; only the first one is answered.
-    fn answer_challenge(&mut self, incoming: &Incoming) -> bool {
+    fn answer_challenge(&mut self, head: &ResponseHead) -> bool {
         let Some(Auth::Digest(credentials)) = &self.request.auth else { return false };
-        if incoming.head.status != 401 || self.digest.is_some() {
+        if head.status != 401 || self.digest.is_some() {
             return false;
         }
-        let fields = incoming.head.headers.list_bytes("WWW-Authenticate");
+        let fields = head.headers.list_bytes("WWW-Authenticate");
         let Some(challenge) = DigestChallenge::strongest(fields) else { return false };
         let cnonce = format!("{:032x}", super::random());
         let uri = self.request.verbatim.as_deref().unwrap_or_else(|| request_target(&self.url));
@@ -332,12 +440,11 @@ impl Fetch<'_> {
     ///
     /// # Errors
     /// When it leads nowhere.
-    fn follow(&mut self, incoming: &Incoming) -> Result<bool, HttpClientError> {
+    fn follow(&mut self, head: &ResponseHead) -> Result<bool, HttpClientError> {
         let limit = self.request.options.max_redirects.unwrap_or(DEFAULT_REDIRECTS);
         if self.request.options.follow_redirects == Some(false) || self.times.redirects >= limit {
             return Ok(false);
         }
-        let head = &incoming.head;
         let location = head.headers.get_bytes("Location").map(reference::text);
         let original = self.original.as_ref().unwrap_or(&self.url);
         let next = redirect(head.status, location.as_deref(), &self.method, &self.url, original)
@@ -365,15 +472,15 @@ impl Fetch<'_> {
     }
 
     /// Reads a response that nobody wants to its end, so that its connection can be used again.
-    async fn discard(&mut self, lease: Lease, incoming: Incoming) {
-        let body = ResponseBody::new(lease, incoming.facts, None, None, u64::MAX, self.limits.whole);
+    async fn discard(&mut self, rest: Rest) {
+        let body = ResponseBody::new(rest, None, None, u64::MAX, self.limits.whole);
         if let Ok(body) = body {
             body.drain().await;
         }
     }
 
-    fn respond(self, lease: Lease, incoming: Incoming) -> Result<StreamingResponse, HttpClientError> {
-        let Incoming { mut head, facts, upload } = incoming;
+    fn respond(self, answer: Answer<Rest>) -> Result<StreamingResponse, HttpClientError> {
+        let Answer { mut head, rest, upload } = answer;
         let mut decoder = None;
         if self.request.options.decompress_response != Some(false)
             && let Some(coding) = head.headers.get("Content-Encoding").map(str::to_owned)
@@ -387,8 +494,8 @@ impl Fetch<'_> {
         }
         let max_body_size = self.request.options.max_body_size.unwrap_or(u64::MAX);
         let body = match head.status {
-            101 => ResponseBody::upgraded(lease),
-            _ => ResponseBody::new(lease, facts, upload, decoder, max_body_size, self.limits.whole)?,
+            101 => ResponseBody::upgraded(rest),
+            _ => ResponseBody::new(rest, upload, decoder, max_body_size, self.limits.whole)?,
         };
         let mut url = self.url;
         // Whoever logs the URL that answered need not log a password.

@@ -1,4 +1,4 @@
-//! A client for HTTP/1.1 (Tornado's `tornado.httpclient`).
+//! A client for HTTP/1.1 and HTTP/2 (Tornado's `tornado.httpclient`).
 //!
 //! ```
 //! use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
@@ -25,6 +25,11 @@
 //!
 //! Unlike Tornado's it keeps connections open for the next request, goes through proxies, and streams responses with
 //! back-pressure. It speaks `https://` with the feature `tls`.
+//!
+//! With the feature `http2` it speaks HTTP/2 with https servers that choose it, and with http servers that are
+//! [known to understand it](HttpRequest::http2_prior_knowledge). Nothing else changes, but that all requests to a server
+//! share one connection; [`HttpResponse::version`] tells. What the server has not looked at (`REFUSED_STREAM`, `GOAWAY`) is
+//! sent again by itself, up to three times, and a producer is called again for that.
 
 mod auth;
 mod blocking;
@@ -37,7 +42,10 @@ mod environment;
 mod error;
 mod exchange;
 mod fetch;
+#[cfg_attr(not(feature = "http2"), path = "no_http2.rs")]
+mod http2;
 mod multipart;
+mod origins;
 mod pool;
 mod proxy;
 mod redirect;
@@ -123,7 +131,8 @@ impl AsyncHttpClient {
 
     /// Sends a request, follows redirects, and gives the response with its whole body.
     ///
-    /// Takes a URL or an [`HttpRequest`]. Dropping the future cancels the request and closes its connection.
+    /// Takes a URL or an [`HttpRequest`]. Dropping the future cancels the request and closes its connection,
+    /// or of HTTP/2 its stream.
     ///
     /// # Errors
     /// [`HttpClientError`]; a status other than 200 to 299 is one too, unless

@@ -8,9 +8,14 @@ pub(crate) enum TlsConfig {}
 
 impl TlsConfig {
     #[expect(clippy::unused_async, reason = "as its counterpart")]
-    pub(super) async fn connect(&self, _: &IoStream, _: &str) -> Result<IoStream, HttpClientError> {
+    pub(super) async fn connect(&self, _: &IoStream, _: &str, _: bool) -> Result<IoStream, HttpClientError> {
         match *self {}
     }
+}
+
+#[cfg(feature = "http2")]
+pub(super) fn takes_http2(_: &IoStream) -> bool {
+    false
 }
 
 pub(crate) async fn secured(

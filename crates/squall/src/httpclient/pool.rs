@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
+use super::origins::Origins;
 use super::proxy::Proxy;
 use super::tls::TlsConfig;
 use crate::iostream::IoStream;
@@ -27,6 +28,18 @@ pub(super) struct Key {
     pub(super) interface: Option<IpAddr>,
     pub(super) allow_ipv6: bool,
     pub(super) tls: Option<TlsConfig>,
+    pub(super) offer: Offer,
+}
+
+/// What a request can be sent over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Offer {
+    /// HTTP/1.1 only.
+    Http1,
+    /// What the server chooses by ALPN.
+    Both,
+    /// HTTP/2, without asking (RFC 9113 §3.3).
+    Http2,
 }
 
 /// A connection that waits for its next request.
@@ -44,6 +57,7 @@ impl Kept {
 /// The connections of a client.
 pub(super) struct Connections {
     idle: RefCell<Pool<Key, Kept>>,
+    pub(super) origins: Origins,
     /// Whether a task is there that closes what has been idle for too long.
     sweeping: Cell<bool>,
 }
@@ -51,7 +65,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(most_per_key: usize, longest: Duration) -> Rc<Self> {
         let idle = RefCell::new(Pool::new(most_per_key, longest));
-        Rc::new(Self { idle, sweeping: Cell::new(false) })
+        Rc::new(Self { idle, origins: Origins::default(), sweeping: Cell::new(false) })
     }
 
     /// The connection that was used last and is still alive.
@@ -73,17 +87,26 @@ impl Connections {
         let kept = Kept { stream, _counted: Counted::new(Value::ClientConnectionsIdle) };
         let displaced = self.idle.borrow_mut().put(key, kept, Instant::now());
         drop(displaced);
-        if self.len() > 0 && !self.sweeping.replace(true) {
-            drop(netutil::spawn(sweep(Rc::downgrade(self), self.idle.borrow().interval())));
+        if self.idle.borrow().len() > 0 {
+            self.start_sweeping();
+        }
+    }
+
+    /// Something is there that is not to be kept for ever.
+    pub(super) fn start_sweeping(self: &Rc<Self>) {
+        if !self.sweeping.replace(true) {
+            let idle = self.idle.borrow();
+            drop(netutil::spawn(sweep(Rc::downgrade(self), idle.interval(), idle.longest())));
         }
     }
 
     pub(super) fn clear(&self) {
         self.idle.borrow_mut().clear();
+        self.origins.clear();
     }
 
     pub(super) fn len(&self) -> usize {
-        self.idle.borrow().len()
+        self.idle.borrow().len() + self.origins.idle()
     }
 }
 
@@ -93,11 +116,13 @@ impl fmt::Debug for Connections {
     }
 }
 
-async fn sweep(connections: Weak<Connections>, interval: Duration) {
+async fn sweep(connections: Weak<Connections>, interval: Duration, longest: Duration) {
     loop {
         sleep(interval).await;
         let Some(connections) = connections.upgrade() else { return };
-        if !connections.idle.borrow_mut().sweep(Instant::now(), Kept::is_alive) {
+        let now = Instant::now();
+        let is_any_idle = connections.idle.borrow_mut().sweep(now, Kept::is_alive);
+        if !connections.origins.sweep(now, longest) && !is_any_idle {
             connections.sweeping.replace(false);
             return;
         }

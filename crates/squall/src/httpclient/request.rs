@@ -60,6 +60,8 @@ pub(super) struct Options {
     pub(super) network_interface: Option<IpAddr>,
     pub(super) max_body_size: Option<u64>,
     pub(super) raise_error: Option<bool>,
+    pub(super) http2: Option<bool>,
+    pub(super) http2_prior_knowledge: Option<bool>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<TlsConfig>,
 }
@@ -80,6 +82,8 @@ impl Options {
             network_interface: self.network_interface.or(defaults.network_interface),
             max_body_size: self.max_body_size.or(defaults.max_body_size),
             raise_error: self.raise_error.or(defaults.raise_error),
+            http2: self.http2.or(defaults.http2),
+            http2_prior_knowledge: self.http2_prior_knowledge.or(defaults.http2_prior_knowledge),
             #[cfg(feature = "tls")]
             tls: self.tls.take().or_else(|| defaults.tls.clone()),
         };
@@ -384,6 +388,25 @@ impl HttpRequest {
                 self
             }
         }
+    }
+
+    /// Whether HTTP/2 is spoken with https servers that choose it (by ALPN; feature `http2`). Default: yes.
+    ///
+    /// A request that asks for an `Upgrade`, and one that is handed to a proxy with its whole URL, goes over HTTP/1.1.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2(mut self, on: bool) -> Self {
+        self.options.http2 = Some(on);
+        self
+    }
+
+    /// Whether HTTP/2 is spoken with http servers, in clear text and without asking (RFC 9113 §3.3; feature `http2`): they
+    /// are known to understand it. For https nothing is changed. Default: no.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
+        self.options.http2_prior_knowledge = Some(on);
+        self
     }
 
     /// Somebody else's request: sent with this target, byte for byte, and no header added but what frames the body.

@@ -70,6 +70,12 @@ macro_rules! head_methods {
             &self.parts.head.headers
         }
 
+        /// The version of HTTP that the server spoke.
+        #[doc(alias = "http_version")]
+        pub fn version(&self) -> Version {
+            self.parts.head.version
+        }
+
         /// The URL that answered, after redirects.
         pub fn effective_url(&self) -> &str {
             &self.parts.effective_url
@@ -136,11 +142,6 @@ impl StreamingResponse {
     #[doc(alias = "streaming_callback")]
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
         self.body.chunk().await
-    }
-
-    /// The version that the server speaks.
-    pub(crate) fn version(&self) -> Version {
-        self.parts.head.version
     }
 
     /// Whether the rest of the request's body is still on its way: it goes on while the response is read.

@@ -24,8 +24,14 @@ use crate::tls::provider;
 #[derive(Clone)]
 pub struct TlsConfig(Arc<Settings>);
 
+/// How ALPN calls it.
+const HTTP_2: &[u8] = b"h2";
+
 struct Settings {
+    /// For HTTP/1.1 and nothing else.
     config: Arc<ClientConfig>,
+    /// Offers HTTP/2 as well.
+    with_http2: Arc<ClientConfig>,
     /// Whose certificate the server must have, if not that of the URL's host.
     server_hostname: Option<ServerName<'static>>,
 }
@@ -58,18 +64,29 @@ impl TlsConfig {
         UNVERIFIED.get_or_init(config).clone()
     }
 
-    /// Makes `stream`, which is connected to `host`, one over TLS.
-    pub(super) async fn connect(&self, stream: &IoStream, host: &str) -> Result<IoStream, HttpClientError> {
+    /// Makes `stream`, which is connected to `host`, one over TLS; with an offer of HTTP/2 if that can be spoken there.
+    pub(super) async fn connect(
+        &self,
+        stream: &IoStream,
+        host: &str,
+        offers_http2: bool,
+    ) -> Result<IoStream, HttpClientError> {
         let name = match &self.0.server_hostname {
             Some(name) => name.clone(),
             None => server_name(host)?,
         };
-        stream.start_tls((Arc::clone(&self.0.config), name)).await.map_err(HttpClientError::Tls)
+        let config = if offers_http2 { &self.0.with_http2 } else { &self.0.config };
+        stream.start_tls((Arc::clone(config), name)).await.map_err(HttpClientError::Tls)
     }
 
-    fn finish(mut config: ClientConfig, server_hostname: Option<ServerName<'static>>) -> Self {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self(Arc::new(Settings { config: Arc::new(config), server_hostname }))
+    fn finish(config: ClientConfig, server_hostname: Option<ServerName<'static>>) -> Self {
+        let with = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(config)
+        };
+        let (config, with_http2) = (with(&[b"http/1.1"]), with(&[HTTP_2, b"http/1.1"]));
+        Self(Arc::new(Settings { config, with_http2, server_hostname }))
     }
 }
 
@@ -79,16 +96,23 @@ fn server_name(host: &str) -> Result<ServerName<'static>, HttpClientError> {
         .map_err(|_| HttpClientError::Request(format!("{host} is no name that a certificate can have")))
 }
 
-/// Makes `stream`, which is connected to `host`, one over TLS, with the system's authorities unless there are settings.
+/// Makes `stream`, which is connected to `host`, one over TLS for HTTP/1.1, with the system's authorities unless there are
+/// settings.
 pub(crate) async fn secured(
     config: Option<&TlsConfig>,
     stream: &IoStream,
     host: &str,
 ) -> Result<IoStream, HttpClientError> {
     match config {
-        Some(config) => config.connect(stream, host).await,
-        None => TlsConfig::system()?.connect(stream, host).await,
+        Some(config) => config.connect(stream, host, false).await,
+        None => TlsConfig::system()?.connect(stream, host, false).await,
     }
+}
+
+/// Whether a server that was offered HTTP/2 takes it.
+#[cfg(feature = "http2")]
+pub(super) fn takes_http2(stream: &IoStream) -> bool {
+    stream.has_chosen(HTTP_2)
 }
 
 /// TLS 1.2 and 1.3, which is what rustls has.
@@ -103,10 +127,14 @@ fn without_verification() -> rustls::ConfigBuilder<ClientConfig, WantsClientCert
     versions().dangerous().with_custom_certificate_verifier(Arc::new(verifier))
 }
 
-/// For whatever else rustls can do. `alpn_protocols` should be `http/1.1` or empty.
+/// For whatever else rustls can do. HTTP/2 is offered if `alpn_protocols` names it (`h2`, before `http/1.1`).
 impl From<Arc<ClientConfig>> for TlsConfig {
-    fn from(config: Arc<ClientConfig>) -> Self {
-        Self(Arc::new(Settings { config, server_hostname: None }))
+    fn from(given: Arc<ClientConfig>) -> Self {
+        let mut config = Arc::clone(&given);
+        if given.alpn_protocols.iter().any(|protocol| protocol == HTTP_2) {
+            Arc::make_mut(&mut config).alpn_protocols.retain(|protocol| protocol != HTTP_2);
+        }
+        Self(Arc::new(Settings { config, with_http2: given, server_hostname: None }))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::http1::response::ResponseHead;
 use crate::httputil::HttpHeaders;
 
 /// What the client calls itself.
-const USER_AGENT: &str = concat!("User-Agent: squall/", env!("CARGO_PKG_VERSION"), "\r\n");
+const USER_AGENT: &str = concat!("squall/", env!("CARGO_PKG_VERSION"));
 
 /// A request, but for the bytes of its body.
 pub(super) struct Outgoing<'a> {
@@ -27,7 +27,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) extra: &'a HttpHeaders,
     pub(super) accept_encoding: Option<&'static str>,
     pub(super) body: &'a Body,
-    /// The proxy wants the whole URL.
+    /// The proxy wants the whole URL. HTTP/1.1 only.
     pub(super) absolute: bool,
     pub(super) expect_continue: bool,
     /// Told of each interim response but 101.
@@ -37,7 +37,7 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Request line and headers. The fragment of a URL is not sent, nor its user.
+    /// Request line and headers of HTTP/1.1. The fragment of a URL is not sent, nor its user.
     ///
     /// What frames the body is written here and nowhere else: a `Transfer-Encoding` of the caller's is left out, its
     /// `Content-Length` only says how much a producer will make.
@@ -48,42 +48,74 @@ impl Outgoing<'_> {
         let framing = self.framing()?;
         let mut head = Vec::with_capacity(512);
         self.request_line(&mut head);
-        let given = self.headers.get_bytes("Host");
-        head_writer::field(&mut head, "Host", given.unwrap_or_else(|| authority(self.url).as_bytes()));
+        head.one("Host", self.host());
+        self.fields(framing, &mut head);
+        match framing {
+            Framing::None => {}
+            Framing::Length(length) => head.one("Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+            Framing::Chunked => head.one("Transfer-Encoding", b"chunked"),
+        }
+        if self.expect_continue {
+            head.one("Expect", b"100-continue");
+        }
+        head_writer::end(&mut head);
+        Ok(head)
+    }
+
+    /// The fields in which HTTP/1.1 and HTTP/2 agree, and the length of the body if it is known.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    #[cfg(feature = "http2")]
+    pub(super) fn common_fields(&self) -> Result<(HttpHeaders, Option<u64>), HttpClientError> {
+        let framing = self.framing()?;
+        let mut fields = HttpHeaders::new();
+        self.fields(framing, &mut fields);
+        if self.expect_continue {
+            fields.one("Expect", b"100-continue");
+        }
+        let length = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::None | Framing::Chunked => None,
+        };
+        Ok((fields, length))
+    }
+
+    /// Whom the request is for.
+    pub(super) fn host(&self) -> &[u8] {
+        self.headers.get_bytes("Host").unwrap_or_else(|| authority(self.url).as_bytes())
+    }
+
+    /// Path and query, or what is in their place.
+    pub(super) fn target(&self) -> &str {
+        self.verbatim.unwrap_or_else(|| request_target(self.url))
+    }
+
+    /// All fields but those that say where the request goes and where it ends.
+    fn fields(&self, framing: Framing, out: &mut impl Fields) {
         let given = |name: &str| self.headers.contains(name);
         if !self.headers.is_empty() {
-            self.headers.write_some(&mut head, |name| !self.is_replaced(name));
+            out.some(self.headers, |name| !self.is_replaced(name));
         }
         if self.verbatim.is_none() && !given("User-Agent") && !self.extra.contains("User-Agent") {
-            head.extend_from_slice(USER_AGENT.as_bytes());
+            out.one("User-Agent", USER_AGENT.as_bytes());
         }
         if !self.extra.is_empty() {
-            self.extra.write_some(&mut head, |name| !given(name));
+            out.some(self.extra, |name| !given(name));
         }
         if let Some(codings) = self.accept_encoding
             && !given("Accept-Encoding")
         {
-            head_writer::field(&mut head, "Accept-Encoding", codings);
+            out.one("Accept-Encoding", codings.as_bytes());
         }
-        match framing {
-            Framing::None => {}
-            Framing::Length(length) => {
-                if *self.method == Method::POST
-                    && matches!(self.body, Body::Bytes(_))
-                    && self.verbatim.is_none()
-                    && !given("Content-Type")
-                {
-                    head_writer::field(&mut head, "Content-Type", "application/x-www-form-urlencoded");
-                }
-                head_writer::field(&mut head, "Content-Length", itoa::Buffer::new().format(length));
-            }
-            Framing::Chunked => head_writer::field(&mut head, "Transfer-Encoding", "chunked"),
+        if matches!(framing, Framing::Length(_))
+            && *self.method == Method::POST
+            && matches!(self.body, Body::Bytes(_))
+            && self.verbatim.is_none()
+            && !given("Content-Type")
+        {
+            out.one("Content-Type", b"application/x-www-form-urlencoded");
         }
-        if self.expect_continue {
-            head_writer::field(&mut head, "Expect", "100-continue");
-        }
-        head_writer::end(&mut head);
-        Ok(head)
     }
 
     /// How many bytes a producer has announced.
@@ -100,7 +132,7 @@ impl Outgoing<'_> {
     }
 
     fn request_line(&self, head: &mut Vec<u8>) {
-        let target = self.verbatim.unwrap_or_else(|| request_target(self.url));
+        let target = self.target();
         if self.absolute {
             let parts = [self.url.scheme(), "://", authority(self.url), target];
             head_writer::request_line(head, self.method, &parts);
@@ -141,6 +173,37 @@ enum Framing {
     Chunked,
 }
 
+/// What fields are written into.
+trait Fields {
+    fn one(&mut self, name: &'static str, value: &[u8]);
+    fn some(&mut self, fields: &HttpHeaders, wanted: impl Fn(&str) -> bool);
+}
+
+/// The lines of HTTP/1.1.
+impl Fields for Vec<u8> {
+    fn one(&mut self, name: &'static str, value: &[u8]) {
+        head_writer::field(self, name, value);
+    }
+
+    fn some(&mut self, fields: &HttpHeaders, wanted: impl Fn(&str) -> bool) {
+        fields.write_some(self, wanted);
+    }
+}
+
+#[cfg(feature = "http2")]
+impl Fields for HttpHeaders {
+    /// What is no value is left out; all of these were made here or were values before.
+    fn one(&mut self, name: &'static str, value: &[u8]) {
+        let _ = self.add(name, value);
+    }
+
+    fn some(&mut self, fields: &HttpHeaders, wanted: impl Fn(&str) -> bool) {
+        for (name, value) in fields.iter_bytes().filter(|(name, _)| wanted(name)) {
+            let _ = self.add(name, value);
+        }
+    }
+}
+
 /// Host and port as `Host` has them: no port where it is the scheme's.
 pub(super) fn authority(url: &Url) -> &str {
     &url[Position::BeforeHost..Position::AfterPort]
@@ -170,7 +233,7 @@ mod tests {
             send_timeout: None,
         };
         match outgoing.encode() {
-            Ok(head) => String::from_utf8(head).unwrap().replace(USER_AGENT, "").replace("\r\n", "|"),
+            Ok(head) => String::from_utf8(head).unwrap().replace(&format!("User-Agent: {USER_AGENT}\r\n"), "").replace("\r\n", "|"),
             Err(error) => error.to_string(),
         }
     }

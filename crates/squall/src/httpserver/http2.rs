@@ -25,4 +25,12 @@ impl HttpServer {
     pub fn h2c(self, on: bool) -> Self {
         self.with(|c| c.h2c = on)
     }
+
+    /// Whether clients must speak TLS.
+    pub(crate) fn is_over_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tcp.handler().config.borrow().ssl_options.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
 }

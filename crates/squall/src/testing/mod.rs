@@ -9,7 +9,7 @@
 //!
 //! The client speaks plain HTTP/1.1 with a reader of its own, so that a mistake of squall's parser cannot hide one of its
 //! writer, and refuses every response that is not exactly framed. It sends one request per connection, follows no
-//! redirects and decodes no compression. Whatever goes wrong is a panic that names the request and the line of the
+//! redirects and decodes no compression. [`http2`](TestServer::http2) is the same client over HTTP/2. Whatever goes wrong is a panic that names the request and the line of the
 //! test that made it.
 
 use std::any::Any;
@@ -32,9 +32,15 @@ use crate::netutil::Listener;
 
 mod clients;
 mod expect_log;
+#[cfg(feature = "http2")]
+mod http2;
+mod over;
 mod reader;
 
 pub use self::expect_log::ExpectLog;
+#[cfg(feature = "http2")]
+pub use self::http2::Http2TestClient;
+use self::over::Over;
 
 /// A listening, non-blocking socket on a port of 127.0.0.1 that nobody else uses, and that port.
 ///
@@ -62,10 +68,11 @@ pub fn bind_unused_port() -> (TcpListener, u16) {
 /// When the system has no port left.
 pub fn serve_with<G: 'static>(start: impl FnOnce(TcpListener) -> G) -> TestServer {
     let (listener, port) = bind_unused_port();
-    TestServer { port, _running: Box::new(start(listener)) }
+    TestServer { port, is_over_tls: false, _running: Box::new(start(listener)) }
 }
 
-/// Serves an application, or any other [`IntoDelegate`], on an unused port of 127.0.0.1, on the current loop.
+/// Serves an application, or any other [`IntoDelegate`], on an unused port of 127.0.0.1, on the current loop: HTTP/1.1, and
+/// with the feature `http2` HTTP/2 in clear text, too.
 ///
 /// # Panics
 ///
@@ -76,7 +83,10 @@ pub fn serve(app: impl IntoDelegate) -> TestServer {
         Ok(delegate) => delegate,
         Err(error) => panic!("cannot serve: {error}"),
     };
-    serve_on(HttpServer::for_delegate(delegate))
+    let server = HttpServer::for_delegate(delegate);
+    #[cfg(feature = "http2")]
+    let server = server.h2c(true);
+    serve_on(server)
 }
 
 /// Serves with a server of one's own, for its options.
@@ -86,12 +96,17 @@ pub fn serve(app: impl IntoDelegate) -> TestServer {
 /// As [`serve`].
 #[track_caller]
 pub fn serve_on(server: HttpServer) -> TestServer {
-    serve_with(|listener| {
+    #[cfg(feature = "http2")]
+    let is_over_tls = server.is_over_tls();
+    #[cfg(not(feature = "http2"))]
+    let is_over_tls = false;
+    let served = serve_with(|listener| {
         if let Err(error) = server.add_sockets([Listener::from(listener)]) {
             panic!("cannot serve: {error}");
         }
         StopOnDrop(server)
-    })
+    });
+    TestServer { is_over_tls, ..served }
 }
 
 struct StopOnDrop(HttpServer);
@@ -107,6 +122,8 @@ impl Drop for StopOnDrop {
 #[doc(alias = "AsyncHTTPTestCase")]
 pub struct TestServer {
     port: u16,
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "as with the feature"))]
+    is_over_tls: bool,
     _running: Box<dyn Any>,
 }
 
@@ -169,16 +186,7 @@ impl TestServer {
     #[doc(alias = "fetch")]
     #[track_caller]
     pub fn request(&self, method: &str, target: &str) -> TestRequest {
-        TestRequest {
-            port: self.port,
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers: Vec::new(),
-            body: None,
-            jar: None,
-            timeout: None,
-            caller: Location::caller(),
-        }
+        TestRequest::new(self.port, None, method, target)
     }
 
     /// Sends exactly these bytes on a new connection, and returns all that comes back until the server closes it.
@@ -221,6 +229,8 @@ impl fmt::Debug for TestServer {
 #[must_use = "a request is sent when it is awaited"]
 pub struct TestRequest {
     port: u16,
+    /// Instead of a connection of its own.
+    over: Option<Over>,
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -231,6 +241,21 @@ pub struct TestRequest {
 }
 
 impl TestRequest {
+    #[track_caller]
+    fn new(port: u16, over: Option<Over>, method: &str, target: &str) -> Self {
+        Self {
+            port,
+            over,
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            jar: None,
+            timeout: None,
+            caller: Location::caller(),
+        }
+    }
+
     /// Adds a header; one name may be given several times.
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
@@ -308,7 +333,7 @@ impl TestRequest {
     async fn send(self) -> TestResponse {
         let name = format!("{} {}", self.method, self.target);
         let caller = self.caller;
-        let (jar, url) = (self.jar.clone(), format!("http://127.0.0.1:{}{}", self.port, self.target));
+        let (jar, url) = (self.jar.clone(), format!("{}{}", self.base(), self.target));
         let result = match self.timeout {
             None => self.exchange(name.clone()).await,
             Some(limit) => {
@@ -330,17 +355,25 @@ impl TestRequest {
         }
     }
 
+    /// Scheme, host and port of the server.
+    fn base(&self) -> String {
+        let scheme = self.over.as_ref().map_or("http", Over::scheme);
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
     async fn exchange(mut self, request: String) -> Result<TestResponse, String> {
+        if let Some(cookies) = self.jar.take().and_then(|jar| jar.cookies(&format!("{}{}", self.base(), self.target))) {
+            self = self.default_header("Cookie", &cookies);
+        }
+        if let Some(over) = self.over.take() {
+            return over.exchange(self, request).await;
+        }
         let port = self.port;
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
             .await
             .map_err(|error| format!("cannot connect to port {port}: {error}"))?;
-        let url = format!("http://127.0.0.1:{port}{}", self.target);
-        if let Some(cookies) = self.jar.take().and_then(|jar| jar.cookies(&url)) {
-            self = self.default_header("Cookie", &cookies);
-        }
         let body = self.body.take().unwrap_or_default();
-        let with_body = !body.is_empty() || matches!(self.method.as_str(), "POST" | "PUT" | "PATCH");
+        let with_body = !body.is_empty() || takes_body(&self.method);
         let chunked = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Transfer-Encoding"));
         let mut sent =
             self.default_header("Host", &format!("127.0.0.1:{port}")).default_header("Connection", "close");
@@ -525,6 +558,11 @@ impl fmt::Display for TestResponse {
         write!(f, "\n{}", String::from_utf8_lossy(shown))?;
         if self.body.len() > SHOWN { write!(f, ".. ({} bytes)", self.body.len()) } else { Ok(()) }
     }
+}
+
+/// Whether a request of this method has a body, be it an empty one.
+fn takes_body(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH")
 }
 
 #[track_caller]

@@ -39,7 +39,7 @@ use super::error::{HttpError, Result};
 use super::handler::RequestHandler;
 use super::methods::Methods;
 use super::options::HandlerOptions;
-use crate::httpclient::{AsyncHttpClient, HttpRequest};
+use crate::httpclient::{AsyncHttpClient, HttpClientBuilder, HttpRequest};
 use crate::httputil::EntityTag;
 
 /// Hands requests to another server and its responses to the client (see [`proxy`]).
@@ -57,7 +57,9 @@ use crate::httputil::EntityTag;
 /// **Requests.** The method passes, but for CONNECT (501). The target passes byte for byte: `..`, `//`, `%2e` and `?` are
 /// the upstream's to interpret; one with a fragment, or that is neither a path, an `http` URL nor the `*` of OPTIONS is a
 /// 400. Of an absolute target the path goes on and its authority is `Host`, whatever that said (RFC 9112 §3.2.2);
-/// otherwise the client's `Host` goes on, and without one (HTTP/1.0) the upstream's own. The version is HTTP/1.1.
+/// otherwise the client's `Host` (`:authority`) goes on, and without one (HTTP/1.0) the upstream's own. The version is
+/// HTTP/1.1, or HTTP/2 with an `https` upstream that chooses it and where
+/// [`http2_prior_knowledge`](Self::http2_prior_knowledge) is set, whatever the client speaks.
 ///
 /// * *Framing* is the decoded one: one `Content-Length`, or chunks. Chunk extensions and trailers are dropped. A length
 ///   above the server's [`max_body_size`](crate::HttpServer::max_body_size) is a 413 of which the upstream sees nothing.
@@ -105,11 +107,13 @@ use crate::httputil::EntityTag;
 ///
 /// **Again.** A request is sent to the next upstream when no connection could be made, and once more when a kept
 /// connection turns out to be closed before a byte of a response came, if its method is idempotent and its body still
-/// there (the first 64 KiB of one are kept).
+/// there (the first 64 KiB of one are kept). An HTTP/2 upstream that has not looked at it (`REFUSED_STREAM`, `GOAWAY`) gets
+/// it again whatever its method.
 ///
 /// **Who leaves.** A client that closes its sending side gets its answer if the head comes within three seconds, and no
 /// 30 seconds pass without a piece of the body; a longer silence is taken for its leave, and the request to the upstream
-/// is given up.
+/// is given up. One of HTTP/2 that resets its stream has left at once. Where the upstream speaks HTTP/2, a request that is
+/// given up resets its stream there, and no other.
 pub struct ReverseProxy {
     shared: Rc<Shared>,
 }
@@ -132,17 +136,9 @@ struct Shared {
 pub fn proxy(upstream: impl AsRef<str>) -> ReverseProxy {
     let mut upstreams = Upstreams::default();
     upstreams.add(upstream.as_ref(), 1);
-    let defaults = HttpRequest::get("")
-        .follow_redirects(false)
-        .decompress_response(false)
-        .allow_nonstandard_methods(true)
-        .request_timeout(None)
-        .max_body_size(u64::MAX);
-    let client =
-        AsyncHttpClient::builder().max_clients(1 << 20).max_idle_per_host(256).defaults(defaults).build();
     ReverseProxy {
         shared: Rc::new(Shared {
-            client,
+            client: client().build(),
             upstreams: RefCell::new(upstreams),
             connect_timeout: Duration::from_secs(5),
             response_timeout: Some(Duration::from_secs(60)),
@@ -156,6 +152,17 @@ pub fn proxy(upstream: impl AsRef<str>) -> ReverseProxy {
     }
 }
 
+/// What asks upstreams.
+fn client() -> HttpClientBuilder {
+    let defaults = HttpRequest::get("")
+        .follow_redirects(false)
+        .decompress_response(false)
+        .allow_nonstandard_methods(true)
+        .request_timeout(None)
+        .max_body_size(u64::MAX);
+    AsyncHttpClient::builder().max_clients(1 << 20).max_idle_per_host(256).defaults(defaults)
+}
+
 impl ReverseProxy {
     /// Another server that takes its share of the requests: `weight` of the sum of all weights, the first one's being
     /// 1. A weight of 0 takes none.
@@ -165,6 +172,22 @@ impl ReverseProxy {
     #[must_use]
     pub fn upstream(mut self, url: impl AsRef<str>, weight: u32) -> Self {
         self.shared_mut().upstreams.get_mut().add(url.as_ref(), weight);
+        self
+    }
+
+    /// Whether `http` upstreams are spoken to over HTTP/2, which they are then known to understand (RFC 9113 §3.3; feature
+    /// `http2`). With `https` ones it is spoken if they choose it. Requests to change to WebSocket go over HTTP/1.1.
+    /// Default: no.
+    ///
+    /// An upstream has one connection then, with as many requests at once as it allows; more wait for as long as a
+    /// connection may take, and are answered with 504.
+    ///
+    /// # Panics
+    /// As [`upstream`](Self::upstream).
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
+        self.shared_mut().client = client().http2_prior_knowledge(on).build();
         self
     }
 

@@ -108,10 +108,13 @@ async fn sleep(time: Option<Duration>) {
     }
 }
 
-/// Resolves when the client has closed its sending side and then nothing came for it for so long.
+/// Resolves when the client has closed its sending side and then nothing came for it for so long. One of HTTP/2 that gives
+/// its stream up says so.
 async fn left(ctx: &Context, patience: Duration) {
     ctx.closed().await;
-    tokio::time::sleep(patience).await;
+    if ctx.request().version() != Version::HTTP_2 {
+        tokio::time::sleep(patience).await;
+    }
 }
 
 /// Hands on a response that is HTTP, with `html` behind a page.
@@ -155,8 +158,9 @@ fn set_head(
 ) -> Result<Option<Bytes>> {
     let mut onward = headers::of_response(response.status(), response.headers(), response.version());
     let html = html.filter(|_| append::prepare(response.status(), &mut onward));
-    // The rest of the request is not read; what follows it could not be found.
-    if upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading()) {
+    // The rest of the request is not read; what follows it could not be found. In HTTP/2 other streams have their own frames.
+    let is_unwanted = upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading());
+    if is_unwanted && ctx.request().version() != Version::HTTP_2 {
         onward.add("Connection", "close")?;
     }
     ctx.relay_head(response.status(), response.reason(), |own| {

@@ -2,6 +2,10 @@
 
 mod abuse;
 mod carriers;
+mod client;
+mod client_peers;
+#[cfg(feature = "tls")]
+mod client_tls;
 mod ends;
 mod hostile;
 mod messages;

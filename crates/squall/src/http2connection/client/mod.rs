@@ -1,0 +1,17 @@
+//! The client's side: one connection, and many requests on it.
+
+mod convert;
+mod driver;
+mod exchange;
+mod failure;
+mod heard;
+mod session;
+mod settings;
+mod sink;
+
+pub(crate) use convert::Request;
+pub(crate) use exchange::{Exchange, Received, Reception};
+pub(crate) use failure::Failure;
+pub(crate) use session::{Place, Session};
+pub(crate) use settings::Settings;
+pub(crate) use sink::Sink;
