@@ -94,7 +94,10 @@ impl Redirect {
             Redirect::Stream => Stdio::piped(),
             Redirect::Descriptor(descriptor) => Stdio::from(descriptor),
             Redirect::Stdout => {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "only stderr can lead where stdout does"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "only stderr can lead where stdout does",
+                ));
             }
         })
     }

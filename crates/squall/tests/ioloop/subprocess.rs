@@ -91,11 +91,8 @@ fn stderr_is_a_stream() {
 fn stderr_goes_where_stdout_does() {
     run(async || {
         let script = "echo one; echo two >&2; echo three";
-        let mut child = Subprocess::new(sh(script))
-            .stdout(Subprocess::STREAM)
-            .stderr(Redirect::Stdout)
-            .start()
-            .unwrap();
+        let mut child =
+            Subprocess::new(sh(script)).stdout(Subprocess::STREAM).stderr(Redirect::Stdout).start().unwrap();
         assert!(child.stderr.is_none());
         // Which has an end: none of our descriptors keeps the pipe open.
         assert_eq!(child.stdout.take().unwrap().read_until_close().await.unwrap(), "one\ntwo\nthree\n");
