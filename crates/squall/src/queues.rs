@@ -289,8 +289,8 @@ impl<T: Ord> Order<T> for BinaryHeap<Reverse<T>> {
     }
 }
 
-/// There is no room; the item is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// There is no room; the item is given back. It is an error, for `?`, whatever the item is, and does not print it.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct QueueFull<T>(pub T);
 
 impl<T> fmt::Display for QueueFull<T> {
@@ -299,7 +299,13 @@ impl<T> fmt::Display for QueueFull<T> {
     }
 }
 
-impl<T: fmt::Debug> std::error::Error for QueueFull<T> {}
+impl<T> std::error::Error for QueueFull<T> {}
+
+impl<T> fmt::Debug for QueueFull<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueueFull").finish_non_exhaustive()
+    }
+}
 
 /// There is no item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -329,6 +335,16 @@ mod tests {
 
     fn run(test: impl AsyncFnOnce()) {
         IoLoop::current().run_sync(test(), Some(LATE)).unwrap();
+    }
+
+    #[test]
+    fn a_full_queue_is_an_error_whatever_the_item_is() {
+        struct Secret;
+        let queue = Queue::new(1);
+        assert!(queue.put_nowait(Secret).is_ok());
+        let put = || -> Result<(), Box<dyn std::error::Error>> { Ok(queue.put_nowait(Secret)?) };
+        let error = put().unwrap_err();
+        assert_eq!(format!("{error} {error:?}"), "the queue is full QueueFull { .. }");
     }
 
     fn poll<F: Future>(future: &mut Pin<&mut F>) -> Poll<F::Output> {

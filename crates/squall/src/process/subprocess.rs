@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::rc::Rc;
@@ -74,6 +74,10 @@ pub enum Redirect {
     Stream,
     /// To this file or pipe.
     Descriptor(OwnedFd),
+    /// Where the standard output leads (`subprocess.STDOUT`): for the error output only. The two arrive in the order in
+    /// which they are written.
+    #[doc(alias = "STDOUT")]
+    Stdout,
 }
 
 impl<T: Into<OwnedFd>> From<T> for Redirect {
@@ -83,13 +87,33 @@ impl<T: Into<OwnedFd>> From<T> for Redirect {
 }
 
 impl Redirect {
-    fn into_stdio(self) -> Stdio {
-        match self {
+    fn into_stdio(self) -> io::Result<Stdio> {
+        Ok(match self {
             Redirect::Inherit => Stdio::inherit(),
             Redirect::Null => Stdio::null(),
             Redirect::Stream => Stdio::piped(),
             Redirect::Descriptor(descriptor) => Stdio::from(descriptor),
-        }
+            Redirect::Stdout => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "only stderr can lead where stdout does",
+                ));
+            }
+        })
+    }
+
+    /// Two that lead to the same place as this one, and what is read there if that is a stream.
+    fn into_both(self) -> io::Result<(Stdio, Stdio, Option<OwnedFd>)> {
+        let (shared, reader) = match self {
+            Redirect::Inherit => (io::stdout().as_fd().try_clone_to_owned()?, None),
+            Redirect::Descriptor(descriptor) => (descriptor, None),
+            Redirect::Stream => {
+                let (reader, writer) = io::pipe()?;
+                (writer.into(), Some(reader.into()))
+            }
+            Redirect::Null | Redirect::Stdout => return Ok((self.into_stdio()?, Stdio::null(), None)),
+        };
+        Ok((shared.try_clone()?.into(), shared.into(), reader))
     }
 }
 
@@ -117,17 +141,23 @@ impl SubprocessOptions {
     /// # Errors
     /// When there is no such program, or it may not be executed, or the process has no descriptors left for the pipes.
     pub fn start(self) -> io::Result<Subprocess> {
+        let (stdout, stderr, both) = match self.stderr {
+            Redirect::Stdout => self.stdout.into_both()?,
+            stderr => (self.stdout.into_stdio()?, stderr.into_stdio()?, None),
+        };
         let mut command = self.command;
-        command
-            .stdin(self.stdin.into_stdio())
-            .stdout(self.stdout.into_stdio())
-            .stderr(self.stderr.into_stdio());
+        command.stdin(self.stdin.into_stdio()?).stdout(stdout).stderr(stderr);
         sys::close_descriptors_on_exec(&mut command);
         Subprocess::initialize()?;
+        // It takes the command along, and so our ends of the pipes.
         let mut child = within(|| tokio::process::Command::from(command).spawn())?;
         let pid = child.id().unwrap_or_default();
         let stdin = child.stdin.take().map(|pipe| PipeIoStream::new(pipe.into_owned_fd()?)).transpose()?;
-        let stdout = child.stdout.take().map(|pipe| PipeIoStream::new(pipe.into_owned_fd()?)).transpose()?;
+        let stdout = match child.stdout.take() {
+            Some(pipe) => Some(pipe.into_owned_fd()?),
+            None => both,
+        };
+        let stdout = stdout.map(PipeIoStream::new).transpose()?;
         let stderr = child.stderr.take().map(|pipe| PipeIoStream::new(pipe.into_owned_fd()?)).transpose()?;
         let exit = Rc::new(Exit::default());
         spawn(Rc::clone(&exit).watch(child));

@@ -140,7 +140,7 @@ impl Context {
         self.all(name, Source::Both).map(trim_all)
     }
 
-    /// Every value of an argument with its white space.
+    /// Every value of an argument with its white space (Tornado's `strip=False`), as a password needs.
     ///
     /// # Errors
     /// 400 when one is not UTF-8.
@@ -157,6 +157,22 @@ impl Context {
         self.last(name, Source::Query)?.ok_or_else(|| missing(name))
     }
 
+    /// As [`argument_or`](Self::argument_or), from the query only.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn query_argument_or<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str> {
+        Ok(self.last(name, Source::Query)?.unwrap_or(default))
+    }
+
+    /// As [`argument_opt`](Self::argument_opt), from the query only.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn query_argument_opt(&self, name: &str) -> Result<Option<&str>> {
+        self.last(name, Source::Query)
+    }
+
     /// As [`arguments`](Self::arguments), from the query only.
     ///
     /// # Errors
@@ -164,6 +180,14 @@ impl Context {
     #[doc(alias = "get_query_arguments")]
     pub fn query_arguments(&self, name: &str) -> Result<Vec<&str>> {
         self.all(name, Source::Query).map(trim_all)
+    }
+
+    /// As [`untrimmed_arguments`](Self::untrimmed_arguments), from the query only.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    pub fn untrimmed_query_arguments(&self, name: &str) -> Result<Vec<&str>> {
+        self.all(name, Source::Query)
     }
 
     /// As [`argument`](Self::argument), from the form only.
@@ -175,6 +199,22 @@ impl Context {
         self.last(name, Source::Body)?.ok_or_else(|| missing(name))
     }
 
+    /// As [`argument_or`](Self::argument_or), from the form only.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn body_argument_or<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str> {
+        Ok(self.last(name, Source::Body)?.unwrap_or(default))
+    }
+
+    /// As [`argument_opt`](Self::argument_opt), from the form only.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn body_argument_opt(&self, name: &str) -> Result<Option<&str>> {
+        self.last(name, Source::Body)
+    }
+
     /// As [`arguments`](Self::arguments), from the form only.
     ///
     /// # Errors
@@ -182,6 +222,14 @@ impl Context {
     #[doc(alias = "get_body_arguments")]
     pub fn body_arguments(&self, name: &str) -> Result<Vec<&str>> {
         self.all(name, Source::Body).map(trim_all)
+    }
+
+    /// As [`untrimmed_arguments`](Self::untrimmed_arguments), from the form only.
+    ///
+    /// # Errors
+    /// 400 when one is not UTF-8.
+    pub fn untrimmed_body_arguments(&self, name: &str) -> Result<Vec<&str>> {
+        self.all(name, Source::Body)
     }
 
     fn last(&self, name: &str, source: Source) -> Result<Option<&str>> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::deflate::{Alone, DeflateSetting, Deflater};
 use super::frame::{FrameHead, OpCode};
 use super::slices;
+use crate::escape;
 
 /// A message: text or bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +22,12 @@ pub enum Message {
 }
 
 impl Message {
-    /// Any value as JSON text (what Tornado does with a `dict`).
+    /// Any value as JSON text (what Tornado does with a `dict`), as [`json_encode`](escape::json_encode) writes it.
     ///
     /// # Errors
     /// When the value cannot be JSON.
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::to_string(value).map(Self::Text)
+        escape::json_encode(value).map(Self::Text)
     }
 
     /// The text, when it is text.

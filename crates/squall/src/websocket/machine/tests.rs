@@ -454,3 +454,10 @@ fn a_large_frame_may_be_received_in_place() {
         assert_eq!(events, [binary(&payload), text("next")], "by {step}");
     }
 }
+
+/// As on a page: ASCII, and nothing that ends a script.
+#[test]
+fn json_is_written_as_tornado_writes_it() {
+    let message = Message::json(&serde_json::json!({"a": [1, null, "é</b>"]})).unwrap();
+    assert_eq!(Event::Message(message), text(r#"{"a":[1,null,"\u00e9<\/b>"]}"#));
+}

@@ -88,6 +88,38 @@ fn stderr_is_a_stream() {
 }
 
 #[test]
+fn stderr_goes_where_stdout_does() {
+    run(async || {
+        let script = "echo one; echo two >&2; echo three";
+        let mut child =
+            Subprocess::new(sh(script)).stdout(Subprocess::STREAM).stderr(Redirect::Stdout).start().unwrap();
+        assert!(child.stderr.is_none());
+        // Which has an end: none of our descriptors keeps the pipe open.
+        assert_eq!(child.stdout.take().unwrap().read_until_close().await.unwrap(), "one\ntwo\nthree\n");
+        child.wait_for_exit().await.unwrap();
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        let child = Subprocess::new(sh(script)).stdout(writer).stderr(Redirect::Stdout).start().unwrap();
+        assert!(child.stdout.is_none());
+        let reader = PipeIoStream::new(reader).unwrap();
+        assert_eq!(reader.read_until_close().await.unwrap(), "one\ntwo\nthree\n");
+        child.wait_for_exit().await.unwrap();
+
+        for stdout in [Redirect::Null, Redirect::Inherit] {
+            let child = Subprocess::new(sh("true")).stdout(stdout).stderr(Redirect::Stdout).start().unwrap();
+            child.wait_for_exit().await.unwrap();
+        }
+        for wrong in [
+            Subprocess::new(sh("true")).stdin(Redirect::Stdout),
+            Subprocess::new(sh("true")).stdout(Redirect::Stdout),
+            Subprocess::new(sh("true")).stdout(Redirect::Stdout).stderr(Redirect::Stdout),
+        ] {
+            assert_eq!(wrong.start().unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+        }
+    });
+}
+
+#[test]
 fn output_goes_to_a_descriptor() {
     run(async || {
         let (reader, writer) = std::io::pipe().unwrap();

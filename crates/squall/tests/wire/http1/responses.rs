@@ -353,6 +353,32 @@ async fn arguments() {
 }
 
 #[squall::test(timeout = 60)]
+async fn arguments_of_the_query_or_the_form() {
+    let server = serving(async |ctx: &Context| {
+        let query = (ctx.query_argument_or("a", "none")?, ctx.query_argument_opt("a")?);
+        let body = (ctx.body_argument_or("a", "none")?, ctx.body_argument_opt("a")?);
+        let untrimmed = (ctx.untrimmed_query_arguments("a")?, ctx.untrimmed_body_arguments("a")?);
+        ctx.write(format!("{query:?} {body:?} {untrimmed:?}"));
+        Ok(())
+    });
+    let form = |query: &str, body: &str| {
+        let head = format!("POST /?{query} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n", body.len());
+        format!("{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}")
+    };
+    let ok = |shown: &str| super::support::ok_untagged(shown);
+    table(
+        &server,
+        [
+            stays("none", form("", ""), ok(r#"("none", None) ("none", None) ([], [])"#)),
+            stays("query", form("a=+1&a=", ""), ok(r#"("", Some("")) ("none", None) ([" 1", ""], [])"#)),
+            stays("form", form("", "a=+1+"), ok(r#"("none", None) ("1", Some("1")) ([], [" 1 "])"#)),
+            stays("both", form("a=q", "a=b"), ok(r#"("q", Some("q")) ("b", Some("b")) (["q"], ["b"])"#)),
+        ],
+    )
+    .await;
+}
+
+#[squall::test(timeout = 60)]
 async fn path_groups() {
     let server = serve(Application::new([
         probe(),
