@@ -116,11 +116,8 @@ impl<'a> Framing<'a> {
         // Names are in Title-Case; most differ in length already.
         for (name, value) in headers.with_lengths(|length| matches!(length, 10 | 14 | 17)) {
             match name {
-                b"Content-Length" => {
-                    if framing.length.replace(value).is_some() {
-                        return Err(HttpOutputError::ContentLength);
-                    }
-                }
+                b"Content-Length" if framing.length.is_some() => return Err(HttpOutputError::ContentLength),
+                b"Content-Length" => framing.length = Some(value),
                 b"Transfer-Encoding" => framing.encoded = true,
                 b"Connection" => {
                     framing.close |= value

@@ -203,7 +203,11 @@ pub(super) struct ResponseBody {
 
 /// Where the body comes from, and what is held for as long as it does.
 enum Source {
-    Http1 { lease: Lease, framing: Framing, keep_alive: bool },
+    Http1 {
+        lease: Lease,
+        framing: Framing,
+        keep_alive: bool,
+    },
     Http2(Arriving),
     /// It has ended.
     Nothing,

@@ -130,8 +130,7 @@ pub(super) async fn exchange(
     }
     // What becomes of it shows when the response is read; a response may be there although the write failed.
     drop(stream.write(head));
-    let mut heads =
-        Lines { heads: ResponseHeads::new(stream, limits, asked), keep_alive: true };
+    let mut heads = Lines { heads: ResponseHeads::new(stream, limits, asked), keep_alive: true };
     let upload = rest_of_body.map(|body| -> Upload {
         let way = Way::Http1(stream.clone());
         Box::pin(send_body(way, body.clone(), length, request.send_timeout))

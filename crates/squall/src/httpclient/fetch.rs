@@ -379,7 +379,10 @@ impl Fetch<'_> {
             within(deadline, TIMEOUT_CONNECTING, establishing).await?;
         }
         match &key.tls {
-            Some(tls) => within(deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host, key.offer == Offer::Both)).await,
+            Some(tls) => {
+                within(deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host, key.offer == Offer::Both))
+                    .await
+            }
             None => Ok(stream),
         }
     }

@@ -64,7 +64,11 @@ impl Origins {
         if origin.http1.get().is_some() {
             return Course::Http1;
         }
-        if origin.connecting.replace(true) { Course::Follow(Following(origin)) } else { Course::Lead(Lead(origin)) }
+        if origin.connecting.replace(true) {
+            Course::Follow(Following(origin))
+        } else {
+            Course::Lead(Lead(origin))
+        }
     }
 
     /// A connection by HTTP/1.1 was to be made, and the server has changed its mind.
@@ -104,8 +108,7 @@ impl Origins {
 
     /// Keeps no connection any longer; requests under way go on.
     pub(super) fn clear(&self) {
-        let known = std::mem::take(&mut *self.known.borrow_mut());
-        drop(known);
+        drop(self.known.take());
     }
 
     /// How many connections have nothing under way.

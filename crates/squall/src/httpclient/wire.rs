@@ -52,7 +52,9 @@ impl Outgoing<'_> {
         self.fields(framing, &mut head);
         match framing {
             Framing::None => {}
-            Framing::Length(length) => head.one("Content-Length", itoa::Buffer::new().format(length).as_bytes()),
+            Framing::Length(length) => {
+                head.one("Content-Length", itoa::Buffer::new().format(length).as_bytes())
+            }
             Framing::Chunked => head.one("Transfer-Encoding", b"chunked"),
         }
         if self.expect_continue {
@@ -233,7 +235,10 @@ mod tests {
             send_timeout: None,
         };
         match outgoing.encode() {
-            Ok(head) => String::from_utf8(head).unwrap().replace(&format!("User-Agent: {USER_AGENT}\r\n"), "").replace("\r\n", "|"),
+            Ok(head) => String::from_utf8(head)
+                .unwrap()
+                .replace(&format!("User-Agent: {USER_AGENT}\r\n"), "")
+                .replace("\r\n", "|"),
             Err(error) => error.to_string(),
         }
     }

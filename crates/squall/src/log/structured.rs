@@ -207,7 +207,7 @@ impl<'a> Line<'a> {
 
     /// A field whose name is not the program's, and known to come once.
     fn add_value(&mut self, name: &str, value: &Value) {
-        if self.names.iter().any(|known| *known == name) {
+        if self.names.contains(&name) {
             return;
         }
         self.begin_field(name);

@@ -362,7 +362,9 @@ impl TestRequest {
     }
 
     async fn exchange(mut self, request: String) -> Result<TestResponse, String> {
-        if let Some(cookies) = self.jar.take().and_then(|jar| jar.cookies(&format!("{}{}", self.base(), self.target))) {
+        if let Some(cookies) =
+            self.jar.take().and_then(|jar| jar.cookies(&format!("{}{}", self.base(), self.target)))
+        {
             self = self.default_header("Cookie", &cookies);
         }
         if let Some(over) = self.over.take() {

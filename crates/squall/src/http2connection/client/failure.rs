@@ -25,7 +25,10 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(super) fn leaving() -> Self {
-        Self::Unprocessed(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection takes no requests"))
+        Self::Unprocessed(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the connection takes no requests",
+        ))
     }
 }
 

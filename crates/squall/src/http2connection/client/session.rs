@@ -177,7 +177,9 @@ impl Link {
     /// Whether the machine takes no more streams, for a GOAWAY or an error, or because their numbers are used up.
     pub(super) fn is_spent(&self, cx: &mut Context<'_>) -> bool {
         let mut requests = self.requests.borrow_mut();
-        requests.as_mut().is_some_and(|requests| matches!(requests.poll_ready(cx), std::task::Poll::Ready(Err(_))))
+        requests
+            .as_mut()
+            .is_some_and(|requests| matches!(requests.poll_ready(cx), std::task::Poll::Ready(Err(_))))
     }
 
     /// Takes no more requests, and ends when those under way have.

@@ -8,7 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use squall::httpclient::{AsyncHttpClient, BodyWriter, CookieJar, HttpClientBuilder, HttpClientError, HttpRequest};
+use squall::httpclient::{
+    AsyncHttpClient, BodyWriter, CookieJar, HttpClientBuilder, HttpClientError, HttpRequest,
+};
 use squall::httpserver::HttpServer;
 use squall::iostream::StreamError;
 use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, post, url};
@@ -45,7 +47,8 @@ fn app(shared: &Rc<Shared>) -> Application {
         }),
         get("/fields", async |ctx: &Context| {
             let headers = ctx.request().headers();
-            let fields: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let fields: Vec<String> =
+                headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
             ctx.write(fields.join("\n"));
             Ok(())
         }),
@@ -216,7 +219,10 @@ async fn it_is_spoken_without_asking_where_that_is_said() {
     assert_eq!((served.connections.get(), client.idle_connections()), (1, 1));
     let other = HttpRequest::get(served.url("/")).http2_prior_knowledge(false);
     let response = client.fetch(other).await.unwrap();
-    assert_eq!((response.version(), response.text()), (http::Version::HTTP_11, format!("HTTP/1.1 http {host}")));
+    assert_eq!(
+        (response.version(), response.text()),
+        (http::Version::HTTP_11, format!("HTTP/1.1 http {host}"))
+    );
     // What would be another protocol can be asked for over HTTP/1 only.
     let upgrade = HttpRequest::get(served.url("/")).header("Connection", "Upgrade").header("Upgrade", "x");
     assert_eq!(client.fetch(upgrade).await.unwrap().version(), http::Version::HTTP_11);
@@ -234,12 +240,13 @@ async fn bodies_of_both_directions_are_whole() {
         // Made piece by piece, of a length that is told or not.
         for told in [false, true] {
             let pieces = body.clone();
-            let mut request = HttpRequest::post(served.url("/echo")).body_producer(async move |writer: BodyWriter| {
-                for piece in pieces.chunks(100_000) {
-                    writer.write(piece).await?;
-                }
-                Ok::<_, StreamError>(())
-            });
+            let mut request =
+                HttpRequest::post(served.url("/echo")).body_producer(async move |writer: BodyWriter| {
+                    for piece in pieces.chunks(100_000) {
+                        writer.write(piece).await?;
+                    }
+                    Ok::<_, StreamError>(())
+                });
             if told {
                 request = request.header("Content-Length", length.to_string().as_str());
             }
@@ -255,7 +262,8 @@ async fn bodies_of_both_directions_are_whole() {
         .body_producer(async |_: BodyWriter| Err::<(), _>("no such file"));
     assert!(matches!(client.fetch(failing).await, Err(HttpClientError::Body(_))));
     assert_eq!(client.fetch(served.url("/none")).await.unwrap().status(), 204);
-    let head = client.fetch(HttpRequest::head(served.url("/zipped")).decompress_response(false)).await.unwrap();
+    let head =
+        client.fetch(HttpRequest::head(served.url("/zipped")).decompress_response(false)).await.unwrap();
     assert_eq!((head.headers().get("Content-Length"), head.body().len()), (Some("130000"), 0));
     let awaited = HttpRequest::post(served.url("/echo")).expect_100_continue(true).body("after all");
     assert_eq!(client.fetch(awaited).await.unwrap().text(), "after all");

@@ -145,7 +145,11 @@ async fn what_was_refused_is_sent_again_whatever_it_asks_for() {
         let server = Server::new().await;
         let client = client();
         let request = || {
-            if post { HttpRequest::post(&*server.url).body_producer(made()) } else { HttpRequest::get(&*server.url) }
+            if post {
+                HttpRequest::post(&*server.url).body_producer(made())
+            } else {
+                HttpRequest::get(&*server.url)
+            }
         };
         let script = async {
             let mut raw = server.accept(b"").await;
@@ -255,7 +259,7 @@ async fn the_first_request_does_not_wait_for_the_settings_and_the_others_heed_th
     };
     let fetches = async {
         let fetch = || async { client.fetch(&*server.url).await.unwrap().text() };
-        let mut said: Vec<String> = tokio::join!(fetch(), fetch(), fetch(), fetch()).into();
+        let mut said = <[String; 4]>::from(tokio::join!(fetch(), fetch(), fetch(), fetch()));
         said.sort();
         assert_eq!(said, ["1", "3", "5", "7"]);
     };
@@ -276,7 +280,11 @@ async fn malformed_responses_are_errors_of_their_request() {
         ([OK, &field("content-length", "3")].concat(), b"abcd", ParseError::Http2),
         ([OK, &field("x", " padded ")].concat(), b"", ParseError::HeaderValue),
         (NO_CONTENT.to_vec(), b"body", ParseError::UnexpectedBody),
-        ([OK, &field("x", &long[..50_000]), &field("y", &long[..15_600])].concat(), b"", ParseError::HeadTooLarge),
+        (
+            [OK, &field("x", &long[..50_000]), &field("y", &long[..15_600])].concat(),
+            b"",
+            ParseError::HeadTooLarge,
+        ),
     ];
     let server = Server::new().await;
     let client = client();

@@ -31,7 +31,10 @@ fn identity() -> (SslOptions, TlsConfig) {
 
 /// What the server, a number of requests at the same time and one of HTTP/1.1 say of the version; and how many connections
 /// that took.
-async fn versions(options: impl FnOnce(HttpServer) -> HttpServer, tls: impl Fn(TlsConfig) -> TlsConfig) -> (String, usize) {
+async fn versions(
+    options: impl FnOnce(HttpServer) -> HttpServer,
+    tls: impl Fn(TlsConfig) -> TlsConfig,
+) -> (String, usize) {
     let (ssl, trusted) = identity();
     let server = options(HttpServer::new(app).ssl_options(ssl));
     server.listen_on(0, &BindOptions::new().address("127.0.0.1")).unwrap();
