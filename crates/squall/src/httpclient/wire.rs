@@ -53,7 +53,7 @@ impl Outgoing<'_> {
         match framing {
             Framing::None => {}
             Framing::Length(length) => {
-                head.one("Content-Length", itoa::Buffer::new().format(length).as_bytes())
+                head.one("Content-Length", itoa::Buffer::new().format(length).as_bytes());
             }
             Framing::Chunked => head.one("Transfer-Encoding", b"chunked"),
         }

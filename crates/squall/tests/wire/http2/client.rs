@@ -42,7 +42,7 @@ fn app(shared: &Rc<Shared>) -> Application {
             Ok(())
         }),
         post("/echo", async |ctx: &Context| {
-            ctx.write(ctx.request().body().to_vec());
+            ctx.write(ctx.request().body());
             Ok(())
         }),
         get("/fields", async |ctx: &Context| {
