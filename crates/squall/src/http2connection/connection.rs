@@ -199,6 +199,7 @@ impl Connection {
         self: &Rc<Self>,
         request: http::Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
+        now: Instant,
         cx: &mut Context<'_>,
     ) {
         if self.is_overrun() {
@@ -209,7 +210,7 @@ impl Connection {
             self.drain();
         }
         self.server.set.count_request();
-        self.last_busy.set(Instant::now());
+        self.last_busy.set(now);
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let limits = &self.server.limits;

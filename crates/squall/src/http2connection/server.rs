@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::{Ping, PingPong, Reason};
+use h2::server::SendResponse;
+use h2::{Ping, PingPong, Reason, RecvStream};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Order};
@@ -73,6 +74,8 @@ enum Ended {
 struct Driver {
     connection: Rc<Connection>,
     machine: h2::server::Connection<IoStream, Bytes>,
+    /// Requests that are to be begun.
+    accepted: Vec<(http::Request<RecvStream>, SendResponse<Bytes>)>,
     timer: Pin<Box<Sleep>>,
     /// When it is told to end for its age.
     old_at: Option<Instant>,
@@ -94,6 +97,7 @@ impl Driver {
         let mut driver = Self {
             connection,
             machine,
+            accepted: Vec::new(),
             timer: Box::pin(sleep_until(now)),
             old_at,
             farewell: None,
@@ -113,7 +117,6 @@ impl Driver {
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.connection.park(cx);
-        let mut begun = 0;
         loop {
             match self.connection.take_order() {
                 Order::Serve => {}
@@ -123,25 +126,23 @@ impl Driver {
                     return Poll::Ready(Ended::Gone);
                 }
             }
-            match self.machine.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    self.connection.begin(request, respond, cx);
-                    self.look_soon();
-                    begun += 1;
-                    if begun == MOST_AT_ONCE {
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    continue;
+            let end = self.accept(cx);
+            let begun = self.accepted.len();
+            self.begin(cx);
+            match end {
+                Some(end) => return Poll::Ready(end),
+                None if begun == MOST_AT_ONCE => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.failed(&error)),
-                Poll::Ready(None) => return Poll::Ready(Ended::Told),
-                Poll::Pending => {}
+                // What they have written goes out.
+                None if begun > 0 => continue,
+                None => {}
             }
             self.poll_pong(cx);
             if self.connection.stream().writing() {
                 // Answers to SETTINGS and PING too, of which no request knows: their client may take none of them.
-                self.look_soon();
+                self.look_soon(Instant::now());
             }
             match self.timer.as_mut().poll(cx) {
                 Poll::Ready(()) if self.look() => {}
@@ -149,6 +150,31 @@ impl Driver {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Takes the requests that have come, before any of them is begun: each look for another writes what there is to be
+    /// written, so that a response at a time would be a system call each.
+    fn accept(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        while self.accepted.len() < MOST_AT_ONCE {
+            match self.machine.poll_accept(cx) {
+                Poll::Ready(Some(Ok(accepted))) => self.accepted.push(accepted),
+                Poll::Ready(Some(Err(error))) => return Some(self.failed(&error)),
+                Poll::Ready(None) => return Some(Ended::Told),
+                Poll::Pending => return None,
+            }
+        }
+        None
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        if self.accepted.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for (request, respond) in self.accepted.drain(..) {
+            self.connection.begin(request, respond, now, cx);
+        }
+        self.look_soon(now);
     }
 
     fn failed(&self, error: &h2::Error) -> Ended {
@@ -165,7 +191,7 @@ impl Driver {
         if self.farewell.is_none() {
             self.farewell = Some(Instant::now());
             self.machine.graceful_shutdown();
-            self.look_soon();
+            self.look_soon(Instant::now());
         }
     }
 
@@ -186,6 +212,9 @@ impl Driver {
             return false;
         }
         let is_idle = self.connection.is_idle();
+        if is_idle {
+            self.accepted = Vec::new();
+        }
         if self.farewell.is_some_and(|since| is_idle && now.duration_since(since) >= FAREWELL) {
             return false;
         }
@@ -214,8 +243,8 @@ impl Driver {
         ends.into_iter().flatten().min().unwrap_or(far).min(far).max(now + FASTEST_LOOK)
     }
 
-    fn look_soon(&mut self) {
-        let soon = Instant::now() + self.interval();
+    fn look_soon(&mut self, now: Instant) {
+        let soon = now + self.interval();
         if self.timer.deadline() > soon {
             self.timer.as_mut().reset(soon);
         }

@@ -24,14 +24,28 @@ pub(crate) struct InvalidField;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidLength;
 
+/// Whether a field is among [`OF_CONNECTION`], or Content-Length; names are in Title-Case.
+fn is_written_anew(name: &str) -> bool {
+    matches!(
+        name,
+        "Connection"
+            | "Transfer-Encoding"
+            | "Upgrade"
+            | "Te"
+            | "Keep-Alive"
+            | "Proxy-Connection"
+            | "Content-Length"
+    )
+}
+
 /// The fields without those of the connection; `length` instead of any Content-Length.
 pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<HeaderMap, InvalidField> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers.iter_bytes() {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidField)?;
-        if OF_CONNECTION.contains(&name) || name == header::CONTENT_LENGTH {
+        if is_written_anew(name) {
             continue;
         }
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| InvalidField)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| InvalidField)?;
         map.try_append(name, value).map_err(|_| InvalidField)?;
     }
