@@ -44,6 +44,8 @@ enum Fault {
     Overrun,
     /// The server takes nothing of it.
     Stalled,
+    /// The server takes no more of it.
+    Closed,
 }
 
 impl BodyWriter {
@@ -73,7 +75,12 @@ impl BodyWriter {
 
     async fn send(&self, framed: Vec<u8>) -> Result<(), StreamError> {
         match self.way.write(framed.into(), self.patience).await {
-            Ok(sent) => sent,
+            Ok(sent) => {
+                if sent.is_err() {
+                    self.fault.set(Some(Fault::Closed));
+                }
+                sent
+            }
             Err(Stalled) => {
                 self.fault.set(Some(Fault::Stalled));
                 self.way.abort();
@@ -86,6 +93,8 @@ impl BodyWriter {
     pub(super) async fn finish(&self, produced: Result<(), Box<dyn Error>>) -> Result<(), HttpClientError> {
         match self.fault.get() {
             Some(Fault::Stalled) => return Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
+            // The producer has heard of it here first. What there is of a response is worth more.
+            Some(Fault::Closed) => return Err(HttpClientError::Closed(None)),
             Some(Fault::Overrun) if produced.is_ok() => {
                 return Err(HttpClientError::Request(
                     "the body is longer than its Content-Length".to_owned(),

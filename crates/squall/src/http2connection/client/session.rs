@@ -208,7 +208,7 @@ impl Link {
             drop(self.counted.replace(Some(Counted::new(Value::ClientConnectionsBusy))));
         }
         self.open.set(self.open.get() + 1);
-        Some(Place { link: Rc::clone(self), heard: self.heard.get(), is_complete: false })
+        Some(Place { link: Rc::clone(self), heard: 0, is_complete: true })
     }
 
     /// Whoever is told and finds no room waits again.
@@ -240,6 +240,7 @@ pub(crate) struct Place {
     link: Rc<Link>,
     /// What had been heard of the server when the request went out.
     heard: u64,
+    /// No answer is waited for.
     is_complete: bool,
 }
 
@@ -256,11 +257,11 @@ impl Place {
         match requests.send_request(head, is_all) {
             Ok((response, sink)) => {
                 self.heard = self.link.heard.get();
+                self.is_complete = false;
                 Ok((Exchange::new(response, self, is_forwarded), Sink::new(sink)))
             }
             // Nothing of it was sent. That the numbers of streams are used up is one of them.
             Err(_) => {
-                self.is_complete = true;
                 self.link.leave();
                 Err(Failure::leaving())
             }

@@ -48,7 +48,7 @@ async fn versions(
     (said.join(","), counted.made.get())
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn it_is_spoken_where_the_server_chooses_it() {
     assert_eq!(versions(|server| server, |tls| tls).await, ("HTTP/2.0 https".to_owned(), 1));
     let (said, connections) = versions(|server| server.http2(None), |tls| tls).await;
@@ -56,7 +56,7 @@ async fn it_is_spoken_where_the_server_chooses_it() {
     assert!((1..=8).contains(&connections), "{connections}");
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn a_request_can_do_without() {
     let (ssl, trusted) = identity();
     let app = serve_on(HttpServer::new(app).ssl_options(ssl));
@@ -71,7 +71,7 @@ async fn a_request_can_do_without() {
     app.http2().get("/").await.assert_text("HTTP/2.0 https");
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn a_server_that_wants_a_request_over_http1_gets_it_so() {
     let (ssl, trusted) = identity();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

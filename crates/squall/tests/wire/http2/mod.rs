@@ -9,6 +9,7 @@ mod client_tls;
 mod ends;
 mod hostile;
 mod messages;
+mod proxying;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
