@@ -103,5 +103,5 @@ async fn main() -> Result {
     let server = with_options(HttpServer::new(make_app)).max_body_size(MAX_BODY);
     server.listen(port)?;
     println!("listening on {}://localhost:{port}/", scheme());
-    Ok(server.serve().await?)
+    server.serve().await
 }

@@ -65,5 +65,5 @@ async fn main() -> Result {
         with_options(HttpServer::new(move || make_app(&password, workers.clone()))).max_body_size(MAX_BODY);
     server.listen_on(port, &BindOptions::new().address(&*address))?;
     println!("listening on {}://{address}:{port}/", scheme());
-    Ok(server.serve().await?)
+    server.serve().await
 }
