@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use squall::testing::TestServer;
 use squall::websocket::{Message, WebSocket, WebSocketHandler, WebSocketOptions, ws};
-use squall::{Application, HttpServer, Result};
+use squall::{Application, Context, HttpServer, Result};
 
 use crate::support::{Client, close, raw_frame, server_close, server_frame, text, within};
 
@@ -122,6 +122,89 @@ async fn what_a_client_does_wrong_is_told() {
         logged(&handler, &["open", "close None None"]).await;
         println!("{row}: fine");
     }
+}
+
+/// Waits for what never comes, and for the end; a task beside it waits for the end only.
+#[derive(Clone, Default)]
+struct Patient {
+    log: Handler,
+    pinging: bool,
+}
+
+impl WebSocketHandler for Patient {
+    fn options(&self, _ctx: &Context, defaults: WebSocketOptions) -> WebSocketOptions {
+        if self.pinging { defaults.ping_interval(Duration::from_millis(20)) } else { defaults }
+    }
+
+    async fn open(&mut self, ws: &WebSocket) -> Result {
+        let (log, ws) = (self.log.clone(), ws.clone());
+        squall::IoLoop::current().spawn_callback(async move {
+            ws.closed().await;
+            log.note("the end");
+        });
+        Ok(())
+    }
+
+    async fn on_message(&mut self, ws: &WebSocket, message: Message) -> Result {
+        if message.as_text() == Some("wait") {
+            ws.write_message("waiting").await?;
+            ws.closed().await;
+        }
+        self.log.note(format!("{}", message.as_text().unwrap_or_default()));
+        Ok(())
+    }
+
+    async fn on_close(&mut self, ws: &WebSocket) -> Result {
+        self.log.on_close(ws).await
+    }
+}
+
+#[squall::test(timeout = 60)]
+async fn a_callback_that_waits_hears_that_the_client_has_left() {
+    let patient = Patient::default();
+    let server = squall::testing::serve(Application::new([ws("/ws", patient.clone())]));
+    let mut client = Client::open(&server, "/ws").await;
+    client.send([text("wait"), text("unread")].concat()).await;
+    client.expect(&server_frame(0x81, b"waiting")).await;
+    drop(client);
+    let log = &patient.log;
+    let there = async {
+        while log.log.borrow().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the end", there).await;
+    let mut seen = log.log.borrow().clone();
+    seen.sort();
+    assert_eq!(seen, ["close None None", "the end", "unread", "wait"]);
+}
+
+/// Nothing tells of a client that is gone without a word but that it does not answer.
+#[squall::test(timeout = 60)]
+async fn a_callback_that_waits_hears_that_pings_are_not_answered() {
+    let patient = Patient { pinging: true, ..Patient::default() };
+    let server = squall::testing::serve(Application::new([ws("/ws", patient.clone())]));
+    let mut client = Client::open(&server, "/ws").await;
+    client.send(text("wait")).await;
+    client.expect(&server_frame(0x81, b"waiting")).await;
+    let there = async {
+        while patient.log.log.borrow().len() < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the end", there).await;
+}
+
+#[squall::test(timeout = 60)]
+async fn the_end_comes_after_what_was_sent_before() {
+    let patient = Patient::default();
+    let server = squall::testing::serve(Application::new([ws("/ws", patient.clone())]));
+    let mut client = Client::open(&server, "/ws").await;
+    client.send([text("a"), text("b"), close(1000, "")].concat()).await;
+    client.shutdown().await;
+    client.expect(&server_close(1000, "")).await;
+    client.closed().await;
+    logged(&patient.log, &["a", "b", "close Some(1000) Some(\"\")", "the end"]).await;
 }
 
 #[squall::test]

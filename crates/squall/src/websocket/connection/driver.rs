@@ -108,12 +108,19 @@ async fn guarded(
     what: &str,
     mut callback: Pin<Box<impl Future<Output = Result<(), Failed>>>>,
 ) -> Result<(), Failed> {
-    poll_fn(|cx| {
+    socket.set_in_callback(true);
+    let mut has_waited = false;
+    let result = poll_fn(|cx| {
         socket.cork(true);
         match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
             Ok(Poll::Ready(result)) => Poll::Ready(result),
             Ok(Poll::Pending) => {
                 socket.cork(false);
+                if !has_waited {
+                    has_waited = true;
+                    // From now on nobody reads.
+                    socket.wake_watchers();
+                }
                 Poll::Pending
             }
             Err(payload) => {
@@ -122,7 +129,9 @@ async fn guarded(
             }
         }
     })
-    .await
+    .await;
+    socket.set_in_callback(false);
+    result
 }
 
 /// What a connection's task has to deal with.

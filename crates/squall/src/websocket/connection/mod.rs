@@ -12,3 +12,4 @@ pub(super) mod sender;
 pub(super) mod set;
 pub(super) mod socket;
 pub(super) mod stream;
+mod watch;

@@ -2,10 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::future::poll_fn;
 use std::io::IoSlice;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,6 +46,8 @@ pub(in crate::websocket) struct Shared {
     pub(in crate::websocket) phase: Cell<Phase>,
     /// Frames gather in `out` while there is more input to deal with.
     corked: Cell<bool>,
+    /// Nothing is read until it returns.
+    pub(super) in_callback: Cell<bool>,
     /// From the pool while there is something in it.
     out: RefCell<Vec<u8>>,
     pub(super) deflater: RefCell<Option<Box<Deflater>>>,
@@ -55,7 +56,7 @@ pub(in crate::websocket) struct Shared {
     /// What the peer's close frame said.
     close_frame: RefCell<Option<Box<CloseFrame>>>,
     /// Who waits for the end.
-    watchers: RefCell<Vec<Waker>>,
+    pub(super) watchers: RefCell<Vec<Waker>>,
     subprotocol: Option<Box<str>>,
     next_ping: Cell<Option<Millis>>,
     pong_due: Cell<Option<Millis>>,
@@ -119,6 +120,7 @@ impl WebSocket {
             role,
             phase: Cell::new(Phase::Open),
             corked: Cell::new(false),
+            in_callback: Cell::new(false),
             out: RefCell::default(),
             deflater: RefCell::new(deflater.map(Box::new)),
             backlog: RefCell::default(),
@@ -232,21 +234,6 @@ impl WebSocket {
     /// Whether nothing can be written any more: one side has begun to close.
     pub fn is_closed(&self) -> bool {
         self.0.phase.get() != Phase::Open
-    }
-
-    /// Resolves when the connection has ended, on whatever path. Cancel safe.
-    pub async fn closed(&self) {
-        poll_fn(|cx| {
-            if self.0.phase.get() == Phase::Closed {
-                return Poll::Ready(());
-            }
-            let mut watchers = self.0.watchers.borrow_mut();
-            if !watchers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                watchers.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
     }
 
     /// The subprotocol that was agreed on.
@@ -377,8 +364,7 @@ impl WebSocket {
         self.0.pong_due.set(None);
         self.0.message_due.set(None);
         self.0.close_due.set(self.deadline(self.0.options.close_within()));
-        let watchers = std::mem::take(&mut *self.0.watchers.borrow_mut());
-        watchers.into_iter().for_each(Waker::wake);
+        self.wake_watchers();
     }
 
     pub(in crate::websocket) fn is_server(&self) -> bool {
