@@ -382,11 +382,13 @@ impl HttpConnection {
     }
 
     /// The limit on this request's body, in bytes.
+    #[cfg(feature = "client")]
     pub(crate) fn max_body_size(&self) -> u64 {
         self.transport.max_body_size(self.id)
     }
 
     /// How long the client may take none of the output that waits for it.
+    #[cfg(feature = "client")]
     pub(crate) fn write_timeout(&self) -> Option<Duration> {
         self.transport.write_timeout()
     }

@@ -23,6 +23,7 @@ mod file;
 mod pipe;
 mod read;
 mod shutdown;
+#[cfg(feature = "client")]
 mod stall;
 #[cfg(feature = "tls")]
 mod tls;
@@ -55,6 +56,7 @@ pub use self::error::{
 pub use self::file::FilePart;
 pub use self::pipe::PipeIoStream;
 pub use self::read::Chunks;
+#[cfg(feature = "client")]
 pub(crate) use self::stall::Stalled;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::Refusal;

@@ -214,6 +214,7 @@ impl IoStream {
 
     /// Whether the peer has sent nothing that was not read, and has not ended, as far as can be known at this moment: one
     /// system call. What has come over TLS and is no data counts as well until it was read.
+    #[cfg(feature = "client")]
     pub(crate) fn is_quiet(&self) -> bool {
         self.read_buffer().is_empty() && self.transport().is_some_and(|transport| transport.is_quiet())
     }
@@ -332,6 +333,7 @@ impl IoStream {
     }
 
     /// Gives back what [`poll_receive_more`](Self::poll_receive_more) received too much.
+    #[cfg(feature = "websocket")]
     pub(crate) fn put_back(&self, bytes: &[u8]) {
         self.0.read.borrow_mut().put_back(bytes);
     }
@@ -343,6 +345,7 @@ impl IoStream {
 
     /// [`poll_receive`](Self::poll_receive) to the end of `target`, as far as there is room. If that is less than `least`,
     /// room for `most` is made once there is data.
+    #[cfg(feature = "websocket")]
     pub(crate) fn poll_receive_more(
         &self,
         cx: &mut Context<'_>,

@@ -22,7 +22,7 @@ use squall::iostream::{IoStream, StreamBufferFullError, StreamError, Unsatisfiab
 use squall::netutil::{Address, BindOptions, bind_sockets};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
 use super::tls::support;
 
 const MB: usize = 1024 * 1024;
@@ -37,7 +37,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Runs a test on two connected streams, first of TCP, then of Unix sockets, then of TLS over them.
 fn each(test: impl AsyncFn(IoStream, IoStream)) {
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
     for unix in [false, true] {
         run(async {
             let (reader, writer) = if unix { unix_pair() } else { tcp_pair() };
@@ -56,7 +56,7 @@ fn each(test: impl AsyncFn(IoStream, IoStream)) {
 }
 
 /// TLS over two ends of a connection.
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
 async fn secured(client: IoStream, server: IoStream) -> (IoStream, IoStream) {
     type Configs = (Arc<rustls::ClientConfig>, squall::tls::SslOptions);
     static CONFIGS: std::sync::OnceLock<Configs> = std::sync::OnceLock::new();
