@@ -24,7 +24,7 @@ impl Http1Connection {
         f: impl FnOnce(&mut Exchange, &mut Output) -> Result<R, HttpOutputError>,
     ) -> Result<R, HttpOutputError> {
         let mut wire = self.wire.borrow_mut();
-        let Some((exchange, output)) = wire.at(id).filter(|_| !self.stream.closed()) else {
+        let Some((exchange, output)) = wire.at(id).filter(|_| !self.stream.is_closed()) else {
             return Err(HttpOutputError::Closed);
         };
         let result = f(exchange, output);
@@ -263,7 +263,7 @@ impl HttpTransport for Http1Connection {
                 Some((exchange, _)) if exchange.writing.is_over() => {
                     return Err(io::Error::other(HttpOutputError::OutOfOrder));
                 }
-                Some(_) if !self.stream.closed() => wire.state = State::Detached,
+                Some(_) if !self.stream.is_closed() => wire.state = State::Detached,
                 _ => return Err(io::Error::other(HttpOutputError::Closed)),
             }
         }

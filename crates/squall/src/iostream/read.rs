@@ -188,7 +188,7 @@ impl IoStream {
     /// other, as in Tornado. [`StreamError::AlreadyReading`] when another read is outstanding.
     pub async fn read_until_close(&self) -> Result<Bytes, StreamError> {
         let _reading = self.start_read()?;
-        if !self.closed() {
+        if !self.is_closed() {
             let result = poll_fn(|cx| {
                 loop {
                     let received = ready!(self.poll_fill(cx));
@@ -272,7 +272,7 @@ impl IoStream {
             return result;
         }
         let error = UnsatisfiableReadError { wanted: wanted(), max_bytes };
-        if self.closed() {
+        if self.is_closed() {
             return Err(self.closed_error());
         }
         tracing::info!(target: log::GENERAL, "Unsatisfiable read, closing connection: {error}");
@@ -302,7 +302,7 @@ impl IoStream {
 
     fn start_read(&self) -> Result<Reading<'_>, StreamError> {
         if self.0.reading.replace(true) {
-            return Err(if self.closed() { self.closed_error() } else { StreamError::AlreadyReading });
+            return Err(if self.is_closed() { self.closed_error() } else { StreamError::AlreadyReading });
         }
         Ok(Reading(self))
     }
@@ -315,7 +315,7 @@ impl IoStream {
             Err(error) => {
                 // A TLS connection that ends without a word is common, and the reader is told.
                 let is_cut = is_connection_reset(&error) || error.kind() == io::ErrorKind::UnexpectedEof;
-                if !is_cut && !self.closed() {
+                if !is_cut && !self.is_closed() {
                     tracing::info!(target: log::GENERAL, "error on read: {error}");
                 }
                 self.close_with(error);
@@ -425,7 +425,7 @@ impl AsyncRead for IoStream {
         cx: &mut Context<'_>,
         target: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.reading() {
+        if self.is_reading() {
             return Poll::Ready(Err(StreamError::AlreadyReading.into()));
         }
         let room = target.initialize_unfilled();
