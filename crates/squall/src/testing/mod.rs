@@ -260,8 +260,14 @@ impl TestRequest {
         }
     }
 
-    /// Adds a header; one name may be given several times.
+    /// Sets a header, instead of those of that name.
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.headers.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
+        self.add_header(name, value)
+    }
+
+    /// Adds a header beside those of that name.
+    pub fn add_header(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
