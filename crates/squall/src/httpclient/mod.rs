@@ -68,7 +68,7 @@ pub use blocking::HttpClient;
 pub use body::BodyWriter;
 pub use builder::HttpClientBuilder;
 pub use cookie_jar::CookieJar;
-pub use error::HttpClientError;
+pub use error::{HttpClientError, TimedOut};
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
 #[cfg(feature = "websocket")]

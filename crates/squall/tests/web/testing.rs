@@ -266,6 +266,8 @@ mod panics {
 
 #[squall::test]
 async fn a_header_is_set_and_another_of_its_name_is_added() {
+    use squall::{Application, Context, get};
+
     let app = squall::testing::serve(Application::new([get("/", async |ctx: &Context| {
         ctx.write_json(&ctx.request().headers().list("X-A").collect::<Vec<_>>())
     })]));
