@@ -54,7 +54,7 @@ pub use health::{Health, Ready, health, ready};
 pub use https::Hsts;
 pub use methods::Methods;
 pub use metrics::{Metrics, metrics};
-pub use multipart::{MultipartForm, MultipartReader};
+pub use multipart::{MultipartReader, ReceivedForm};
 pub use negotiate::ContentCoding;
 pub use options::HandlerOptions;
 #[cfg(feature = "client")]

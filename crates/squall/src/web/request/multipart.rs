@@ -183,7 +183,7 @@ impl MultipartReader {
         if let Some(bytes) = self.options.max_body_size {
             ctx.set_max_body_size(bytes);
         }
-        let (form, part) = (MultipartForm::default(), Part::None);
+        let (form, part) = (ReceivedForm::default(), Part::None);
         self.upload = Some(Box::new(Upload { parser, form, part, memory: 0 }));
         Ok(())
     }
@@ -217,7 +217,7 @@ impl MultipartReader {
     ///
     /// # Errors
     /// 400 when the form is not complete.
-    pub fn finish(&mut self) -> Result<MultipartForm> {
+    pub fn finish(&mut self) -> Result<ReceivedForm> {
         let upload = self.upload.take().ok_or_else(|| malformed_part(MultipartError::NoFinalBoundary))?;
         upload.parser.finish().map_err(malformed_part)?;
         Ok(upload.form)
@@ -239,12 +239,12 @@ impl fmt::Debug for MultipartReader {
 
 /// A multipart form that has been read. Files that are not [persisted](UploadedFile::persist) are gone when it is dropped.
 #[derive(Debug, Default)]
-pub struct MultipartForm {
+pub struct ReceivedForm {
     fields: Arguments,
     files: Vec<(String, UploadedFile)>,
 }
 
-impl MultipartForm {
+impl ReceivedForm {
     /// The last value of a field that is no file, cleaned as by [`Context::argument`].
     ///
     /// # Errors
@@ -302,7 +302,7 @@ impl MultipartForm {
 /// A form that is being read.
 struct Upload {
     parser: MultipartParser,
-    form: MultipartForm,
+    form: ReceivedForm,
     part: Part,
     /// Bytes of complete parts that are in memory.
     memory: u64,
