@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,7 @@ use crate::httputil::{
     Arguments, BodyError, MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead,
     clean_argument,
 };
+use crate::web::arguments::parsed;
 use crate::web::body::{arguments_as, missing_file};
 use crate::web::context::Context;
 use crate::web::error::{Error, HttpError, Result};
@@ -264,6 +266,22 @@ impl ReceivedForm {
             Ok(text) => Ok(Some(escape::trim(&clean_argument(escape::trim(text).to_owned())).to_owned())),
             Err(_) => Err(HttpError::refusal(400, format!("Invalid unicode in {name}")).into()),
         }
+    }
+
+    /// As [`argument`](Self::argument), with a value for when it is missing.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn argument_or(&self, name: &str, default: &str) -> Result<String> {
+        Ok(self.argument_opt(name)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// As [`argument`](Self::argument), parsed.
+    ///
+    /// # Errors
+    /// 400 when it is missing, not UTF-8, or does not parse.
+    pub fn argument_as<T: FromStr>(&self, name: &str) -> Result<T> {
+        parsed(name, &self.argument(name)?)
     }
 
     /// The fields that are no files as a value, as [`Context::form`].
