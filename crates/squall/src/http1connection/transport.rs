@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::connection::{Http1Connection, Waiting};
 use super::state::{Exchange, Output, State, Writing};
 use crate::http1::encode::{ForResponse, encode_head, encode_interim};
-use crate::httputil::{HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, StreamId};
+use crate::httputil::{
+    HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, SealedTransport, StreamId,
+};
 use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
@@ -55,6 +57,8 @@ fn is_whole(request: ForResponse, start: ResponseStartLine<'_>, headers: &HttpHe
         || matches!(start.status, 204 | 304)
         || headers.get("Content-Length").and_then(|length| length.parse().ok()) == Some(body.len())
 }
+
+impl SealedTransport for Http1Connection {}
 
 impl HttpTransport for Http1Connection {
     fn remote_address(&self) -> Option<SocketAddr> {

@@ -1,7 +1,8 @@
 //! The arguments of the query, of the form and of both, asked for in each way.
 
 use squall::testing::serve;
-use squall::{Application, Context, Result, any};
+use squall::web::any;
+use squall::{Application, Context, Result};
 
 fn told<T: std::fmt::Debug>(result: Result<T>) -> String {
     result.map_or_else(|error| error.to_string(), |value| format!("{value:?}"))
@@ -36,8 +37,8 @@ fn all(ctx: &Context, source: &str) -> [String; 5] {
 
 #[squall::test]
 async fn every_source_has_the_same_suffixes() {
-    let app = serve(Application::new([any("/(.*)", async |ctx: &Context| {
-        ctx.write_json(&all(ctx, ctx.path_arg_str("1")?))
+    let app = serve(Application::new([any("/{source}", async |ctx: &Context| {
+        ctx.write_json(&all(ctx, ctx.path_arg_str("source")?))
     })]));
     let missing = "HTTP 400: Bad Request (Missing argument n)";
     let invalid = "HTTP 400: Bad Request (Invalid argument n)";
