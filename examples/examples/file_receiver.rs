@@ -41,7 +41,7 @@ impl RequestHandler for Post {
         ctx.set_header("Content-Type", "text/plain; charset=UTF-8")?; // names are not HTML
         for (_, file) in self.form.finish()?.into_files() {
             // Never the client's name as it is: it may lead anywhere, or be longer than a name can be.
-            let name = file.file_name().or_status(400)?;
+            let name = file.safe_filename().or_status(400)?;
             if let Some(folder) = &self.folder {
                 file.persist(folder.join(name)).await?;
             }

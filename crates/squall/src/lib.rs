@@ -486,6 +486,33 @@
 //! [delegates](httputil) of a connection, [`TcpServer`](tcpserver::TcpServer), [`IoStream`](iostream::IoStream), and
 //! [`IoLoop`] with its handlers on file descriptors. Items bear Tornado's names in Rust's spelling; searching these pages
 //! for Tornado's own (`IOLoop`, `get_argument`) finds them.
+//!
+//! # Features
+//!
+//! On by default, and to be left out by who has no use for them: with `default-features = false` there are the loop, streams,
+//! servers, routing, handlers, static files and gzip, in a fraction of the time to compile.
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `client` | [`httpclient`], [`web::proxy`]; with `websocket` [`websocket::websocket_connect`] |
+//! | `compression` | brotli and zstd beside gzip, in responses and in the client |
+//! | `http2` | HTTP/2 in the server |
+//! | `locale` | [`locale`], [`Context::locale`], [`Site::user_locale`] |
+//! | `templates` | [`template`], [`Context::render`], UI modules; and `locale`, since pages are translated |
+//! | `tls` | [`tls`], `https:` and `wss:` |
+//! | `websocket` | [`websocket`] |
+//!
+//! Off by default:
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `auth` | `squall::auth`: logging in by OAuth and OpenID Connect; and `client` and `tls` |
+//! | `hickory` | `squall::netutil::HickoryResolver`: names looked up without threads |
+//! | `redis` | [`pubsub`] over Redis |
+//! | `tls-aws-lc` | the cryptography of `tls` by aws-lc-rs, with keys that a quantum computer would not break |
+//! | `tower` | tower services as handlers, and applications as tower services |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The macros name this crate `::squall`, here too.
 extern crate self as squall;
@@ -498,11 +525,13 @@ pub mod escape;
 pub mod http1connection;
 #[cfg(feature = "http2")]
 mod http2connection;
+#[cfg(feature = "client")]
 pub mod httpclient;
 pub mod httpserver;
 pub mod httputil;
 pub mod ioloop;
 pub mod iostream;
+#[cfg(feature = "locale")]
 pub mod locale;
 pub mod locks;
 pub mod log;
@@ -515,16 +544,19 @@ pub mod routing;
 pub mod stack_context;
 pub mod tcpclient;
 pub mod tcpserver;
+#[cfg(feature = "templates")]
 pub mod template;
 pub mod testing;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod web;
+#[cfg(feature = "websocket")]
 pub mod websocket;
 
 mod error;
 mod http1;
 pub(crate) mod metrics;
+#[cfg(feature = "client")]
 mod pool;
 mod sweep;
 #[allow(unsafe_code, reason = "the one place where system calls without a safe wrapper are made")]
@@ -539,6 +571,7 @@ pub use web::{
     Application, Context, Error, HttpError, OrStatus, RequestHandler, Result, Site, delete, get, patch, post,
     put, url,
 };
+#[cfg(feature = "websocket")]
 pub use websocket::{Message, WebSocket, WebSocketHandler, ws};
 
 #[doc(hidden)]

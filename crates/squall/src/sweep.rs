@@ -65,6 +65,7 @@ impl<T: Member, C: 'static> Set<T, C> {
     }
 
     /// Adds a member until the place is dropped.
+    #[cfg(any(test, feature = "websocket"))]
     pub(crate) fn place(self: &Rc<Self>, member: T) -> Place<T, C> {
         Place { key: self.insert(member), set: Rc::clone(self) }
     }
@@ -151,11 +152,13 @@ impl<T: Member, C> Drop for Sweep<T, C> {
 }
 
 /// A member's place in its set.
+#[cfg(any(test, feature = "websocket"))]
 pub(crate) struct Place<T: Member, C: 'static = ()> {
     set: Rc<Set<T, C>>,
     key: u32,
 }
 
+#[cfg(any(test, feature = "websocket"))]
 impl<T: Member, C> Drop for Place<T, C> {
     fn drop(&mut self) {
         self.set.remove(self.key);

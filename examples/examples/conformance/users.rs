@@ -7,12 +7,15 @@ use squall::httputil::{Cookie, SameSite};
 use squall::web::{SignedVersion, UrlSpec};
 use squall::{Context, RequestHandler, Result, get, handler, url};
 
+/// As old as Tornado takes them.
+const MONTH: Duration = Duration::from_secs(31 * 24 * 3600);
+
 pub(crate) fn routes() -> Vec<UrlSpec> {
     vec![
         get("/setcookies", set_cookies),
         get("/signed", async |ctx: &Context| {
             // Each byte one character, as the other side writes it.
-            let value = ctx.signed_cookie_with("s", 31.0, SignedVersion::V1);
+            let value = ctx.signed_cookie_with("s", MONTH, SignedVersion::V1);
             let text = value.map(|bytes| bytes.iter().map(|&byte| char::from(byte)).collect::<String>());
             ctx.write_json(&json!({"value": text}))
         }),

@@ -129,7 +129,7 @@ impl RequestHandler for Upload {
         let length = file.len();
         let digest = digest(&file).await?;
         if let Some(folder) = &self.folder {
-            let name = file.file_name().or_status(400)?.to_owned();
+            let name = file.safe_filename().or_status(400)?.to_owned();
             file.persist(folder.join(name)).await?;
         }
         page(ctx, "Received", &format!("<p id=\"received\">{length} bytes, SHA-256 {digest}</p>"))

@@ -1,5 +1,7 @@
 //! The pages: notes that visitors leave.
 
+use std::time::Duration;
+
 use squall::httputil::{Cookie, SameSite};
 use squall::web::UrlSpec;
 use squall::{Context, HttpError, RequestHandler, Result, context, handler, url};
@@ -36,7 +38,7 @@ impl RequestHandler for Home {
         self.notes.add(name, text).await?;
         // Signed, for no script to read, not sent along from other sites, and over TLS only where there is TLS.
         let cookie = Cookie::new(NAME, "")
-            .expires_days(30.0)
+            .expires_in(Duration::from_secs(30 * 24 * 3600))
             .httponly(true)
             .same_site(SameSite::Lax)
             .secure(ctx.request().protocol() == "https");

@@ -161,8 +161,11 @@ impl OAuth1 {
     /// Fetches a request token and sends the browser to the provider, which will send it to `callback_uri`.
     ///
     /// # Errors
-    /// 500 without `cookie_secret`; 502 when the provider gives no token, or does not confirm the callback (as OAuth 1.0
+    /// 502 when the provider gives no token, or does not confirm the callback (as OAuth 1.0
     /// did not, which lets somebody else finish a login).
+    ///
+    /// # Panics
+    /// Without the setting `cookie_secret`, which is answered with a 500.
     pub async fn authorize_redirect(&self, ctx: &Context, callback_uri: &str) -> Result {
         let config = &*self.config;
         let callback = [("oauth_callback", callback_uri)];
@@ -283,11 +286,10 @@ impl fmt::Debug for OAuth1 {
 
 /// The request token that was remembered, which is of use once.
 fn kept(ctx: &Context) -> Result<Option<OAuth1Token>> {
-    const DAY: f64 = 24.0 * 3600.0;
     if ctx.cookie(COOKIE).is_none() {
         return Ok(None);
     }
-    let kept = ctx.signed_cookie_with(COOKIE, LOGIN.as_secs_f64() / DAY, SignedVersion::V2);
+    let kept = ctx.signed_cookie_with(COOKIE, LOGIN, SignedVersion::V2);
     ctx.clear_cookie(COOKIE)?;
     Ok(kept.and_then(|kept| serde_json::from_slice(&kept).ok()))
 }

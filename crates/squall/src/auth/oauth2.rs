@@ -243,7 +243,10 @@ impl OAuth2 {
     /// Sends the browser to the provider, which will send it back with `code` and `state`.
     ///
     /// # Errors
-    /// 500 without `cookie_secret`, 502 when the provider does not tell where it is.
+    /// 502 when the provider does not tell where it is.
+    ///
+    /// # Panics
+    /// Without the setting `cookie_secret`, which is answered with a 500.
     pub async fn authorize_redirect(&self, ctx: &Context) -> Result {
         let config = &*self.config;
         let metadata = self.metadata().await.map_err(refuse)?;
@@ -309,12 +312,11 @@ impl OAuth2 {
 
     /// What was remembered, which is of use once.
     fn begun(&self, ctx: &Context) -> Result<Option<Begun>> {
-        const DAY: f64 = 24.0 * 3600.0;
         let name = &self.config.cookie;
         if ctx.cookie(name).is_none() {
             return Ok(None);
         }
-        let kept = ctx.signed_cookie_with(name, LOGIN.as_secs_f64() / DAY, SignedVersion::V2);
+        let kept = ctx.signed_cookie_with(name, LOGIN, SignedVersion::V2);
         ctx.clear_cookie(name)?;
         Ok(kept.and_then(|kept| serde_json::from_slice(&kept).ok()))
     }

@@ -14,6 +14,7 @@ mod text;
 mod url;
 
 pub(crate) use hex::{hex, unhex};
+#[cfg(feature = "templates")]
 pub(crate) use html::xhtml_escape_to;
 pub use html::{xhtml_escape, xhtml_unescape};
 pub use json::{json_decode, json_encode};

@@ -7,13 +7,16 @@
 //! * [`encode`] writes response heads and frames response bodies.
 //! * [`limits`] holds what is allowed, [`error`] what can be wrong.
 
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "both directions are one codec"))]
 pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod encode;
 pub(crate) mod error;
 pub(crate) mod head;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "as `body`"))]
 pub(crate) mod head_writer;
 pub(crate) mod limits;
+#[cfg(feature = "client")]
 pub(crate) mod response;
 
 pub use error::ParseError;

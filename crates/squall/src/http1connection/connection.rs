@@ -207,7 +207,7 @@ impl Http1Connection {
     /// deadline is for a client that takes nothing: a slow one may be long over a large file.
     pub(super) async fn drain_out(&self) -> Result<(), StreamError> {
         self.push_out();
-        if !self.stream.writing() {
+        if !self.stream.is_writing() {
             return Ok(());
         }
         self.set_deadline(self.limits().idle_connection_timeout);
@@ -215,7 +215,7 @@ impl Http1Connection {
         let flushed = poll_fn(|cx| {
             if self.deadlines.has_expired() {
                 let still = self.stream.write_buffer_len();
-                if still < left && !self.stream.closed() {
+                if still < left && !self.stream.is_closed() {
                     left = still;
                     self.set_deadline(self.limits().idle_connection_timeout);
                 }

@@ -96,7 +96,7 @@ impl Http1Connection {
     /// costs nothing.
     pub(super) fn check_stalled(&self, now: Millis) {
         let Some(timeout) = self.limits().write_timeout else { return };
-        if !self.stream.writing() {
+        if !self.stream.is_writing() {
             self.deadlines.stall.set(None);
             return;
         }

@@ -11,8 +11,10 @@
 //! | `_disconnect_on_finish` | `ResponseFacts::keep_alive` |
 //! | `_clear_callbacks`, `_close_callback` | none: the handler is a future that the driver polls |
 
+#[cfg(feature = "client")]
 #[doc(hidden)]
 pub mod __fuzz;
+#[cfg(feature = "client")]
 mod client;
 mod connection;
 mod deadlines;
@@ -25,8 +27,9 @@ mod task;
 mod transport;
 
 pub use crate::http1::ParseError;
-#[cfg(feature = "http2")]
+#[cfg(all(feature = "client", feature = "http2"))]
 pub(crate) use client::MOST_INTERIM;
+#[cfg(feature = "client")]
 pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
 #[cfg(feature = "http2")]

@@ -145,7 +145,7 @@ impl Carrier for Http1Connection {
 
     fn has_left(&self, cx: &mut Context<'_>) -> bool {
         let end = self.wire.borrow().end.as_ref().map(Rc::clone);
-        self.stream.closed() || end.is_some_and(|end| end.poll_left(cx).is_ready())
+        self.stream.is_closed() || end.is_some_and(|end| end.poll_left(cx).is_ready())
     }
 
     /// A client that has closed its sending side may still read, or may be gone, which cannot be told before something
@@ -162,7 +162,7 @@ impl Carrier for Http1Connection {
                 waiting.has_left.set(true);
                 self.set_deadline(Some(HALF_CLOSED_PATIENCE));
             }
-            let is_over = self.deadlines.has_expired() || self.stream.closed();
+            let is_over = self.deadlines.has_expired() || self.stream.is_closed();
             if waiting.has_left.get() && is_over { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

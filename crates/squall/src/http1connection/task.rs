@@ -90,7 +90,7 @@ impl Http1Connection {
     fn step(self: &Rc<Self>, cx: &mut Context<'_>) -> Step {
         loop {
             // A client that sends requests and reads no responses must not fill our memory.
-            if self.stream.writing() {
+            if self.stream.is_writing() {
                 return self.drain_first();
             }
             match self.take_request() {
@@ -102,7 +102,7 @@ impl Http1Connection {
                 Err(error) => return Step::End(self.refuse_head(error)),
             }
             self.push_out();
-            if self.stream.writing() {
+            if self.stream.is_writing() {
                 return self.drain_first();
             }
             match self.poll_input(cx) {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::connection::{Http1Connection, Waiting};
 use super::state::{Exchange, Output, State, Writing};
 use crate::http1::encode::{ForResponse, encode_head, encode_interim};
-use crate::httputil::{HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, StreamId};
+use crate::httputil::{
+    HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, SealedTransport, StreamId,
+};
 use crate::iostream::{FilePart, IoStream, StreamError};
 
 /// Output is handed to the kernel at the latest when so much of it has gathered.
@@ -24,7 +26,7 @@ impl Http1Connection {
         f: impl FnOnce(&mut Exchange, &mut Output) -> Result<R, HttpOutputError>,
     ) -> Result<R, HttpOutputError> {
         let mut wire = self.wire.borrow_mut();
-        let Some((exchange, output)) = wire.at(id).filter(|_| !self.stream.closed()) else {
+        let Some((exchange, output)) = wire.at(id).filter(|_| !self.stream.is_closed()) else {
             return Err(HttpOutputError::Closed);
         };
         let result = f(exchange, output);
@@ -55,6 +57,8 @@ fn is_whole(request: ForResponse, start: ResponseStartLine<'_>, headers: &HttpHe
         || matches!(start.status, 204 | 304)
         || headers.get("Content-Length").and_then(|length| length.parse().ok()) == Some(body.len())
 }
+
+impl SealedTransport for Http1Connection {}
 
 impl HttpTransport for Http1Connection {
     fn remote_address(&self) -> Option<SocketAddr> {
@@ -263,7 +267,7 @@ impl HttpTransport for Http1Connection {
                 Some((exchange, _)) if exchange.writing.is_over() => {
                     return Err(io::Error::other(HttpOutputError::OutOfOrder));
                 }
-                Some(_) if !self.stream.closed() => wire.state = State::Detached,
+                Some(_) if !self.stream.is_closed() => wire.state = State::Detached,
                 _ => return Err(io::Error::other(HttpOutputError::Closed)),
             }
         }

@@ -137,7 +137,7 @@ impl Connection {
 
     /// Whether nothing is under way, nor anything of a response on its way to a slow client.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.get() == 0 && !self.stream.writing()
+        self.open.get() == 0 && !self.stream.is_writing()
     }
 
     /// When a connection has had nothing to do for too long.
@@ -168,7 +168,7 @@ impl Connection {
         for stream in streams {
             stream.check_stalled(now, patience);
         }
-        if !self.stream.writing() {
+        if !self.stream.is_writing() {
             self.stall.set(None);
             return true;
         }

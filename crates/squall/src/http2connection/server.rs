@@ -140,7 +140,7 @@ impl Driver {
                 None => {}
             }
             self.poll_pong(cx);
-            if self.connection.stream().writing() {
+            if self.connection.stream().is_writing() {
                 // Answers to SETTINGS and PING too, of which no request knows: their client may take none of them.
                 self.look_soon(Instant::now());
             }

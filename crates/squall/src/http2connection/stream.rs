@@ -20,7 +20,7 @@ use crate::http1::ParseError;
 use crate::httputil::exchange::{BodyRefusal, Carrier};
 use crate::httputil::{
     ConnectionLimits, HttpConnection, HttpHeaders, HttpOutputError, HttpTransport, Pending, RequestHead,
-    ResponseStartLine, StreamId,
+    ResponseStartLine, SealedTransport, StreamId,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 use crate::log;
@@ -291,6 +291,8 @@ impl Drop for Handle {
         self.0.wake();
     }
 }
+
+impl SealedTransport for Handle {}
 
 impl HttpTransport for Handle {
     fn write_headers(

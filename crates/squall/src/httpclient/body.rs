@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::decode::Decoder;
-use super::error::{HttpClientError, TIMEOUT_SENDING};
+use super::error::{HttpClientError, TimedOut};
 use super::exchange::Upload;
 use super::http2::{Arriving, Sink};
 use super::pool::Lease;
@@ -92,7 +92,7 @@ impl BodyWriter {
     /// The producer has returned, with this.
     pub(super) async fn finish(&self, produced: Result<(), Box<dyn Error>>) -> Result<(), HttpClientError> {
         match self.fault.get() {
-            Some(Fault::Stalled) => return Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
+            Some(Fault::Stalled) => return Err(HttpClientError::Timeout(TimedOut::Sending)),
             // The producer has heard of it here first. What there is of a response is worth more.
             Some(Fault::Closed) => return Err(HttpClientError::Closed(None)),
             Some(Fault::Overrun) if produced.is_ok() => {
@@ -108,7 +108,7 @@ impl BodyWriter {
                 Ok(sent) => sent,
                 Err(Stalled) => {
                     self.way.abort();
-                    Err(HttpClientError::Timeout(TIMEOUT_SENDING))
+                    Err(HttpClientError::Timeout(TimedOut::Sending))
                 }
             },
             Err(HttpOutputError::TooLittleData(left)) => Err(HttpClientError::Request(format!(
@@ -282,7 +282,7 @@ impl ResponseBody {
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
-        let result = within(self.deadline, "Timeout during request", self.next()).await;
+        let result = within(self.deadline, TimedOut::Request, self.next()).await;
         if result.is_err() {
             // Whatever is left on this connection is of no use to anybody.
             self.end(false);
@@ -464,7 +464,7 @@ impl ResponseBody {
 /// Runs `work` within a deadline. What is ready at once, as most pieces of a body are, costs no timer.
 pub(super) async fn within<T>(
     deadline: Option<Instant>,
-    what: &'static str,
+    what: TimedOut,
     work: impl Future<Output = Result<T, HttpClientError>>,
 ) -> Result<T, HttpClientError> {
     let (mut work, mut timer) = (pin!(work), pin!(None));

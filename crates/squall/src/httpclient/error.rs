@@ -28,8 +28,8 @@ pub enum HttpClientError {
     Tls(io::Error),
     /// The proxy would not make a connection.
     Proxy(String),
-    /// A time limit was reached; the text says which.
-    Timeout(&'static str),
+    /// A time limit was reached.
+    Timeout(TimedOut),
     /// The server redirects to what is no URL, or one that is not spoken here.
     Redirect(String),
     /// The connection, or the stream of HTTP/2, ended before the response did.
@@ -46,11 +46,37 @@ pub enum HttpClientError {
     ClientClosed,
 }
 
-/// Tornado's words.
-pub(super) const TIMEOUT_CONNECTING: &str = "Timeout while connecting";
-pub(super) const TIMEOUT_HANDSHAKE: &str = "Timeout during TLS handshake";
-/// The proxy's, of a server that takes nothing.
-pub(super) const TIMEOUT_SENDING: &str = "the body of the request is not taken";
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimedOut {
+    /// [`max_clients`](super::HttpClientBuilder::max_clients) others were being served.
+    Queue,
+    /// The connection.
+    Connecting,
+    /// The TLS handshake, with the server or with a proxy.
+    Handshake,
+    /// The whole request, its response included.
+    Request,
+    /// The server did not take the body of the request ([`web::proxy`](crate::web::proxy())).
+    Sending,
+    /// Nothing more came of the response's body ([`web::proxy`](crate::web::proxy())).
+    Reading,
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            // Tornado's words.
+            Self::Queue => "Timeout in request queue",
+            Self::Connecting => "Timeout while connecting",
+            Self::Handshake => "Timeout during TLS handshake",
+            Self::Request => "Timeout during request",
+            Self::Sending => "the body of the request is not taken",
+            Self::Reading => "nothing more came of the response's body",
+        })
+    }
+}
 
 impl HttpClientError {
     /// The status: the server's, or 599 when there was no response, as in Tornado.
@@ -82,7 +108,7 @@ impl HttpClientError {
     pub fn is_connect(&self) -> bool {
         matches!(
             self,
-            Self::Connect(_) | Self::Tls(_) | Self::Timeout(TIMEOUT_CONNECTING | TIMEOUT_HANDSHAKE)
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout(TimedOut::Connecting | TimedOut::Handshake)
         )
     }
 
@@ -98,7 +124,7 @@ impl fmt::Display for HttpClientError {
             Self::Request(what) | Self::Proxy(what) | Self::Redirect(what) => f.write_str(what),
             Self::Connect(error) => error.fmt(f),
             Self::Tls(error) => write!(f, "no secure connection: {error}"),
-            Self::Timeout(what) => f.write_str(what),
+            Self::Timeout(what) => what.fmt(f),
             Self::Closed(None) => f.write_str("Connection closed"),
             Self::Closed(Some(error)) => write!(f, "Connection closed: {error}"),
             Self::Protocol(error) => write!(f, "not a good response: {error}"),

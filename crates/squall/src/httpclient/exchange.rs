@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::body::{BodyWriter, Way};
-use super::error::{HttpClientError, TIMEOUT_SENDING};
+use super::error::{HttpClientError, TimedOut};
 use super::request::Body;
 use super::wire::Outgoing;
 use crate::http1::ParseError;
@@ -190,7 +190,7 @@ pub(super) async fn send_body(
         Body::None => Ok(()),
         Body::Bytes(body) => match way.finish(body, patience).await {
             Ok(sent) => sent,
-            Err(Stalled) => Err(HttpClientError::Timeout(TIMEOUT_SENDING)),
+            Err(Stalled) => Err(HttpClientError::Timeout(TimedOut::Sending)),
         },
         Body::Producer(producer) => {
             let writer = BodyWriter::new(way, length, patience);

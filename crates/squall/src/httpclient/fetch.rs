@@ -13,7 +13,7 @@ use super::auth::{Credentials, DigestChallenge};
 use super::body::{ResponseBody, Rest, within};
 use super::builder::ProxyChoice;
 use super::decode::{ACCEPT_ENCODING, Decoder};
-use super::error::{TIMEOUT_CONNECTING, TIMEOUT_HANDSHAKE};
+use super::error::TimedOut;
 use super::exchange::{Again, Answer, Failed, exchange};
 use super::http2::{self, Place};
 use super::origins::Course;
@@ -38,7 +38,6 @@ use crate::tcpclient::ConnectOptions;
 const DEFAULT_REDIRECTS: usize = 5;
 /// So many times a request is sent again, redirects and challenges aside.
 const MOST_AGAIN: usize = 3;
-const TIMEOUT_QUEUE: &str = "Timeout in request queue";
 
 /// One fetch on its way; changed by redirects.
 struct Fetch<'a> {
@@ -156,7 +155,7 @@ impl Fetch<'_> {
             slots.waiting() + 1
         );
         let permit = async { slots.enter().await.ok_or(HttpClientError::ClientClosed) };
-        let permit = within(self.limits.connecting(start), TIMEOUT_QUEUE, permit).await?;
+        let permit = within(self.limits.connecting(start), TimedOut::Queue, permit).await?;
         Ok((permit, Instant::now()))
     }
 
@@ -166,7 +165,7 @@ impl Fetch<'_> {
         self.permit = Some(permit);
         self.times.queue = now - start;
         loop {
-            let mut answer = within(self.limits.whole, "Timeout during request", self.send(now)).await?;
+            let mut answer = within(self.limits.whole, TimedOut::Request, self.send(now)).await?;
             now = Instant::now();
             self.times.start_transfer = now - start;
             if let Some(jar) = &self.client.config.cookie_jar {
@@ -268,7 +267,7 @@ impl Fetch<'_> {
                 }
                 Course::Wait(full) => {
                     let place = async { Ok(full.place().await) };
-                    if let Some(place) = within(deadline, TIMEOUT_QUEUE, place).await? {
+                    if let Some(place) = within(deadline, TimedOut::Queue, place).await? {
                         return Ok((Carrier::Http2(place), true));
                     }
                 }
@@ -277,7 +276,7 @@ impl Fetch<'_> {
                         following.wait().await;
                         Ok(())
                     };
-                    within(deadline, TIMEOUT_CONNECTING, connected).await?;
+                    within(deadline, TimedOut::Connecting, connected).await?;
                 }
             }
             if self.client.closed.get() {
@@ -371,16 +370,16 @@ impl Fetch<'_> {
         // Requests are written whole; waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
         let stream = match &key.proxy {
-            Some(proxy) => within(deadline, TIMEOUT_HANDSHAKE, proxy.secure(stream)).await?,
+            Some(proxy) => within(deadline, TimedOut::Handshake, proxy.secure(stream)).await?,
             None => stream,
         };
         if let Some(proxy) = key.proxy.as_ref().filter(|_| self.forwarding().is_none()) {
             let establishing = proxy.establish(&stream, &key.host, key.port);
-            within(deadline, TIMEOUT_CONNECTING, establishing).await?;
+            within(deadline, TimedOut::Connecting, establishing).await?;
         }
         match &key.tls {
             Some(tls) => {
-                within(deadline, TIMEOUT_HANDSHAKE, tls.connect(&stream, &key.host, key.offer == Offer::Both))
+                within(deadline, TimedOut::Handshake, tls.connect(&stream, &key.host, key.offer == Offer::Both))
                     .await
             }
             None => Ok(stream),

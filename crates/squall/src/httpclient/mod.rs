@@ -1,4 +1,4 @@
-//! A client for HTTP/1.1 and HTTP/2 (Tornado's `tornado.httpclient`).
+//! A client for HTTP/1.1 and HTTP/2 (Tornado's `tornado.httpclient`). With the feature `client`, a default one.
 //!
 //! ```
 //! use squall::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest};
@@ -62,21 +62,24 @@ use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
+#[cfg(feature = "websocket")]
 pub(crate) use auth::Credentials;
 pub use blocking::HttpClient;
 pub use body::BodyWriter;
 pub use builder::HttpClientBuilder;
 pub use cookie_jar::CookieJar;
-pub use error::HttpClientError;
+pub use error::{HttpClientError, TimedOut};
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
+#[cfg(feature = "websocket")]
 pub(crate) use reference::{check as check_reference, follow as follow_reference, text as reference_text};
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
 #[doc(hidden)]
 pub use set_cookie::__fuzz as __fuzz_set_cookie;
-#[cfg(not(feature = "tls"))]
+#[cfg(all(feature = "websocket", not(feature = "tls")))]
 pub(crate) use tls::TlsConfig;
+#[cfg(feature = "websocket")]
 pub(crate) use tls::secured;
 #[cfg(feature = "tls")]
 pub use tls::{TlsConfig, TlsConfigBuilder};

@@ -132,7 +132,7 @@ async fn sweep(connections: Weak<Connections>, interval: Duration, longest: Dura
 /// Whether a connection on which nothing is outstanding can take a request: bytes that wait on it belong to nobody, so
 /// the next response could not be told from them.
 fn is_alive(stream: &IoStream) -> bool {
-    if stream.closed() || !stream.read_buffer().is_empty() || stream.writing() {
+    if stream.is_closed() || !stream.read_buffer().is_empty() || stream.is_writing() {
         return false;
     }
     stream.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()

@@ -91,7 +91,7 @@ fn parts<'a>(mut parser: MultipartParser, pieces: impl IntoIterator<Item = &'a [
             let open = parsed.parts.last_mut().filter(|part| !part.ended);
             match (event, open) {
                 (MultipartEvent::Part(head), None) => parsed.parts.push(ParsedPart {
-                    file_name: head.file_name().map(str::to_owned),
+                    file_name: head.safe_filename().map(str::to_owned),
                     name: head.name,
                     filename: head.filename,
                     content_type: head.content_type,

@@ -72,7 +72,7 @@ enum Expiry {
     Unset,
     Session,
     At(SystemTime),
-    InDays(f64),
+    In(Duration),
 }
 
 impl Cookie {
@@ -123,10 +123,11 @@ impl Cookie {
         self
     }
 
-    /// The days until the browser drops the cookie, counted from when it is sent.
+    /// The time until the browser drops the cookie, counted from when it is sent.
     #[must_use]
-    pub fn expires_days(mut self, days: f64) -> Self {
-        self.expiry = Expiry::InDays(days);
+    #[doc(alias = "expires_days")]
+    pub fn expires_in(mut self, time: Duration) -> Self {
+        self.expiry = Expiry::In(time);
         self
     }
 
@@ -192,7 +193,7 @@ impl Cookie {
         let expires = match self.expiry {
             Expiry::Unset | Expiry::Session => None,
             Expiry::At(at) => Some(at),
-            Expiry::InDays(days) => Some(days_after(now, days)),
+            Expiry::In(time) => Some(now.checked_add(time).unwrap_or_else(last_date)),
         };
         if let Some(expires) = expires {
             header.push_str("; expires=");
@@ -235,9 +236,9 @@ impl Cookie {
     }
 
     /// Gives a cookie whose expiry nobody has set this one.
-    pub(crate) fn or_expires_days(mut self, days: f64) -> Self {
+    pub(crate) fn or_expires_in(mut self, time: Duration) -> Self {
         if self.expiry == Expiry::Unset {
-            self.expiry = Expiry::InDays(days);
+            self.expiry = Expiry::In(time);
         }
         self
     }
@@ -343,12 +344,9 @@ fn is_attribute(text: &str) -> bool {
     text.bytes().all(|b| matches!(b, 0x21..=0x7e) && b != b';')
 }
 
-fn days_after(now: SystemTime, days: f64) -> SystemTime {
-    let span = Duration::try_from_secs_f64(days.abs() * 86400.0).unwrap_or(Duration::MAX);
-    let moved = if days < 0.0 { now.checked_sub(span) } else { now.checked_add(span) };
-    // What no clock can tell is the first or last day that a date can.
-    let limit = if days < 0.0 { Duration::ZERO } else { Duration::from_secs(253_402_300_799) };
-    moved.unwrap_or(SystemTime::UNIX_EPOCH + limit)
+/// What no clock can tell is the last second that a date can.
+fn last_date() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799)
 }
 
 fn quote_into(header: &mut String, value: &str) -> Result<(), InvalidCookie> {
@@ -493,8 +491,12 @@ mod tests {
             (Cookie::new("c", "a,b\\é\u{7f}"), "c=\"a\\054b\\\\\\351\\177\"; Path=/"),
             (Cookie::new("empty", ""), "empty=\"\"; Path=/"),
             (
-                Cookie::new("z", "").expires_days(-365.0),
+                Cookie::new("z", "").expires(at - Duration::from_secs(365 * 86_400)),
                 "z=\"\"; expires=Thu, 01 Jan 2026 00:00:00 GMT; Path=/",
+            ),
+            (
+                Cookie::new("z", "1").expires_in(Duration::from_secs(36 * 3600)),
+                "z=1; expires=Sat, 02 Jan 2027 12:00:00 GMT; Path=/",
             ),
             (Cookie::new("z", "1").max_age(Duration::ZERO), "z=1; Max-Age=0; Path=/"),
             (
@@ -518,7 +520,7 @@ mod tests {
         for (cookie, expected) in cases {
             assert_eq!(cookie.header_value(at).as_deref(), Ok(expected));
         }
-        let forever = Cookie::new("a", "b").expires_days(f64::MAX).header_value(at).unwrap();
+        let forever = Cookie::new("a", "b").expires_in(Duration::MAX).header_value(at).unwrap();
         assert_eq!(forever, "a=b; expires=Fri, 31 Dec 9999 23:59:59 GMT; Path=/");
     }
 

@@ -113,8 +113,16 @@ pub trait HttpMessageDelegate {
 /// Names one exchange of a connection: a count in HTTP/1, the stream in HTTP/2.
 pub type StreamId = u64;
 
-/// What a protocol implements to carry responses. Applications use [`HttpConnection`].
-pub trait HttpTransport {
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Only protocols of this crate implement [`HttpTransport`].
+pub(crate) use sealed::Sealed as SealedTransport;
+
+/// What a protocol implements to carry responses. Applications use [`HttpConnection`]; the protocols are this crate's, so
+/// that what they have to do may grow.
+pub trait HttpTransport: SealedTransport {
     /// See [`HttpConnection::write_headers`].
     ///
     /// # Errors
@@ -382,11 +390,13 @@ impl HttpConnection {
     }
 
     /// The limit on this request's body, in bytes.
+    #[cfg(feature = "client")]
     pub(crate) fn max_body_size(&self) -> u64 {
         self.transport.max_body_size(self.id)
     }
 
     /// How long the client may take none of the output that waits for it.
+    #[cfg(feature = "client")]
     pub(crate) fn write_timeout(&self) -> Option<Duration> {
         self.transport.write_timeout()
     }

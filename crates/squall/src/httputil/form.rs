@@ -107,7 +107,7 @@ impl Files {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpFile {
-    /// The name that the client gave it, never empty. Not fit for a path: see [`file_name`](Self::file_name).
+    /// The name that the client gave it, never empty. Not fit for a path: see [`safe_filename`](Self::safe_filename).
     pub filename: String,
     /// Its type as the client says, `application/unknown` if it says none.
     pub content_type: String,
@@ -119,7 +119,7 @@ impl HttpFile {
     /// The last component of [`filename`](Self::filename), `None` when there is none that could name a file in a
     /// folder: for `../../etc/passwd` it is `passwd`, for `..` and for more than 255 bytes nothing. Backslashes
     /// separate too.
-    pub fn file_name(&self) -> Option<&str> {
+    pub fn safe_filename(&self) -> Option<&str> {
         last_component(&self.filename)
     }
 }

@@ -37,6 +37,7 @@ pub(crate) use arguments::{clean as clean_argument, cleaned as cleaned_argument,
 pub(crate) use cookies::is_cookie_name;
 pub use cookies::{Cookie, InvalidCookie, SameSite, parse_cookie};
 pub use date::format_timestamp;
+pub(crate) use delegate::SealedTransport;
 pub use delegate::{
     BodyKind, HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport, Pending,
     Started, StreamId,

@@ -102,7 +102,7 @@ pub struct PartHead {
     /// The name of the form's field, never empty.
     pub name: String,
     /// The name of the file as the client gave it, never empty; `None` for a field that is no file, or a file field
-    /// that was left blank. Not fit for a path: see [`file_name`](Self::file_name).
+    /// that was left blank. Not fit for a path: see [`safe_filename`](Self::safe_filename).
     pub filename: Option<String>,
     /// The Content-Type of the part, if it has one.
     pub content_type: Option<String>,
@@ -112,7 +112,7 @@ impl PartHead {
     /// The last component of [`filename`](Self::filename), `None` when there is none that could name a file in a
     /// folder: for `../../etc/passwd` it is `passwd`, for `..` and for more than 255 bytes nothing. Backslashes
     /// separate too.
-    pub fn file_name(&self) -> Option<&str> {
+    pub fn safe_filename(&self) -> Option<&str> {
         self.filename.as_deref().and_then(last_component)
     }
 }

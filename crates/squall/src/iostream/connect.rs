@@ -28,7 +28,11 @@ impl IoStream {
         let address = address.into();
         if !matches!(*self.0.link.borrow(), Link::Unconnected(_)) {
             let connected = io::Error::from_raw_os_error(libc::EISCONN);
-            return Err(if self.closed() { self.closed_error() } else { StreamError::closed_by(connected) });
+            return Err(if self.is_closed() {
+                self.closed_error()
+            } else {
+                StreamError::closed_by(connected)
+            });
         }
         let mut guard = CloseUnlessDone { stream: self, done: false };
         let result = match self.start_connect(&address) {

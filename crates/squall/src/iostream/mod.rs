@@ -23,6 +23,7 @@ mod file;
 mod pipe;
 mod read;
 mod shutdown;
+#[cfg(feature = "client")]
 mod stall;
 #[cfg(feature = "tls")]
 mod tls;
@@ -55,6 +56,7 @@ pub use self::error::{
 pub use self::file::FilePart;
 pub use self::pipe::PipeIoStream;
 pub use self::read::Chunks;
+#[cfg(feature = "client")]
 pub(crate) use self::stall::Stalled;
 #[cfg(feature = "tls")]
 pub(crate) use self::tls::Refusal;
@@ -213,7 +215,8 @@ impl IoStream {
     /// Whether the stream has been closed. A close by the peer counts once a read, a write or the watch that
     /// [`set_close_callback`](Self::set_close_callback) starts has come across it.
     #[inline]
-    pub fn closed(&self) -> bool {
+    #[doc(alias = "closed")]
+    pub fn is_closed(&self) -> bool {
         matches!(*self.0.link.borrow(), Link::Closed)
     }
 
@@ -223,13 +226,15 @@ impl IoStream {
     }
 
     /// Whether a read is outstanding.
-    pub fn reading(&self) -> bool {
+    #[doc(alias = "reading")]
+    pub fn is_reading(&self) -> bool {
         self.0.reading.get()
     }
 
     /// Whether written data waits to be taken by the kernel.
-    pub fn writing(&self) -> bool {
-        self.0.queued.get() > self.0.flushed.get() && !self.closed()
+    #[doc(alias = "writing")]
+    pub fn is_writing(&self) -> bool {
+        self.0.queued.get() > self.0.flushed.get() && !self.is_closed()
     }
 
     /// Calls `callback` from the loop once the stream has been closed by either side.
@@ -253,7 +258,7 @@ impl IoStream {
             })
         };
         let watched = self.0.close_callback.replace(Some(callback)).is_some();
-        if self.closed() {
+        if self.is_closed() {
             self.run_close_callback();
         } else if !watched {
             self.watch_for_close();
@@ -351,7 +356,7 @@ impl IoStream {
     }
 
     fn is_busy(&self) -> bool {
-        self.reading() || self.0.write.borrow().is_some()
+        self.is_reading() || self.0.write.borrow().is_some()
     }
 
     /// Takes what carries the connection out of an idle stream, which counts as closed afterwards.
@@ -396,7 +401,7 @@ impl IoStream {
     }
 
     fn close_shared(&self, error: Option<RealError>) {
-        if !self.closed() {
+        if !self.is_closed() {
             let link = self.0.link.replace(Link::Closed);
             self.finish_close(link, error);
         }
@@ -450,7 +455,7 @@ impl IoStream {
             loop {
                 stream.closed_by_peer().await;
                 stream.consumed().await;
-                if stream.closed() {
+                if stream.is_closed() {
                     return;
                 }
                 if stream.transport().is_some_and(|transport| transport.is_broken_pipe()) {
@@ -458,7 +463,7 @@ impl IoStream {
                     return stream.close();
                 }
                 // A pending read sees the close by itself, and closes the stream if it is left unsatisfied.
-                if !stream.reading() {
+                if !stream.is_reading() {
                     match stream.fill().await {
                         Ok(0) => stream.close(),
                         Ok(_) => {}
@@ -472,11 +477,11 @@ impl IoStream {
     /// Waits until the read buffer is empty and nobody reads, or the stream is closed.
     async fn consumed(&self) {
         std::future::poll_fn(|cx| {
-            if self.closed() {
+            if self.is_closed() {
                 return Poll::Ready(());
             }
             let mut buffer = self.read_buffer();
-            if buffer.is_empty() && !self.reading() {
+            if buffer.is_empty() && !self.is_reading() {
                 return Poll::Ready(());
             }
             buffer.emptied = Some(cx.waker().clone());
@@ -523,7 +528,7 @@ impl From<UnixStream> for IoStream {
 impl fmt::Debug for IoStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fd = self.with_socket(|socket| Ok(socket.as_fd().as_raw_fd())).ok();
-        f.debug_struct("IoStream").field("fd", &fd).field("closed", &self.closed()).finish_non_exhaustive()
+        f.debug_struct("IoStream").field("fd", &fd).field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 

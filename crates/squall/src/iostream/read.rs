@@ -188,7 +188,7 @@ impl IoStream {
     /// other, as in Tornado. [`StreamError::AlreadyReading`] when another read is outstanding.
     pub async fn read_until_close(&self) -> Result<Bytes, StreamError> {
         let _reading = self.start_read()?;
-        if !self.closed() {
+        if !self.is_closed() {
             let result = poll_fn(|cx| {
                 loop {
                     let received = ready!(self.poll_fill(cx));
@@ -214,6 +214,7 @@ impl IoStream {
 
     /// Whether the peer has sent nothing that was not read, and has not ended, as far as can be known at this moment: one
     /// system call. What has come over TLS and is no data counts as well until it was read.
+    #[cfg(feature = "client")]
     pub(crate) fn is_quiet(&self) -> bool {
         self.read_buffer().is_empty() && self.transport().is_some_and(|transport| transport.is_quiet())
     }
@@ -271,7 +272,7 @@ impl IoStream {
             return result;
         }
         let error = UnsatisfiableReadError { wanted: wanted(), max_bytes };
-        if self.closed() {
+        if self.is_closed() {
             return Err(self.closed_error());
         }
         tracing::info!(target: log::GENERAL, "Unsatisfiable read, closing connection: {error}");
@@ -301,7 +302,7 @@ impl IoStream {
 
     fn start_read(&self) -> Result<Reading<'_>, StreamError> {
         if self.0.reading.replace(true) {
-            return Err(if self.closed() { self.closed_error() } else { StreamError::AlreadyReading });
+            return Err(if self.is_closed() { self.closed_error() } else { StreamError::AlreadyReading });
         }
         Ok(Reading(self))
     }
@@ -314,7 +315,7 @@ impl IoStream {
             Err(error) => {
                 // A TLS connection that ends without a word is common, and the reader is told.
                 let is_cut = is_connection_reset(&error) || error.kind() == io::ErrorKind::UnexpectedEof;
-                if !is_cut && !self.closed() {
+                if !is_cut && !self.is_closed() {
                     tracing::info!(target: log::GENERAL, "error on read: {error}");
                 }
                 self.close_with(error);
@@ -332,6 +333,7 @@ impl IoStream {
     }
 
     /// Gives back what [`poll_receive_more`](Self::poll_receive_more) received too much.
+    #[cfg(feature = "websocket")]
     pub(crate) fn put_back(&self, bytes: &[u8]) {
         self.0.read.borrow_mut().put_back(bytes);
     }
@@ -343,6 +345,7 @@ impl IoStream {
 
     /// [`poll_receive`](Self::poll_receive) to the end of `target`, as far as there is room. If that is less than `least`,
     /// room for `most` is made once there is data.
+    #[cfg(feature = "websocket")]
     pub(crate) fn poll_receive_more(
         &self,
         cx: &mut Context<'_>,
@@ -422,7 +425,7 @@ impl AsyncRead for IoStream {
         cx: &mut Context<'_>,
         target: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.reading() {
+        if self.is_reading() {
             return Poll::Ready(Err(StreamError::AlreadyReading.into()));
         }
         let room = target.initialize_unfilled();

@@ -22,7 +22,7 @@ impl IoStream {
         patience: Option<Duration>,
         mut written: WriteFuture,
     ) -> Result<Result<(), StreamError>, Stalled> {
-        let Some(patience) = patience.filter(|_| self.writing()) else { return Ok(written.await) };
+        let Some(patience) = patience.filter(|_| self.is_writing()) else { return Ok(written.await) };
         loop {
             let before = self.flushed();
             match timeout(patience, &mut written).await {

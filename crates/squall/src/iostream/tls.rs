@@ -3,7 +3,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, BufRead, IoSlice, Read, Write};
+#[cfg(feature = "websocket")]
+use std::io::BufRead;
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -299,6 +301,7 @@ impl Tls {
 
     /// [`try_read`](Self::try_read) into the room that is left in `buf`, which is not touched beyond what is read: it may
     /// be that for a message of many megabytes.
+    #[cfg(feature = "websocket")]
     pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         let start = buf.len();
         let mut session = self.session.borrow_mut();

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::ready;
 use std::task::{Context, Poll};
 
-use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{SockRef, Socket};
@@ -185,17 +184,19 @@ impl Transport {
     }
 
     /// [`try_read`](Self::try_read) into the room that is left in `buf`, behind what is in it.
+    #[cfg(feature = "websocket")]
     pub(super) fn try_read_more(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Self::Tls(tls) = self {
             return tls.try_read_more(buf);
         }
         let room = buf.capacity() - buf.len();
-        self.try_read_with(room, || Ok(rustix::io::read(self, spare_capacity(buf))?))
+        self.try_read_with(room, || Ok(rustix::io::read(self, rustix::buffer::spare_capacity(buf))?))
     }
 
     /// Whether the socket has nothing to read, not even an end. The kernel is asked: the loop hears of what has come only
     /// when it waits.
+    #[cfg(feature = "client")]
     pub(super) fn is_quiet(&self) -> bool {
         let mut byte = [0; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -290,7 +291,7 @@ impl Transport {
     #[cfg(any(feature = "tls", not(any(target_os = "linux", target_os = "android"))))]
     fn send_block(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
         let mut block = Vec::with_capacity(count.min(FILE_BLOCK));
-        let read = rustix::io::pread(file, spare_capacity(&mut block), offset)?;
+        let read = rustix::io::pread(file, rustix::buffer::spare_capacity(&mut block), offset)?;
         if read == 0 { Ok(0) } else { self.send(&block) }
     }
 

@@ -65,7 +65,7 @@ impl IoStream {
     /// As [`write`](Self::write).
     pub fn write_file(&self, part: FilePart) -> WriteFuture {
         let total = part.len();
-        if self.closed() {
+        if self.is_closed() {
             return WriteFuture(State::Done(Some(Err(self.closed_error()))));
         }
         let mut segment = FileSegment::new(part);
@@ -104,7 +104,7 @@ impl IoStream {
     ///
     /// As [`try_write`](Self::try_write).
     #[inline]
-    pub fn write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn try_write_vectored(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
         self.try_send(|transport| transport.send_vectored(data))
     }
 
@@ -139,7 +139,7 @@ impl IoStream {
 
     fn write_data(&self, data: Data<'_>) -> WriteFuture {
         let total = data.as_slice().len();
-        if self.closed() {
+        if self.is_closed() {
             return WriteFuture(State::Done(Some(Err(self.closed_error()))));
         }
         let limit = super::limit(self.0.limits.get().max_write_buffer_size);

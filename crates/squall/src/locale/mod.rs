@@ -1,4 +1,4 @@
-//! Translations and the formats of a language (Tornado's `tornado.locale`).
+//! Translations and the formats of a language (Tornado's `tornado.locale`). With the feature `locale`, a default one.
 //!
 //! [`Translations`] are read once, at start-up, from CSV files or gettext's `.mo` files; a [`Locale`] is one language of
 //! them. Both are cheap to clone, do not change, and may go to other threads. Nothing here is global: an application is
@@ -30,6 +30,7 @@ use std::sync::Arc;
 
 pub use csv::Encoding;
 pub use format::{DateFormat, interpolate};
+#[cfg(feature = "templates")]
 pub(crate) use format::{MONTHS, WEEKDAYS};
 pub use gettext::MoError;
 pub use names::{LOCALE_NAMES, LocaleName};

@@ -20,7 +20,7 @@ pub(crate) use slab::Value;
 pub(crate) use slots::{Slots, enter};
 pub(crate) use text::render;
 
-use slab::{FETCHES, Key, REQUESTS, Slab, Table};
+use slab::{Key, REQUESTS, Slab, Table};
 
 thread_local! {
     /// Where this thread counts.
@@ -108,10 +108,11 @@ pub(crate) fn request(
 }
 
 /// A fetch of the client has a response, by its status, or an error.
+#[cfg(feature = "client")]
 pub(crate) fn fetch(method: &str, status: Option<u16>, took: Duration) {
     record(|recorder| {
         let slab = recorder.lease.0;
-        let entry = recorder.fetches.entry(slab, FETCHES, Key::fetch(method, status));
+        let entry = recorder.fetches.entry(slab, slab::FETCHES, Key::fetch(method, status));
         slab.observe(entry, took);
     });
 }
@@ -133,6 +134,7 @@ fn record(f: impl FnOnce(&mut Recorder)) {
 struct Recorder {
     lease: Lease,
     requests: Index,
+    #[cfg_attr(not(feature = "client"), expect(dead_code, reason = "nothing fetches"))]
     fetches: Index,
 }
 

@@ -103,6 +103,7 @@ impl<'a> Key<'a> {
         Self { text: route, parts: method_number(method) | version << 8 | u64::from(status) << 16 }
     }
 
+    #[cfg(feature = "client")]
     pub(super) fn fetch(method: &str, status: Option<u16>) -> Self {
         let class = status.map_or(0, |status| status / 100);
         Self { text: "", parts: method_number(method) | u64::from(class) << 16 }

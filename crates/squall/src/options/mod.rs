@@ -65,6 +65,7 @@ pub(crate) mod development;
 mod error;
 mod help;
 mod parser;
+#[cfg(feature = "templates")]
 mod plain;
 mod python;
 mod value;
@@ -79,6 +80,7 @@ pub use parser::{Defined, DefinedOpt, Mock, OptionParser};
 pub use value::OptionValue;
 
 pub(crate) use builtin::{Builtins, TlsFiles, given};
+#[cfg(feature = "templates")]
 pub(crate) use plain::Plain;
 
 static OPTIONS: LazyLock<OptionParser> = LazyLock::new(|| {

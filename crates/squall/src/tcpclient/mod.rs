@@ -188,6 +188,7 @@ impl ConnectOptions {
 
     /// The time limit as a moment, in place of a [`timeout`](Self::timeout).
     #[must_use]
+    #[cfg(feature = "client")]
     pub(crate) fn deadline(mut self, deadline: Option<Instant>) -> Self {
         self.deadline = deadline;
         self

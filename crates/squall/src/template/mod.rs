@@ -1,4 +1,4 @@
-//! Templates in Tornado's syntax (`tornado.template`).
+//! Templates in Tornado's syntax (`tornado.template`). With the feature `templates`, a default one.
 //!
 //! The language of Tornado's templates is Python, and what a template means is what Python makes of it: values print as
 //! Python prints them (`None`, `1e+16`) and go through `xhtml_escape`; variables have Python's scopes, errors Python's

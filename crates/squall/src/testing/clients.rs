@@ -1,11 +1,12 @@
 //! squall's own clients, for tests of what they do together with the server.
 
-use super::TestServer;
-use crate::httpclient::{AsyncHttpClient, HttpClientError, HttpRequest, HttpResponse};
-use crate::websocket::{
-    WebSocketClientConnection, WebSocketConnectError, WebSocketRequest, websocket_connect,
+use super::{TestRequest, TestServer};
+pub(super) use crate::httpclient::CookieJar as Jar;
+use crate::httpclient::{
+    AsyncHttpClient, CookieJar, HttpClientError, HttpRequest, HttpResponse, MultipartForm,
 };
 
+/// With the feature `client`, a default one.
 impl TestServer {
     /// Fetches with an [`AsyncHttpClient`] and every option that an [`HttpRequest`] has (Tornado's `self.fetch`). A URL that
     /// begins with a slash is this server's. Redirects are followed unless the request says otherwise, and a status that is no
@@ -36,19 +37,20 @@ impl TestServer {
     ) -> Result<HttpResponse, HttpClientError> {
         client.fetch(request.into().for_test(&self.url(""))).await
     }
+}
 
-    /// Connects to a WebSocket of this server. For headers, subprotocols and options make a [`WebSocketRequest`] of
-    /// [`ws_url`](Self::ws_url).
-    ///
-    /// # Errors
-    /// As [`websocket_connect`].
-    pub async fn websocket(&self, path: &str) -> Result<WebSocketClientConnection, WebSocketConnectError> {
-        websocket_connect(WebSocketRequest::new(self.ws_url(path))).await
+/// With the feature `client`, a default one.
+impl TestRequest {
+    /// Sets the body to a multipart form, and its `Content-Type`.
+    pub fn multipart(self, form: &MultipartForm) -> Self {
+        let (content_type, body) = form.encode();
+        self.header("Content-Type", content_type).body(body)
     }
 
-    /// The `ws:` URL of a path that starts with a slash.
-    #[must_use]
-    pub fn ws_url(&self, path: &str) -> String {
-        format!("ws://127.0.0.1:{}{path}", self.port)
+    /// Sends the cookies of this jar, unless there is a `Cookie` header, and keeps there what the response sets: for requests
+    /// that belong together, such as what follows a login.
+    pub fn cookie_jar(mut self, jar: &CookieJar) -> Self {
+        self.jar = Some(jar.clone());
+        self
     }
 }

@@ -26,21 +26,25 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::httpclient::{CookieJar, MultipartForm};
 use crate::httpserver::{HttpServer, IntoDelegate};
 use crate::netutil::Listener;
 
+#[cfg(feature = "client")]
 mod clients;
 mod expect_log;
 #[cfg(feature = "http2")]
 mod http2;
 mod over;
 mod reader;
+#[cfg(all(feature = "client", feature = "websocket"))]
+mod websockets;
 
 pub use self::expect_log::ExpectLog;
 #[cfg(feature = "http2")]
 pub use self::http2::Http2TestClient;
 use self::over::Over;
+
+use self::clients::Jar;
 
 /// A listening, non-blocking socket on a port of 127.0.0.1 that nobody else uses, and that port.
 ///
@@ -235,7 +239,7 @@ pub struct TestRequest {
     target: String,
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
-    jar: Option<CookieJar>,
+    jar: Option<Jar>,
     timeout: Option<Duration>,
     caller: &'static Location<'static>,
 }
@@ -256,8 +260,14 @@ impl TestRequest {
         }
     }
 
-    /// Adds a header; one name may be given several times.
+    /// Sets a header, instead of those of that name.
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.headers.retain(|(given, _)| !given.eq_ignore_ascii_case(name));
+        self.add_header(name, value)
+    }
+
+    /// Adds a header beside those of that name.
+    pub fn add_header(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
@@ -301,19 +311,6 @@ impl TestRequest {
     pub fn query<K: Serialize, V: Serialize>(mut self, arguments: &[(K, V)]) -> Self {
         self.target.push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(&url_encoded(arguments));
-        self
-    }
-
-    /// Sets the body to a multipart form, and its `Content-Type`.
-    pub fn multipart(self, form: &MultipartForm) -> Self {
-        let (content_type, body) = form.encode();
-        self.header("Content-Type", content_type).body(body)
-    }
-
-    /// Sends the cookies of this jar, unless there is a `Cookie` header, and keeps there what the response sets: for requests
-    /// that belong together, such as what follows a login.
-    pub fn cookie_jar(mut self, jar: &CookieJar) -> Self {
-        self.jar = Some(jar.clone());
         self
     }
 
@@ -590,5 +587,22 @@ async fn while_writing<T>(
         biased;
         answer = read => answer,
         () = write => unreachable!("the writing side stays pending once it is done"),
+    }
+}
+
+/// Without the feature `client` there are no cookie jars.
+#[cfg(not(feature = "client"))]
+mod clients {
+    #[derive(Debug, Clone)]
+    pub(super) enum Jar {}
+
+    impl Jar {
+        pub(super) fn set(&self, _: &str, _: &str) {
+            match *self {}
+        }
+
+        pub(super) fn cookies(&self, _: &str) -> Option<String> {
+            match *self {}
+        }
     }
 }

@@ -46,6 +46,7 @@ pub struct Context {
     pub(super) arguments: OnceCell<Box<TextArguments>>,
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
+    #[cfg_attr(not(feature = "locale"), expect(dead_code, reason = "nobody asks for it"))]
     pub(super) locale: LocaleCell,
     /// Empty for a request that has nothing to do with cookies.
     pub(super) cookies: OnceCell<Box<CookieState>>,
@@ -562,6 +563,7 @@ fn not_found(message: String) -> Error {
 }
 
 /// Whether this may be a [`misuse`], about which a client is told nothing.
+#[cfg(feature = "templates")]
 pub(super) fn is_misuse(error: &Error) -> bool {
     error.as_http().is_some_and(|http| {
         http.status() == 500

@@ -3,7 +3,9 @@
 mod application;
 mod context;
 mod exchange;
+#[cfg(feature = "templates")]
 mod pages;
+#[cfg(feature = "client")]
 mod proxy;
 mod ready_made;
 mod request;
@@ -12,6 +14,8 @@ mod static_files;
 #[cfg(feature = "tower")]
 mod tower;
 mod transforms;
+#[cfg(not(all(feature = "client", feature = "locale", feature = "templates", feature = "websocket")))]
+mod without;
 
 // A room names another's files by these, whatever folder they are in.
 use self::application::{
@@ -19,10 +23,23 @@ use self::application::{
     target,
 };
 use self::exchange::{access_log, around, cors, debug, execute, handler, receive, request_id, span};
+#[cfg(feature = "templates")]
 use self::pages::{render, template_namespace, ui_module};
+#[cfg(feature = "websocket")]
+use self::ready_made::websocket;
 use self::ready_made::{health, metrics, redirect};
-use self::request::{arguments, body, extensions, locale, multipart, negotiate, upload};
+#[cfg(feature = "locale")]
+use self::request::locale;
+use self::request::{arguments, body, extensions, multipart, negotiate, upload};
 use self::response::{cookies, disconnected, https, signed_value, sse, xsrf};
+#[cfg(not(feature = "locale"))]
+use self::without::locale;
+#[cfg(not(feature = "client"))]
+use self::without::proxy;
+#[cfg(not(feature = "templates"))]
+use self::without::render;
+#[cfg(not(feature = "websocket"))]
+use self::without::websocket;
 use crate::error;
 pub use crate::error::{BuildError, Error, Finish, HttpError, OrStatus, Result};
 pub use application::Application;
@@ -37,9 +54,10 @@ pub use health::{Health, Ready, health, ready};
 pub use https::Hsts;
 pub use methods::Methods;
 pub use metrics::{Metrics, metrics};
-pub use multipart::{MultipartForm, MultipartReader};
+pub use multipart::{MultipartReader, ReceivedForm};
 pub use negotiate::ContentCoding;
 pub use options::HandlerOptions;
+#[cfg(feature = "client")]
 pub use proxy::{ProxyHandle, ReverseProxy, proxy};
 pub use redirect::RedirectHandler;
 pub use request_id::{RequestId, request_id};
@@ -60,5 +78,6 @@ pub use static_files::{
 #[cfg(feature = "tower")]
 pub use tower::{AppService, FallbackHandler, RequestBody, RequestBodyError, ResponseBody, ServiceError};
 pub use transforms::{Compression, CompressionChoice, OutputTransform};
+#[cfg(feature = "templates")]
 pub use ui_module::UiModule;
 pub use upload::UploadedFile;

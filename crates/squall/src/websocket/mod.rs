@@ -1,4 +1,5 @@
-//! WebSockets, servers and clients (RFC 6455, RFC 7692; Tornado's `tornado.websocket`).
+//! WebSockets, servers and clients (RFC 6455, RFC 7692; Tornado's `tornado.websocket`). With the feature `websocket`, a
+//! default one; `websocket_connect` needs `client` too.
 //!
 //! A [`WebSocketHandler`] is a type, as with HTTP: each connection is served by a fresh clone of the value in the
 //! routing table.
@@ -30,11 +31,15 @@
 //! # }, None).unwrap();
 //! ```
 
+#[cfg(feature = "client")]
 mod client;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "both roles are one protocol"))]
 mod connection;
 mod handler;
+#[cfg_attr(not(feature = "client"), allow(dead_code, reason = "as `connection`"))]
 mod machine;
 
+#[cfg(feature = "client")]
 pub use client::{WebSocketClientConnection, WebSocketConnectError, WebSocketRequest, websocket_connect};
 pub use connection::broadcast::{Broadcaster, Membership};
 pub use connection::outgoing::{Outgoing, TryWriteError, WebSocketClosedError};

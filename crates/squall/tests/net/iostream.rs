@@ -22,7 +22,7 @@ use squall::iostream::{IoStream, StreamBufferFullError, StreamError, Unsatisfiab
 use squall::netutil::{Address, BindOptions, bind_sockets};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
 use super::tls::support;
 
 const MB: usize = 1024 * 1024;
@@ -37,7 +37,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// Runs a test on two connected streams, first of TCP, then of Unix sockets, then of TLS over them.
 fn each(test: impl AsyncFn(IoStream, IoStream)) {
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
     for unix in [false, true] {
         run(async {
             let (reader, writer) = if unix { unix_pair() } else { tcp_pair() };
@@ -56,7 +56,7 @@ fn each(test: impl AsyncFn(IoStream, IoStream)) {
 }
 
 /// TLS over two ends of a connection.
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
 async fn secured(client: IoStream, server: IoStream) -> (IoStream, IoStream) {
     type Configs = (Arc<rustls::ClientConfig>, squall::tls::SslOptions);
     static CONFIGS: std::sync::OnceLock<Configs> = std::sync::OnceLock::new();
@@ -207,7 +207,7 @@ mod tornado_web {
             let mut connect = pin!(stream.connect(address));
             assert!(poll_once(connect.as_mut()).await.is_pending());
             let write = stream.write(b"GET / HTTP/1.0\r\nConnection: close\r\n\r\n");
-            assert!(stream.writing());
+            assert!(stream.is_writing());
             tokio::join!(
                 async {
                     write.await.unwrap();
@@ -233,7 +233,7 @@ mod tornado_web {
             assert_eq!(stream.read_until("\r\n\r\n", None).await.unwrap(), "Content-Length: 5\r\n\r\n");
             assert_eq!(stream.read_bytes(5).await.unwrap(), "Hello");
             stream.close();
-            assert!(stream.closed());
+            assert!(stream.is_closed());
         });
     }
 
@@ -289,9 +289,9 @@ mod tornado_read_write {
             ws.close();
             rs.closed_by_peer().await;
             assert_eq!(rs.read_bytes(256).await.unwrap(), [b'A'; 256][..]);
-            assert!(!rs.closed());
+            assert!(!rs.is_closed());
             assert_closed(rs.read_bytes(1).await);
-            assert!(rs.closed());
+            assert!(rs.is_closed());
         });
     }
 
@@ -368,7 +368,7 @@ mod tornado_read_write {
             assert!(!closed.is_set());
             ws.close();
             closed.wait().await;
-            assert!(rs.closed());
+            assert!(rs.is_closed());
         });
     }
 
@@ -388,7 +388,7 @@ mod tornado_read_write {
         let error = result.unwrap_err();
         let cause: &UnsatisfiableReadError = real_error(&error).unwrap_or_else(|| panic!("{error:?}"));
         assert_eq!((cause.max_bytes(), cause.to_string().as_str()), (5, shown));
-        assert!(rs.closed() && rs.error().is_some());
+        assert!(rs.is_closed() && rs.error().is_some());
     }
 
     #[test]
@@ -478,7 +478,7 @@ mod tornado_read_write {
                 rs.read_bytes(MB).await.unwrap();
             }
             write.await.unwrap();
-            assert!(!ws.writing());
+            assert!(!ws.is_writing());
         });
     }
 
@@ -490,11 +490,11 @@ mod tornado_read_write {
                 let mut read = pin!(rs.read_into(&mut target, false));
                 assert!(poll_once(read.as_mut()).await.is_pending());
                 ws.write(b"hello");
-                assert!(rs.reading());
+                assert!(rs.is_reading());
                 ws.write(b"world!!");
                 assert_eq!(read.await.unwrap(), 10);
             }
-            assert!(!rs.reading());
+            assert!(!rs.is_reading());
             assert_eq!(&target, b"helloworld");
             // What is buffered comes first.
             assert_eq!(rs.fill().await.unwrap(), 2);
@@ -609,7 +609,7 @@ mod tornado_socket {
             let error = write.await.unwrap_err();
             assert_eq!(real_error::<io::Error>(&error).unwrap().kind(), io::ErrorKind::ConnectionRefused);
             closed.wait().await;
-            assert!(stream.closed() && stream.error().is_some());
+            assert!(stream.is_closed() && stream.error().is_some());
         });
     }
 
@@ -619,7 +619,7 @@ mod tornado_socket {
             let stream = IoStream::new(tcp_socket()).unwrap();
             let error = stream.connect(Path::new("/nowhere")).await.unwrap_err();
             assert!(real_error::<io::Error>(&error).unwrap().raw_os_error().is_some(), "{error:?}");
-            assert!(stream.closed());
+            assert!(stream.is_closed());
         });
     }
 
@@ -659,7 +659,7 @@ mod tornado_socket {
             ws.write([b'a'; 4096]);
             let error = rs.read_until_close().await.unwrap_err();
             assert!(real_error::<StreamBufferFullError>(&error).is_some(), "{error:?}");
-            assert!(rs.closed());
+            assert!(rs.is_closed());
             assert!(text(&log).contains("Reached maximum read buffer size"));
         });
         each(async |rs, ws| {
@@ -680,7 +680,7 @@ mod tornado_socket {
             drop(client);
             let error = rs.read_bytes(1).await.unwrap_err();
             assert_eq!(real_error::<io::Error>(&error).unwrap().kind(), io::ErrorKind::ConnectionReset);
-            assert!(rs.closed());
+            assert!(rs.is_closed());
             assert_eq!(text(&log), "");
         });
     }
@@ -731,10 +731,10 @@ mod tornado_socket {
     fn close_while_writing() {
         each(async |_rs, ws| {
             let write = ws.write(vec![b'x'; 40 * MB]);
-            assert!(ws.writing());
+            assert!(ws.is_writing());
             ws.close();
             assert_closed(write.await);
-            assert!(!ws.writing());
+            assert!(!ws.is_writing());
         });
     }
 
@@ -744,7 +744,7 @@ mod tornado_socket {
             drop(rs);
             let error = ws.write(vec![b'x'; 40 * MB]).await.unwrap_err();
             assert!(error.is_closed(), "{error:?}");
-            assert!(ws.closed());
+            assert!(ws.is_closed());
             assert_closed_with_error(ws.write(b"more").await);
         });
     }
@@ -825,7 +825,7 @@ mod reading {
                     assert!(poll_once(read.as_mut()).await.is_pending());
                 }
             }
-            assert!(!rs.reading());
+            assert!(!rs.is_reading());
             assert_eq!(rs.read_buffer().as_slice(), b"abcdef");
             ws.write(b"ghi\n");
             assert_eq!(rs.read_until(b"\n", None).await.unwrap(), "abcdefghi\n");
@@ -851,7 +851,7 @@ mod reading {
                 let rs = rs.clone();
                 async move { rs.read_bytes(1).await }
             });
-            while !rs.reading() {
+            while !rs.is_reading() {
                 tokio::task::yield_now().await;
             }
             rs.close();
@@ -929,7 +929,7 @@ mod writing {
                     ws.write(piece);
                 }
             }
-            assert!(ws.writing() && ws.write_buffer_len() > 0);
+            assert!(ws.is_writing() && ws.write_buffer_len() > 0);
             assert!(rs.read_bytes(expected.len()).await.unwrap() == expected);
             ws.flush().await.unwrap();
             assert_eq!(ws.write_buffer_len(), 0);
@@ -969,7 +969,7 @@ mod writing {
             let error = ws.write(vec![0; 8 * MB + 1]).await.unwrap_err();
             assert!(matches!(error, StreamError::BufferFull(_)));
             assert_eq!(error.to_string(), "Reached maximum write buffer size");
-            assert!(!ws.closed());
+            assert!(!ws.is_closed());
             let first = ws.write(vec![1; 8 * MB]);
             let mut refused = 0;
             while refused == 0 {
@@ -1003,7 +1003,7 @@ mod writing {
             assert!(received.ends_with(b"xtail"));
             ws.flush().await.unwrap();
             let pieces = [IoSlice::new(b"head "), IoSlice::new(b"body")];
-            assert_eq!(ws.write_vectored(&pieces).unwrap(), 9);
+            assert_eq!(ws.try_write_vectored(&pieces).unwrap(), 9);
             assert_eq!(rs.read_bytes(9).await.unwrap(), "head body");
         });
     }
@@ -1056,7 +1056,7 @@ mod closing {
             ws.close();
             closed.await;
             other.await.unwrap();
-            assert!(!rs.closed());
+            assert!(!rs.is_closed());
             assert_eq!(rs.read_until_close().await.unwrap(), "readmore");
         });
     }
@@ -1098,7 +1098,7 @@ mod closing {
             assert!(format!("{rs:?}").contains(&format!("Some({fd})")));
             rs.close();
             assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
-            assert!(handle.closed());
+            assert!(handle.is_closed());
         });
     }
 
@@ -1113,7 +1113,7 @@ mod closing {
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }
-            assert!(!closed.is_set() && !rs.closed());
+            assert!(!closed.is_set() && !rs.is_closed());
             assert_eq!(rs.read_bytes(3).await.unwrap(), "abc");
             closed.wait().await;
         });
@@ -1160,7 +1160,7 @@ mod closing {
             let mut read = pin!(rs.read_bytes(100));
             assert!(poll_once(read.as_mut()).await.is_pending());
             assert_eq!(rs.detach().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
-            assert!(!rs.closed());
+            assert!(!rs.is_closed());
         });
         run(async {
             let (rs, ws) = tcp_pair();
@@ -1168,7 +1168,7 @@ mod closing {
             rs.fill().await.unwrap();
             let (socket, data) = rs.detach().unwrap();
             assert_eq!(data, "received");
-            assert!(rs.closed());
+            assert!(rs.is_closed());
             let again = IoStream::new(socket).unwrap();
             ws.write(b"more");
             assert_eq!(again.read_bytes(4).await.unwrap(), "more");
@@ -1341,7 +1341,7 @@ mod sockets {
             let listener = bind_sockets(0, &BindOptions::new().address("127.0.0.1")).unwrap().remove(0);
             let stream = IoStream::new(tcp_socket()).unwrap();
             assert!(poll_once(pin!(stream.connect(listener.local_addr().unwrap()))).await.is_pending());
-            assert!(stream.closed());
+            assert!(stream.is_closed());
         });
     }
 

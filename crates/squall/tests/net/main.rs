@@ -1,12 +1,12 @@
 //! The loop, and what is below HTTP: streams, sockets, names, TLS.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[cfg(feature = "hickory")]
+#[cfg(all(feature = "client", feature = "hickory"))]
 mod hickory;
 mod ioloop;
 mod iostream;
 mod netutil;
 mod tcpclient;
 mod tcpserver;
-#[cfg(feature = "tls")]
+#[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
 mod tls;

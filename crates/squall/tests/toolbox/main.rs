@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod autoreload;
+#[cfg(all(feature = "templates", feature = "websocket"))]
 mod design;
 mod layers;
 mod options;

@@ -144,7 +144,7 @@ async fn the_client_chooses_the_coding() {
     }
     // Several lines are one list.
     let response =
-        server.get("/").header("Accept-Encoding", "deflate").header("Accept-Encoding", "gzip").await;
+        server.get("/").header("Accept-Encoding", "deflate").add_header("Accept-Encoding", "gzip").await;
     response.assert_header("Content-Encoding", "gzip");
 
     let server = serving(Compression::new().codings([ContentCoding::Gzip]));
@@ -257,7 +257,7 @@ async fn static_files() {
 async fn agree(server: &TestServer, path: &str, headers: &[(&str, &str)], names: &[&str]) -> TestResponse {
     let ask = |method: &'static str, more: &[(&str, &str)]| {
         let headers = headers.iter().chain(more);
-        headers.fold(server.request(method, path), |request, (name, value)| request.header(name, value))
+        headers.fold(server.request(method, path), |request, (name, value)| request.add_header(name, value))
     };
     let (get, head) = (ask("GET", &[]).await, ask("HEAD", &[]).await);
     assert_eq!((head.status(), head.bytes()), (get.status(), &b""[..]), "{path} {headers:?}");
@@ -481,12 +481,12 @@ async fn conditions_of_what_handlers_write() {
         for method in ["GET", "HEAD"] {
             let request = server.request(method, path);
             let response =
-                headers.iter().fold(request, |request, (name, value)| request.header(name, value)).await;
+                headers.iter().fold(request, |request, (name, value)| request.add_header(name, value)).await;
             assert_eq!(response.status(), status, "{method} {path} {headers:?}");
             assert_eq!(response.text().is_empty(), status >= 300 || method == "HEAD", "{headers:?}");
         }
         let post =
-            headers.iter().fold(server.post(path), |request, (name, value)| request.header(name, value));
+            headers.iter().fold(server.post(path), |request, (name, value)| request.add_header(name, value));
         assert!(matches!(post.await.status(), 200 | 201), "{headers:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! The web framework over real sockets, one file per topic.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod arguments;
 mod around;
 #[cfg(feature = "auth")]
 mod auth;

@@ -114,7 +114,14 @@ fn what_one_takes_the_other_takes() {
     let theirs = tornado(&program);
     assert_eq!(theirs.len(), candidates.len());
     for (candidate, theirs) in candidates.iter().zip(&theirs) {
-        let ours = decode_signed_value(&SECRET.into(), "k", candidate, 31.0, SignedVersion::V1, time());
+        let ours = decode_signed_value(
+            &SECRET.into(),
+            "k",
+            candidate,
+            Duration::from_secs(31 * 86_400),
+            SignedVersion::V1,
+            time(),
+        );
         let ours = ours.map_or("none".to_owned(), |value| {
             assert_eq!(value, b"value", "{candidate}");
             "dmFsdWU=".to_owned()

@@ -263,3 +263,14 @@ mod panics {
         .await
     }
 }
+
+#[squall::test]
+async fn a_header_is_set_and_another_of_its_name_is_added() {
+    use squall::{Application, Context, get};
+
+    let app = squall::testing::serve(Application::new([get("/", async |ctx: &Context| {
+        ctx.write_json(&ctx.request().headers().list("X-A").collect::<Vec<_>>())
+    })]));
+    app.get("/").header("X-A", 1).header("x-a", 2).await.assert_json(json!(["2"]));
+    app.get("/").header("X-A", 1).add_header("x-a", 2).await.assert_json(json!(["1", "2"]));
+}

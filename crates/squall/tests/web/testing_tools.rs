@@ -17,7 +17,7 @@ fn app() -> Application {
         get("/whoami", async |ctx: &Context| ctx.write_json(ctx.cookie("user").unwrap_or("nobody"))),
         post("/upload", async |ctx: &Context| {
             let file = &ctx.files("f")[0];
-            ctx.write(format!("{} {:?} {}", ctx.body_argument("a")?, file.file_name(), file.body.len()));
+            ctx.write(format!("{} {:?} {}", ctx.body_argument("a")?, file.safe_filename(), file.body.len()));
             Ok(())
         }),
         get("/fail", async |_: &Context| -> Result {

@@ -328,7 +328,7 @@ async fn types_and_functions_are_checked_in_one_order() {
         for path in ["/type", "/function"] {
             let mut request = server.request(method, &format!("{path}{end}"));
             for (name, value) in headers {
-                request = request.header(name, value);
+                request = request.add_header(name, value);
             }
             let response = request.body(if headers.contains(&form) { "x" } else { "" }).await;
             assert_eq!(response.status(), status, "{method} {path}{end} {headers:?}: {}", response.text());

@@ -77,7 +77,7 @@ async fn messages_of_all_sizes() {
 #[squall::test]
 async fn headers_and_subprotocols() {
     let (_server, url) = serve();
-    let request = WebSocketRequest::new(&url).header("X-Sent", "a value").unwrap().subprotocols(["a", "b"]);
+    let request = WebSocketRequest::new(&url).header("X-Sent", "a value").subprotocols(["a", "b"]);
     let connection = websocket_connect(request).await.unwrap();
     assert_eq!(connection.subprotocol(), Some("b"));
     assert_eq!(connection.headers().get("X-Seen"), Some("a value"));
@@ -114,7 +114,7 @@ async fn what_cannot_be_connected_to() {
         other => panic!("{other:?}"),
     };
     assert_eq!(status(url("/nothing")).await, 404);
-    let foreign = WebSocketRequest::new(url("/ws")).header("Origin", "http://evil").unwrap();
+    let foreign = WebSocketRequest::new(url("/ws")).header("Origin", "http://evil");
     assert!(matches!(
         websocket_connect(foreign).await,
         Err(WebSocketConnectError::Status { status: 403, .. })
@@ -272,7 +272,6 @@ async fn redirects_are_refused_or_followed() {
         let request = || {
             WebSocketRequest::new(format!("ws://127.0.0.1:{}/near", server.port()))
                 .header("Authorization", "secret")
-                .unwrap()
         };
         for few in [0, 1] {
             match websocket_connect(request().max_redirects(few)).await {
@@ -322,9 +321,7 @@ async fn credentials_stay_with_their_origin() {
     let (server, _) = redirecting(other.url("/last"));
     let request = WebSocketRequest::new(format!("ws://user:pw@127.0.0.1:{}/away", server.port()))
         .header("Cookie", "a=b")
-        .unwrap()
         .header("X-Sent", "yes")
-        .unwrap()
         .max_redirects(1);
     // A page is no WebSocket.
     assert!(matches!(websocket_connect(request).await, Err(WebSocketConnectError::Handshake(_))));
@@ -407,5 +404,17 @@ async fn answers_without_an_end_are_given_up() {
         );
         let sent = within("the client to leave", serving).await.unwrap();
         println!("{row}: {sent} bytes were sent");
+    }
+}
+
+/// A header that cannot be sent is told by the connection, the first one, and nothing is sent.
+#[squall::test]
+async fn a_header_that_cannot_be_sent_fails_the_connection() {
+    for request in [
+        WebSocketRequest::new("ws://chat.invalid/").header("X-A", "1\r\nX-B: 2").header("X-C", "3"),
+        WebSocketRequest::new("ws://chat.invalid/").add_header("X A", "1").header("X-A", "a\0b"),
+    ] {
+        let refused = within("a verdict", websocket_connect(request)).await;
+        assert!(matches!(refused, Err(WebSocketConnectError::Header(_))), "{:?}", refused.err());
     }
 }

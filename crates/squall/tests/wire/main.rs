@@ -1,8 +1,9 @@
 //! HTTP on the wire: the bytes of each version, properties of them, and the seeds of the fuzz targets.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(all(feature = "client", feature = "templates", feature = "websocket"))]
 mod fuzz;
 mod http1;
-#[cfg(feature = "http2")]
+#[cfg(all(feature = "client", feature = "http2", feature = "websocket"))]
 mod http2;
 mod properties;

@@ -40,6 +40,7 @@ use super::site::{Site, Sites};
 use super::static_files::settings::StaticSettings;
 use super::target::Target;
 use super::transforms::TransformSettings;
+use super::websocket::{WebSocketOptions, WebSockets};
 use super::xsrf::XsrfSettings;
 use crate::httpserver::{HttpServer, IntoDelegate, ServerError};
 use crate::httputil::{
@@ -49,7 +50,6 @@ use crate::ioloop::measure_lag;
 use crate::log;
 use crate::netutil::BindOptions;
 use crate::routing::{PathArgs, PathPattern};
-use crate::websocket::{WebSocketOptions, WebSockets};
 
 /// A web application: its routes and settings (Tornado's `Application`).
 ///
@@ -278,8 +278,8 @@ pub(crate) struct Core {
     unmatched: Rc<Route>,
     /// Instead of `unmatched`.
     fallback: Option<Rc<dyn HttpServerConnectionDelegate>>,
-    websockets: WebSockets,
-    tunnels: Tunnels,
+    pub(super) websockets: WebSockets,
+    pub(super) tunnels: Tunnels,
     pub(super) settings: Settings,
 }
 
@@ -345,14 +345,6 @@ impl Core {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    pub(super) fn websockets(&self) -> &WebSockets {
-        &self.websockets
-    }
-
-    pub(super) fn tunnels(&self) -> &Tunnels {
-        &self.tunnels
     }
 
     pub(super) fn parse_body_config(&self) -> &ParseBodyConfig {

@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::panic::Location;
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::httputil::{HttpServerConnectionDelegate, HttpServerRequest, Shutdown};
 use crate::routing::Router;
-use crate::template::Loader;
 use crate::web::context::Context;
 use crate::web::error::Result;
 use crate::web::handler::RequestHandler;
@@ -240,33 +238,6 @@ impl UrlSpec {
     #[must_use]
     pub fn site(mut self, site: impl Site) -> Self {
         self.site = Some(Rc::new(site));
-        self
-    }
-
-    /// The directory of the templates of this route, or of all in this group, instead of the application's: what they extend
-    /// and include is in it too. They are loaded as the application's are. On a router or a delegate it is an error at
-    /// start-up.
-    ///
-    /// ```
-    /// use squall::{Application, Context, get, web::nest};
-    ///
-    /// let admin = nest("/admin", [get("/users", async |ctx: &Context| ctx.render("users.html", squall::context! {}))]);
-    /// let app = Application::new([admin.template_path("admin/templates")]).template_path("templates");
-    /// # let _ = app;
-    /// ```
-    #[must_use]
-    #[doc(alias = "get_template_path")]
-    pub fn template_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.templates = Some(TemplateSource::Path(path.into()));
-        self
-    }
-
-    /// The templates of this route, or of all in this group, instead of the application's. Several routes may share one.
-    /// On a router or a delegate it is an error at start-up.
-    #[must_use]
-    #[doc(alias = "create_template_loader")]
-    pub fn template_loader(mut self, loader: impl Into<Rc<Loader>>) -> Self {
-        self.templates = Some(TemplateSource::Loader(loader.into()));
         self
     }
 }

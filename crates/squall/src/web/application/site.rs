@@ -5,10 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::locale::Locale;
-use crate::template::Value;
 use crate::web::context::Context;
 use crate::web::error::{Error, Result};
+use crate::web::locale::SiteLanguage;
+use crate::web::render::SiteValues;
 
 /// The shared behaviour of an application's handlers: who the user is, what an error page looks like.
 ///
@@ -45,8 +45,9 @@ pub trait Site: 'static {
     ///
     /// # Errors
     /// An error is answered as one of the handler.
+    #[cfg(feature = "locale")]
     #[doc(alias = "get_user_locale")]
-    async fn user_locale(&self, _ctx: &Context) -> Result<Option<Locale>> {
+    async fn user_locale(&self, _ctx: &Context) -> Result<Option<crate::locale::Locale>> {
         Err(Error::not_defined())
     }
 
@@ -96,33 +97,32 @@ pub trait Site: 'static {
         Err(Error::not_defined())
     }
 
-    /// Values that all templates have, [`context!`](crate::template::context) of them. Default: none.
+    /// Values that all templates have, [`context!`](crate::template::context) of them. Default: none. With the feature
+    /// `templates`, a default one.
+    #[cfg(feature = "templates")]
     #[doc(alias = "get_template_namespace")]
-    fn template_namespace(&self, _ctx: &Context) -> Value {
-        Value::UNDEFINED
+    fn template_namespace(&self, _ctx: &Context) -> crate::template::Value {
+        crate::template::Value::UNDEFINED
     }
 
-    /// What templates know of the user as `current_user`. Default: `True`.
-    fn user_value(&self, _user: &Self::User) -> Value {
-        Value::from(true)
+    /// What templates know of the user as `current_user`. Default: `True`. With the feature `templates`, a default one.
+    #[cfg(feature = "templates")]
+    fn user_value(&self, _user: &Self::User) -> crate::template::Value {
+        crate::template::Value::from(true)
     }
 }
 
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+pub(in crate::web) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// [`Site`] with its future types erased, once per application.
-pub(in crate::web) trait ErasedSite {
+pub(in crate::web) trait ErasedSite: SiteLanguage + SiteValues {
     fn current_user<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Rc<dyn Any>>>>;
     fn login_url(&self, ctx: &Context) -> Option<String>;
-    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>>;
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result>;
     fn write_error<'a>(&'a self, ctx: &'a Context, error: &'a Error) -> Boxed<'a, Result>;
     fn set_default_headers(&self, ctx: &Context) -> Result;
     fn check_xsrf(&self, ctx: &Context) -> Result;
     fn log_exception(&self, ctx: &Context, error: &Error) -> Result;
-    fn template_namespace(&self, ctx: &Context) -> Value;
-    /// `None` when the user is not of this site's type.
-    fn user_value(&self, user: &dyn Any) -> Option<Value>;
 }
 
 impl<S: Site> ErasedSite for S {
@@ -135,10 +135,6 @@ impl<S: Site> ErasedSite for S {
 
     fn login_url(&self, ctx: &Context) -> Option<String> {
         Site::login_url(self, ctx)
-    }
-
-    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>> {
-        Box::pin(Site::user_locale(self, ctx))
     }
 
     fn prepare<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result> {
@@ -160,19 +156,11 @@ impl<S: Site> ErasedSite for S {
     fn log_exception(&self, ctx: &Context, error: &Error) -> Result {
         Site::log_exception(self, ctx, error)
     }
-
-    fn template_namespace(&self, ctx: &Context) -> Value {
-        Site::template_namespace(self, ctx)
-    }
-
-    fn user_value(&self, user: &dyn Any) -> Option<Value> {
-        user.downcast_ref().map(|user| Site::user_value(self, user))
-    }
 }
 
 /// The sites that stand around a route, the innermost first. Each question goes to the first that has an answer.
 #[derive(Clone, Default)]
-pub(in crate::web) struct Sites(Rc<[Rc<dyn ErasedSite>]>);
+pub(in crate::web) struct Sites(pub(in crate::web) Rc<[Rc<dyn ErasedSite>]>);
 
 /// What the first site returns that defines it; `None` when none does.
 macro_rules! first_of {
@@ -207,10 +195,6 @@ impl Sites {
         self.0.iter().find_map(|site| site.login_url(ctx))
     }
 
-    pub(in crate::web) async fn user_locale(&self, ctx: &Context) -> Result<Option<Locale>> {
-        first_of!(self, site => site.user_locale(ctx).await).unwrap_or(Ok(None))
-    }
-
     pub(in crate::web) async fn prepare(&self, ctx: &Context) -> Result {
         first_of!(self, site => site.prepare(ctx).await).unwrap_or(Ok(()))
     }
@@ -232,14 +216,5 @@ impl Sites {
     /// `None` for the usual line.
     pub(in crate::web) fn log_exception(&self, ctx: &Context, error: &Error) -> Option<Result> {
         first_of!(self, site => site.log_exception(ctx, error))
-    }
-
-    pub(in crate::web) fn template_namespace(&self, ctx: &Context) -> Value {
-        let namespaces = self.0.iter().map(|site| site.template_namespace(ctx));
-        namespaces.into_iter().find(|values| !values.is_undefined()).unwrap_or(Value::UNDEFINED)
-    }
-
-    pub(in crate::web) fn user_value(&self, user: &dyn Any) -> Value {
-        self.0.iter().find_map(|site| site.user_value(user)).unwrap_or_else(|| Value::from(true))
     }
 }

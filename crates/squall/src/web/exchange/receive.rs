@@ -122,6 +122,7 @@ pub(in crate::web) struct BodyChannel {
 }
 
 /// What there is of a body without waiting for the client.
+#[cfg(feature = "client")]
 pub(in crate::web) enum Ready {
     Piece(Bytes),
     /// The body has ended, or the connection has.
@@ -148,6 +149,7 @@ impl BodyChannel {
     }
 
     /// What has arrived with the head, piece by piece.
+    #[cfg(feature = "client")]
     pub(in crate::web) async fn ready(&self) -> Ready {
         poll_fn(|_| match self.poll_next() {
             Poll::Ready(Some(piece)) => Poll::Ready(Ready::Piece(piece)),

@@ -17,8 +17,11 @@ use crate::template::{Layered, Loader, Raised, Template, TemplateError, Whitespa
 use crate::web::application::Application;
 use crate::web::context::{Context, is_misuse, misuse};
 use crate::web::error::{Error, Result};
+use crate::web::route::UrlSpec;
 use crate::web::template_namespace::{FUNCTIONS, Function, Namespace, OF_HANDLER};
 use crate::web::ui_module::{Page, Resources, UiModule, built_in};
+
+pub(in crate::web) use super::template_namespace::SiteValues;
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 
@@ -127,6 +130,7 @@ impl TemplateSettings {
     }
 }
 
+/// With the feature `templates`, a default one.
 impl Application {
     /// The directory of the templates, all of which are compiled when the application starts. Default: none.
     #[must_use]
@@ -235,6 +239,37 @@ impl Application {
     }
 }
 
+/// With the feature `templates`, a default one.
+impl UrlSpec {
+    /// The directory of the templates of this route, or of all in this group, instead of the application's: what they extend
+    /// and include is in it too. They are loaded as the application's are. On a router or a delegate it is an error at
+    /// start-up.
+    ///
+    /// ```
+    /// use squall::{Application, Context, get, web::nest};
+    ///
+    /// let admin = nest("/admin", [get("/users", async |ctx: &Context| ctx.render("users.html", squall::context! {}))]);
+    /// let app = Application::new([admin.template_path("admin/templates")]).template_path("templates");
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    #[doc(alias = "get_template_path")]
+    pub fn template_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.templates = Some(TemplateSource::Path(path.into()));
+        self
+    }
+
+    /// The templates of this route, or of all in this group, instead of the application's. Several routes may share one.
+    /// On a router or a delegate it is an error at start-up.
+    #[must_use]
+    #[doc(alias = "create_template_loader")]
+    pub fn template_loader(mut self, loader: impl Into<Rc<Loader>>) -> Self {
+        self.templates = Some(TemplateSource::Loader(loader.into()));
+        self
+    }
+}
+
+/// With the feature `templates`, a default one.
 impl Context {
     /// Writes the page that a template makes of these values, with what its modules need. The response is finished when
     /// the handler returns.

@@ -1,5 +1,6 @@
 //! What templates of an application know besides the values of the page.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
@@ -16,6 +17,7 @@ use crate::template::{system_time, to_str, with_variables, without_keywords};
 use crate::web::context::{Context, misuse};
 use crate::web::error::Result;
 use crate::web::render::with_context;
+use crate::web::site::{Site, Sites};
 use crate::web::static_files::StaticUrl;
 
 pub(in crate::web) const FUNCTIONS: &[&str] =
@@ -225,6 +227,34 @@ fn current_user(ctx: &Context) -> Result<Value> {
     }
     let known = ctx.user.borrow().clone().flatten();
     Ok(known.map_or_else(|| Value::from(true), |user| ctx.sites().user_value(&*user)))
+}
+
+/// What of a [`Site`] concerns templates.
+pub(in crate::web) trait SiteValues {
+    fn template_namespace(&self, ctx: &Context) -> Value;
+    /// `None` when the user is not of this site's type.
+    fn user_value(&self, user: &dyn Any) -> Option<Value>;
+}
+
+impl<S: Site> SiteValues for S {
+    fn template_namespace(&self, ctx: &Context) -> Value {
+        Site::template_namespace(self, ctx)
+    }
+
+    fn user_value(&self, user: &dyn Any) -> Option<Value> {
+        user.downcast_ref().map(|user| Site::user_value(self, user))
+    }
+}
+
+impl Sites {
+    pub(in crate::web) fn template_namespace(&self, ctx: &Context) -> Value {
+        let namespaces = self.0.iter().map(|site| site.template_namespace(ctx));
+        namespaces.into_iter().find(|values| !values.is_undefined()).unwrap_or(Value::UNDEFINED)
+    }
+
+    fn user_value(&self, user: &dyn Any) -> Value {
+        self.0.iter().find_map(|site| site.user_value(user)).unwrap_or_else(|| Value::from(true))
+    }
 }
 
 /// `handler`

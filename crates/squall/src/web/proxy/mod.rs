@@ -132,7 +132,7 @@ struct Shared {
 }
 
 /// A handler that hands every request to the server at `upstream`, such as `http://127.0.0.1:8889`. A path in it is
-/// put before the request's.
+/// put before the request's. With the feature `client`, a default one.
 pub fn proxy(upstream: impl AsRef<str>) -> ReverseProxy {
     let mut upstreams = Upstreams::default();
     upstreams.add(upstream.as_ref(), 1);

@@ -18,7 +18,7 @@ use super::onward::{OnwardRequest, names_websocket};
 use super::upload::{Fed, Feed, begin};
 use super::{Shared, append, headers, tunnel};
 use crate::http1::response::ResponseHead;
-use crate::httpclient::{HttpClientError, StreamingResponse};
+use crate::httpclient::{HttpClientError, StreamingResponse, TimedOut};
 use crate::httputil::ResponseStartLine;
 use crate::log;
 
@@ -201,7 +201,7 @@ async fn next(
             stepped = upload.step() => stepped?,
             // While the client sends, the upstream may have nothing to say; how long it may take is the server's limit.
             () = &mut too_quiet, if upload.fed != Fed::Going => {
-                return Ok(Err(HttpClientError::Timeout("nothing more came of the response's body")));
+                return Ok(Err(HttpClientError::Timeout(TimedOut::Reading)));
             }
             () = &mut left => return Err(Disconnected::gone().into()),
         }

@@ -12,6 +12,7 @@ use crate::httputil::{Detached, Shutdown};
 use crate::ioloop::later;
 use crate::iostream::{IoStream, Stalled};
 use crate::log;
+use crate::web::application::Core;
 
 /// How long one side may go on after the other has ended. Most protocols have nothing more to say then, and a side that
 /// stays silent would keep both connections for ever.
@@ -42,6 +43,12 @@ impl Tunnels {
             self.0.cut();
         }
         shutdown.wait_for(Rc::clone(&self.0) as Rc<dyn Detached>);
+    }
+}
+
+impl Core {
+    pub(super) fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
     }
 }
 

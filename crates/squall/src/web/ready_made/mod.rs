@@ -3,4 +3,5 @@
 pub(in crate::web) mod health;
 pub(in crate::web) mod metrics;
 pub(in crate::web) mod redirect;
+#[cfg(feature = "websocket")]
 pub(in crate::web) mod websocket;

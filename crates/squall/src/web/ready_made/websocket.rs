@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::http1::head_writer;
 use crate::iostream::IoStream;
-use crate::web::application::Application;
+use crate::web::application::{Application, Core};
 use crate::web::context::Context;
 use crate::web::error::{HttpError, Result};
 use crate::web::transforms::add_vary;
-use crate::websocket::{WebSocketOptions, WebSockets};
+pub(in crate::web) use crate::websocket::{WebSocketOptions, WebSockets};
 
+/// With the feature `websocket`, a default one.
 impl Application {
     /// Limits, pings and the queue of all WebSockets, which [`WebSocketHandler::options`] can change for one. Default:
     /// [`WebSocketOptions::new`].
@@ -76,5 +77,11 @@ impl Context {
     /// The application's WebSockets.
     pub(crate) fn websockets(&self) -> &WebSockets {
         self.core().websockets()
+    }
+}
+
+impl Core {
+    fn websockets(&self) -> &WebSockets {
+        &self.websockets
     }
 }

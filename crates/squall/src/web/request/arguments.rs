@@ -1,5 +1,7 @@
 //! Arguments of the query and the form, as text. `body` has what else is read of a body.
 
+use std::str::FromStr;
+
 use bytes::Bytes;
 
 use crate::escape;
@@ -131,6 +133,14 @@ impl Context {
         self.last(name, Source::Both)
     }
 
+    /// As [`argument`](Self::argument), parsed: `ctx.argument_as::<u32>("page")?`.
+    ///
+    /// # Errors
+    /// 400 when it is missing, not UTF-8, or does not parse.
+    pub fn argument_as<T: FromStr>(&self, name: &str) -> Result<T> {
+        parsed(name, self.argument(name)?)
+    }
+
     /// Every value of an argument, those of the query first, without surrounding white space.
     ///
     /// # Errors
@@ -173,6 +183,14 @@ impl Context {
         self.last(name, Source::Query)
     }
 
+    /// As [`query_argument`](Self::query_argument), parsed: `ctx.query_argument_as::<u32>("page")?`.
+    ///
+    /// # Errors
+    /// 400 when it is missing, not UTF-8, or does not parse.
+    pub fn query_argument_as<T: FromStr>(&self, name: &str) -> Result<T> {
+        parsed(name, self.query_argument(name)?)
+    }
+
     /// As [`arguments`](Self::arguments), from the query only.
     ///
     /// # Errors
@@ -213,6 +231,14 @@ impl Context {
     /// 400 when it is not UTF-8.
     pub fn body_argument_opt(&self, name: &str) -> Result<Option<&str>> {
         self.last(name, Source::Body)
+    }
+
+    /// As [`body_argument`](Self::body_argument), parsed: `ctx.body_argument_as::<u32>("page")?`.
+    ///
+    /// # Errors
+    /// 400 when it is missing, not UTF-8, or does not parse.
+    pub fn body_argument_as<T: FromStr>(&self, name: &str) -> Result<T> {
+        parsed(name, self.body_argument(name)?)
     }
 
     /// As [`arguments`](Self::arguments), from the form only.
@@ -290,6 +316,10 @@ fn too_many() -> HttpError {
 
 fn trim_all(values: Vec<&str>) -> Vec<&str> {
     values.into_iter().map(escape::trim).collect()
+}
+
+pub(in crate::web) fn parsed<T: FromStr>(name: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|_| HttpError::refusal(400, format!("Invalid argument {name}")).into())
 }
 
 fn missing(name: &str) -> Error {

@@ -7,10 +7,14 @@ use std::path::Path;
 use std::pin::pin;
 use std::task::{Poll, Waker};
 
+use crate::ioloop::catch_panic;
 use crate::locale::{LoadError, Locale, Translations};
+use crate::log;
 use crate::web::application::{Application, Core};
 use crate::web::context::Context;
-use crate::web::error::{HttpError, Result};
+use crate::web::debug::take_panic_location;
+use crate::web::error::{Error, HttpError, Result};
+use crate::web::site::{Boxed, Site, Sites};
 
 /// An application's languages.
 #[derive(Default)]
@@ -44,6 +48,7 @@ impl LocaleSettings {
     }
 }
 
+/// With the feature `locale`, a default one.
 impl Application {
     /// Reads the translations of a directory of CSV files, as [`Translations::load_translations`] does, instead of those
     /// set before. What is wrong with them is reported when the application starts.
@@ -83,6 +88,7 @@ impl Application {
     }
 }
 
+/// With the feature `locale`, a default one.
 impl Context {
     /// The language of this request: what [`set_locale`](Self::set_locale) set, else the user's
     /// ([`Site::user_locale`](crate::web::Site::user_locale)), else the [browser's](Self::browser_locale). Found out once per
@@ -132,6 +138,17 @@ impl Context {
         self.translations().browser_locale(header.as_deref(), "en_US")
     }
 
+    /// Has the language known before an error page is written, which cannot wait for it.
+    pub(in crate::web) async fn know_locale(&self) {
+        if let Some(error) = catch_panic(self.locale())
+            .await
+            .map_or_else(|payload| Some(Error::panic(&*payload, take_panic_location())), Result::err)
+        {
+            tracing::error!(target: log::APPLICATION, "user_locale, for an error page: {error}");
+            self.set_locale(self.browser_locale());
+        }
+    }
+
     /// The application's languages.
     pub fn translations(&self) -> &Translations {
         self.core().translations()
@@ -141,6 +158,30 @@ impl Context {
 impl Core {
     fn translations(&self) -> &Translations {
         &self.settings.locale.translations
+    }
+}
+
+/// What of a [`Site`] concerns languages.
+pub(in crate::web) trait SiteLanguage {
+    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>>;
+}
+
+impl<S: Site> SiteLanguage for S {
+    fn user_locale<'a>(&'a self, ctx: &'a Context) -> Boxed<'a, Result<Option<Locale>>> {
+        Box::pin(Site::user_locale(self, ctx))
+    }
+}
+
+impl Sites {
+    /// That of the first site that defines it.
+    async fn user_locale(&self, ctx: &Context) -> Result<Option<Locale>> {
+        for site in self.0.iter() {
+            match site.user_locale(ctx).await {
+                Err(error) if error.is_not_defined() => {}
+                answer => return answer,
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::str::FromStr;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -12,6 +13,7 @@ use crate::httputil::{
     Arguments, BodyError, MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead,
     clean_argument,
 };
+use crate::web::arguments::parsed;
 use crate::web::body::{arguments_as, missing_file};
 use crate::web::context::Context;
 use crate::web::error::{Error, HttpError, Result};
@@ -183,7 +185,7 @@ impl MultipartReader {
         if let Some(bytes) = self.options.max_body_size {
             ctx.set_max_body_size(bytes);
         }
-        let (form, part) = (MultipartForm::default(), Part::None);
+        let (form, part) = (ReceivedForm::default(), Part::None);
         self.upload = Some(Box::new(Upload { parser, form, part, memory: 0 }));
         Ok(())
     }
@@ -217,7 +219,7 @@ impl MultipartReader {
     ///
     /// # Errors
     /// 400 when the form is not complete.
-    pub fn finish(&mut self) -> Result<MultipartForm> {
+    pub fn finish(&mut self) -> Result<ReceivedForm> {
         let upload = self.upload.take().ok_or_else(|| malformed_part(MultipartError::NoFinalBoundary))?;
         upload.parser.finish().map_err(malformed_part)?;
         Ok(upload.form)
@@ -239,12 +241,12 @@ impl fmt::Debug for MultipartReader {
 
 /// A multipart form that has been read. Files that are not [persisted](UploadedFile::persist) are gone when it is dropped.
 #[derive(Debug, Default)]
-pub struct MultipartForm {
+pub struct ReceivedForm {
     fields: Arguments,
     files: Vec<(String, UploadedFile)>,
 }
 
-impl MultipartForm {
+impl ReceivedForm {
     /// The last value of a field that is no file, cleaned as by [`Context::argument`].
     ///
     /// # Errors
@@ -264,6 +266,22 @@ impl MultipartForm {
             Ok(text) => Ok(Some(escape::trim(&clean_argument(escape::trim(text).to_owned())).to_owned())),
             Err(_) => Err(HttpError::refusal(400, format!("Invalid unicode in {name}")).into()),
         }
+    }
+
+    /// As [`argument`](Self::argument), with a value for when it is missing.
+    ///
+    /// # Errors
+    /// 400 when it is not UTF-8.
+    pub fn argument_or(&self, name: &str, default: &str) -> Result<String> {
+        Ok(self.argument_opt(name)?.unwrap_or_else(|| default.to_owned()))
+    }
+
+    /// As [`argument`](Self::argument), parsed.
+    ///
+    /// # Errors
+    /// 400 when it is missing, not UTF-8, or does not parse.
+    pub fn argument_as<T: FromStr>(&self, name: &str) -> Result<T> {
+        parsed(name, &self.argument(name)?)
     }
 
     /// The fields that are no files as a value, as [`Context::form`].
@@ -302,7 +320,7 @@ impl MultipartForm {
 /// A form that is being read.
 struct Upload {
     parser: MultipartParser,
-    form: MultipartForm,
+    form: ReceivedForm,
     part: Part,
     /// Bytes of complete parts that are in memory.
     memory: u64,

@@ -41,7 +41,7 @@ impl UploadedFile {
         Self { filename, content_type, content }
     }
 
-    /// The name that the client gave it, never empty. Not fit for a path: see [`file_name`](Self::file_name).
+    /// The name that the client gave it, never empty. Not fit for a path: see [`safe_filename`](Self::safe_filename).
     pub fn filename(&self) -> &str {
         &self.filename
     }
@@ -49,7 +49,7 @@ impl UploadedFile {
     /// The last component of [`filename`](Self::filename), `None` when there is none that could name a file in a
     /// folder: for `../../etc/passwd` it is `passwd`, for `..` and for more than 255 bytes nothing. Backslashes
     /// separate too.
-    pub fn file_name(&self) -> Option<&str> {
+    pub fn safe_filename(&self) -> Option<&str> {
         last_component(&self.filename)
     }
 

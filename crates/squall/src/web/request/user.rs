@@ -72,13 +72,7 @@ impl Context {
             tracing::error!(target: log::APPLICATION, "current_user, for an error page: {error}");
             self.user.borrow_mut().get_or_insert(None);
         }
-        if let Some(error) = catch_panic(self.locale())
-            .await
-            .map_or_else(|payload| Some(Error::panic(&*payload, take_panic_location())), Result::err)
-        {
-            tracing::error!(target: log::APPLICATION, "user_locale, for an error page: {error}");
-            self.set_locale(self.browser_locale());
-        }
+        self.know_locale().await;
     }
 
     async fn any_user(&self) -> Result<Option<Rc<dyn Any>>> {

@@ -3,16 +3,20 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::panic::Location;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::httputil::{Cookie, HttpHeaders, InvalidCookie, is_cookie_name, parse_cookie};
 use crate::web::application::Application;
-use crate::web::context::{Context, misuse};
+use crate::web::context::Context;
 use crate::web::error::{Error, Result};
 use crate::web::signed_value::{
     CookieSecret, SignedVersion, create_signed_value, decode_signed_value, signature_key_version,
 };
 use crate::web::xsrf::XsrfState;
+
+const DAY: u64 = 24 * 3600;
+/// How long cookies last that are to outlast the browser.
+pub(in crate::web) const THIRTY_DAYS: Duration = Duration::from_secs(30 * DAY);
 
 /// How an application signs.
 #[derive(Default)]
@@ -117,7 +121,7 @@ impl Context {
     }
 
     /// Has the browser drop a cookie that was set for the path `/` and no domain; for others,
-    /// [`set_cookie_with`](Self::set_cookie_with) and `expires_days(-365.0)`.
+    /// [`set_cookie_with`](Self::set_cookie_with) and [`expires`](Cookie::expires).
     ///
     /// # Errors
     /// When the name is none.
@@ -152,10 +156,11 @@ impl Context {
     #[doc(alias = "get_secure_cookie")]
     #[track_caller]
     pub fn signed_cookie(&self, name: &str) -> Option<String> {
-        String::from_utf8(self.signed_cookie_with(name, 31.0, SignedVersion::V1)?).ok()
+        String::from_utf8(self.signed_cookie_with(name, Duration::from_secs(31 * DAY), SignedVersion::V1)?)
+            .ok()
     }
 
-    /// The bytes of a signed cookie that is at most so many days old, in this format or a later one.
+    /// The bytes of a signed cookie that is at most so old, in this format or a later one.
     ///
     /// # Panics
     /// As [`signed_cookie`](Self::signed_cookie).
@@ -163,12 +168,11 @@ impl Context {
     pub fn signed_cookie_with(
         &self,
         name: &str,
-        max_age_days: f64,
+        max_age: Duration,
         min_version: SignedVersion,
     ) -> Option<Vec<u8>> {
-        let secret = self.core().settings.cookies.secret.as_ref();
-        let secret = secret.expect("signed cookies need the setting Application::cookie_secret");
-        decode_signed_value(secret, name, self.cookie(name)?, max_age_days, min_version, SystemTime::now())
+        let secret = self.cookie_secret();
+        decode_signed_value(secret, name, self.cookie(name)?, max_age, min_version, SystemTime::now())
     }
 
     /// The key version that a signed cookie says it was signed with; nothing is verified.
@@ -181,7 +185,10 @@ impl Context {
     /// [`secure`](Cookie::secure), which Tornado leaves to its users.
     ///
     /// # Errors
-    /// 500 without the setting `cookie_secret`; when the cookie could not be sent.
+    /// When the cookie could not be sent.
+    ///
+    /// # Panics
+    /// As [`signed_cookie`](Self::signed_cookie).
     #[doc(alias = "set_secure_cookie")]
     #[track_caller]
     pub fn set_signed_cookie(&self, name: &str, value: impl AsRef<[u8]>) -> Result {
@@ -194,11 +201,14 @@ impl Context {
     ///
     /// # Errors
     /// As [`set_signed_cookie`](Self::set_signed_cookie).
+    ///
+    /// # Panics
+    /// As [`signed_cookie`](Self::signed_cookie).
     #[track_caller]
     pub fn set_signed_cookie_with(&self, cookie: Cookie, value: impl AsRef<[u8]>) -> Result {
         let caller = Location::caller();
         let signed = self.create_signed_value(cookie.name(), value, SignedVersion::V2)?;
-        let cookie = cookie.or_expires_days(30.0).or_secure(self.is_https());
+        let cookie = cookie.or_expires_in(THIRTY_DAYS).or_secure(self.is_https());
         let set = self.set_cookie_with(&cookie.with_value(signed));
         set.map_err(|error| Error::from(error).blame(caller))
     }
@@ -206,7 +216,10 @@ impl Context {
     /// A signed value for other places than cookies.
     ///
     /// # Errors
-    /// 500 without the setting `cookie_secret`, or when several secrets are to sign in the first format.
+    /// 500 when several secrets are to sign in the first format.
+    ///
+    /// # Panics
+    /// As [`signed_cookie`](Self::signed_cookie).
     #[track_caller]
     pub fn create_signed_value(
         &self,
@@ -215,12 +228,14 @@ impl Context {
         version: SignedVersion,
     ) -> Result<String> {
         let caller = Location::caller();
-        let Some(secret) = &self.core().settings.cookies.secret else {
-            let message = "signed cookies need the setting Application::cookie_secret";
-            return Err(misuse(message.to_owned()).blame(caller));
-        };
-        create_signed_value(secret, name, value, version, SystemTime::now())
+        create_signed_value(self.cookie_secret(), name, value, version, SystemTime::now())
             .map_err(|error| Error::from(error).blame(caller))
+    }
+
+    #[track_caller]
+    fn cookie_secret(&self) -> &CookieSecret {
+        let secret = self.core().settings.cookies.secret.as_ref();
+        secret.expect("signed cookies need the setting Application::cookie_secret")
     }
 
     pub(in crate::web) fn cookie_state(&self) -> &CookieState {
@@ -229,5 +244,7 @@ impl Context {
 }
 
 fn expired(name: &str) -> Cookie {
-    Cookie::new(name, "").expires_days(-365.0)
+    // As Tornado.
+    let long_ago = SystemTime::now().checked_sub(Duration::from_secs(365 * DAY));
+    Cookie::new(name, "").expires(long_ago.unwrap_or(SystemTime::UNIX_EPOCH))
 }

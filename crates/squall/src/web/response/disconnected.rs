@@ -27,6 +27,7 @@ impl Disconnected {
     }
 
     /// The response is given up for another reason, which stands in the log already.
+    #[cfg(feature = "client")]
     pub(in crate::web) fn cut_off() -> Self {
         Self { what: "the response was cut off", source: None }
     }

@@ -3,7 +3,7 @@
 use http::Method;
 
 use crate::httputil::conditional::{self, Validators};
-use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, reason_phrase};
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine};
 use crate::web::context::{Context, misuse};
 use crate::web::disconnected::Disconnected;
 use crate::web::error::{Error, Result};
@@ -215,6 +215,7 @@ impl Context {
     ///
     /// # Panics
     /// When `status` is not from 200 to 999.
+    #[cfg(feature = "client")]
     pub(in crate::web) fn relay_head(
         &self,
         status: u16,
@@ -226,7 +227,7 @@ impl Context {
         response.relayed = true;
         response.status = status;
         // It is shown in no page, only in the status line, whose writer sees to it that it is one.
-        response.reason = (reason != reason_phrase(status)).then(|| reason.into());
+        response.reason = (reason != crate::httputil::reason_phrase(status)).then(|| reason.into());
         set(&mut response.headers)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -187,7 +187,7 @@ pub fn create_signed_value(
     }
 }
 
-/// The value that was signed under this name, if the signature is right, it is not older than `max_age_days`, and its
+/// The value that was signed under this name, if the signature is right, it is not older than `max_age`, and its
 /// format at least `min_version`.
 ///
 /// Values of the first format do not count with several secrets.
@@ -195,12 +195,12 @@ pub fn decode_signed_value(
     secret: &CookieSecret,
     name: &str,
     value: impl AsRef<[u8]>,
-    max_age_days: f64,
+    max_age: Duration,
     min_version: SignedVersion,
     now: SystemTime,
 ) -> Option<Vec<u8>> {
     let value = value.as_ref();
-    let oldest = seconds(now) as f64 - max_age_days * 86400.0;
+    let oldest = Duration::from_secs(seconds(now)).saturating_sub(max_age);
     match format_of(value)? {
         SignedVersion::V1 if min_version == SignedVersion::V1 => {
             decode_v1(secret.single()?, name, value, oldest, seconds(now))
@@ -233,7 +233,7 @@ fn format_of(value: &[u8]) -> Option<SignedVersion> {
     }
 }
 
-fn decode_v1(key: &[u8], name: &str, value: &[u8], oldest: f64, now: u64) -> Option<Vec<u8>> {
+fn decode_v1(key: &[u8], name: &str, value: &[u8], oldest: Duration, now: u64) -> Option<Vec<u8>> {
     let mut parts = value.split(|&b| b == b'|');
     let (encoded, timestamp, signature) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {
@@ -247,13 +247,13 @@ fn decode_v1(key: &[u8], name: &str, value: &[u8], oldest: f64, now: u64) -> Opt
     // The signature covers no delimiter, so that digits could be moved from the value to the timestamp: that makes it
     // later than any honest one, or gives it a leading zero (Tornado 1.0.1).
     let tampered = seconds > now.saturating_add(31 * 86400) || timestamp.starts_with(b"0");
-    if (seconds as f64) < oldest || tampered {
+    if Duration::from_secs(seconds) < oldest || tampered {
         return None;
     }
     STANDARD.decode(encoded).ok()
 }
 
-fn decode_v2(secret: &CookieSecret, name: &str, value: &[u8], oldest: f64) -> Option<Vec<u8>> {
+fn decode_v2(secret: &CookieSecret, name: &str, value: &[u8], oldest: Duration) -> Option<Vec<u8>> {
     let fields = Fields::parse(value)?;
     let key = secret.of_version(fields.key_version)?;
     let signed = &value[..value.len() - fields.signature.len()];
@@ -261,7 +261,7 @@ fn decode_v2(secret: &CookieSecret, name: &str, value: &[u8], oldest: f64) -> Op
         return None;
     }
     let seconds = number(fields.timestamp)?;
-    if (seconds as f64) < oldest { None } else { STANDARD.decode(fields.encoded).ok() }
+    if Duration::from_secs(seconds) < oldest { None } else { STANDARD.decode(fields.encoded).ok() }
 }
 
 /// The fields of the second format.
@@ -322,7 +322,6 @@ fn seconds(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
 
@@ -331,6 +330,8 @@ mod tests {
     const V1: &str = "dmFsdWU=|1300000000|31c934969f53e48164c50768b40cbd7e2daaaa4f";
     const PREFIX: &str = "2|1:0|10:1300000000|3:key|8:dmFsdWU=|";
     const SIGNATURE: &str = "3d4e60b996ff9c5d5788e333a0cba6f238a22c6c0f94788870e1a9ecd482e152";
+
+    const MONTH: Duration = Duration::from_secs(31 * 86_400);
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)
@@ -341,7 +342,7 @@ mod tests {
     }
 
     fn decode(secret: impl Into<CookieSecret>, name: &str, value: &str, now: u64) -> Option<Vec<u8>> {
-        decode_signed_value(&secret.into(), name, value, 31.0, SignedVersion::V1, at(now))
+        decode_signed_value(&secret.into(), name, value, MONTH, SignedVersion::V1, at(now))
     }
 
     fn keys() -> CookieSecret {
@@ -357,7 +358,7 @@ mod tests {
             assert_eq!(decode(SECRET, "key", value, PRESENT).as_deref(), Some(&b"value"[..]));
         }
         let least_v2 = |value| {
-            decode_signed_value(&SECRET.into(), "key", value, 31.0, SignedVersion::V2, at(PRESENT)).is_some()
+            decode_signed_value(&SECRET.into(), "key", value, MONTH, SignedVersion::V2, at(PRESENT)).is_some()
         };
         assert!(least_v2(&*v2) && !least_v2(V1));
     }

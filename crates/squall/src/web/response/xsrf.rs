@@ -18,6 +18,7 @@ use crate::escape::{hex, unhex};
 use crate::httputil::Cookie;
 use crate::web::application::Application;
 use crate::web::context::Context;
+use crate::web::cookies::THIRTY_DAYS;
 use crate::web::error::{HttpError, Result};
 use crate::web::signed_value::SignedVersion;
 
@@ -137,7 +138,7 @@ impl Context {
         if raw.new {
             let mut cookie = settings.decorate(Cookie::new(&*settings.cookie_name, &*token));
             if self.has_user_now() {
-                cookie = cookie.or_expires_days(30.0);
+                cookie = cookie.or_expires_in(THIRTY_DAYS);
             }
             self.set_cookie_with(&cookie.or_secure(self.is_https()))?;
         }

@@ -19,7 +19,8 @@ use super::service::ServiceError;
 use crate::http1::encode::{BodyEncoder, ForResponse, encode_head};
 use crate::httputil::exchange::{BodyRefusal, Carrier};
 use crate::httputil::{
-    ConnectionLimits, HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, StreamId, field_map,
+    ConnectionLimits, HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, SealedTransport,
+    StreamId, field_map,
 };
 use crate::iostream::{IoStream, StreamClosedError, StreamError};
 
@@ -209,6 +210,8 @@ impl Drop for EndOnDrop {
         self.0.end();
     }
 }
+
+impl SealedTransport for Exchange {}
 
 impl HttpTransport for Exchange {
     fn write_headers(

@@ -57,7 +57,7 @@ pub async fn websocket_connect(
 /// # use squall::websocket::{CompressionOptions, WebSocketOptions, WebSocketRequest, websocket_connect};
 /// # async fn connect(token: &str) -> squall::Result {
 /// let request = WebSocketRequest::new("ws://example.com/chat")
-///     .header("Authorization", format!("Bearer {token}"))?
+///     .header("Authorization", format!("Bearer {token}"))
 ///     .subprotocols(["chat.v2", "chat.v1"])
 ///     .compression(CompressionOptions::new())
 ///     .options(WebSocketOptions::new().ping_interval(Duration::from_secs(20)))
@@ -73,6 +73,8 @@ pub async fn websocket_connect(
 pub struct WebSocketRequest {
     url: String,
     headers: HttpHeaders,
+    /// Of a header that cannot be sent.
+    mistake: Option<InvalidHeader>,
     subprotocols: Vec<String>,
     compression: Option<CompressionOptions>,
     options: WebSocketOptions,
@@ -95,6 +97,7 @@ impl WebSocketRequest {
         Self {
             url: url.into(),
             headers: HttpHeaders::new(),
+            mistake: None,
             subprotocols: Vec::new(),
             compression: None,
             options: WebSocketOptions::new(),
@@ -107,13 +110,27 @@ impl WebSocketRequest {
         }
     }
 
-    /// Adds a header, such as `Authorization`, `Cookie` or `Origin`. Those of the handshake itself are not to be given.
-    ///
-    /// # Errors
-    /// When name or value must not be sent.
-    pub fn header(mut self, name: &str, value: impl HeaderValue) -> Result<Self, InvalidHeader> {
-        self.headers.add(name, value)?;
-        Ok(self)
+    /// Sets a header, such as `Authorization`, `Cookie` or `Origin`. Those of the handshake itself are not to be given. One
+    /// that must not be sent fails the connection, with [`WebSocketConnectError::Header`].
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl HeaderValue) -> Self {
+        let set = self.headers.set(name, value);
+        self.note(set)
+    }
+
+    /// Adds a header beside those of that name.
+    #[must_use]
+    pub fn add_header(mut self, name: &str, value: impl HeaderValue) -> Self {
+        let added = self.headers.add(name, value);
+        self.note(added)
+    }
+
+    /// The first mistake is the one that is told.
+    fn note(mut self, set: Result<(), InvalidHeader>) -> Self {
+        if let Err(error) = set {
+            self.mistake.get_or_insert(error);
+        }
+        self
     }
 
     /// The headers added so far.
@@ -204,6 +221,9 @@ impl WebSocketRequest {
     }
 
     async fn connect(mut self) -> Result<WebSocketClientConnection, WebSocketConnectError> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake.into());
+        }
         let first = parse_url(&self.url)?;
         let mut url = first.clone();
         loop {

@@ -59,7 +59,7 @@ impl WebSocket {
                 deflater.deflate_part(&mut alone, part, is_last, &mut compressed);
             }
             tokio::task::yield_now().await;
-            if self.compressing().is_none() || self.0.stream.closed() {
+            if self.compressing().is_none() || self.0.stream.is_closed() {
                 // The connection closes; no further message refers to what was compressed of this one.
                 return;
             }

@@ -76,7 +76,7 @@ impl WebSocket {
     /// Sends a message, or queues it behind others.
     pub(in crate::websocket) fn submit(&self, outgoing: Outgoing) -> Result<Ticket, Refused> {
         let shared = &*self.0;
-        if shared.phase.get() != Phase::Open || shared.stream.closed() {
+        if shared.phase.get() != Phase::Open || shared.stream.is_closed() {
             return Err(Refused::Closed);
         }
         if !self.is_behind() {
@@ -147,7 +147,7 @@ impl WebSocket {
             })
             .await;
         }
-        if !self.0.stream.writing() && !self.0.stream.closed() {
+        if !self.0.stream.is_writing() && !self.0.stream.is_closed() {
             return Ok(());
         }
         self.0.stream.flush().await.map_err(|_| WebSocketClosedError)
@@ -203,7 +203,7 @@ impl WebSocket {
 
     /// Whether earlier output has not been taken.
     fn is_behind(&self) -> bool {
-        self.0.backlog.borrow().is_some() || self.0.stream.writing()
+        self.0.backlog.borrow().is_some() || self.0.stream.is_writing()
     }
 
     fn with_backlog<R>(&self, f: impl FnOnce(&mut Backlog) -> R) -> R {
@@ -263,7 +263,7 @@ impl WebSocket {
                     backlog.gone += 1;
                 }
             }
-            if self.0.stream.writing() {
+            if self.0.stream.is_writing() {
                 return;
             }
         }

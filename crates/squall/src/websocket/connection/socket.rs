@@ -244,7 +244,7 @@ impl WebSocket {
 
     /// How many bytes have been written and not been taken by the kernel. 0 once the connection is gone, and they with it.
     pub fn buffered_amount(&self) -> usize {
-        if self.0.stream.closed() {
+        if self.0.stream.is_closed() {
             return 0;
         }
         let queued = self.0.backlog.borrow().as_ref().map_or(0, |backlog| backlog.bytes());
@@ -301,7 +301,7 @@ impl WebSocket {
         if self.0.phase.get() != Phase::Open {
             return;
         }
-        if self.0.stream.writing() {
+        if self.0.stream.is_writing() {
             self.pong_later(payload);
         } else {
             self.control(OpCode::Pong, &payload);
@@ -407,7 +407,7 @@ impl WebSocket {
     /// that does read costs nothing.
     fn takes_nothing(&self, now: Millis) -> bool {
         let shared = &*self.0;
-        if !shared.stream.writing() {
+        if !shared.stream.is_writing() {
             shared.give_up.set(None);
             return false;
         }
@@ -447,7 +447,7 @@ impl WebSocket {
             let next = shared.options.ping_every().and_then(|interval| at.after(interval));
             shared.next_ping.set(next.map(|next| if next.is_due(now) { now } else { next }));
             // A peer that takes nothing need not be asked more than once.
-            if shared.phase.get() == Phase::Open && !shared.stream.writing() {
+            if shared.phase.get() == Phase::Open && !shared.stream.is_writing() {
                 self.control(OpCode::Ping, &[]);
             }
             if shared.pong_due.get().is_none() {
@@ -549,7 +549,7 @@ impl WebSocket {
         self.with_out(|out| head.encode(out));
         let mut out = std::mem::take(&mut *self.0.out.borrow_mut());
         let slices = [IoSlice::new(&out), IoSlice::new(&payload)];
-        let sent = self.0.stream.write_vectored(&slices).unwrap_or(out.len() + payload.len());
+        let sent = self.0.stream.try_write_vectored(&slices).unwrap_or(out.len() + payload.len());
         if sent < out.len() {
             drop(self.0.stream.write(&out[sent..]));
         }

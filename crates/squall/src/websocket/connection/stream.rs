@@ -116,7 +116,7 @@ impl Events for Reader {
             }
             self.0.park(cx.waker());
             // Closing, and losing the connection while writing, wake the reader.
-            if socket.0.stream.closed() {
+            if socket.0.stream.is_closed() {
                 return Poll::Ready(());
             }
             socket.0.stream.park_reader(cx);

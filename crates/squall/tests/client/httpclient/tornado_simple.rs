@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::http1connection::ParseError;
-use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest};
+use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest, TimedOut};
 use squall::iostream::StreamError;
 use squall::netutil::{Family, OverrideResolver, Resolver, Resolving, SystemResolver};
 use squall::testing::{TestServer, serve};
@@ -246,7 +246,7 @@ async fn request_timeout() {
     let case = case();
     let request = HttpRequest::get(case.url("/trigger")).request_timeout(Duration::from_millis(100));
     let error = case.client.fetch(request).await.unwrap_err();
-    assert!(matches!(error, HttpClientError::Timeout(_)), "{error:?}");
+    assert!(matches!(error, HttpClientError::Timeout(TimedOut::Request)), "{error:?}");
     assert_eq!((error.code(), case.client.active_requests()), (599, 0));
 }
 

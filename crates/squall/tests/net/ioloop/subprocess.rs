@@ -257,7 +257,7 @@ mod pipes {
             assert_eq!(reader.read_bytes(3).await.unwrap(), "wor");
             writer.close();
             assert_eq!(reader.read_until_close().await.unwrap(), "ld");
-            assert!(reader.closed());
+            assert!(reader.is_closed());
         });
     }
 

@@ -131,7 +131,7 @@ async fn only_an_idle_stream_starts_tls() {
 
     let large = vec![b'x'; 20_000_000];
     let written = client.write(&large);
-    assert!(client.writing());
+    assert!(client.is_writing());
     busy(client.start_tls(role()).await.unwrap_err());
     assert_eq!(server.read_bytes(large.len()).await.unwrap().len(), large.len());
     written.await.unwrap();
@@ -213,7 +213,7 @@ async fn an_end_is_told_from_a_cut() {
     let (client, server) = tls_pair(true).await;
     let unsent = vec![b'x'; 20_000_000];
     drop(server.write(&unsent));
-    assert!(server.writing());
+    assert!(server.is_writing());
     server.close();
     let error = client.read_until_close().await.unwrap_err();
     let real = error.real_error().unwrap().downcast_ref::<io::Error>().unwrap();
@@ -300,7 +300,7 @@ async fn a_handshake_that_fails_closes() {
         let expected =
             if answer.is_empty() { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
         assert_eq!(error.kind(), expected, "{error}");
-        assert!(client.closed());
+        assert!(client.is_closed());
         // Not a second try on a socket that is gone.
         let again = client.start_tls((Arc::clone(&client_config), name("server.test"))).await;
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::NotConnected);
@@ -318,14 +318,14 @@ async fn a_dropped_handshake_closes() {
         let first = std::future::poll_fn(|cx| std::task::Poll::Ready(handshake.as_mut().poll(cx))).await;
         assert!(first.is_pending());
     }
-    assert!(client.closed());
+    assert!(client.is_closed());
     let hello = server.read_until_close().await.unwrap();
     assert_eq!(hello[0], 22);
     // By a time limit.
     let (client, server) = pair(false).await;
     let handshake = client.start_tls((config, name("server.test")));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), handshake).await.is_err());
-    assert!(client.closed() && server.read_until_close().await.unwrap()[0] == 22);
+    assert!(client.is_closed() && server.read_until_close().await.unwrap()[0] == 22);
 }
 
 /// A file between other writes: read and encrypted piece by piece, in order, whatever the socket takes at a time.

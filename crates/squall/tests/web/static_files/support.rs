@@ -58,7 +58,7 @@ pub(crate) async fn get_and_head(server: &TestServer, path: &str, headers: &[(&s
     let ask = |method: &'static str| {
         headers
             .iter()
-            .fold(server.request(method, path), |request, (name, value)| request.header(name, value))
+            .fold(server.request(method, path), |request, (name, value)| request.add_header(name, value))
     };
     let (head, get) = (ask("HEAD").await, ask("GET").await);
     assert_eq!(head.status(), get.status(), "{path} {headers:?}");

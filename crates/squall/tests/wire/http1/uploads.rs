@@ -397,7 +397,7 @@ impl RequestHandler for Upload {
             let sum: u64 = file.bytes().await?.iter().map(|&b| u64::from(b)).sum();
             let (filename, spooled) = (file.filename(), file.is_spooled());
             ctx.write(format!("{name}:{filename}:{}:{}:{sum}:{spooled};", file.content_type(), file.len()));
-            if let Some(name) = file.file_name() {
+            if let Some(name) = file.safe_filename() {
                 file.persist(self.folder.join(name)).await?;
             }
         }

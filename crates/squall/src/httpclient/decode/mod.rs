@@ -1,20 +1,20 @@
-//! Response bodies that come compressed: gzip, deflate, brotli and zstd, undone in pieces of bounded size. Pure.
+//! Response bodies that come compressed: gzip and deflate, with the feature `compression` brotli and zstd too, undone in
+//! pieces of bounded size. Pure.
+
+#[cfg(feature = "compression")]
+mod brotli_zstd;
 
 use std::fmt;
 
-use brotli::{BrotliDecompressStream, BrotliResult, BrotliState};
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
-use zstd::stream::raw::{DParameter, Decoder as ZstdDecoder, InBuffer, Operation, OutBuffer};
 
 use crate::httputil::ows;
 
-/// What the client says it understands.
-pub(super) const ACCEPT_ENCODING: &str = "gzip, deflate, br, zstd";
+pub(super) use self::brotli_zstd::ACCEPT_ENCODING;
+
 /// The most bytes of one piece.
 const PIECE: usize = 64 * 1024;
-/// RFC 9659: a window of more than 8 MB is not used over HTTP.
-const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// The compressed data is broken, or ends too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl fmt::Display for Corrupt {
 
 /// Undoes one content coding.
 pub(super) struct Decoder {
-    machine: Machine,
+    machine: Box<dyn Machine>,
     state: State,
     /// What has come since the last member, while it may be the start of another.
     start: Vec<u8>,
@@ -45,36 +45,13 @@ enum State {
     Over,
 }
 
-enum Machine {
-    Gzip(Decompress),
-    /// Both kinds of `deflate` are sent: with the zlib header that RFC 9110 §8.4.1.2 asks for, and bare.
-    Deflate {
-        machine: Decompress,
-        bare: bool,
-    },
-    Brotli(
-        Box<BrotliState<brotli::enc::StandardAlloc, brotli::enc::StandardAlloc, brotli::enc::StandardAlloc>>,
-    ),
-    Zstd(ZstdDecoder<'static>),
-}
-
 impl Decoder {
     /// The decoder for a `Content-Encoding`; `None` for one that is not known, or several.
     pub(super) fn for_coding(coding: &str) -> Option<Self> {
-        let machine = match ows::trim(coding).to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => Machine::Gzip(Decompress::new_gzip(15)),
-            "deflate" => Machine::Deflate { machine: Decompress::new(true), bare: false },
-            "br" => Machine::Brotli(Box::new(BrotliState::new(
-                brotli::enc::StandardAlloc::default(),
-                brotli::enc::StandardAlloc::default(),
-                brotli::enc::StandardAlloc::default(),
-            ))),
-            "zstd" => {
-                let mut decoder = ZstdDecoder::new().ok()?;
-                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).ok()?;
-                Machine::Zstd(decoder)
-            }
-            _ => return None,
+        let machine: Box<dyn Machine> = match ows::trim(coding).to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => Box::new(Gzip(Decompress::new_gzip(15))),
+            "deflate" => Box::new(Deflate { machine: Decompress::new(true), begun: false }),
+            other => brotli_zstd::machine(other)?,
         };
         Some(Self { machine, state: State::Start, start: Vec::new() })
     }
@@ -118,9 +95,7 @@ impl Decoder {
                     return Ok(false);
                 }
                 Begin::Yes => {
-                    if let Machine::Gzip(machine) = &mut self.machine {
-                        *machine = Decompress::new_gzip(15);
-                    }
+                    self.machine.begin_another();
                     self.state = State::Inside;
                     // No output comes of these few.
                     let start = std::mem::take(&mut self.start);
@@ -136,31 +111,24 @@ impl Decoder {
         if input.is_empty() && self.state == State::Start {
             return Ok(());
         }
-        let ended = match &mut self.machine {
-            Machine::Gzip(machine) => inflate(machine, input, out)?,
-            Machine::Deflate { machine, bare } => {
-                // A zlib header has 8 in its low nibble; a bare stream that begins so would be of a reserved kind.
-                if self.state == State::Start && !*bare && input[0] & 0x0f != 8 {
-                    (*machine, *bare) = (Decompress::new(false), true);
-                }
-                inflate(machine, input, out)?
-            }
-            Machine::Brotli(state) => debrotli(state, input, out)?,
-            Machine::Zstd(decoder) => {
-                let mut from = InBuffer::around(input);
-                let made = out.len();
-                out.resize(out.capacity(), 0);
-                let mut to = OutBuffer::around_pos(&mut out[..], made);
-                let left = decoder.run(&mut from, &mut to).map_err(|_| Corrupt)?;
-                let (used, filled) = (from.pos(), to.pos());
-                out.truncate(filled);
-                *input = &input[used..];
-                left == 0
-            }
-        };
+        let ended = self.machine.step(input, out)?;
         self.state = if ended { State::Whole } else { State::Inside };
         Ok(())
     }
+}
+
+/// What undoes one coding, member by member.
+trait Machine {
+    /// Makes what fits into the capacity of `out`, and drops from `input` what it used; whether the member has ended.
+    /// There is input the first time.
+    fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, Corrupt>;
+
+    /// Whether these bytes, after a member, are the start of another. Not unless the coding knows several in a row.
+    fn begins(&self, _start: &[u8]) -> Begin {
+        Begin::Never
+    }
+
+    fn begin_another(&mut self) {}
 }
 
 /// Whether some bytes are the start of a member.
@@ -170,19 +138,45 @@ enum Begin {
     Never,
 }
 
-impl Machine {
-    fn begins(&self, start: &[u8]) -> Begin {
-        let magics: &[&[u8]] = match (self, start) {
-            (Self::Gzip(_), _) => &[&[0x1f, 0x8b, 8]],
-            (Self::Zstd(_), [skippable @ 0x50..=0x5f, ..]) => &[&[*skippable, 0x2a, 0x4d, 0x18]],
-            (Self::Zstd(_), _) => &[&[0x28, 0xb5, 0x2f, 0xfd]],
-            (Self::Deflate { .. } | Self::Brotli(_), _) => &[],
-        };
-        match magics.iter().find(|magic| magic.starts_with(start)) {
-            Some(magic) if magic.len() == start.len() => Begin::Yes,
-            Some(_) => Begin::Perhaps,
-            None => Begin::Never,
+impl Begin {
+    fn by_magic(magic: &[u8], start: &[u8]) -> Self {
+        match magic.starts_with(start) {
+            true if magic.len() == start.len() => Self::Yes,
+            true => Self::Perhaps,
+            false => Self::Never,
         }
+    }
+}
+
+struct Gzip(Decompress);
+
+impl Machine for Gzip {
+    fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, Corrupt> {
+        inflate(&mut self.0, input, out)
+    }
+
+    fn begins(&self, start: &[u8]) -> Begin {
+        Begin::by_magic(&[0x1f, 0x8b, 8], start)
+    }
+
+    fn begin_another(&mut self) {
+        self.0 = Decompress::new_gzip(15);
+    }
+}
+
+/// Both kinds are sent: with the zlib header that RFC 9110 §8.4.1.2 asks for, and bare.
+struct Deflate {
+    machine: Decompress,
+    begun: bool,
+}
+
+impl Machine for Deflate {
+    fn step(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, Corrupt> {
+        // A zlib header has 8 in its low nibble; a bare stream that begins so would be of a reserved kind.
+        if !std::mem::replace(&mut self.begun, true) && input.first().is_some_and(|byte| byte & 0x0f != 8) {
+            self.machine = Decompress::new(false);
+        }
+        inflate(&mut self.machine, input, out)
     }
 }
 
@@ -196,35 +190,15 @@ fn inflate(machine: &mut Decompress, input: &mut &[u8], out: &mut Vec<u8>) -> Re
     }
 }
 
-fn debrotli(
-    state: &mut BrotliState<
-        brotli::enc::StandardAlloc,
-        brotli::enc::StandardAlloc,
-        brotli::enc::StandardAlloc,
-    >,
-    input: &mut &[u8],
-    out: &mut Vec<u8>,
-) -> Result<bool, Corrupt> {
-    let (mut available_in, mut in_at) = (input.len(), 0);
-    let made = out.len();
-    out.resize(out.capacity(), 0);
-    let (mut available_out, mut out_at, mut total) = (out.len() - made, made, 0);
-    let result = BrotliDecompressStream(
-        &mut available_in,
-        &mut in_at,
-        input,
-        &mut available_out,
-        &mut out_at,
-        out,
-        &mut total,
-        state,
-    );
-    out.truncate(out_at);
-    *input = &input[in_at..];
-    match result {
-        BrotliResult::ResultSuccess => Ok(true),
-        BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => Ok(false),
-        BrotliResult::ResultFailure => Err(Corrupt),
+/// Neither is there without the feature `compression`.
+#[cfg(not(feature = "compression"))]
+mod brotli_zstd {
+    use super::Machine;
+
+    pub(in crate::httpclient) const ACCEPT_ENCODING: &str = "gzip, deflate";
+
+    pub(super) fn machine(_coding: &str) -> Option<Box<dyn Machine>> {
+        None
     }
 }
 
@@ -278,7 +252,15 @@ mod tests {
         decoder.finish().map(|()| out)
     }
 
+    #[cfg(feature = "compression")]
     const CODINGS: [&str; 5] = ["gzip", "deflate", "bare", "br", "zstd"];
+    #[cfg(not(feature = "compression"))]
+    const CODINGS: [&str; 3] = ["gzip", "deflate", "bare"];
+
+    /// Those that know several members in a row.
+    fn of_members() -> impl Iterator<Item = &'static str> {
+        CODINGS.into_iter().filter(|coding| matches!(*coding, "gzip" | "zstd"))
+    }
 
     #[test]
     fn any_split_gives_the_same_body() {
@@ -296,7 +278,7 @@ mod tests {
 
     #[test]
     fn members_one_after_the_other() {
-        for coding in ["gzip", "zstd"] {
+        for coding in of_members() {
             let encoded = [encode(coding, b"one "), encode(coding, b"two")].concat();
             for step in [1, 5, encoded.len()] {
                 assert_eq!(decode(coding, &encoded, step).unwrap(), b"one two", "{coding}");
@@ -312,11 +294,11 @@ mod tests {
                 assert_eq!(decode(coding, &encoded[..end], 3), Err(Corrupt), "{coding} cut at {end}");
             }
         }
-        for coding in ["gzip", "zstd"] {
+        for coding in of_members() {
             assert_eq!(decode(coding, b"this is not compressed", 4), Err(Corrupt), "{coding}");
         }
         // Also of a member after the first.
-        for coding in ["gzip", "zstd"] {
+        for coding in of_members() {
             let (one, two) = (encode(coding, b"one "), encode(coding, &b"some text ".repeat(100)));
             for end in 4..two.len() {
                 let cut = [&one[..], &two[..end]].concat();
@@ -372,6 +354,10 @@ mod tests {
     fn unknown_codings_are_left_alone() {
         for coding in ["identity", "compress", "gzip, br", ""] {
             assert!(Decoder::for_coding(coding).is_none(), "{coding}");
+        }
+        for coding in ["br", "zstd"] {
+            assert_eq!(Decoder::for_coding(coding).is_some(), cfg!(feature = "compression"), "{coding}");
+            assert_eq!(ACCEPT_ENCODING.contains(coding), cfg!(feature = "compression"), "{coding}");
         }
         assert!(Decoder::for_coding(" GZIP ").is_some());
     }
