@@ -21,14 +21,9 @@ for chosen in "" client client,websocket; do
   cargo clippy --quiet -p squall --no-default-features --features "$chosen" --all-targets -- "${lints[@]}"
 done
 
-cargo test --quiet -p squall --features tower --test web tower::
-cargo test --quiet -p squall --features tower --doc tower
-cargo test --quiet -p squall --features auth --test web auth::
-cargo test --quiet -p squall --features auth --lib auth
-cargo test --quiet -p squall --features auth --doc auth
-cargo test --quiet -p squall --features hickory --test net hickory::
-cargo test --quiet -p squall --features hickory --doc hickory
-cargo test --quiet -p squall --features tls-aws-lc --test net tls::
-cargo test --quiet -p squall --features tls-aws-lc --test client httpclient::
-cargo test --quiet -p squall --no-default-features --features client --lib --test client httpclient::
+# One build for those that do not know of each other.
+cargo test --quiet -p squall --features auth,hickory,tower --lib --test web --test net -- auth:: hickory:: tower::
+cargo test --quiet -p squall --features auth,hickory,tower --doc -- auth hickory tower
+cargo test --quiet -p squall --features tls-aws-lc --test net --test client -- tls:: httpclient::
+cargo test --quiet -p squall --no-default-features --features client --lib --test client -- httpclient::
 cargo test --quiet -p squall --no-default-features --lib --test net --test wire --test toolbox
