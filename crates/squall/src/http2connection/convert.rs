@@ -34,6 +34,8 @@ pub(super) fn request_head(
     let lengths = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
     let length = field_map::content_length(lengths).map_err(|_| Refusal::Malformed("Content-Length"))?;
     let mut headers = HttpHeaders::new();
+    // The fields, Host and the framing.
+    headers.reserve(fields.len() + 2, 128);
     let framed = match length {
         Some(length) => headers.set("Content-Length", length),
         None if is_empty => Ok(()),

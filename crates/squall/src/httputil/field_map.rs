@@ -64,7 +64,7 @@ pub(crate) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) ->
 /// Adds the fields of a request, without those of the framing. That an upgrade is asked for is left to see: who cannot
 /// give it says so.
 pub(crate) fn add_request_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
-    add(headers, map, |name| [header::TRANSFER_ENCODING, header::CONTENT_LENGTH].contains(name))
+    add(headers, map, |name| *name == header::TRANSFER_ENCODING || *name == header::CONTENT_LENGTH)
 }
 
 fn add(
@@ -72,6 +72,7 @@ fn add(
     map: &HeaderMap,
     left_out: impl Fn(&HeaderName) -> bool,
 ) -> Result<(), InvalidHeader> {
+    headers.reserve(map.len(), map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum());
     for (name, value) in map {
         if left_out(name) {
             continue;

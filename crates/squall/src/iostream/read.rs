@@ -1,5 +1,6 @@
 //! Reading: filling the buffer, and Tornado's reads on top of that.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -418,6 +419,14 @@ impl Chunks<'_> {
     }
 }
 
+/// As much as is received at once for a target that nobody has initialized. To write zeros over all of it took 10 % of the
+/// instructions of a small HTTP/2 request; a copy of what came costs its length.
+const SCRATCH_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Buffered data first, then straight from the socket. An end does not close the stream.
 impl AsyncRead for IoStream {
     fn poll_read(
@@ -428,13 +437,21 @@ impl AsyncRead for IoStream {
         if self.is_reading() {
             return Poll::Ready(Err(StreamError::AlreadyReading.into()));
         }
-        let room = target.initialize_unfilled();
-        let n = match self.copy_buffered(room) {
-            0 if !room.is_empty() => ready!(self.poll_receive(cx, room))?,
-            n => n,
-        };
-        target.advance(n);
-        Poll::Ready(Ok(()))
+        let mut buffer = self.read_buffer();
+        let n = buffer.len().min(target.remaining());
+        target.put_slice(&buffer.as_slice()[..n]);
+        buffer.consume(n);
+        drop(buffer);
+        if n > 0 || target.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.resize(SCRATCH_SIZE, 0);
+            let room = target.remaining().min(SCRATCH_SIZE);
+            let n = ready!(self.poll_receive(cx, &mut scratch[..room]))?;
+            target.put_slice(&scratch[..n]);
+            Poll::Ready(Ok(()))
+        })
     }
 }
 

@@ -65,6 +65,14 @@ impl HttpHeaders {
         Self { block: Vec::new(), fields: Vec::new(), foreign: false, latin1: Vec::new() }
     }
 
+    /// Makes room for so many fields more, of so many bytes in all.
+    #[cfg(any(feature = "http2", feature = "tower"))]
+    pub(crate) fn reserve(&mut self, fields: usize, bytes: usize) {
+        self.fields.reserve(fields);
+        // `: ` and the end of the line.
+        self.block.reserve(bytes + 4 * fields);
+    }
+
     /// The first value of `name`, as text.
     ///
     /// A field that came several times is better read with [`list`](Self::list) or [`joined`](Self::joined).
