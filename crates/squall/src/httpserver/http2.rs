@@ -23,7 +23,12 @@ impl HttpServer {
     /// For a proxy or a service mesh in front; browsers speak HTTP/2 over TLS only.
     #[must_use]
     pub fn h2c(self, on: bool) -> Self {
-        self.with(|c| c.h2c = on)
+        self.with(|c| c.h2c.set(on))
+    }
+
+    /// Has one that serves already take [`h2c`](Self::h2c) from the next connection on.
+    pub(crate) fn take_h2c(&self) {
+        self.tcp.handler().config.borrow().h2c.set(true);
     }
 
     /// Whether clients must speak TLS.

@@ -1,5 +1,7 @@
 //! What can be set.
 
+#[cfg(feature = "http2")]
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,7 +27,7 @@ pub(super) struct Config {
     #[cfg(feature = "http2")]
     pub(super) http2: Option<Http2Options>,
     #[cfg(feature = "http2")]
-    pub(super) h2c: bool,
+    pub(super) h2c: Rc<Cell<bool>>,
     /// What is wrong with an option, found when it was set.
     pub(super) mistake: Option<Rc<dyn Fn() -> ServerError>>,
     pub(super) processes: usize,
@@ -48,7 +50,7 @@ impl Default for Config {
             #[cfg(feature = "http2")]
             http2: Some(Http2Options::new()),
             #[cfg(feature = "http2")]
-            h2c: false,
+            h2c: Rc::default(),
             mistake: None,
             processes: 0,
             worker_timeout: None,

@@ -226,7 +226,7 @@ impl HttpServer {
         }
         #[cfg(feature = "http2")]
         if let Some(h2c) = given.h2c {
-            self.tcp.handler().config.borrow_mut().h2c = h2c;
+            self.tcp.handler().config.borrow().h2c.set(h2c);
         }
         let local = BindOptions::new().address(given.address.clone().unwrap_or_default());
         if development::is_on() {

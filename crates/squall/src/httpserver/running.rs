@@ -1,5 +1,7 @@
 //! A server that has started: its connections, whichever version they speak.
 
+#[cfg(feature = "http2")]
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
@@ -20,7 +22,9 @@ pub(super) struct Running {
     http2: Option<Rc<http2connection::Server>>,
     /// HTTP/2 in clear text.
     #[cfg(feature = "http2")]
-    h2c: bool,
+    h2c: Rc<Cell<bool>>,
+    #[cfg(feature = "http2")]
+    is_clear: bool,
 }
 
 impl Running {
@@ -53,7 +57,9 @@ impl Running {
                 })
             }),
             #[cfg(feature = "http2")]
-            h2c: config.h2c && is_clear,
+            h2c: Rc::clone(&config.h2c),
+            #[cfg(feature = "http2")]
+            is_clear,
             http1: Rc::new(http1connection::Server {
                 delegate,
                 limits,
@@ -80,7 +86,7 @@ impl Running {
                 spawn_here(http2connection::serve(stream, Rc::clone(http2), context));
                 return;
             }
-            if self.h2c {
+            if self.is_clear && self.h2c.get() {
                 spawn_here(self.clone().serve_either(Rc::clone(http2), stream, context));
                 return;
             }

@@ -1,8 +1,9 @@
 //! The test client over HTTP/2.
 
 use super::over::Over;
-use super::{TestRequest, TestServer};
+use super::{StopOnDrop, TestRequest, TestServer};
 use crate::httpclient::{AsyncHttpClient, HttpRequest};
+use crate::httpserver::HttpServer;
 
 /// More requests at once than a test makes.
 const MOST_AT_ONCE: usize = 1 << 16;
@@ -31,19 +32,24 @@ impl TestServer {
     /// # }, None).unwrap();
     /// ```
     ///
-    /// A server of [`serve`](super::serve) understands it. One of [`serve_on`](super::serve_on) must be set to, by
-    /// [`h2c`](crate::HttpServer::h2c) or with TLS, where the client trusts every certificate; one of
-    /// [`serve_with`](super::serve_with) is taken to speak in clear text.
+    /// From then on a server of [`serve`](super::serve) or [`serve_on`](super::serve_on) takes HTTP/2 in clear text
+    /// ([`h2c`](crate::HttpServer::h2c)); with one that has TLS it is spoken over that, whatever the certificate. One of
+    /// [`serve_with`](super::serve_with) is to understand it in clear text.
     #[must_use]
     pub fn http2(&self) -> Http2TestClient {
-        let mut defaults = HttpRequest::get("").http2_prior_knowledge(true);
-        #[cfg(feature = "tls")]
-        if self.is_over_tls {
-            defaults = defaults.tls(crate::httpclient::TlsConfig::unverified());
+        let server = self.running.downcast_ref::<StopOnDrop>().map(|running| &running.0);
+        let is_over_tls = server.is_some_and(HttpServer::is_over_tls);
+        if let Some(server) = server {
+            server.take_h2c();
         }
-        defaults = defaults.connect_timeout(None);
+        let defaults = HttpRequest::get("").http2_prior_knowledge(true).connect_timeout(None);
+        #[cfg(feature = "tls")]
+        let defaults = match is_over_tls {
+            true => defaults.tls(crate::httpclient::TlsConfig::unverified()),
+            false => defaults,
+        };
         let client = AsyncHttpClient::builder().max_clients(MOST_AT_ONCE).defaults(defaults).build();
-        let scheme = if self.is_over_tls { "https" } else { "http" };
+        let scheme = if is_over_tls { "https" } else { "http" };
         Http2TestClient { port: self.port, over: Over::new(client, scheme) }
     }
 }

@@ -72,11 +72,10 @@ pub fn bind_unused_port() -> (TcpListener, u16) {
 /// When the system has no port left.
 pub fn serve_with<G: 'static>(start: impl FnOnce(TcpListener) -> G) -> TestServer {
     let (listener, port) = bind_unused_port();
-    TestServer { port, is_over_tls: false, _running: Box::new(start(listener)) }
+    TestServer { port, running: Box::new(start(listener)) }
 }
 
-/// Serves an application, or any other [`IntoDelegate`], on an unused port of 127.0.0.1, on the current loop: HTTP/1.1, and
-/// with the feature `http2` HTTP/2 in clear text, too.
+/// Serves an application, or any other [`IntoDelegate`], on an unused port of 127.0.0.1, on the current loop.
 ///
 /// # Panics
 ///
@@ -87,10 +86,7 @@ pub fn serve(app: impl IntoDelegate) -> TestServer {
         Ok(delegate) => delegate,
         Err(error) => panic!("cannot serve: {error}"),
     };
-    let server = HttpServer::for_delegate(delegate);
-    #[cfg(feature = "http2")]
-    let server = server.h2c(true);
-    serve_on(server)
+    serve_on(HttpServer::for_delegate(delegate))
 }
 
 /// Serves with a server of one's own, for its options.
@@ -100,17 +96,12 @@ pub fn serve(app: impl IntoDelegate) -> TestServer {
 /// As [`serve`].
 #[track_caller]
 pub fn serve_on(server: HttpServer) -> TestServer {
-    #[cfg(feature = "http2")]
-    let is_over_tls = server.is_over_tls();
-    #[cfg(not(feature = "http2"))]
-    let is_over_tls = false;
-    let served = serve_with(|listener| {
+    serve_with(|listener| {
         if let Err(error) = server.add_sockets([Listener::from(listener)]) {
             panic!("cannot serve: {error}");
         }
         StopOnDrop(server)
-    });
-    TestServer { is_over_tls, ..served }
+    })
 }
 
 struct StopOnDrop(HttpServer);
@@ -126,9 +117,9 @@ impl Drop for StopOnDrop {
 #[doc(alias = "AsyncHTTPTestCase")]
 pub struct TestServer {
     port: u16,
+    /// Stops when it is dropped.
     #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "as with the feature"))]
-    is_over_tls: bool,
-    _running: Box<dyn Any>,
+    running: Box<dyn Any>,
 }
 
 impl TestServer {

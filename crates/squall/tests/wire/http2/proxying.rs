@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use futures_util::future::join_all;
 use squall::httpclient::{AsyncHttpClient, BodyWriter, HttpClientError, HttpRequest};
+use squall::httpserver::HttpServer;
 use squall::iostream::StreamError;
-use squall::testing::{TestServer, serve};
+use squall::testing::{TestServer, serve_on};
 use squall::web::{HttpError, proxy};
 use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, post, url};
 use tokio::sync::Notify;
@@ -116,10 +117,12 @@ struct Proxied {
 impl Proxied {
     async fn new(client_http2: bool, upstream_http2: bool) -> Self {
         let shared = Rc::<Shared>::default();
-        let upstream = serve(upstream(&shared));
+        let given = Rc::clone(&shared);
+        let upstream = serve_on(HttpServer::new(move || upstream(&given)).h2c(true));
         let counted = Counted::before(([127, 0, 0, 1], upstream.port()).into()).await;
         let handler = proxy(format!("http://{}", counted.address)).http2_prior_knowledge(upstream_http2);
-        let proxy = serve(Application::new([url("/.*", handler)]));
+        let proxied = move || Application::new([url("/.*", handler.clone())]);
+        let proxy = serve_on(HttpServer::new(proxied).h2c(true));
         let client = AsyncHttpClient::builder().http2_prior_knowledge(client_http2).max_clients(50).build();
         Self { shared, _upstream: upstream, proxy, client, made: counted.made }
     }
