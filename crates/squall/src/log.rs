@@ -421,6 +421,27 @@ mod tests {
         assert_eq!(parsed(by_layer(LogFormat::Json, emit_in_spans)), parsed(without_times(&text)));
     }
 
+    /// Lines are looked at several bytes at a time: whatever stands where, it is escaped.
+    #[test]
+    fn what_is_escaped_is_found_wherever_it_stands() {
+        for odd in "\0\t\n\u{1f} !\"[\\]~\u{7f}\u{80}\u{a0}".chars() {
+            for place in 0..20 {
+                let text = format!("{}{odd}{}", "a".repeat(place), "~".repeat(19 - place));
+                let emit = || tracing::info!("{text}");
+                let pretty = by_layer(LogFormat::Pretty, emit).join("\n");
+                let expected = match odd {
+                    '\n' => text.replace('\n', "\n    "),
+                    '\t' | ' '..='~' => text.clone(),
+                    _ => text.replace(odd, &odd.escape_default().to_string()),
+                };
+                assert!(pretty.ends_with(&format!("] {expected}")), "{text:?}: {pretty:?}");
+                let json: serde_json::Value =
+                    serde_json::from_str(&by_layer(LogFormat::Json, emit).join("\n")).unwrap();
+                assert_eq!(json["message"], text);
+            }
+        }
+    }
+
     #[test]
     fn machines_are_told_what_spans_say() {
         let start = "target=squall::log::tests message=";

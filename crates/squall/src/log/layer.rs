@@ -52,45 +52,34 @@ impl LineLayer {
             line.end();
         }
     }
-
-    /// Keeps what a span says, in the shape in which the lines inside of it say so.
-    fn keep<S>(&self, id: &Id, values: &Record<'_>, context: &Context<'_, S>)
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let Some(span) = context.span(id) else { return };
-        let mut extensions = span.extensions_mut();
-        match self.format.syntax() {
-            Some(syntax) => {
-                if extensions.get_mut::<structured::OfSpan>().is_none() {
-                    extensions.insert(structured::OfSpan::new(syntax));
-                }
-                if let Some(said) = extensions.get_mut::<structured::OfSpan>() {
-                    values.record(said);
-                }
-            }
-            None => {
-                if extensions.get_mut::<pretty::OfSpan>().is_none() {
-                    extensions.insert(pretty::OfSpan::default());
-                }
-                if let Some(said) = extensions.get_mut::<pretty::OfSpan>() {
-                    said.add(values);
-                }
-            }
-        }
-    }
 }
 
 impl<S> Layer<S> for LineLayer
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
+    /// Keeps what a span says, in the shape in which the lines inside of it say so.
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.keep(id, &Record::new(attributes.values()), &context);
+        let Some(span) = context.span(id) else { return };
+        if let Some(syntax) = self.format.syntax() {
+            let mut said = structured::OfSpan::new(syntax);
+            attributes.record(&mut said);
+            span.extensions_mut().insert(said);
+        } else {
+            let mut said = pretty::OfSpan::default();
+            attributes.record(&mut pretty::Fields(&mut said.0));
+            span.extensions_mut().insert(said);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        self.keep(id, values, &context);
+        let Some(span) = context.span(id) else { return };
+        let mut extensions = span.extensions_mut();
+        if let Some(said) = extensions.get_mut::<structured::OfSpan>() {
+            values.record(said);
+        } else if let Some(said) = extensions.get_mut::<pretty::OfSpan>() {
+            values.record(&mut pretty::Fields(&mut said.0));
+        }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {

@@ -7,7 +7,6 @@ use std::fmt::{self, Write};
 use chrono::{DateTime, Local};
 use rustix::time::{ClockId, clock_gettime};
 use tracing::field::{Field, Visit};
-use tracing::span::Record;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -264,12 +263,6 @@ impl Visit for Fields<'_> {
 /// What a span says, for the lines inside of it.
 #[derive(Default)]
 pub(super) struct OfSpan(pub(super) String);
-
-impl OfSpan {
-    pub(super) fn add(&mut self, values: &Record<'_>) {
-        values.record(&mut Fields(&mut self.0));
-    }
-}
 
 /// Appends text with its continuation lines indented and what is not printable escaped.
 fn escape(out: &mut String, text: &str) {

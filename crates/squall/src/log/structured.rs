@@ -131,30 +131,32 @@ pub(super) struct Line<'a> {
     out: &'a mut String,
     syntax: Syntax,
     metadata: &'a Metadata<'a>,
-    /// Those of the fields so far: one that comes again is left out.
+    /// There is a field.
+    begun: bool,
+    /// Those of the event's fields, which no span says again.
     names: SmallVec<[&'static str; 16]>,
 }
 
 impl<'a> Line<'a> {
     /// What stands in every line, but for the message.
     pub(super) fn begin(out: &'a mut String, syntax: Syntax, metadata: &'a Metadata<'a>) -> Self {
-        let mut line = Self { out, syntax, metadata, names: SmallVec::new() };
+        let mut line = Self { out, syntax, metadata, begun: false, names: SmallVec::new() };
         if syntax == Syntax::Json {
             line.out.push('{');
         }
-        // No field of an event or a span can pass for one of these.
-        line.add_name("time");
+        line.begin_field("time");
         line.add_time();
-        line.add_name("level");
+        line.begin_field("level");
         line.add_text(level_name(metadata.level()));
-        line.add_name("target");
+        line.begin_field("target");
         line.add_text(metadata.target());
         line
     }
 
     /// The message of an event, and its fields.
     pub(super) fn say(&mut self, event: &Event<'_>) {
-        if event.metadata().fields().field("message").is_none() && self.add_name("message") {
+        if event.metadata().fields().field("message").is_none() {
+            self.begin_field("message");
             self.add_text("");
         }
         event.record(self);
@@ -166,7 +168,9 @@ impl<'a> Line<'a> {
             return;
         }
         for (name, value) in said.fields() {
-            if self.add_name(name) {
+            if !self.has(name) {
+                self.begin_field(name);
+                self.names.push(name);
                 self.out.push_str(value);
             }
         }
@@ -176,29 +180,23 @@ impl<'a> Line<'a> {
         self.out.push_str(if self.syntax == Syntax::Json { "}\n" } else { "\n" });
     }
 
-    /// False for one that stands there already.
-    fn add_name(&mut self, name: &'static str) -> bool {
-        if self.names.contains(&name) {
-            return false;
-        }
-        self.begin_field(name);
-        self.names.push(name);
-        true
+    /// Whether a field of the event, or of a span further in, is called so.
+    fn has(&self, name: &str) -> bool {
+        is_ours(name) || name == "message" || self.names.contains(&name)
     }
 
     fn begin_field(&mut self, name: &str) {
+        let separator = if self.syntax == Syntax::Json { ',' } else { ' ' };
+        if self.begun {
+            self.out.push(separator);
+        }
+        self.begun = true;
         match self.syntax {
             Syntax::Json => {
-                if !self.names.is_empty() {
-                    self.out.push(',');
-                }
                 self.add_text(name);
                 self.out.push(':');
             }
             Syntax::Logfmt => {
-                if !self.names.is_empty() {
-                    self.out.push(' ');
-                }
                 self.out.push_str(name);
                 self.out.push('=');
             }
@@ -207,7 +205,7 @@ impl<'a> Line<'a> {
 
     /// A field whose name is not the program's, and known to come once.
     fn add_value(&mut self, name: &str, value: &Value) {
-        if self.names.contains(&name) {
+        if self.has(name) {
             return;
         }
         self.begin_field(name);
@@ -249,7 +247,10 @@ impl<'a> Line<'a> {
 
 impl Values for Line<'_> {
     fn value(&mut self, field: &Field, write: impl FnOnce(&mut String, Syntax)) {
-        if self.add_name(field.name()) {
+        let name = field.name();
+        if !is_ours(name) {
+            self.begin_field(name);
+            self.names.push(name);
             write(self.out, self.syntax);
         }
     }
@@ -265,7 +266,8 @@ pub(super) struct OfSpan {
 
 impl OfSpan {
     pub(super) fn new(syntax: Syntax) -> Self {
-        Self { syntax, text: String::new(), places: Vec::new() }
+        // Room for those of a request.
+        Self { syntax, text: String::with_capacity(160), places: Vec::with_capacity(8) }
     }
 
     fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -335,7 +337,7 @@ impl Syntax {
                 out.push('"');
                 let start = out.len();
                 write(out);
-                if out.as_bytes()[start..].iter().any(|byte| matches!(byte, ..b' ' | b'"' | b'\\')) {
+                if !stands_in_json(&out.as_bytes()[start..]) {
                     let text = out.split_off(start);
                     out.pop();
                     push_quoted(out, text);
@@ -353,6 +355,27 @@ impl Syntax {
             }
         }
     }
+}
+
+/// What every line has; no field of an event or a span can pass for one of these.
+fn is_ours(name: &str) -> bool {
+    matches!(name, "time" | "level" | "target")
+}
+
+/// Whether nothing of it is to be escaped in a string of JSON: quotes, backslashes, control characters. Eight bytes at once.
+fn stands_in_json(text: &[u8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    // The highest bit of a byte that is less than `limit`, and perhaps of those after it.
+    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word;
+    let stands = |word: u64| {
+        let quote = below(word ^ (EACH * u64::from(b'"')), 1);
+        let backslash = below(word ^ (EACH * u64::from(b'\\')), 1);
+        (below(word, b' ') | quote | backslash) & (EACH * 0x80) == 0
+    };
+    let (blocks, rest) = text.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    blocks.iter().chain([&last]).all(|block| stands(u64::from_ne_bytes(*block)))
 }
 
 fn push_quoted(out: &mut String, text: String) {
