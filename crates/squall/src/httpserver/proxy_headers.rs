@@ -4,13 +4,21 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::httputil::{
-    BodyKind, HttpServerConnectionDelegate, HttpServerRequest, RequestContext, Scheme, Shutdown, Started, ows,
+    BodyKind, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, RequestContext, Scheme, Shutdown,
+    Started, ows,
 };
 
 /// Believes what a proxy says about the client (`xheaders`).
 pub(super) struct ProxyHeaders {
     pub(super) inner: Rc<dyn HttpServerConnectionDelegate>,
     pub(super) trusted: Vec<IpAddr>,
+}
+
+/// Whether there may be one of the fields that [`ProxyHeaders`] reads: one look at the names.
+#[inline]
+fn says_something(headers: &HttpHeaders) -> bool {
+    // X-Scheme, X-Real-Ip, X-Forwarded-For, X-Forwarded-Proto.
+    headers.with_lengths(|length| matches!(length, 8 | 9 | 15 | 17)).any(|(name, _)| name.starts_with(b"X-"))
 }
 
 impl ProxyHeaders {
@@ -22,9 +30,7 @@ impl ProxyHeaders {
         let first = addresses.clone().next_back();
         // When all are trusted proxies it is the first who asked.
         let last = addresses
-            .find(|a| {
-                a.parse().is_ok_and(|ip: IpAddr| !self.trusted.contains(&ip)) || a.parse::<IpAddr>().is_err()
-            })
+            .find(|a| a.parse::<IpAddr>().map_or(true, |ip| !self.trusted.contains(&ip)))
             .or(first);
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
@@ -39,8 +45,10 @@ impl ProxyHeaders {
 
 impl HttpServerConnectionDelegate for ProxyHeaders {
     fn start_request(&self, mut request: HttpServerRequest, body: BodyKind) -> Started {
-        let context = self.apply(&request);
-        request.set_context(context);
+        if says_something(request.headers()) {
+            let context = self.apply(&request);
+            request.set_context(context);
+        }
         self.inner.start_request(request, body)
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::log;
 use crate::web::application::Application;
-use crate::web::around::{AroundFn, Layer, Next};
+use crate::web::around::{Layer, Next};
 use crate::web::context::{Context, misuse};
 use crate::web::cors::Cors;
 use crate::web::debug::take_panic_location;
@@ -183,12 +183,7 @@ impl Hooks {
     }
 
     fn add_around(&mut self, layer: impl AsyncFn(&Context, Next<'_>) -> Result + 'static) {
-        let layer = Rc::new(layer);
-        let call: AroundFn = Rc::new(move |ctx, next| {
-            let layer = Rc::clone(&layer);
-            Box::pin(async move { layer(ctx, next).await })
-        });
-        self.layers.push(Hook::new(Layer::Around(call)));
+        self.layers.push(Hook::new(Layer::Around(Rc::new(layer))));
     }
 
     /// Ahead of all others, whenever it was added.

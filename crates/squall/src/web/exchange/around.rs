@@ -16,14 +16,23 @@ use crate::web::error::{Error, HttpError, Result};
 use crate::web::hooks::Hook;
 use crate::web::target::{BoxedResult, Function};
 
-/// What [`around`](crate::web::Application::around) was given.
-pub(in crate::web) type AroundFn = Rc<dyn for<'a> Fn(&'a Context, Next<'a>) -> BoxedResult<'a>>;
+/// What [`around`](crate::web::Application::around) was given. It is borrowed by its future, which so needs no count of its
+/// own and no future around it.
+pub(in crate::web) trait Around {
+    fn call<'a>(&'a self, ctx: &'a Context, next: Next<'a>) -> BoxedResult<'a>;
+}
+
+impl<F: AsyncFn(&Context, Next<'_>) -> Result> Around for F {
+    fn call<'a>(&'a self, ctx: &'a Context, next: Next<'a>) -> BoxedResult<'a> {
+        Box::pin(self(ctx, next))
+    }
+}
 
 /// One step on the way to a handler.
 #[derive(Clone)]
 pub(in crate::web) enum Layer {
     Before(Function),
-    Around(AroundFn),
+    Around(Rc<dyn Around>),
 }
 
 /// The rest of the way: the layers further in, and the handler.
@@ -62,8 +71,8 @@ impl<'a> Next<'a> {
                         return Ok(());
                     }
                 }
-                Layer::Around(hook) => {
-                    return catch(hook(ctx, Next { layers: &layers[at + 1..], handler })).await;
+                Layer::Around(layer) => {
+                    return catch(layer.call(ctx, Next { layers: &layers[at + 1..], handler })).await;
                 }
             }
         }
