@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from wire import Browser, form_token
 
-OPTIONS = ["--basic_auth=ann:secret,bob:x%:y", "--cookie_secret=the same for both"]
+OPTIONS = ["--basic-auth=ann:secret,bob:x%:y", "--cookie-secret=the same for both"]
 BASIC = {"Authorization": "Basic YW5uOnNlY3JldA=="}
 JSON = {"Content_Type": "application/json"}
 

@@ -3,13 +3,12 @@
 //! tells how it went, and `scripts/ci-ports.sh` compares the bytes of the two.
 //!
 //! ```sh
-//! cargo run --release --example flower_like -- --basic_auth=ann:secret
+//! cargo run --release --example flower_like -- --basic-auth=ann:secret
 //! curl -u ann:secret -H 'Content-Type: application/json' -d '{"args": [5]}' \
 //!   http://localhost:5555/api/task/apply/tasks.sleep
 //! ```
 //!
-//! Then log in at http://localhost:5555/. Further options: `--cookie_secret`, `--port`, and those of the other examples
-//! for TLS and HTTP/2.
+//! Then log in at http://localhost:5555/. `--help` tells the options, those for TLS and HTTP/2 among them.
 
 mod accounts;
 mod api;
@@ -24,8 +23,8 @@ use std::time::Duration;
 use squall::httputil::SameSite;
 use squall::template::{Value, context};
 use squall::web::rules;
-use squall::{Application, Context, Error, HttpServer, IoLoop, Result, Site};
-use squall_examples::{fail, option, port_option, random_name, scheme, with_options};
+use squall::{Application, Context, Error, HttpServer, IoLoop, Result, Site, options};
+use squall_examples::{fail, random_name};
 
 use self::accounts::Accounts;
 use self::tasks::Tasks;
@@ -66,7 +65,9 @@ impl Site for Base {
     }
 }
 
-fn make_app(tasks: Rc<Tasks>, accounts: Rc<Accounts>, cookie_secret: &str) -> Application {
+fn make_app(accounts: Rc<Accounts>, cookie_secret: &str) -> Application {
+    let tasks = Rc::new(Tasks::new());
+    IoLoop::current().spawn_callback(tasks.clone().work());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/flower_like");
     Application::new([rules(".*", pages::routes()), rules(".*", api::routes(&tasks)).site(api::Api)])
         .site(Base)
@@ -86,22 +87,24 @@ fn make_app(tasks: Rc<Tasks>, accounts: Rc<Accounts>, cookie_secret: &str) -> Ap
         .static_default_headers(true)
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(5555);
-    let who = option("basic_auth").unwrap_or_else(|| {
-        let who = format!("admin:{}", random_name());
-        println!("log in as {who}");
-        who
-    });
-    let accounts = Accounts::parse(&who).unwrap_or_else(|| fail("--basic_auth takes name:password"));
-    let (accounts, cookie_secret) = (Rc::new(accounts), option("cookie_secret").unwrap_or_else(random_name));
-    let tasks = Rc::new(Tasks::new());
-    IoLoop::current().spawn_callback(tasks.clone().work());
-    let make_app = move || make_app(tasks.clone(), accounts.clone(), &cookie_secret);
-    let server = with_options(HttpServer::new(make_app)).max_body_size(MAX_BODY);
-    server.listen(port)?;
-    println!("listening on {}://localhost:{port}/", scheme());
-    server.serve().await
+fn main() -> Result {
+    options::define("port", 5555_u16);
+    let basic_auth = options::define("basic-auth", String::new())
+        .help("who may come in: name:password, several with commas; without it one is made up");
+    let cookie_secret = options::define("cookie-secret", String::new())
+        .help("without it nobody is logged in after a restart");
+    options::parse_command_line()?;
+    let mut basic_auth = basic_auth.get();
+    if basic_auth.is_empty() {
+        basic_auth = format!("admin:{}", random_name());
+        println!("log in as {basic_auth}");
+    }
+    let accounts = Accounts::parse(&basic_auth).unwrap_or_else(|| fail("--basic-auth takes name:password"));
+    let accounts = Rc::new(accounts);
+    let cookie_secret = Some(cookie_secret.get()).filter(|secret| !secret.is_empty());
+    let cookie_secret = cookie_secret.unwrap_or_else(random_name);
+    HttpServer::new(move || make_app(accounts.clone(), &cookie_secret))
+        .max_body_size(MAX_BODY)
+        .processes(1)
+        .run()
 }

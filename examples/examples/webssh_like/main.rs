@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Whoever knows the password runs programs as you. It listens on 127.0.0.1 only, unless `--address` tells otherwise.
-//! Further options: `--delay`, `--maxconn`, `--port`, and those of the other examples for TLS and HTTP/2.
+//! `--help` tells the options, those for TLS and HTTP/2 among them.
 
 mod handlers;
 mod worker;
@@ -18,10 +18,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::httputil::SameSite;
-use squall::netutil::BindOptions;
 use squall::template::context;
-use squall::{Application, Context, HttpServer, Result, get, post, ws};
-use squall_examples::{option, port_option, random_name, scheme, with_options};
+use squall::{Application, Context, HttpServer, Result, get, options, post, ws};
+use squall_examples::random_name;
 
 use self::handlers::{Base, Terminal};
 use self::worker::Workers;
@@ -48,22 +47,20 @@ fn make_app(password: &str, workers: Rc<Workers>) -> Application {
     .static_default_headers(true)
 }
 
-#[squall::main]
-async fn main() -> Result {
-    squall::log::enable_pretty_logging();
-    let port = port_option(8888);
-    let address = option("address").unwrap_or_else(|| "127.0.0.1".to_owned());
-    let password = option("password").unwrap_or_else(|| {
-        let password = random_name();
+fn main() -> Result {
+    options::define("address", "127.0.0.1".to_owned());
+    let password = options::define("password", String::new()).help("without it one is made up, and printed");
+    let delay =
+        options::define("delay", Duration::from_secs(3)).help("how long a shell waits for its WebSocket");
+    let most = options::define("maxconn", 20_usize).help("how many shells an address may have");
+    options::parse_command_line()?;
+    let (mut password, delay, most) = (password.get(), delay.get(), most.get());
+    if password.is_empty() {
+        password = random_name();
         println!("the password is {password}");
-        password
-    });
-    // For so many seconds a shell waits for its WebSocket; so many an address may have.
-    let (delay, most) = (option("delay").unwrap_or(3), option("maxconn").unwrap_or(20));
-    let workers = Rc::new(Workers::new(most, Duration::from_secs(delay)));
-    let server =
-        with_options(HttpServer::new(move || make_app(&password, workers.clone()))).max_body_size(MAX_BODY);
-    server.listen_on(port, &BindOptions::new().address(&*address))?;
-    println!("listening on {}://{address}:{port}/", scheme());
-    server.serve().await
+    }
+    HttpServer::new(move || make_app(&password, Rc::new(Workers::new(most, delay))))
+        .max_body_size(MAX_BODY)
+        .processes(1)
+        .run()
 }

@@ -8,3 +8,4 @@ mod layers;
 mod options;
 #[cfg(feature = "redis")]
 mod redis;
+mod tables;

@@ -19,7 +19,7 @@ class Accounts:
     def parse(cls, text):
         pairs = [pair.split(":", 1) for pair in text.split(",")]
         if any(len(pair) != 2 for pair in pairs):
-            raise SystemExit("error: --basic_auth takes name:password")
+            raise SystemExit("error: --basic-auth takes name:password")
         return cls({name: digest(password) for name, password in pairs})
 
     def __contains__(self, name):

@@ -2,7 +2,7 @@
 """A dashboard for tasks, in the manner of flower (https://github.com/mher/flower): pages behind a login, an API for
 scripts, events over a WebSocket. It is what `../main.rs` is a port of.
 
-    python3 original/app.py --port=5555 --basic_auth=ann:secret
+    python3 original/app.py --port=5555 --basic-auth=ann:secret
 """
 
 import asyncio
