@@ -27,13 +27,11 @@ trap 'rm -f "$expressions" "$expressions.directives"' EXIT
 "$python" -B crates/squall/tests/templates/expressions.py --random 3000 >"$expressions"
 SQUALL_EXPRESSIONS=$expressions cargo test --quiet -p squall --test templates -- --ignored random_expressions
 
-# Templates of all directives, others each time: for whoever works on what still differs (some 5 in 100, above all `break`
-# and `continue` in blocks).
-if [ -n "${DIRECTIVES:-}" ]; then
-  "$python" -B -W ignore crates/squall/tests/templates/directives.py "$DIRECTIVES" >"$expressions.directives"
-  SQUALL_DIRECTIVES=$expressions.directives \
-    cargo test --quiet -p squall --test templates -- --ignored random_directives
-fi
+# Templates of all directives, others each time. DIRECTIVES=N for another number of them, SEED=S for those of before.
+"$python" -B -W ignore crates/squall/tests/templates/directives.py "${DIRECTIVES:-2000}" ${SEED:-} \
+  >"$expressions.directives"
+SQUALL_DIRECTIVES=$expressions.directives \
+  cargo test --quiet -p squall --test templates -- --ignored random_directives
 
 demos=$(mktemp -d)
 trap 'rm -rf "$demos" "$expressions" "$expressions.directives"' EXIT

@@ -587,6 +587,11 @@ struct Readme;
 #[doc = include_str!("../../../guide/porting.md")]
 struct PortingGuide;
 
+/// The guide to templates, its code compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../guide/templates.md")]
+struct TemplatesGuide;
+
 /// The guide to the `squall` command, its code compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../../guide/development.md")]

@@ -133,22 +133,16 @@ fn assemble_one(file: &Rc<File>, files: &dyn Files) -> Result<Whole, TemplateErr
     let mut ancestors = vec![Rc::clone(file)];
     add_ancestors(file, files, &mut ancestors)?;
     ancestors.reverse();
-    let mut blocks = Blocks::new();
+    let mut found = Found::default();
     for ancestor in &ancestors {
-        add_blocks(ancestor, &ancestor.body, files, &mut blocks, 0)?;
+        add_blocks(ancestor, &ancestor.body, files, &mut found, 0)?;
     }
+    let Found { blocks, included } = found;
     let root = &ancestors[0];
     let origin = Origin::new(Rc::clone(root));
-    let mut assembler = Assembler {
-        files,
-        blocks: &blocks,
-        origin: Rc::clone(&origin),
-        depth: 0,
-        in_loop: false,
-        included: Vec::new(),
-    };
+    let mut assembler =
+        Assembler { files, blocks: &blocks, origin: Rc::clone(&origin), depth: 0, in_loop: false };
     let steps = assembler.steps(&root.body)?;
-    let included = assembler.included;
     let others = ancestors.into_iter().filter(|other| !Rc::ptr_eq(other, file));
     Ok(Whole { origin, steps, parts: others.chain(included).collect() })
 }
@@ -172,29 +166,37 @@ fn add_ancestors(
 
 type Blocks = HashMap<String, (Rc<File>, Rc<Vec<Node>>)>;
 
+/// Of all files, also in blocks that others take the place of.
+#[derive(Default)]
+struct Found {
+    blocks: Blocks,
+    included: Vec<Rc<File>>,
+}
+
 fn add_blocks(
     file: &Rc<File>,
     nodes: &[Node],
     files: &dyn Files,
-    blocks: &mut Blocks,
+    found: &mut Found,
     depth: usize,
 ) -> Result<(), TemplateError> {
     for node in nodes {
         match node {
             Node::Block { name, body, .. } => {
-                blocks.insert(name.clone(), (Rc::clone(file), Rc::clone(body)));
-                add_blocks(file, body, files, blocks, depth)?;
+                found.blocks.insert(name.clone(), (Rc::clone(file), Rc::clone(body)));
+                add_blocks(file, body, files, found, depth)?;
             }
             Node::Include(path) => {
                 let included = load(files, path, file)?;
                 if depth >= MAX_DEPTH {
                     return Err(error(file, path.offset, format!("{} includes itself", included.name)));
                 }
-                add_blocks(&included, &included.body, files, blocks, depth + 1)?;
+                add_blocks(&included, &included.body, files, found, depth + 1)?;
+                found.included.push(included);
             }
             _ => {
                 for body in node.bodies() {
-                    add_blocks(file, body, files, blocks, depth)?;
+                    add_blocks(file, body, files, found, depth)?;
                 }
             }
         }
@@ -220,7 +222,6 @@ struct Assembler<'a> {
     depth: usize,
     /// Whether a loop is around, in the same function: `{% apply %}` makes a new one.
     in_loop: bool,
-    included: Vec<Rc<File>>,
 }
 
 type Assembled<T> = Result<T, TemplateError>;
@@ -257,7 +258,6 @@ impl Assembler<'_> {
                     let message = format!("{} extends another template and cannot be included", file.name);
                     return Err(self.origin.error(path.offset, message));
                 }
-                self.included.push(Rc::clone(&file));
                 self.part(Rc::clone(&file), &file.body, path.offset)?
             }
             Node::Block { name, offset, .. } => match self.blocks.get(name) {

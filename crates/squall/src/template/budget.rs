@@ -106,7 +106,7 @@ pub(super) fn pay_items(items: usize) -> Result<(), PyError> {
 }
 
 #[cold]
-fn exhausted() -> PyError {
+pub(super) fn exhausted() -> PyError {
     PyError::fatal("the page takes too many steps: is there a loop without an end?")
 }
 

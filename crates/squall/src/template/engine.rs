@@ -1,18 +1,18 @@
 //! Templates ready to be rendered.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::{fmt, io};
 
 use minijinja::{Environment, Value};
 
 use super::assemble::{self, Files, Origin, Whole};
+use super::budget;
 use super::compile::{self, Known, Program};
 use super::error::TemplateError;
 use super::eval::{Interp, Stream};
-use super::loader::{Loader, Source};
+use super::jinja_page::Page;
+use super::loader::Loader;
 use super::parser::File;
-use super::{budget, jinja};
 
 /// A template ready to be rendered. Cheap to clone.
 #[derive(Clone)]
@@ -28,11 +28,7 @@ enum Compiled {
         env: Rc<Environment<'static>>,
         steps: u64,
     },
-    Jinja {
-        env: Box<Environment<'static>>,
-        name: String,
-        source: Arc<Source>,
-    },
+    Jinja(Box<Page>),
 }
 
 impl Template {
@@ -53,10 +49,7 @@ impl Template {
     pub fn generate(&self, values: impl Into<Value>) -> Result<String, TemplateError> {
         match &*self.0 {
             Compiled::Tornado { .. } => self.run(values.into(), None),
-            Compiled::Jinja { env, name, source } => {
-                let rendered = env.get_template(name).and_then(|template| template.render(values.into()));
-                rendered.map_err(|error| jinja::locate(source, &error))
-            }
+            Compiled::Jinja(page) => page.generate(values.into()),
         }
     }
 
@@ -71,12 +64,7 @@ impl Template {
     ) -> Result<(), TemplateError> {
         match &*self.0 {
             Compiled::Tornado { .. } => self.run(values.into(), Some(&mut out)).map(drop),
-            Compiled::Jinja { env, name, source } => {
-                let rendered = env
-                    .get_template(name)
-                    .and_then(|template| template.render_captured_to(values.into(), out));
-                rendered.map(drop).map_err(|error| jinja::locate(source, &error))
-            }
+            Compiled::Jinja(page) => page.generate_to(values.into(), out),
         }
     }
 
@@ -128,20 +116,8 @@ impl Template {
         function.into_iter().flat_map(|function| function.variables())
     }
 
-    /// A Jinja template, and those that it extends and includes.
-    pub(super) fn jinja(
-        name: String,
-        source: Arc<Source>,
-        names: &Arc<jinja::Names>,
-        env: &Environment<'static>,
-    ) -> Result<Self, TemplateError> {
-        jinja::rewritten(&name, source.read(&name)?)?;
-        let env = jinja::with_files(env, &source, names);
-        match env.get_template(&name) {
-            Ok(_) => {}
-            Err(error) => return Err(jinja::locate(&source, &error)),
-        }
-        Ok(Self(Rc::new(Compiled::Jinja { env: Box::new(env), name, source })))
+    pub(super) fn jinja(page: Page) -> Self {
+        Self(Rc::new(Compiled::Jinja(Box::new(page))))
     }
 }
 

@@ -18,7 +18,7 @@ use super::loader::{Source, resolve};
 use super::parser::File;
 use super::python::Binary;
 use super::value::{self, Py, PyError, R, binary, from_host, to_host};
-use super::{budget, builtins, jinja_trans, methods, to_str};
+use super::{budget, builtins, jinja_page, jinja_trans, methods, printed, to_str};
 use crate::escape;
 
 /// Functions that Jinja's own do not make superfluous.
@@ -164,6 +164,9 @@ pub(super) fn locate(source: &Source, error: &Error) -> TemplateError {
 }
 
 fn message(error: &Error) -> String {
+    if jinja_page::is_out_of_fuel(error) {
+        return budget::exhausted().message();
+    }
     match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
@@ -175,7 +178,7 @@ fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error
     if value.is_undefined() {
         return Ok(());
     }
-    let text = to_str(value);
+    let text = printed(value).map_err(told)?;
     if value.is_safe() || matches!(state.auto_escape(), AutoEscape::None) {
         out.write_str(&text)?;
     } else {

@@ -14,6 +14,7 @@ use super::assemble::Files;
 use super::compile::Known;
 use super::engine::Template;
 use super::error::TemplateError;
+use super::jinja_page::Page;
 use super::modules::Module;
 use super::parser::{self, File};
 use super::whitespace::Whitespace;
@@ -147,7 +148,8 @@ impl Loader {
         self
     }
 
-    /// Ends rendering after so many steps: statements, rounds of loops, calls. Default: 20 million.
+    /// Ends rendering after so many steps: statements, rounds of loops, calls; in a Jinja template, instructions of its engine.
+    /// All templates that a page consists of, those of its modules too, have it together. Default: 20 million.
     #[must_use]
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.steps = steps;
@@ -185,7 +187,8 @@ impl Loader {
         }
         let resolved = resolve(name, None).ok_or_else(|| outside(name))?;
         let template = if self.jinja.contains(&resolved) {
-            Template::jinja(resolved, Arc::clone(&self.source), &self.jinja, &self.env.borrow())?
+            let (source, env) = (Arc::clone(&self.source), self.env.borrow());
+            Template::jinja(Page::load(resolved, source, &self.jinja, &env, self.steps)?)
         } else {
             let file = self.file(name, None)?;
             let template =

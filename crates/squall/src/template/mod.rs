@@ -41,6 +41,7 @@ mod error;
 mod eval;
 mod format;
 mod jinja;
+mod jinja_page;
 mod jinja_trans;
 mod layered;
 mod lexer;
@@ -74,20 +75,24 @@ pub(crate) use layered::Layered;
 
 /// The text of a value as Python's `str` gives it, and as templates print it, before it is escaped.
 pub fn to_str(value: &Value) -> String {
+    // What cannot be shown as Python does is shown as the engine of Jinja files does.
+    printed(value).unwrap_or_else(|_| value.to_string())
+}
+
+/// As [`to_str`], unless there is too much to show.
+fn printed(value: &Value) -> value::R<String> {
     match value.as_bytes() {
-        Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
         None => shown(value, value::str),
     }
 }
 
 /// The text of a value as Python's `repr` gives it.
 pub fn repr(value: &Value) -> String {
-    shown(value, value::repr)
+    shown(value, value::repr).unwrap_or_else(|_| value.to_string())
 }
 
-fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> String {
-    let session = budget::begin(budget::STEPS);
-    let shown = session.and_then(|_session| value::from_host(value).and_then(|value| show(&value)));
-    // What cannot be shown as Python does is shown as the engine of Jinja files does.
-    shown.unwrap_or_else(|_| value.to_string())
+fn shown(value: &Value, show: fn(&value::Py) -> value::R<String>) -> value::R<String> {
+    let _session = budget::begin(budget::STEPS)?;
+    show(&value::from_host(value)?)
 }

@@ -84,6 +84,7 @@ fn random_directives_are_as_in_tornado() {
     let (problems, _, count) = compare(&std::fs::read_to_string(path).unwrap());
     assert!(problems.is_empty(), "{} of {count} differ:\n{}", problems.len(), problems.join("\n"));
     assert!(count >= 100, "{count} templates");
+    println!("{count} random templates are as Tornado's");
 }
 
 /// What differs, how many known differences there are, and how many rows.
@@ -98,7 +99,11 @@ fn compare(rows: &str) -> (Vec<String>, usize, usize) {
             (Outcome::Load(_), Err(_)) => true,
             // The words may differ, the kind of error may not.
             (Outcome::Gen(expected), Ok(Err(error))) => {
-                error.message().split(':').next() == expected.split(':').next()
+                let class = error.message().split(':').next();
+                class == expected.split(':').next()
+                    // Comprehensions are no functions of their own, as from Python 3.12 on.
+                    || (class == Some("UnboundLocalError")
+                        && expected.starts_with("NameError: cannot access free variable"))
             }
             (Outcome::Gen(_), Err(_)) => true,
             _ => false,

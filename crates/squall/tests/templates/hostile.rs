@@ -87,10 +87,10 @@ const PLACES: &[(&str, Check)] = &[
     ("{% module Show(v) %}", |page, v| is_escaped(inside(page, "<i>", "</i>"), v)),
     ("{% module Template('part.html', v=v) %}", is_escaped),
     ("{% apply url_escape %}{{ v }}{% end %}", |page, v| is_url(page, &escaped(v))),
-    ("{% apply lambda part: squeeze(part.decode()) %}{{ v }}{% end %}", |page, _| is_inert(page)),
+    ("{% apply (lambda part: squeeze(part.decode())) %}{{ v }}{% end %}", |page, _| is_inert(page)),
     ("{% apply xhtml_escape %}{% raw v %}{% end %}", is_escaped),
     ("{% autoescape url_escape %}{{ v }}", is_url),
-    ("{% set js = lambda part: json_encode(part.decode()) %}{% autoescape js %}{{ v }}", is_script),
+    ("{% autoescape (lambda part: json_encode(part.decode())) %}{{ v }}", is_script),
     ("{{ method(v) }}", is_escaped),
     ("{{ handler.get_argument('q') }}", |page, _| is_inert(page)),
     ("{{ request.arguments['q'][0] }}{{ request.uri }}{{ request.headers['X-V'] }}", |page, _| {

@@ -121,3 +121,58 @@ fn mistakes_have_their_place_and_the_kinds_do_not_mix() {
     assert!(error.to_string().contains("t.html is a template in Tornado's syntax"), "{error}");
     assert_eq!((error.file(), error.line()), ("j/a.html", 2), "{error}");
 }
+
+/// A Jinja template has the budget that Tornado's have, and a page of both kinds has one.
+#[squall::test]
+async fn endless_jinja_templates_end() {
+    use squall::{Application, Context, get};
+    const LOOPS: &str = "{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}";
+    let too_many = "takes too many steps: is there a loop without an end?";
+    for (text, line) in [
+        (format!("a\n {LOOPS}"), 2),
+        (
+            "\n\n{% for i in range(90000) %}{% for j in range(90000) %}{{ j }}{% endfor %}{% endfor %}"
+                .to_owned(),
+            3,
+        ),
+        (
+            "{% macro m() %}{% for i in range(90000) %}{{ i }}{% endfor %}{% endmacro %}\n{{ m() }}{{ m() }}"
+                .to_owned(),
+            1,
+        ),
+        ("{% include 'b.jinja' %}{% include 'b.jinja' %}".to_owned(), 0),
+    ] {
+        let part = "{% for i in range(90000) %}{{ i }}{% endfor %}";
+        let texts = [("a.jinja", text.clone()), ("b.jinja", part.to_owned())];
+        let loader = Loader::from_texts(texts).max_steps(800_000);
+        let error = loader.load("a.jinja").unwrap().generate(context! {}).unwrap_err();
+        assert!(error.message().contains(too_many), "{text}: {error}");
+        assert!(line == 0 || (error.file(), error.line()) == ("a.jinja", line), "{text}: {error}");
+        let error = loader.load("a.jinja").unwrap().generate_to(context! {}, std::io::sink()).unwrap_err();
+        assert!(error.message().contains(too_many), "{text}: {error}");
+        // The next page has a budget of its own.
+        assert!(loader.load("b.jinja").unwrap().generate(context! {}).unwrap().ends_with("89999"));
+    }
+
+    // Each of these parts could be rendered, but not all of them in one page, whatever kind of page that is.
+
+    let part = "{% for i in range(20000) %}{{ i }}{% endfor %}";
+    let texts = [
+        ("part.jinja", part.to_owned()),
+        ("one.html", "{% module Template('part.jinja') %}".to_owned()),
+        ("many.html", "{% for i in range(1000) %}{% module Template('part.jinja') %}{% end %}".to_owned()),
+        ("failing.jinja", "{% for i in range(2000) %}{{ i }}{% endfor %}{{ x.y.z }}".to_owned()),
+        (
+            "tried.html",
+            "{% while True %}{% try %}{% module Template('failing.jinja') %}{% except Exception %}{% end %}{% end %}"
+                .to_owned(),
+        ),
+        ("ok.html", "ok".to_owned()),
+    ];
+    let page = get("/{name}", async |ctx: &Context| ctx.render(&ctx.path_arg_str("name")?, context! {}));
+    let loader = Loader::from_texts(texts).max_steps(800_000);
+    let app = squall::testing::serve(Application::new([page]).template_loader(loader));
+    for (name, status) in [("one.html", 200), ("many.html", 500), ("tried.html", 500), ("ok.html", 200)] {
+        app.get(&format!("/{name}")).await.assert_status(status);
+    }
+}

@@ -31,7 +31,8 @@ impl Interp<'_> {
             Py::Exception(exception) if name == "message" && exception.class == Class::ApplicationError => {
                 Some(Py::from(exception.message()))
             }
-            Py::Int(_) | Py::Bool(_) | Py::Big(_) if matches!(name, "real" | "numerator") => Some(of.clone()),
+            Py::Bool(value) if matches!(name, "real" | "numerator") => Some(Py::Int(i64::from(*value))),
+            Py::Int(_) | Py::Big(_) if matches!(name, "real" | "numerator") => Some(of.clone()),
             Py::Int(_) | Py::Bool(_) | Py::Big(_) if name == "imag" => Some(Py::Int(0)),
             Py::Range(range) => match name {
                 "start" => Some(Py::Int(range.start)),

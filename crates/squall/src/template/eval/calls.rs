@@ -135,7 +135,10 @@ impl Interp<'_> {
         let is_own = !matches!(of, Py::Host(_) | Py::Object(_) | Py::Module(_) | Py::Dict(_));
         if is_own {
             if !methods::has(of, name) {
-                return Err(PyError::no_attribute(of, name));
+                // `__class__` can be called too.
+                let function = self.attribute(of, name)?;
+                let args = self.args(arguments, frame)?;
+                return self.call(&function, args);
             }
             let args = self.args(arguments, frame)?;
             return methods::call_known(self, of, name, args);
@@ -158,7 +161,7 @@ impl Interp<'_> {
             Py::Method(method) => self.call_method(&method.of, &method.name, args),
             Py::Type(of) => builtins::construct(self, *of, args),
             Py::Host(host) => {
-                let args = args.into_host(&self.current_applied())?;
+                let args = args.into_host(&self.given())?;
                 let host = Rc::clone(host);
                 let result = self.with_state(|state| host.call(state, &args));
                 from_host(&result.map_err(|error| from_host_error(&error))?)
@@ -171,7 +174,7 @@ impl Interp<'_> {
     pub(in crate::template) fn call_method(&mut self, of: &Py, name: &str, args: Args) -> R {
         match of {
             Py::Host(host) => {
-                let args = args.into_host(&self.current_applied())?;
+                let args = args.into_host(&self.given())?;
                 let host = Rc::clone(host);
                 let result = self.with_state(|state| host.call_method(state, name, &args));
                 from_host(&result.map_err(|error| host_method_error(of, name, &error))?)

@@ -84,7 +84,7 @@ impl Interp<'_> {
                 self.store(frame, *var, value.clone());
                 value
             }
-            Code::Applied => self.current_applied(),
+            Code::Applied => self.current_applied()?,
             Code::Locals(names) => {
                 let mut map = Map::default();
                 for (name, var) in names {

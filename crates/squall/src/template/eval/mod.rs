@@ -30,10 +30,17 @@ pub(super) struct Interp<'a> {
     pub(super) out: String,
     sink: Option<&'a mut dyn io::Write>,
     /// What functions are given by `{% apply %}` and `{% autoescape %}`, the innermost last.
-    applied: Vec<Py>,
+    applied: Vec<Applied>,
     env: &'a Environment<'static>,
     state: Option<State<'a, 'a>>,
     shared: Shared,
+}
+
+/// What a function is given by `{% apply %}` or `{% autoescape %}`.
+enum Applied {
+    Value(Py),
+    /// A part of the page, which is made when the call comes to its argument, with the cells of its function.
+    Part(Rc<Function>, Vec<Rc<Cell>>),
 }
 
 /// The variables of a function that runs.

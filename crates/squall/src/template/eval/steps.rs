@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Args, Frame, Interp};
+use super::{Applied, Args, Frame, Interp};
 use crate::escape;
 use crate::template::budget;
 use crate::template::compile::{Argument, Body, Code, Escape, For, Function, Node, Op, Target, Try, Var};
@@ -224,25 +224,20 @@ impl Interp<'_> {
 
     /// The value of `call`, with a text in the place of its argument.
     fn applied(&mut self, text: String, call: &Node, frame: &mut Frame) -> R {
-        self.applied.push(Py::bytes(text.into_bytes()));
+        self.applied.push(Applied::Value(Py::bytes(text.into_bytes())));
         let value = self.eval(call, frame);
         self.applied.pop();
         value
     }
 
+    /// As long as it is not done, nothing is handed on.
     fn apply(&mut self, function: &Rc<Function>, call: &Node, frame: &mut Frame) -> R<()> {
         let cells = frame.shared_with(function);
         self.remember_cells(&cells);
-        let mut inner = Frame::new(function, &cells);
-        let outer = std::mem::take(&mut self.out);
-        // As long as it is not done, nothing is handed on.
-        self.applied.push(Py::None);
-        let done = self.run_steps(function, &mut inner);
+        self.applied.push(Applied::Part(Rc::clone(function), cells));
+        let value = self.eval(call, frame);
         self.applied.pop();
-        let text = std::mem::replace(&mut self.out, outer);
-        done?;
-        let value = self.applied(text, call, frame)?;
-        self.put(&value, call.at)
+        self.put(&value?, call.at)
     }
 
     fn module(&mut self, at: usize, name: &str, arguments: &[Argument], frame: &mut Frame) -> R<()> {
@@ -492,8 +487,30 @@ impl Interp<'_> {
     }
 
     /// What `{% apply %}` gives to its function.
-    pub(super) fn current_applied(&self) -> Py {
-        self.applied.last().cloned().unwrap_or(Py::None)
+    pub(super) fn current_applied(&mut self) -> R {
+        let (function, cells) = match self.applied.last() {
+            None => return Ok(Py::None),
+            Some(Applied::Value(value)) => return Ok(value.clone()),
+            Some(Applied::Part(function, cells)) => (Rc::clone(function), cells.clone()),
+        };
+        let mut frame = Frame::new(&function, &cells);
+        let outer = std::mem::take(&mut self.out);
+        let done = self.run_steps(&function, &mut frame);
+        let text = std::mem::replace(&mut self.out, outer);
+        done?;
+        let value = Py::bytes(text.into_bytes());
+        if let Some(last) = self.applied.last_mut() {
+            *last = Applied::Value(value.clone());
+        }
+        Ok(value)
+    }
+
+    /// The same, if it has been made.
+    pub(super) fn given(&self) -> Py {
+        match self.applied.last() {
+            Some(Applied::Value(value)) => value.clone(),
+            _ => Py::None,
+        }
     }
 
     /// The arguments of a call.
