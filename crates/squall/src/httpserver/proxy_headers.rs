@@ -29,9 +29,8 @@ impl ProxyHeaders {
         let mut addresses = forwarded.as_deref().unwrap_or_default().rsplit(',').map(ows::trim);
         let first = addresses.clone().next_back();
         // When all are trusted proxies it is the first who asked.
-        let last = addresses
-            .find(|a| a.parse::<IpAddr>().map_or(true, |ip| !self.trusted.contains(&ip)))
-            .or(first);
+        let last =
+            addresses.find(|a| a.parse::<IpAddr>().map_or(true, |ip| !self.trusted.contains(&ip))).or(first);
         let claimed = headers.get("X-Real-Ip").or(last);
         if let Some(ip) = claimed.and_then(|text| text.parse().ok()) {
             (context.remote_ip, context.remote_port) = (ip, None);

@@ -34,6 +34,7 @@ impl Compression {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "called as zstd is, which may fail")]
 pub(super) fn brotli(levels: Levels, whole: Option<usize>) -> io::Result<Box<dyn Encode>> {
     let writer = brotli::CompressorWriter::new(Vec::new(), BROTLI_BUFFER, levels.brotli, window_for(whole));
     Ok(Box::new(writer))
