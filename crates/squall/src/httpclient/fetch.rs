@@ -379,8 +379,12 @@ impl Fetch<'_> {
         }
         match &key.tls {
             Some(tls) => {
-                within(deadline, TimedOut::Handshake, tls.connect(&stream, &key.host, key.offer == Offer::Both))
-                    .await
+                within(
+                    deadline,
+                    TimedOut::Handshake,
+                    tls.connect(&stream, &key.host, key.offer == Offer::Both),
+                )
+                .await
             }
             None => Ok(stream),
         }
