@@ -5,6 +5,7 @@
 
 pub(crate) mod __fuzz;
 mod body;
+#[cfg(feature = "client")]
 pub(crate) mod client;
 mod connection;
 mod convert;

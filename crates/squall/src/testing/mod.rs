@@ -32,15 +32,16 @@ use crate::netutil::Listener;
 #[cfg(feature = "client")]
 mod clients;
 mod expect_log;
-#[cfg(feature = "http2")]
+#[cfg(all(feature = "client", feature = "http2"))]
 mod http2;
+#[cfg(feature = "client")]
 mod over;
 mod reader;
 #[cfg(all(feature = "client", feature = "websocket"))]
 mod websockets;
 
 pub use self::expect_log::ExpectLog;
-#[cfg(feature = "http2")]
+#[cfg(all(feature = "client", feature = "http2"))]
 pub use self::http2::Http2TestClient;
 use self::over::Over;
 
@@ -594,6 +595,26 @@ mod clients {
 
         pub(super) fn cookies(&self, _: &str) -> Option<String> {
             match *self {}
+        }
+    }
+}
+
+/// Nor is there anything that a request could go over but a connection of its own.
+#[cfg(not(feature = "client"))]
+mod over {
+    use super::{TestRequest, TestResponse};
+
+    #[derive(Debug, Clone)]
+    pub(super) enum Over {}
+
+    impl Over {
+        pub(super) fn scheme(&self) -> &'static str {
+            match *self {}
+        }
+
+        #[expect(clippy::unused_async, reason = "as its counterpart")]
+        pub(super) async fn exchange(self, _: TestRequest, _: String) -> Result<TestResponse, String> {
+            match self {}
         }
     }
 }
