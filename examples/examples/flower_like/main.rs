@@ -77,7 +77,9 @@ fn make_app(accounts: Rc<Accounts>, cookie_secret: &str) -> Application {
         .login_url("/login")
         .xsrf_cookies(true)
         // No script reads it: forms have the token, and the API takes JSON.
-        .xsrf_cookie_kwargs(|cookie| cookie.httponly(true).same_site(SameSite::Lax).expires_days(1.0))
+        .xsrf_cookie_kwargs(|cookie| {
+            cookie.httponly(true).same_site(SameSite::Lax).expires_in(Duration::from_secs(24 * 3600))
+        })
         .websocket_max_message_size(1024)
         .websocket_ping_interval(Duration::from_secs(30))
         .template_path(folder.join("templates"))

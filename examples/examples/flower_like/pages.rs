@@ -1,5 +1,7 @@
 //! The pages.
 
+use std::time::Duration;
+
 use std::rc::Rc;
 
 use squall::escape::is_local_url;
@@ -72,8 +74,11 @@ impl RequestHandler for Login {
             return ctx.render("login.html", context! { next, refused => true });
         }
         let secure = ctx.request().protocol() == "https";
-        let cookie =
-            Cookie::new("user", "").expires_days(1.0).httponly(true).same_site(SameSite::Lax).secure(secure);
+        let cookie = Cookie::new("user", "")
+            .expires_in(Duration::from_secs(24 * 3600))
+            .httponly(true)
+            .same_site(SameSite::Lax)
+            .secure(secure);
         ctx.set_signed_cookie_with(cookie, name)?;
         let is_page = next.starts_with('/') && is_local_url(next);
         ctx.redirect_with(if is_page { next } else { "/" }, 303)
