@@ -197,7 +197,9 @@ fn what_nobody_has_stops_the_start() {
 fn break_and_continue_need_a_loop_where_their_block_is_put() {
     const IN_LOOP: &str = "{% for i in 1, 2 %}{% block a %}{% break %}{% end %}{% end %}";
     let placed = "outside for or while block: this block is put where no loop is around it";
-    let rows: &[(&[&str], Result<&str, (&str, usize, &str)>)] = &[
+    /// Parts of a text, and its page, or the file, line and message of its refusal.
+    type Row = (&'static [&'static str], Result<&'static str, (&'static str, usize, &'static str)>);
+    let rows: &[Row] = &[
         (&[IN_LOOP], Ok("")),
         (&["{% block a %}x{% end %}\n", IN_LOOP], Err(("t.html", 2, placed))),
         (&[IN_LOOP, "{% block a %}x{% end %}"], Ok("xxx")),
@@ -238,7 +240,7 @@ fn break_and_continue_need_a_loop_where_their_block_is_put() {
         for _ in 0..2 {
             match (loader.load("t.html"), expected) {
                 (Ok(template), Ok(expected)) => {
-                    assert_eq!(template.generate(()).unwrap(), *expected, "{texts:?}")
+                    assert_eq!(template.generate(()).unwrap(), *expected, "{texts:?}");
                 }
                 (Err(error), Err((file, line, message))) => {
                     assert_eq!((error.file(), error.line()), (*file, *line), "{texts:?}: {error}");
