@@ -196,27 +196,28 @@ fn what_nobody_has_stops_the_start() {
 #[test]
 fn break_and_continue_need_a_loop_where_their_block_is_put() {
     const IN_LOOP: &str = "{% for i in 1, 2 %}{% block a %}{% break %}{% end %}{% end %}";
-    let placed = "outside for or while block: this block is put where no loop is around it";
-    type Row<'a> = (&'a [&'a str], Result<&'a str, (&'a str, usize, &'a str)>);
+    const PLACED: &str = "outside for or while block: this block is put where no loop is around it";
+    /// Parts of a text, and its page, or the file, line and message of its refusal.
+    type Row = (&'static [&'static str], Result<&'static str, (&'static str, usize, &'static str)>);
     let rows: &[Row] = &[
         (&[IN_LOOP], Ok("")),
-        (&["{% block a %}x{% end %}\n", IN_LOOP], Err(("t.html", 2, placed))),
+        (&["{% block a %}x{% end %}\n", IN_LOOP], Err(("t.html", 2, PLACED))),
         (&[IN_LOOP, "{% block a %}x{% end %}"], Ok("xxx")),
         (&["\n{% for i in 1, 2 %}{% else %}{% continue %}{% end %}"], Err(("t.html", 2, "continue outside"))),
         (&["{% for i in 1, 2 %}{% for j in '' %}{% else %}{% continue %}{% end %}x{% end %}"], Ok("")),
         (
             &["{% for i in 1, 2 %}{% apply str %}{% block a %}{% end %}{% end %}", IN_LOOP, "{% end %}"],
-            Err(("t.html", 1, placed)),
+            Err(("t.html", 1, PLACED)),
         ),
         (&["{% extends 'loop.html' %}", IN_LOOP], Ok("")),
-        (&["{% extends 'base.html' %}", IN_LOOP], Err(("t.html", 1, placed))),
+        (&["{% extends 'base.html' %}", IN_LOOP], Err(("t.html", 1, PLACED))),
         (&["{% extends 'base.html' %}{% block other %}{{ 1 + }}{% end %}"], Ok("x")),
         (
             &["{% extends 'base.html' %}{% block a %}{% break %}{% end %}"],
             Err(("t.html", 1, "break outside")),
         ),
         // A base, and what is included, must be right on its own.
-        (&["{% extends 'broken.html' %}{% block a %}fine{% end %}"], Err(("broken.html", 1, placed))),
+        (&["{% extends 'broken.html' %}{% block a %}fine{% end %}"], Err(("broken.html", 1, PLACED))),
         (&["{% include 'child.html' %}"], Err(("t.html", 1, "extends another template"))),
         (
             &["{% include 'part.html' %}{% block b %}{% end %}"],

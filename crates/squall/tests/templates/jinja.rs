@@ -169,7 +169,7 @@ async fn endless_jinja_templates_end() {
         ),
         ("ok.html", "ok".to_owned()),
     ];
-    let page = get("/{name}", async |ctx: &Context| ctx.render(&ctx.path_arg_str("name")?, context! {}));
+    let page = get("/{name}", async |ctx: &Context| ctx.render(ctx.path_arg_str("name")?, context! {}));
     let loader = Loader::from_texts(texts).max_steps(800_000);
     let app = squall::testing::serve(Application::new([page]).template_loader(loader));
     for (name, status) in [("one.html", 200), ("many.html", 500), ("tried.html", 500), ("ok.html", 200)] {

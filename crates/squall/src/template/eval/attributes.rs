@@ -32,6 +32,8 @@ impl Interp<'_> {
                 Some(Py::from(exception.message()))
             }
             Py::Bool(value) if matches!(name, "real" | "numerator") => Some(Py::Int(i64::from(*value))),
+            Py::Float(_) if name == "real" => Some(of.clone()),
+            Py::Float(_) if name == "imag" => Some(Py::Float(0.0)),
             Py::Int(_) | Py::Big(_) if matches!(name, "real" | "numerator") => Some(of.clone()),
             Py::Int(_) | Py::Bool(_) | Py::Big(_) if name == "imag" => Some(Py::Int(0)),
             Py::Range(range) => match name {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Part, Py, R, Type};
+use super::{Method, Part, Py, R, Type};
 use crate::template::{budget, text};
 
 /// `str(value)`
@@ -73,6 +73,9 @@ pub(in crate::template) fn write_repr(value: &Py, out: &mut String) -> R<()> {
             let _ = write!(out, "<built-in function {}>", builtin.name);
         }
         Py::Function(_) => out.push_str("<function <lambda>>"),
+        Py::Method(method) if is_unbound(method) => {
+            let _ = write!(out, "<method '{}' of '{}' objects>", method.name, own_name(&method.of));
+        }
         Py::Method(method) => {
             let kind = if method.name.starts_with("__") { "method-wrapper" } else { "built-in method" };
             let name = if method.name.starts_with("__") {
@@ -239,4 +242,17 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
         }
     }
     out.push(quote);
+}
+
+/// A method of a type, such as `str.upper`; a few are of the type itself.
+fn is_unbound(method: &Method) -> bool {
+    matches!(method.of, Py::Type(of) if !matches!(of, Type::Date | Type::DateTime))
+        && !matches!(&*method.name, "fromkeys" | "fromhex" | "maketrans" | "from_bytes")
+}
+
+fn own_name(of: &Py) -> &'static str {
+    match of {
+        Py::Type(of) => of.name(),
+        _ => "",
+    }
 }
