@@ -1,6 +1,7 @@
 //! Serving until the process is asked to end.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -81,7 +82,8 @@ impl HttpServer {
     /// With one process ([`processes(1)`](Self::processes)) there is no supervisor, and no reload.
     ///
     /// Where the [options] were given a port, address, Unix socket, number of processes or time to drain,
-    /// they win over what the program says; a program that leaves the port to them binds none itself.
+    /// they win over what the program says; a program that leaves the port to them binds none itself. A port alone moves
+    /// what the program has bound to that port, and opens it to nobody else.
     ///
     /// # Errors
     /// As [`start`](Self::start) and [`bind`](Self::bind).
@@ -228,20 +230,27 @@ impl HttpServer {
         if let Some(h2c) = given.h2c {
             self.tcp.handler().config.borrow_mut().h2c = h2c;
         }
-        let local = BindOptions::new().address(given.address.clone().unwrap_or_default());
+        let bound = self.local_addrs();
         if development::is_on() {
             // Whatever they say: clients come by way of `squall dev`.
-            if self.local_addrs().is_empty() {
-                self.tcp.bind(Builtins::default_port(), &local)?;
+            if bound.is_empty() {
+                let address = given.address.clone().unwrap_or_else(Builtins::default_address);
+                self.tcp.bind(Builtins::default_port(), &BindOptions::new().address(address))?;
             }
         } else if let Some(path) = &given.unix_socket {
             self.tcp.stop();
             self.tcp.bind_listeners([bind_unix_socket(path, SOCKET_MODE, DEFAULT_BACKLOG)?]);
-        } else if given.port.is_some() || given.address.is_some() || self.local_addrs().is_empty() {
-            let bound = self.local_addrs().iter().find_map(Address::port);
-            let port = given.port.or(bound).unwrap_or_else(Builtins::default_port);
+        } else if given.port.is_some() || given.address.is_some() || bound.is_empty() {
+            let port = given.port.or_else(|| bound.iter().find_map(Address::port));
+            let port = port.unwrap_or_else(Builtins::default_port);
+            let addresses = match &given.address {
+                Some(address) => vec![address.clone()],
+                None => addresses_of(&bound),
+            };
             self.tcp.stop();
-            self.tcp.bind(port, &local)?;
+            for address in addresses {
+                self.tcp.bind(port, &BindOptions::new().address(address))?;
+            }
         }
         let addresses: Vec<String> = self.local_addrs().iter().map(ToString::to_string).collect();
         if !development::is_on() {
@@ -327,5 +336,16 @@ impl Signals {
                 else => return,
             }
         }
+    }
+}
+
+/// Where to listen at another port than these do: at the same addresses.
+fn addresses_of(bound: &[Address]) -> Vec<String> {
+    let mut addresses: Vec<_> = bound.iter().filter_map(Address::ip).collect();
+    addresses.dedup();
+    match &addresses[..] {
+        [] => vec![Builtins::default_address()],
+        all if all.iter().any(IpAddr::is_unspecified) => vec![String::new()],
+        some => some.iter().map(ToString::to_string).collect(),
     }
 }

@@ -237,4 +237,9 @@ impl Builtins {
     pub(crate) fn default_port() -> u16 {
         OPTIONS.own_text("port").and_then(|text| u16::from_str(&text).ok()).unwrap_or(8888)
     }
+
+    /// The address likewise; empty for all.
+    pub(crate) fn default_address() -> String {
+        OPTIONS.own_text("address").unwrap_or_default()
+    }
 }

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
+use squall::netutil::BindOptions;
 use squall::{Application, Context, HttpServer, get, options};
 
 use super::ROLE;
@@ -13,11 +14,15 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("help_is_printed_and_the_status_is_0", help_is_printed_and_the_status_is_0),
     ("what_is_wrong_ends_the_program_with_status_1", what_is_wrong_ends_the_program_with_status_1),
     ("run_follows_the_options", run_follows_the_options),
+    ("a_program_for_this_machine_only_stays_so", a_program_for_this_machine_only_stays_so),
     ("logging_is_left_alone_where_it_is_asked_for", logging_is_left_alone_where_it_is_asked_for),
     ("the_log_goes_to_a_file", the_log_goes_to_a_file),
     ("a_request_is_an_object_in_a_json_log", a_request_is_an_object_in_a_json_log),
     ("a_log_that_nobody_reads_stops_nobody", a_log_that_nobody_reads_stops_nobody),
 ];
+
+/// The program listens on 127.0.0.1 by itself, as its `default` or having it `bound`.
+const ADDRESS: &str = "SQUALL_TEST_ADDRESS";
 
 /// The program is to log this and to end.
 const SAY: &str = "SQUALL_TEST_SAY";
@@ -84,6 +89,25 @@ fn what_is_wrong_ends_the_program_with_status_1() {
         ),
     ] {
         assert_eq!(run(args), (Some(1), expected.to_owned()), "{args:?}");
+    }
+}
+
+/// Where the program listens is its own affair, unless an address is given.
+fn a_program_for_this_machine_only_stays_so() {
+    for (own, args, expected) in [
+        ("default", &["--port=0"][..], "127.0.0.1:"),
+        ("bound", &["--port=0"], "127.0.0.1:"),
+        ("bound", &[], "127.0.0.1:"),
+        ("default", &["--port=0", "--address=127.0.0.2"], "127.0.0.2:"),
+        ("bound", &["--port=0", "--address=127.0.0.2"], "127.0.0.2:"),
+        ("bound", &["--address=127.0.0.2"], "127.0.0.2:"),
+    ] {
+        let server = Server::start(program(&[args, &["--processes=1"]].concat()).env(ADDRESS, own));
+        assert!(server.address.starts_with(expected), "{own}, {args:?}: {}", server.address);
+        ask(TcpStream::connect(&server.address).unwrap());
+        let log = server.end();
+        let line = log.lines().find(|line| line.contains("Serving on")).unwrap();
+        assert!(!line.contains(", "), "{own}, {args:?}: {line}");
     }
 }
 
@@ -235,6 +259,10 @@ fn serve() -> squall::Result {
     let greeting =
         options::define("greeting", "Hello".to_owned()).help("what visitors are told").group("Example");
     options::define("password", "hunter2".to_owned()).help("of the database").group("Example").secret();
+    let address = std::env::var(ADDRESS).unwrap_or_default();
+    if address == "default" {
+        options::define("address", "127.0.0.1".to_owned());
+    }
     options::parse_environment("T_")?;
     options::parse_command_line()?;
     if let Ok(text) = std::env::var(SAY) {
@@ -253,5 +281,8 @@ fn serve() -> squall::Result {
         });
         Application::new([hello, shout])
     });
+    if address == "bound" {
+        server.bind_on(0, &BindOptions::new().address("127.0.0.1"))?;
+    }
     server.run()
 }
