@@ -7,3 +7,4 @@ mod layers;
 mod options;
 #[cfg(feature = "redis")]
 mod redis;
+mod tables;
