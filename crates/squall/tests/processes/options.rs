@@ -104,6 +104,7 @@ fn a_program_for_this_machine_only_stays_so() {
     ] {
         let server = Server::start(program(&[args, &["--processes=1"]].concat()).env(ADDRESS, own));
         assert!(server.address.starts_with(expected), "{own}, {args:?}: {}", server.address);
+        ask(TcpStream::connect(&server.address).unwrap());
         let log = server.end();
         let line = log.lines().find(|line| line.contains("Serving on")).unwrap();
         assert!(!line.contains(", "), "{own}, {args:?}: {line}");

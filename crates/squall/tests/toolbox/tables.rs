@@ -10,7 +10,7 @@ fn the_tables_name_what_exists() {
     for (table, least) in [
         ("net/ioloop/README.md", 35),
         ("web/httputil.md", 12),
-        ("web/auth.md", 12),
+        ("web/auth.md", 10),
         ("processes/README.md", 15),
     ] {
         let path = root.join("tests").join(table);

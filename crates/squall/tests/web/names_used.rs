@@ -170,5 +170,4 @@ use squall::web::signature_key_version as n157;
 use squall::websocket::WebSocketClientConnection as n158;
 use squall::websocket::WebSocketClosedError as n159;
 use squall::websocket::WebSocketConnectError as n160;
-use squall::websocket::WebSocketOptions as n161;
-use squall::websocket::websocket_connect as n162;
+use squall::websocket::websocket_connect as n161;
