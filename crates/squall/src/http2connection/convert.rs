@@ -69,6 +69,14 @@ fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
     known.then_some(()).ok_or(Refusal::Malformed(":path"))
 }
 
+/// The fields behind a body; `None` when they are malformed or too many.
+pub(super) fn trailers(fields: &HeaderMap, most: usize) -> Option<HttpHeaders> {
+    if fields.len() > most || fields.values().any(|value| is_padded(value.as_bytes())) {
+        return None;
+    }
+    field_map::from_trailers(fields).ok()
+}
+
 fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {
     field_map::add_request_fields(headers, fields)?;
     if fields.get_all(header::COOKIE).iter().nth(1).is_some() {

@@ -6,10 +6,11 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::HeaderMap;
 
 use super::convert;
 use crate::http1::encode::{BodyEncoder, body_without_chunks};
-use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine};
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, field_map};
 
 /// So much room is asked for at once, as much as a client's window mostly has.
 const MOST_ROOM: usize = 65_536;
@@ -22,6 +23,8 @@ pub(super) struct Output {
     writing: Writing,
     pieces: VecDeque<Bytes>,
     queued: usize,
+    /// What is sent behind the pieces.
+    trailers: Option<HeaderMap>,
     /// How many bytes were handed on.
     taken: u64,
     /// They wait until everything is handed on.
@@ -58,6 +61,7 @@ impl Output {
             writing: Writing::Head,
             pieces: VecDeque::new(),
             queued: 0,
+            trailers: None,
             taken: 0,
             flushers: Vec::new(),
         }
@@ -169,6 +173,17 @@ impl Output {
         }
     }
 
+    /// As [`finish`](Self::finish). What has no body has nothing behind it either.
+    pub(super) fn finish_with(&mut self, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        let has_place =
+            matches!(self.writing, Writing::Body(BodyEncoder::Length(_) | BodyEncoder::UntilClose));
+        self.finish()?;
+        // Every field of ours is one of the other kind.
+        let trailers = field_map::to_trailers(trailers).unwrap_or_default();
+        self.trailers = Some(trailers).filter(|trailers| has_place && !trailers.is_empty());
+        Ok(())
+    }
+
     fn broken(&mut self, error: HttpOutputError) -> HttpOutputError {
         self.abort();
         error
@@ -199,6 +214,7 @@ impl Output {
         self.head = None;
         self.pieces.clear();
         self.queued = 0;
+        self.trailers = None;
     }
 
     /// A response of squall's own, unless one has begun.
@@ -218,7 +234,7 @@ impl Output {
         if self.is_lost() || self.writing == Writing::Aborted {
             return Poll::Ready(false);
         }
-        if self.head.is_none() && self.pieces.is_empty() {
+        if self.is_handed_on() {
             return Poll::Ready(true);
         }
         if !self.flushers.iter().any(|waiting| waiting.will_wake(cx.waker())) {
@@ -229,8 +245,11 @@ impl Output {
 
     /// Who is to be woken, when nothing waits any longer.
     pub(super) fn take_flushed(&mut self) -> Vec<Waker> {
-        let is_all = self.pieces.is_empty() && self.head.is_none();
-        if is_all { std::mem::take(&mut self.flushers) } else { Vec::new() }
+        if self.is_handed_on() { std::mem::take(&mut self.flushers) } else { Vec::new() }
+    }
+
+    fn is_handed_on(&self) -> bool {
+        self.head.is_none() && self.pieces.is_empty() && self.trailers.is_none()
     }
 
     /// Hands on what there is room for; true when there is nothing more to do.
@@ -268,7 +287,7 @@ impl Output {
     fn send_head(&mut self) -> Result<(), h2::Error> {
         let Some(head) = self.head.take() else { return Ok(()) };
         let Sink::Head(respond) = &mut self.sink else { return Ok(()) };
-        let is_all = self.writing == Writing::Finished && self.pieces.is_empty();
+        let is_all = self.writing == Writing::Finished && self.pieces.is_empty() && self.trailers.is_none();
         let body = respond.send_response(head, is_all)?;
         self.sink = if is_all { Sink::Done } else { Sink::Body(body) };
         Ok(())
@@ -277,6 +296,7 @@ impl Output {
     fn send_body(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
         let Sink::Body(sink) = &mut self.sink else { return Ok(()) };
         let finished = self.writing == Writing::Finished;
+        let ends_with_data = finished && self.trailers.is_none();
         while let Some(piece) = self.pieces.front_mut() {
             sink.reserve_capacity(self.queued.min(MOST_ROOM));
             let room = match sink.capacity() {
@@ -296,7 +316,7 @@ impl Output {
             }
             self.queued -= part.len();
             self.taken += part.len() as u64;
-            let is_last = finished && self.pieces.is_empty();
+            let is_last = ends_with_data && self.pieces.is_empty();
             sink.send_data(part, is_last)?;
             if is_last {
                 self.sink = Sink::Done;
@@ -304,7 +324,10 @@ impl Output {
             }
         }
         if finished {
-            sink.send_data(Bytes::new(), true)?;
+            match self.trailers.take() {
+                Some(trailers) => sink.send_trailers(trailers)?,
+                None => sink.send_data(Bytes::new(), true)?,
+            }
             self.sink = Sink::Done;
         }
         Ok(())

@@ -329,6 +329,10 @@ impl HttpTransport for Handle {
         self.0.change(Output::finish)
     }
 
+    fn finish_with(&self, _id: StreamId, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.0.change(|output| output.finish_with(trailers))
+    }
+
     fn abort(&self, _id: StreamId) {
         self.0.reset();
     }

@@ -97,6 +97,12 @@ pub trait HttpMessageDelegate {
     /// A piece of the body; the next is not read until the result is done.
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_>;
 
+    /// The fields behind the body (RFC 9110 §6.5), without those that may not be there; called once all of the body was
+    /// received, and not when there are none. Default: they are dropped.
+    fn trailers_received(&mut self, _trailers: HttpHeaders) -> Pending<'_> {
+        None
+    }
+
     /// The connection has to wait for more of the body; called whenever its task is polled meanwhile. Whoever has
     /// something to do beside the body, such as to hand on an answer that comes before its end, does it here, wakes by `cx`,
     /// and waits for nothing: a response that is finished then ends the exchange. Default: nothing.
@@ -173,6 +179,14 @@ pub trait HttpTransport {
     /// # Errors
     /// As there.
     fn finish(&self, id: StreamId) -> Result<(), HttpOutputError>;
+
+    /// See [`HttpConnection::finish_with`]. The default leaves the trailers out, as everybody may (RFC 9110 §6.5).
+    ///
+    /// # Errors
+    /// As there.
+    fn finish_with(&self, id: StreamId, _trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.finish(id)
+    }
 
     /// See [`HttpConnection::abort`].
     fn abort(&self, id: StreamId);
@@ -342,6 +356,18 @@ impl HttpConnection {
     #[inline]
     pub fn finish(&self) -> Result<(), HttpOutputError> {
         self.transport.finish(self.id)
+    }
+
+    /// Ends the response with fields behind its body (RFC 9110 §6.5).
+    ///
+    /// Those that may not be there, such as `Content-Length` or `Set-Cookie`, are left out. HTTP/1.1 has a place for
+    /// trailers behind a body in chunks only, HTTP/1.0 none; without a place they are left out, all of them. Whether the
+    /// client has said that it takes them (`TE: trailers`) is not looked at here.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with(&self, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.transport.finish_with(self.id, trailers)
     }
 
     /// Cuts the connection, so that a response that has been begun does not look complete.

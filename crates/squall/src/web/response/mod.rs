@@ -7,6 +7,7 @@ pub(in crate::web) mod send;
 pub(in crate::web) mod send_file;
 pub(in crate::web) mod signed_value;
 pub(in crate::web) mod sse;
+pub(in crate::web) mod trailers;
 pub(in crate::web) mod xsrf;
 
 use std::cell::RefCell;
@@ -34,6 +35,8 @@ pub(super) struct Response {
     pub(super) reason: Option<Box<str>>,
     pub(super) headers: HttpHeaders,
     pub(super) body: Vec<u8>,
+    /// What is to be sent behind the body.
+    pub(super) trailers: Option<Box<HttpHeaders>>,
     pub(super) phase: Phase,
     /// The head is another server's, handed on: nothing in it is made to fit what was written, and no transform changes
     /// the body.
@@ -77,6 +80,7 @@ impl Response {
         self.status = 200;
         self.reason = None;
         self.relayed = false;
+        self.trailers = None;
         self.body.clear();
         DEFAULTS.with_borrow_mut(|defaults| {
             if defaults.good_until.is_none_or(|until| now >= until) {
@@ -154,6 +158,7 @@ impl ResponseCell {
                 reason: None,
                 headers: HttpHeaders::new(),
                 body: Vec::new(),
+                trailers: None,
                 phase: Phase::Buffering,
                 relayed: false,
             }))

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 
 use super::exchange::Exchange;
-use crate::httputil::exchange::{BodyEvent, BodyRefusal, BodySource};
+use crate::httputil::exchange::{BodyEvent, BodyRefusal, BodySource, Carrier};
+use crate::httputil::field_map;
 
 /// The frames of a body, cut into pieces, until the caller leaves.
 pub(super) struct Frames<'a, B> {
@@ -43,11 +44,19 @@ where
                 return Poll::Ready(Ok(BodyEvent::Piece { data, is_last: false }));
             }
             match self.body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let Ok(mut data) = frame.into_data() else { continue };
-                    self.rest = data.copy_to_bytes(data.remaining());
-                    self.received += self.rest.len();
-                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(mut data) => {
+                        self.rest = data.copy_to_bytes(data.remaining());
+                        self.received += self.rest.len();
+                    }
+                    Err(frame) => {
+                        let Ok(fields) = frame.into_trailers() else { continue };
+                        let fields = Some(&fields)
+                            .filter(|fields| fields.len() <= self.exchange.limits().max_header_count);
+                        let trailers = fields.and_then(|fields| field_map::from_trailers(fields).ok());
+                        return Poll::Ready(trailers.map(BodyEvent::Trailers).ok_or(BodyRefusal::Trailers));
+                    }
+                },
                 Poll::Ready(Some(Err(error))) => {
                     tracing::warn!(target: crate::log::GENERAL, "the body of a request broke off: {error}");
                     return Poll::Ready(Ok(BodyEvent::Gone));

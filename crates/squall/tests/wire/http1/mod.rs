@@ -18,4 +18,5 @@ mod routing;
 mod security;
 mod streaming;
 mod support;
+mod trailers;
 mod uploads;

@@ -12,3 +12,4 @@ mod messages;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod trailers;
