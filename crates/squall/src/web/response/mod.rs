@@ -3,6 +3,7 @@
 pub(in crate::web) mod cookies;
 pub(in crate::web) mod disconnected;
 pub(in crate::web) mod https;
+pub(in crate::web) mod informational;
 pub(in crate::web) mod send;
 pub(in crate::web) mod send_file;
 pub(in crate::web) mod signed_value;
@@ -38,9 +39,18 @@ pub(super) struct Response {
     /// What is to be sent behind the body.
     pub(super) trailers: Option<Box<HttpHeaders>>,
     pub(super) phase: Phase,
+    /// What was sent before it.
+    pub(super) interim: Interim,
     /// The head is another server's, handed on: nothing in it is made to fit what was written, and no transform changes
     /// the body.
     pub(super) relayed: bool,
+}
+
+/// How much was sent of interim responses.
+#[derive(Default)]
+pub(super) struct Interim {
+    pub(super) count: u8,
+    pub(super) bytes: usize,
 }
 
 /// What `Server` says.
@@ -160,11 +170,13 @@ impl ResponseCell {
                 body: Vec::new(),
                 trailers: None,
                 phase: Phase::Buffering,
+                interim: Interim::default(),
                 relayed: false,
             }))
         });
         let response = cell.get_mut();
         response.phase = Phase::Buffering;
+        response.interim = Interim::default();
         response.clear_at(start);
         Self { cell: Some(cell) }
     }

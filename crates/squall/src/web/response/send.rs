@@ -256,7 +256,7 @@ impl Context {
     }
 }
 
-fn closed(error: HttpOutputError) -> Error {
+pub(super) fn closed(error: HttpOutputError) -> Error {
     match error {
         HttpOutputError::Closed => Disconnected::gone().into(),
         other => other.into(),

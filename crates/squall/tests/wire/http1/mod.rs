@@ -10,6 +10,7 @@ mod events;
 mod expect;
 mod framing;
 mod h1spec;
+mod informational;
 mod limits;
 mod proxy_headers;
 mod request_line;

@@ -8,6 +8,7 @@ mod client_peers;
 mod client_tls;
 mod ends;
 mod hostile;
+mod informational;
 mod messages;
 mod support;
 #[cfg(feature = "tls")]
