@@ -56,6 +56,15 @@ pub(super) fn request_head(
     Ok((head, kind))
 }
 
+/// Says of a request for a tunnel what HTTP/1.1 would have said.
+pub(super) fn ask_for_websocket(headers: &mut HttpHeaders) {
+    headers.remove("Content-Length");
+    for (name, value) in [("Connection", "Upgrade"), ("Upgrade", "websocket")] {
+        // Both are fields.
+        let _ = headers.set(name, value);
+    }
+}
+
 /// Whether white space is part of a value's ends, which HTTP/1 would have taken off: what forwards it there would say
 /// something else than what was checked here (RFC 9113 §8.2.1).
 pub(super) fn is_padded(value: &[u8]) -> bool {

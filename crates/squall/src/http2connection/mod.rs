@@ -14,6 +14,7 @@ mod preface;
 mod server;
 mod set;
 mod stream;
+mod tunnel;
 
 pub use options::Http2Options;
 pub(crate) use preface::Preface;

@@ -13,11 +13,13 @@ use crate::http1::encode::{BodyEncoder, body_without_chunks};
 use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, field_map};
 
 /// So much room is asked for at once, as much as a client's window mostly has.
-const MOST_ROOM: usize = 65_536;
+pub(super) const MOST_ROOM: usize = 65_536;
 
 pub(super) struct Output {
     sink: Sink,
     is_head: bool,
+    /// A tunnel is asked for.
+    is_connect: bool,
     /// Written, and not handed on yet.
     head: Option<http::Response<()>>,
     writing: Writing,
@@ -53,10 +55,11 @@ enum Writing {
 }
 
 impl Output {
-    pub(super) fn new(respond: SendResponse<Bytes>, is_head: bool) -> Self {
+    pub(super) fn new(respond: SendResponse<Bytes>, is_head: bool, is_connect: bool) -> Self {
         Self {
             sink: Sink::Head(respond),
             is_head,
+            is_connect,
             head: None,
             writing: Writing::Head,
             pieces: VecDeque::new(),
@@ -95,24 +98,43 @@ impl Output {
         if self.writing != Writing::Head {
             return Err(HttpOutputError::OutOfOrder);
         }
-        let framing = match body_without_chunks(self.is_head, start.status, headers) {
+        let mut status = start.status;
+        let mut framing = match body_without_chunks(self.is_head, status, headers) {
             Ok(framing) => framing,
             Err(error) => return Err(self.broken(error)),
         };
+        if self.is_connect && (200..300).contains(&status) {
+            // It would say that the tunnel is open, and its body come out of it (RFC 9110 §9.3.6).
+            (status, framing) = (501, BodyEncoder::Suppressed);
+        }
         let length = match framing {
             BodyEncoder::Length(length) => Some(length),
             // What GET would have had.
-            BodyEncoder::Suppressed | BodyEncoder::Forbidden(304) => {
+            BodyEncoder::Suppressed | BodyEncoder::Forbidden(304) if !self.is_connect => {
                 headers.get("Content-Length").and_then(|length| length.parse().ok())
             }
             _ => None,
         };
-        let Some(head) = convert::response_head(start.status, headers, length) else {
+        let Some(head) = convert::response_head(status, headers, length) else {
             return Err(self.broken(HttpOutputError::OutOfOrder));
         };
         self.head = Some(head);
         self.writing = Writing::Body(framing);
         self.write(body)
+    }
+
+    /// Agrees to a tunnel, with these fields; what is sent from now on goes into what is given.
+    pub(super) fn tunnel(&mut self, headers: &HttpHeaders) -> Result<SendStream<Bytes>, HttpOutputError> {
+        self.check_open()?;
+        let Sink::Head(respond) = &mut self.sink else { return Err(HttpOutputError::OutOfOrder) };
+        if self.writing != Writing::Head {
+            return Err(HttpOutputError::OutOfOrder);
+        }
+        let head = convert::response_head(200, headers, None).ok_or(HttpOutputError::OutOfOrder)?;
+        let sink = respond.send_response(head, false).map_err(|_| HttpOutputError::Closed)?;
+        self.sink = Sink::Done;
+        self.writing = Writing::Finished;
+        Ok(sink)
     }
 
     pub(super) fn write_interim(

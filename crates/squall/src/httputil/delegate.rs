@@ -240,6 +240,11 @@ pub trait HttpTransport {
     /// As there.
     fn detach(&self, id: StreamId) -> io::Result<IoStream>;
 
+    /// See [`HttpConnection::tunnel`]. By default there is none.
+    fn tunnel(&self, _id: StreamId, _headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
+        None
+    }
+
     /// The stream below, to ask it things; not to read or write. The default has none.
     fn stream(&self) -> Option<IoStream> {
         None
@@ -432,6 +437,16 @@ impl HttpConnection {
     /// When the exchange is over, or the protocol has no stream of its own to give (HTTP/2).
     pub fn detach(&self) -> io::Result<IoStream> {
         self.transport.detach(self.id)
+    }
+
+    /// Agrees to the tunnel that the request asks for, with these fields, and takes it out of HTTP: over HTTP/2 (RFC 8441)
+    /// the answer is a 200, and the tunnel the rest of the stream. `None` when the protocol has another way for that, as
+    /// HTTP/1 has with 101 and [`detach`](Self::detach), or no tunnel was asked for.
+    ///
+    /// # Errors
+    /// When the response was begun, or the client has left.
+    pub fn tunnel(&self, headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
+        self.transport.tunnel(self.id, headers)
     }
 }
 
