@@ -267,6 +267,8 @@ where
                         ctx.flush().await?;
                     }
                     ctx.pass_trailers(&field_map::from_trailers(&fields)?);
+                    // They are the last frame, and not every body says so when it is asked for another.
+                    return Ok(());
                 }
                 continue;
             }
