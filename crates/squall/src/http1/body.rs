@@ -2,7 +2,7 @@
 
 use super::chunked::{ChunkedDecoder, Step};
 use super::error::ParseError;
-use crate::httputil::BodyKind;
+use crate::httputil::{BodyKind, HttpHeaders};
 
 /// How the end of a request body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,14 @@ impl BodyDecoder {
             BodyLength::Chunked => Kind::Chunked(ChunkedDecoder::new()),
         };
         Self { kind, limit: u64::MAX, seen: 0 }
+    }
+
+    /// The fields behind a body that has ended, once; at most so many.
+    pub(crate) fn take_trailers(&mut self, most: usize) -> Result<Option<HttpHeaders>, ParseError> {
+        match &mut self.kind {
+            Kind::Length { .. } => Ok(None),
+            Kind::Chunked(decoder) => decoder.take_trailers(most),
+        }
     }
 
     /// Reads on, up to the end of the input, of the body, or of at most `max` data bytes.

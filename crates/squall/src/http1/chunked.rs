@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::error::ParseError;
 use super::limits::{MAX_CHUNK_EXTENSIONS, MAX_TRAILER};
+use crate::httputil::{HttpHeaders, ows};
 
 /// Where in the coding the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +71,8 @@ pub(crate) struct ChunkedDecoder {
     state: State,
     left: u64,
     extension_bytes: usize,
-    trailer_bytes: usize,
+    /// The trailer lines so far, as they came.
+    trailer: Vec<u8>,
     /// A trailer line must have a colon, and a name before it.
     trailer_name: TrailerName,
 }
@@ -88,9 +90,31 @@ impl ChunkedDecoder {
             state: State::SizeStart,
             left: 0,
             extension_bytes: 0,
-            trailer_bytes: 0,
+            trailer: Vec::new(),
             trailer_name: TrailerName::Empty,
         }
+    }
+
+    /// The trailers of a body that has ended, once; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`ParseError::Trailer`] for more than `most` of them.
+    pub(crate) fn take_trailers(&mut self, most: usize) -> Result<Option<HttpHeaders>, ParseError> {
+        let section = std::mem::take(&mut self.trailer);
+        if section.is_empty() {
+            return Ok(None);
+        }
+        let mut trailers = HttpHeaders::new();
+        // Each line has been seen to be `name ":" value CR`; the LF was not kept.
+        for line in section.split(|&byte| byte == b'\r').filter(|line| !line.is_empty()) {
+            let colon = memchr::memchr(b':', line).ok_or(ParseError::Trailer)?;
+            let name = std::str::from_utf8(&line[..colon]).map_err(|_| ParseError::Trailer)?;
+            trailers.add(name, ows::trim_bytes(&line[colon + 1..])).map_err(|_| ParseError::Trailer)?;
+            if trailers.len() > most {
+                return Err(ParseError::Trailer);
+            }
+        }
+        Ok(Some(trailers))
     }
 
     /// Reads on: up to the end of the input, of the body, or of the next run of at most `max` data bytes.
@@ -198,13 +222,12 @@ impl ChunkedDecoder {
         if self.extension_bytes > MAX_CHUNK_EXTENSIONS { Err(ParseError::ChunkExtension) } else { Ok(()) }
     }
 
-    /// Trailers are checked and dropped: merging them into the headers is how they become an attack
-    /// (RFC 9110 §6.5.1).
+    /// Trailers are kept apart: merging them into the headers is how they become an attack (RFC 9110 §6.5.1).
     fn trailer(&mut self, byte: u8) -> Result<State, ParseError> {
-        self.trailer_bytes += 1;
-        if self.trailer_bytes > MAX_TRAILER {
+        if self.trailer.len() == MAX_TRAILER {
             return Err(ParseError::Trailer);
         }
+        self.trailer.push(byte);
         if self.state == State::TrailerStart {
             self.trailer_name = TrailerName::Empty;
         }
@@ -212,7 +235,7 @@ impl ChunkedDecoder {
             (b'\r', TrailerName::Ended) => return Ok(State::TrailerLf),
             (b'\t' | b' '..=b'~' | 0x80.., TrailerName::Ended) => {}
             (b':', TrailerName::Some) => self.trailer_name = TrailerName::Ended,
-            (b'!'..=b'9' | b';'..=b'~', TrailerName::Empty | TrailerName::Some) => {
+            (_, TrailerName::Empty | TrailerName::Some) if is_token_byte(byte) => {
                 self.trailer_name = TrailerName::Some;
             }
             _ => return Err(ParseError::Trailer),
@@ -314,9 +337,29 @@ mod tests {
             (b"0\r\n x: y\r\n\r\n", ParseError::Trailer),
             (b"0\r\nA: \0\r\n\r\n", ParseError::Trailer),
             (b"0\r\nA: b\rc\r\n\r\n", ParseError::Trailer),
+            (b"0\r\nA : b\r\n\r\n", ParseError::Trailer),
+            (b"0\r\nA(: b\r\n\r\n", ParseError::Trailer),
+            (b"0\r\nA\xe9: b\r\n\r\n", ParseError::Trailer),
         ] {
             assert_eq!(decode(input, 1), Err(expected), "{:?}", String::from_utf8_lossy(input));
         }
+    }
+
+    #[test]
+    fn trailers_are_kept_apart() {
+        let trailers = |section: &str, most| {
+            let mut decoder = ChunkedDecoder::new();
+            let input = format!("0\r\n{section}\r\n");
+            assert!(decoder.decode(input.as_bytes(), usize::MAX).unwrap().done);
+            let found = decoder.take_trailers(most);
+            assert!(matches!(decoder.take_trailers(0), Ok(None)), "they are given once");
+            let show =
+                |fields: HttpHeaders| fields.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+            found.map(|fields| fields.map(show).unwrap_or_default().join("|"))
+        };
+        assert_eq!(trailers("", 0), Ok(String::new()));
+        assert_eq!(trailers("x-a: 1\r\nX-A:\t2 3 \r\ny:\r\n", 3), Ok("X-A=1|X-A=2 3|Y=".to_owned()));
+        assert_eq!(trailers("a: 1\r\nb: 2\r\n", 1), Err(ParseError::Trailer));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! are an error. So a handler that sends on the fields of another message cannot frame its own twice.
 
 use super::head_writer;
-use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, ows};
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, ows, trailers};
 
 /// What a response must know of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +189,17 @@ impl BodyEncoder {
         }
     }
 
+    /// As [`finish`](Self::finish), with trailers where the framing has a place for them.
+    pub(crate) fn finish_with(&self, out: &mut Vec<u8>, fields: &HttpHeaders) -> Result<(), HttpOutputError> {
+        if *self != Self::Chunked {
+            return self.finish(out);
+        }
+        out.extend_from_slice(b"0\r\n");
+        fields.write_some(out, |name| !trailers::is_forbidden(name));
+        head_writer::end(out);
+        Ok(())
+    }
+
     /// Appends what ends the body.
     pub(crate) fn finish(&self, out: &mut Vec<u8>) -> Result<(), HttpOutputError> {
         match self {
@@ -287,6 +298,18 @@ mod tests {
         chunked.encode(&mut out, &[b'x'; 26]).unwrap();
         chunked.finish(&mut out).unwrap();
         assert_eq!(out, [b"1a\r\n".as_slice(), &[b'x'; 26], b"\r\n0\r\n\r\n"].concat());
+
+        let mut out = Vec::new();
+        let trailers = [("X-A", "1"), ("Content-Length", "5"), ("X-B", "2")].into_iter().collect();
+        chunked.finish_with(&mut out, &trailers).unwrap();
+        assert_eq!(out, b"0\r\nX-A: 1\r\nX-B: 2\r\n\r\n");
+        out.clear();
+        BodyEncoder::UntilClose.finish_with(&mut out, &trailers).unwrap();
+        assert_eq!(
+            BodyEncoder::Length(1).finish_with(&mut out, &trailers),
+            Err(HttpOutputError::TooLittleData(1))
+        );
+        assert_eq!(out, b"", "there is no place for them");
 
         let mut out = Vec::new();
         assert_eq!(chunked.begin_piece(&mut out, 0), Ok(false), "an empty chunk would end the body");

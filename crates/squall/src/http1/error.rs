@@ -159,6 +159,7 @@ impl From<BodyRefusal> for ParseError {
             BodyRefusal::Inflates => Self::BodyInflates,
             BodyRefusal::Encoding => Self::ContentEncoding,
             BodyRefusal::Late => Self::BodyTimeout,
+            BodyRefusal::Trailers => Self::Trailer,
         }
     }
 }

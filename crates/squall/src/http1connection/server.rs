@@ -14,8 +14,8 @@ use super::exchange_end::ExchangeEnd;
 use super::state::{Outcome, Writing};
 use crate::http1::ParseError;
 use crate::http1::body::{BodyDecoder, BodyLength};
-use crate::httputil::ConnectionLimits;
 use crate::httputil::exchange::{BodyEvent, BodySource, Carrier, End};
+use crate::httputil::{ConnectionLimits, HttpHeaders};
 use crate::iostream::IoStream;
 use crate::log;
 
@@ -56,12 +56,22 @@ impl Http1Body {
     }
 }
 
+impl Http1Body {
+    fn take_trailers(&mut self) -> Result<Option<HttpHeaders>, ParseError> {
+        self.decoder.take_trailers(self.connection.limits().max_header_count)
+    }
+}
+
 impl BodySource for Http1Body {
     type Refusal = ParseError;
 
     fn poll_next(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<BodyEvent, ParseError>> {
         loop {
             let (data, used, is_last) = self.take_piece(most)?;
+            if is_last && let Some(trailers) = self.take_trailers()? {
+                // The last piece, which is empty behind chunks, is given when it is asked for again.
+                return Poll::Ready(Ok(BodyEvent::Trailers(trailers)));
+            }
             if is_last || !data.is_empty() {
                 return Poll::Ready(Ok(BodyEvent::Piece { data, is_last }));
             }

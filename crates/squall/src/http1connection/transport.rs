@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::connection::{Http1Connection, Waiting};
 use super::state::{Exchange, Output, State, Writing};
-use crate::http1::encode::{ForResponse, encode_head, encode_interim};
+use crate::http1::encode::{BodyEncoder, ForResponse, encode_head, encode_interim};
 use crate::httputil::{
     HttpHeaders, HttpOutputError, HttpTransport, ResponseStartLine, SealedTransport, StreamId,
 };
@@ -40,6 +40,22 @@ impl Http1Connection {
             self.wake_waiting();
         }
         result
+    }
+
+    fn finish_by(
+        &self,
+        id: StreamId,
+        end: impl FnOnce(BodyEncoder, &mut Vec<u8>) -> Result<(), HttpOutputError>,
+    ) -> Result<(), HttpOutputError> {
+        self.with_exchange(id, |exchange, output| {
+            let finished = match exchange.writing {
+                Writing::Body(body) => end(body, output.room()),
+                Writing::Raw => Ok(()),
+                _ => return Err(HttpOutputError::OutOfOrder),
+            };
+            exchange.writing = if finished.is_ok() { Writing::Finished } else { Writing::Aborted };
+            finished
+        })
     }
 
     /// Wakes whoever waits for the end of the response.
@@ -163,15 +179,11 @@ impl HttpTransport for Http1Connection {
     }
 
     fn finish(&self, id: StreamId) -> Result<(), HttpOutputError> {
-        self.with_exchange(id, |exchange, output| {
-            let finished = match exchange.writing {
-                Writing::Body(body) => body.finish(output.room()),
-                Writing::Raw => Ok(()),
-                _ => return Err(HttpOutputError::OutOfOrder),
-            };
-            exchange.writing = if finished.is_ok() { Writing::Finished } else { Writing::Aborted };
-            finished
-        })
+        self.finish_by(id, |body, out| body.finish(out))
+    }
+
+    fn finish_with(&self, id: StreamId, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.finish_by(id, |body, out| body.finish_with(out, trailers))
     }
 
     fn abort(&self, id: StreamId) {

@@ -2,14 +2,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
 use tokio::time::{Sleep, sleep_until};
 
+use super::convert;
 use super::stream::Stream;
-use crate::httputil::exchange::{BodyEvent, BodyRefusal, BodySource};
+use crate::httputil::exchange::{BodyEvent, BodyRefusal, BodySource, Carrier};
 
 pub(super) struct Data<'a> {
     stream: &'a Stream,
@@ -26,6 +27,22 @@ pub(super) struct Data<'a> {
 impl<'a> Data<'a> {
     pub(super) fn new(stream: &'a Stream, body: RecvStream) -> Self {
         Self { stream, body, rest: Bytes::new(), given: 0, received: 0, timer: None }
+    }
+
+    /// Trailers, if there are any, and then the last piece.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, BodyRefusal>> {
+        let event = match ready!(self.body.poll_trailers(cx)) {
+            Ok(None) => BodyEvent::Piece { data: Bytes::new(), is_last: true },
+            Ok(Some(fields)) => {
+                let most = self.stream.limits().max_header_count;
+                BodyEvent::Trailers(convert::trailers(&fields, most).ok_or(BodyRefusal::Trailers)?)
+            }
+            Err(_) => {
+                self.stream.lose();
+                BodyEvent::Gone
+            }
+        };
+        Poll::Ready(Ok(event))
     }
 
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -58,9 +75,7 @@ impl BodySource for Data<'_> {
                     self.stream.lose();
                     return Poll::Ready(Ok(BodyEvent::Gone));
                 }
-                Poll::Ready(None) => {
-                    return Poll::Ready(Ok(BodyEvent::Piece { data: Bytes::new(), is_last: true }));
-                }
+                Poll::Ready(None) => return self.poll_end(cx),
                 Poll::Pending if self.stream.is_lost() => return Poll::Ready(Ok(BodyEvent::Gone)),
                 Poll::Pending => return self.poll_late(cx).map(|()| Ok(BodyEvent::Late)),
             }

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::Method;
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     streams: RefCell<Vec<Weak<Stream>>>,
     /// How many exchanges wait for something.
     open: Cell<usize>,
+    /// How many streams were taken out of HTTP, and are not at their end.
+    tunnels: Cell<usize>,
     last_busy: Cell<Instant>,
     /// Since a look found output waiting: how much the kernel had taken then.
     stall: Cell<Option<(u64, Instant)>>,
@@ -64,6 +67,7 @@ impl Connection {
             task: Cell::default(),
             streams: RefCell::default(),
             open: Cell::new(0),
+            tunnels: Cell::new(0),
             last_busy: Cell::new(Instant::now()),
             stall: Cell::new(None),
             _counted: Counted::new(open),
@@ -137,7 +141,13 @@ impl Connection {
 
     /// Whether nothing is under way, nor anything of a response on its way to a slow client.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.get() == 0 && !self.stream.is_writing()
+        self.open.get() == 0 && self.tunnels.get() == 0 && !self.stream.is_writing()
+    }
+
+    /// Counts a tunnel for as long as what is given lives.
+    pub(super) fn enter_tunnel(self: &Rc<Self>) -> InTunnel {
+        self.tunnels.set(self.tunnels.get() + 1);
+        InTunnel(Rc::clone(self))
     }
 
     /// When a connection has had nothing to do for too long.
@@ -211,15 +221,29 @@ impl Connection {
         }
         self.server.set.count_request();
         self.last_busy.set(now);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        // A tunnel for another protocol (RFC 8441 §4): a GET that asks for an upgrade, as over HTTP/1.1.
+        let protocol = parts.extensions.remove::<Protocol>();
+        if let Some(protocol) = &protocol {
+            if protocol.as_str() != "websocket" {
+                // RFC 9220 §3.
+                return Self::answer(respond, 501, "Unknown :protocol", false);
+            }
+            parts.method = Method::GET;
+        }
         let is_head = parts.method == Method::HEAD;
         let limits = &self.server.limits;
         // What follows a CONNECT is the tunnel's, and no body that an answer has to wait for (RFC 9113 §8.5).
-        let is_empty = body.is_end_stream() || parts.method == Method::CONNECT;
+        let is_empty = body.is_end_stream() || protocol.is_some() || parts.method == Method::CONNECT;
         match convert::request_head(&parts, is_empty, limits.max_header_count) {
+            Ok((mut head, _)) if protocol.is_some() => {
+                convert::ask_for_websocket(&mut head.headers);
+                let stream = Stream::new(Rc::clone(self), respond, &head, Some(body));
+                self.serve(stream, head, BodyKind::None, None, cx);
+            }
             Ok((head, kind)) => {
-                let stream = Stream::new(Rc::clone(self), respond, &head);
-                self.serve(stream, head, kind, body, cx);
+                let stream = Stream::new(Rc::clone(self), respond, &head, None);
+                self.serve(stream, head, kind, Some(body), cx);
             }
             Err(refusal) => self.refuse(refusal, respond, is_head),
         }
@@ -230,7 +254,7 @@ impl Connection {
         stream: Rc<Stream>,
         mut head: RequestHead,
         kind: BodyKind,
-        body: RecvStream,
+        body: Option<RecvStream>,
         cx: &mut Context<'_>,
     ) {
         let inflates = kind != BodyKind::None && self.server.limits.decompress;
@@ -244,10 +268,12 @@ impl Connection {
                 Some(Rest::Work(work)) => Some(Box::pin(async move {
                     exchange::work(&*carrier, work).await;
                 })),
-                Some(Rest::Message(message)) => Some(Box::pin(async move {
-                    let source = Data::new(&carrier, body);
-                    exchange::receive(&*carrier, message, Incoming { kind, source, inflater }).await;
-                })),
+                Some(Rest::Message(message)) => body.map(|body| -> Pin<Box<dyn Future<Output = ()>>> {
+                    Box::pin(async move {
+                        let source = Data::new(&carrier, body);
+                        exchange::receive(&*carrier, message, Incoming { kind, source, inflater }).await;
+                    })
+                }),
             };
         StreamTask::start(stream, work, cx);
     }
@@ -263,17 +289,29 @@ impl Connection {
             Refusal::TooManyFields => {
                 let error = ParseError::TooManyHeaders;
                 tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
-                let text = error.explain(&self.server.limits, 0);
-                if let Some((head, body)) = convert::refusal(error.status(), &text, is_head) {
-                    // Small enough for what every stream has room for; if not, the client sees the end of it missing.
-                    let sent = respond.send_response(head, body.is_empty());
-                    let _ = sent.and_then(
-                        |mut rest| {
-                            if body.is_empty() { Ok(()) } else { rest.send_data(body, true) }
-                        },
-                    );
-                }
+                Self::answer(respond, error.status(), &error.explain(&self.server.limits, 0), is_head);
             }
+        }
+    }
+
+    fn answer(mut respond: SendResponse<Bytes>, status: u16, text: &str, is_head: bool) {
+        let Some((head, body)) = convert::refusal(status, text, is_head) else { return };
+        // Small enough for what every stream has room for; if not, the client sees the end of it missing.
+        let sent = respond.send_response(head, body.is_empty());
+        let _ = sent.and_then(|mut rest| if body.is_empty() { Ok(()) } else { rest.send_data(body, true) });
+    }
+}
+
+/// A place among the tunnels of a connection.
+pub(super) struct InTunnel(Rc<Connection>);
+
+impl Drop for InTunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.set(self.0.tunnels.get().saturating_sub(1));
+        self.0.last_busy.set(Instant::now());
+        // What it waits for may be this.
+        if let Some(task) = self.0.task.take() {
+            task.wake();
         }
     }
 }

@@ -58,6 +58,15 @@ pub(super) fn request_head(
     Ok((head, kind))
 }
 
+/// Says of a request for a tunnel what HTTP/1.1 would have said.
+pub(super) fn ask_for_websocket(headers: &mut HttpHeaders) {
+    headers.remove("Content-Length");
+    for (name, value) in [("Connection", "Upgrade"), ("Upgrade", "websocket")] {
+        // Both are fields.
+        let _ = headers.set(name, value);
+    }
+}
+
 /// Whether white space is part of a value's ends, which HTTP/1 would have taken off: what forwards it there would say
 /// something else than what was checked here (RFC 9113 §8.2.1).
 pub(super) fn is_padded(value: &[u8]) -> bool {
@@ -69,6 +78,14 @@ fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
     let is_path = target.starts_with('/') || target == "*" || *method == Method::CONNECT;
     let known = is_path && head::check_target(target, method).is_ok();
     known.then_some(()).ok_or(Refusal::Malformed(":path"))
+}
+
+/// The fields behind a body; `None` when they are malformed or too many.
+pub(super) fn trailers(fields: &HeaderMap, most: usize) -> Option<HttpHeaders> {
+    if fields.len() > most || fields.values().any(|value| is_padded(value.as_bytes())) {
+        return None;
+    }
+    field_map::from_trailers(fields).ok()
 }
 
 fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {

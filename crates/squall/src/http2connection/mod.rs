@@ -15,6 +15,7 @@ mod preface;
 mod server;
 mod set;
 mod stream;
+mod tunnel;
 
 pub use options::Http2Options;
 pub(crate) use preface::Preface;

@@ -122,6 +122,8 @@ impl Http2Options {
             .max_frame_size(self.max_frame_size)
             .max_header_list_size(u32::try_from(max_header_size).unwrap_or(u32::MAX))
             .max_send_buffer_size(self.max_send_buffer)
+            // WebSocket (RFC 8441).
+            .enable_connect_protocol()
             // Of streams that were answered early the rest of the body is still on its way, and no fault of the client's.
             .max_concurrent_reset_streams(self.max_concurrent_streams.clamp(50, 10_000) as usize * 2)
             .max_local_error_reset_streams(Some(MAX_BROKEN_STREAMS));

@@ -6,22 +6,27 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::HeaderMap;
 
 use super::convert;
 use crate::http1::encode::{BodyEncoder, body_without_chunks};
-use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine};
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, field_map};
 
 /// So much room is asked for at once, as much as a client's window mostly has.
-const MOST_ROOM: usize = 65_536;
+pub(super) const MOST_ROOM: usize = 65_536;
 
 pub(super) struct Output {
     sink: Sink,
     is_head: bool,
+    /// A tunnel is asked for.
+    is_connect: bool,
     /// Written, and not handed on yet.
     head: Option<http::Response<()>>,
     writing: Writing,
     pieces: VecDeque<Bytes>,
     queued: usize,
+    /// What is sent behind the pieces.
+    trailers: Option<HeaderMap>,
     /// How many bytes were handed on.
     taken: u64,
     /// They wait until everything is handed on.
@@ -50,14 +55,16 @@ enum Writing {
 }
 
 impl Output {
-    pub(super) fn new(respond: SendResponse<Bytes>, is_head: bool) -> Self {
+    pub(super) fn new(respond: SendResponse<Bytes>, is_head: bool, is_connect: bool) -> Self {
         Self {
             sink: Sink::Head(respond),
             is_head,
+            is_connect,
             head: None,
             writing: Writing::Head,
             pieces: VecDeque::new(),
             queued: 0,
+            trailers: None,
             taken: 0,
             flushers: Vec::new(),
         }
@@ -91,24 +98,43 @@ impl Output {
         if self.writing != Writing::Head {
             return Err(HttpOutputError::OutOfOrder);
         }
-        let framing = match body_without_chunks(self.is_head, start.status, headers) {
+        let mut status = start.status;
+        let mut framing = match body_without_chunks(self.is_head, status, headers) {
             Ok(framing) => framing,
             Err(error) => return Err(self.broken(error)),
         };
+        if self.is_connect && (200..300).contains(&status) {
+            // It would say that the tunnel is open, and its body come out of it (RFC 9110 §9.3.6).
+            (status, framing) = (501, BodyEncoder::Suppressed);
+        }
         let length = match framing {
             BodyEncoder::Length(length) => Some(length),
             // What GET would have had.
-            BodyEncoder::Suppressed | BodyEncoder::Forbidden(304) => {
+            BodyEncoder::Suppressed | BodyEncoder::Forbidden(304) if !self.is_connect => {
                 headers.get("Content-Length").and_then(|length| length.parse().ok())
             }
             _ => None,
         };
-        let Some(head) = convert::response_head(start.status, headers, length) else {
+        let Some(head) = convert::response_head(status, headers, length) else {
             return Err(self.broken(HttpOutputError::OutOfOrder));
         };
         self.head = Some(head);
         self.writing = Writing::Body(framing);
         self.write(body)
+    }
+
+    /// Agrees to a tunnel, with these fields; what is sent from now on goes into what is given.
+    pub(super) fn tunnel(&mut self, headers: &HttpHeaders) -> Result<SendStream<Bytes>, HttpOutputError> {
+        self.check_open()?;
+        let Sink::Head(respond) = &mut self.sink else { return Err(HttpOutputError::OutOfOrder) };
+        if self.writing != Writing::Head {
+            return Err(HttpOutputError::OutOfOrder);
+        }
+        let head = convert::response_head(200, headers, None).ok_or(HttpOutputError::OutOfOrder)?;
+        let sink = respond.send_response(head, false).map_err(|_| HttpOutputError::Closed)?;
+        self.sink = Sink::Done;
+        self.writing = Writing::Finished;
+        Ok(sink)
     }
 
     pub(super) fn write_interim(
@@ -169,6 +195,17 @@ impl Output {
         }
     }
 
+    /// As [`finish`](Self::finish). What has no body has nothing behind it either.
+    pub(super) fn finish_with(&mut self, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        let has_place =
+            matches!(self.writing, Writing::Body(BodyEncoder::Length(_) | BodyEncoder::UntilClose));
+        self.finish()?;
+        // Every field of ours is one of the other kind.
+        let trailers = field_map::to_trailers(trailers).unwrap_or_default();
+        self.trailers = Some(trailers).filter(|trailers| has_place && !trailers.is_empty());
+        Ok(())
+    }
+
     fn broken(&mut self, error: HttpOutputError) -> HttpOutputError {
         self.abort();
         error
@@ -199,6 +236,7 @@ impl Output {
         self.head = None;
         self.pieces.clear();
         self.queued = 0;
+        self.trailers = None;
     }
 
     /// A response of squall's own, unless one has begun.
@@ -218,7 +256,7 @@ impl Output {
         if self.is_lost() || self.writing == Writing::Aborted {
             return Poll::Ready(false);
         }
-        if self.head.is_none() && self.pieces.is_empty() {
+        if self.is_handed_on() {
             return Poll::Ready(true);
         }
         if !self.flushers.iter().any(|waiting| waiting.will_wake(cx.waker())) {
@@ -229,8 +267,11 @@ impl Output {
 
     /// Who is to be woken, when nothing waits any longer.
     pub(super) fn take_flushed(&mut self) -> Vec<Waker> {
-        let is_all = self.pieces.is_empty() && self.head.is_none();
-        if is_all { std::mem::take(&mut self.flushers) } else { Vec::new() }
+        if self.is_handed_on() { std::mem::take(&mut self.flushers) } else { Vec::new() }
+    }
+
+    fn is_handed_on(&self) -> bool {
+        self.head.is_none() && self.pieces.is_empty() && self.trailers.is_none()
     }
 
     /// Hands on what there is room for; true when there is nothing more to do.
@@ -268,7 +309,7 @@ impl Output {
     fn send_head(&mut self) -> Result<(), h2::Error> {
         let Some(head) = self.head.take() else { return Ok(()) };
         let Sink::Head(respond) = &mut self.sink else { return Ok(()) };
-        let is_all = self.writing == Writing::Finished && self.pieces.is_empty();
+        let is_all = self.writing == Writing::Finished && self.pieces.is_empty() && self.trailers.is_none();
         let body = respond.send_response(head, is_all)?;
         self.sink = if is_all { Sink::Done } else { Sink::Body(body) };
         Ok(())
@@ -277,6 +318,7 @@ impl Output {
     fn send_body(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
         let Sink::Body(sink) = &mut self.sink else { return Ok(()) };
         let finished = self.writing == Writing::Finished;
+        let ends_with_data = finished && self.trailers.is_none();
         while let Some(piece) = self.pieces.front_mut() {
             sink.reserve_capacity(self.queued.min(MOST_ROOM));
             let room = match sink.capacity() {
@@ -296,7 +338,7 @@ impl Output {
             }
             self.queued -= part.len();
             self.taken += part.len() as u64;
-            let is_last = finished && self.pieces.is_empty();
+            let is_last = ends_with_data && self.pieces.is_empty();
             sink.send_data(part, is_last)?;
             if is_last {
                 self.sink = Sink::Done;
@@ -304,7 +346,10 @@ impl Output {
             }
         }
         if finished {
-            sink.send_data(Bytes::new(), true)?;
+            match self.trailers.take() {
+                Some(trailers) => sink.send_trailers(trailers)?,
+                None => sink.send_data(Bytes::new(), true)?,
+            }
             self.sink = Sink::Done;
         }
         Ok(())

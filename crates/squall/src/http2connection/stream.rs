@@ -10,12 +10,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::SendResponse;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::output::Output;
+use super::tunnel::Tunnel;
 use crate::http1::ParseError;
 use crate::httputil::exchange::{BodyRefusal, Carrier};
 use crate::httputil::{
@@ -43,6 +45,8 @@ pub(super) struct Stream {
     end: Rc<End>,
     /// Since a look found output waiting: how much had been handed on then.
     stall: Cell<Option<(u64, Instant)>>,
+    /// What comes through the tunnel that is asked for (RFC 8441), until it is one.
+    tunnel: RefCell<Option<RecvStream>>,
     _counted: Counted,
 }
 
@@ -76,11 +80,12 @@ impl Stream {
         connection: Rc<Connection>,
         respond: SendResponse<Bytes>,
         head: &RequestHead,
+        tunnel: Option<RecvStream>,
     ) -> Rc<Self> {
         let expects = head.headers.get("Expect");
         Rc::new(Self {
             id: u64::from(u32::from(respond.stream_id())),
-            output: RefCell::new(Output::new(respond, head.method == http::Method::HEAD)),
+            output: RefCell::new(Output::new(respond, head.method == http::Method::HEAD, tunnel.is_some())),
             max_body_size: Cell::new(connection.server().limits.max_body_size),
             expects_continue: expects.is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
             body_deadline: Cell::default(),
@@ -89,6 +94,7 @@ impl Stream {
             abandoned: Cell::new(false),
             end: Rc::default(),
             stall: Cell::new(None),
+            tunnel: RefCell::new(tunnel),
             _counted: Counted::new(Value::RequestsInFlight),
             connection,
         })
@@ -331,6 +337,10 @@ impl HttpTransport for Handle {
         self.0.change(Output::finish)
     }
 
+    fn finish_with(&self, _id: StreamId, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.0.change(|output| output.finish_with(trailers))
+    }
+
     fn abort(&self, _id: StreamId) {
         self.0.reset();
     }
@@ -376,6 +386,15 @@ impl HttpTransport for Handle {
     fn detach(&self, _id: StreamId) -> io::Result<IoStream> {
         let what = "a stream of HTTP/2 cannot be taken out of its connection";
         Err(io::Error::new(io::ErrorKind::Unsupported, what))
+    }
+
+    fn tunnel(&self, _id: StreamId, headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
+        let body = self.0.tunnel.take()?;
+        let opened = self.0.change(|output| output.tunnel(headers)).map_err(io::Error::other);
+        Some(opened.map(|sink| {
+            let connection = &self.0.connection;
+            Tunnel::open(connection.enter_tunnel(), connection.stream().clone(), sink, body)
+        }))
     }
 
     fn stream(&self) -> Option<IoStream> {

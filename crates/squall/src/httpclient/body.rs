@@ -1,6 +1,6 @@
 //! Bodies on their way: the request's out, the response's in.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
@@ -22,7 +22,7 @@ use super::pool::Lease;
 use crate::http1::body::{BodyDecoder, BodyLength};
 use crate::http1::encode::BodyEncoder;
 use crate::http1::response::{ResponseBody as Length, ResponseFacts};
-use crate::httputil::HttpOutputError;
+use crate::httputil::{HttpHeaders, HttpOutputError, trailers};
 use crate::iostream::{IoStream, Stalled, StreamClosedError, StreamError};
 
 /// Takes the pieces of a request's body from its [producer](super::HttpRequest::body_producer).
@@ -35,6 +35,7 @@ pub struct BodyWriter {
     fault: Rc<Cell<Option<Fault>>>,
     /// How long the server may take nothing.
     patience: Option<Duration>,
+    trailers: Rc<RefCell<Option<HttpHeaders>>>,
 }
 
 /// Why a body will not be whole.
@@ -55,7 +56,14 @@ impl BodyWriter {
             Way::Http2(_) => BodyEncoder::UntilClose,
         };
         let encoder = Rc::new(Cell::new(length.map_or(unknown, BodyEncoder::Length)));
-        Self { way, encoder, fault: Rc::default(), patience }
+        Self { way, encoder, fault: Rc::default(), patience, trailers: Rc::default() }
+    }
+
+    /// Sends these fields behind the body (RFC 9110 §6.5), when the producer returns; `Trailer` among the request's headers
+    /// announces them. Those that may not be there, such as `Content-Length` or `Authorization`, are left out, and so are, in
+    /// HTTP/1.1, all of a body whose `Content-Length` the request tells.
+    pub fn set_trailers(&self, trailers: HttpHeaders) {
+        self.trailers.replace(Some(trailers));
     }
 
     /// Sends a piece and waits until the kernel has it, or in HTTP/2 until the server has room for it, so that a slow server
@@ -103,8 +111,9 @@ impl BodyWriter {
             _ => produced.map_err(HttpClientError::Body)?,
         }
         let mut end = Vec::new();
-        match self.encoder.get().finish(&mut end) {
-            Ok(()) => match self.way.finish(end.into(), self.patience).await {
+        let trailers = self.trailers.take().unwrap_or_default();
+        match self.encoder.get().finish_with(&mut end, &trailers) {
+            Ok(()) => match self.way.finish_with(end.into(), &trailers, self.patience).await {
                 Ok(sent) => sent,
                 Err(Stalled) => {
                     self.way.abort();
@@ -148,6 +157,19 @@ impl Way {
                 sink.write(bytes, patience).await.map(|sent| sent.map_err(ended)).map_err(|_| Stalled)
             }
         }
+    }
+
+    /// As [`finish`](Self::finish), with trailers where they are no part of the bytes.
+    async fn finish_with(
+        &self,
+        last: Bytes,
+        trailers: &HttpHeaders,
+        patience: Option<Duration>,
+    ) -> Result<Result<(), HttpClientError>, Stalled> {
+        if let Self::Http2(sink) = self {
+            sink.set_trailers(trailers);
+        }
+        self.finish(last, patience).await
     }
 
     /// Sends the last bytes of a body, which may be none.
@@ -208,6 +230,8 @@ pub(super) struct ResponseBody {
     /// So many bytes may yet come, decompressed.
     left: u64,
     deadline: Option<Instant>,
+    /// What stood behind it.
+    trailers: Option<Box<HttpHeaders>>,
 }
 
 /// Where the body comes from, and what is held for as long as it does.
@@ -221,6 +245,9 @@ enum Source {
     /// It has ended.
     Nothing,
 }
+
+/// More fields behind a body than this are an error.
+const MOST_TRAILERS: usize = 1_000;
 
 enum Framing {
     Framed(BodyDecoder),
@@ -252,8 +279,15 @@ impl ResponseBody {
                 (Source::Http2(arriving), is_empty)
             }
         };
-        let mut body =
-            Self { source, upload, decoder, compressed: Bytes::new(), left: max_body_size, deadline };
+        let mut body = Self {
+            source,
+            upload,
+            decoder,
+            compressed: Bytes::new(),
+            left: max_body_size,
+            deadline,
+            trailers: None,
+        };
         if is_empty {
             body.decoder = None;
             body.end(true);
@@ -270,7 +304,15 @@ impl ResponseBody {
             // There is no such thing in HTTP/2.
             Rest::Http2(_) => Source::Nothing,
         };
-        Self { source, upload: None, decoder: None, compressed: Bytes::new(), left: 0, deadline: None }
+        Self {
+            source,
+            upload: None,
+            decoder: None,
+            compressed: Bytes::new(),
+            left: 0,
+            deadline: None,
+            trailers: None,
+        }
     }
 
     /// The connection, for whoever speaks what follows a 101.
@@ -279,6 +321,15 @@ impl ResponseBody {
             Source::Http1 { lease, .. } => Some(lease.stream().clone()),
             Source::Http2(_) | Source::Nothing => None,
         }
+    }
+
+    /// What stood behind the body, once its end has been read.
+    pub(super) fn trailers(&self) -> Option<&HttpHeaders> {
+        self.trailers.as_deref().filter(|trailers| !trailers.is_empty())
+    }
+
+    pub(super) fn take_trailers(&mut self) -> Option<Box<HttpHeaders>> {
+        self.trailers.take().filter(|trailers| !trailers.is_empty())
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
@@ -360,6 +411,8 @@ impl ResponseBody {
         if let Poll::Ready(piece) = arriving.poll_piece(cx, PIECE) {
             let piece = piece?;
             if piece.is_none() {
+                let fields = arriving.take_trailers();
+                self.trailers = fields.map(|fields| Box::new(trailers::allowed(&fields)));
                 self.end(true);
             }
             return Poll::Ready(Ok(piece));
@@ -381,6 +434,10 @@ impl ResponseBody {
                         buffer.consume(step.data.start);
                         let piece = buffer.take(step.data.len());
                         buffer.consume(step.consumed - step.data.end);
+                        if step.done {
+                            let fields = decoder.take_trailers(MOST_TRAILERS)?;
+                            self.trailers = fields.map(|fields| Box::new(trailers::allowed(&fields)));
+                        }
                         (piece, step.done)
                     }
                     Framing::UntilClose(left) => {

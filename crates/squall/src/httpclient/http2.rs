@@ -16,6 +16,7 @@ use super::wire::Outgoing;
 use crate::http1::response::ResponseHead;
 use crate::http2connection::client::{Exchange, Failure, Received, Reception, Request};
 pub(super) use crate::http2connection::client::{Place, Session, Settings, Sink};
+use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
 
 /// Whether it can be spoken at all.
@@ -50,6 +51,10 @@ impl Arriving {
             return Err(HttpClientError::BodyTooLarge);
         }
         Ok(is_empty)
+    }
+
+    pub(super) fn take_trailers(&mut self) -> Option<HttpHeaders> {
+        self.reception.take_trailers()
     }
 
     pub(super) fn poll_piece(

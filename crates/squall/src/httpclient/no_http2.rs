@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::error::HttpClientError;
 use super::exchange::{Answer, Failed};
 use super::wire::Outgoing;
+use crate::httputil::HttpHeaders;
 use crate::iostream::{IoStream, StreamError};
 
 pub(super) const IS_SPOKEN: bool = false;
@@ -45,6 +46,10 @@ impl Arriving {
         match *self {}
     }
 
+    pub(super) fn take_trailers(&mut self) -> Option<HttpHeaders> {
+        match *self {}
+    }
+
     pub(super) fn poll_piece(
         &mut self,
         _: &mut Context<'_>,
@@ -63,6 +68,10 @@ impl Sink {
     }
 
     pub(super) async fn finish(&self, _: Bytes, _: Option<Duration>) -> Result<Result<(), StreamError>, ()> {
+        match *self {}
+    }
+
+    pub(super) fn set_trailers(&self, _: &HttpHeaders) {
         match *self {}
     }
 

@@ -19,6 +19,7 @@ use crate::iostream::IoStream;
 pub struct HttpResponse {
     pub(super) parts: Parts,
     pub(super) body: Bytes,
+    pub(super) trailers: Option<Box<HttpHeaders>>,
     pub(super) request_time: Duration,
 }
 
@@ -101,6 +102,12 @@ impl HttpResponse {
         &self.body
     }
 
+    /// The fields behind the body (RFC 9110 §6.5), without those that may not be there, such as `Content-Length`; `None`
+    /// when there are none. Many servers send them only to who says `TE: trailers`.
+    pub fn trailers(&self) -> Option<&HttpHeaders> {
+        self.trailers.as_deref()
+    }
+
     /// The body as text; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -144,6 +151,11 @@ impl StreamingResponse {
         self.body.chunk().await
     }
 
+    /// The fields behind the body, as [`HttpResponse::trailers`]; `None` before [`chunk`](Self::chunk) has given `None`.
+    pub fn trailers(&self) -> Option<&HttpHeaders> {
+        self.body.trailers()
+    }
+
     /// Whether the rest of the request's body is still on its way: it goes on while the response is read.
     pub(crate) fn is_uploading(&self) -> bool {
         self.body.is_uploading()
@@ -166,8 +178,9 @@ impl StreamingResponse {
     /// As [`chunk`](Self::chunk).
     pub async fn into_response(mut self) -> Result<HttpResponse, HttpClientError> {
         let body = self.body.collect().await?;
+        let trailers = self.body.take_trailers();
         let request_time = self.parts.times.start.elapsed();
-        Ok(HttpResponse { parts: self.parts, body, request_time })
+        Ok(HttpResponse { parts: self.parts, body, trailers, request_time })
     }
 }
 

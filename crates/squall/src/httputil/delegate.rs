@@ -97,6 +97,12 @@ pub trait HttpMessageDelegate {
     /// A piece of the body; the next is not read until the result is done.
     fn data_received(&mut self, chunk: Bytes) -> Pending<'_>;
 
+    /// The fields behind the body (RFC 9110 §6.5), without those that may not be there; called once all of the body was
+    /// received, and not when there are none. Default: they are dropped.
+    fn trailers_received(&mut self, _trailers: HttpHeaders) -> Pending<'_> {
+        None
+    }
+
     /// The connection has to wait for more of the body; called whenever its task is polled meanwhile. Whoever has
     /// something to do beside the body, such as to hand on an answer that comes before its end, does it here, wakes by `cx`,
     /// and waits for nothing: a response that is finished then ends the exchange. Default: nothing.
@@ -182,6 +188,14 @@ pub trait HttpTransport: SealedTransport {
     /// As there.
     fn finish(&self, id: StreamId) -> Result<(), HttpOutputError>;
 
+    /// See [`HttpConnection::finish_with`]. The default leaves the trailers out, as everybody may (RFC 9110 §6.5).
+    ///
+    /// # Errors
+    /// As there.
+    fn finish_with(&self, id: StreamId, _trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.finish(id)
+    }
+
     /// See [`HttpConnection::abort`].
     fn abort(&self, id: StreamId);
 
@@ -233,6 +247,11 @@ pub trait HttpTransport: SealedTransport {
     /// # Errors
     /// As there.
     fn detach(&self, id: StreamId) -> io::Result<IoStream>;
+
+    /// See [`HttpConnection::tunnel`]. By default there is none.
+    fn tunnel(&self, _id: StreamId, _headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
+        None
+    }
 
     /// The stream below, to ask it things; not to read or write. The default has none.
     fn stream(&self) -> Option<IoStream> {
@@ -352,6 +371,18 @@ impl HttpConnection {
         self.transport.finish(self.id)
     }
 
+    /// Ends the response with fields behind its body (RFC 9110 §6.5).
+    ///
+    /// Those that may not be there, such as `Content-Length` or `Set-Cookie`, are left out. HTTP/1.1 has a place for
+    /// trailers behind a body in chunks only, HTTP/1.0 none; without a place they are left out, all of them. Whether the
+    /// client has said that it takes them (`TE: trailers`) is not looked at here.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with(&self, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+        self.transport.finish_with(self.id, trailers)
+    }
+
     /// Cuts the connection, so that a response that has been begun does not look complete.
     pub fn abort(&self) {
         self.transport.abort(self.id);
@@ -416,6 +447,16 @@ impl HttpConnection {
     /// When the exchange is over, or the protocol has no stream of its own to give (HTTP/2).
     pub fn detach(&self) -> io::Result<IoStream> {
         self.transport.detach(self.id)
+    }
+
+    /// Agrees to the tunnel that the request asks for, with these fields, and takes it out of HTTP: over HTTP/2 (RFC 8441)
+    /// the answer is a 200, and the tunnel the rest of the stream. `None` when the protocol has another way for that, as
+    /// HTTP/1 has with 101 and [`detach`](Self::detach), or no tunnel was asked for.
+    ///
+    /// # Errors
+    /// When the response was begun, or the client has left.
+    pub fn tunnel(&self, headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
+        self.transport.tunnel(self.id, headers)
     }
 }
 

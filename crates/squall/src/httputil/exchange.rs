@@ -16,9 +16,11 @@ use bytes::Bytes;
 
 use super::body_pace::BodyPace;
 use super::delegate::{BodyKind, HttpMessageDelegate, HttpServerConnectionDelegate, Pending, Started};
+use super::headers::HttpHeaders;
 use super::inflate::Inflater;
 use super::limits::ConnectionLimits;
 use super::request::HttpServerRequest;
+use super::trailers;
 use crate::ioloop::log_panic;
 use crate::log;
 
@@ -72,7 +74,7 @@ pub(crate) trait Carrier {
 pub(crate) trait BodySource {
     type Refusal;
 
-    /// What comes next. Trailers are the source's to check; no application is told of them.
+    /// What comes next.
     fn poll_next(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<BodyEvent, Self::Refusal>>;
 
     /// How many bytes have come since this was last asked, those of the framing included.
@@ -84,6 +86,8 @@ pub(crate) trait BodySource {
 pub(crate) enum BodyEvent {
     /// A piece, at most as long as was asked for; an empty one only at the end.
     Piece { data: Bytes, is_last: bool },
+    /// The fields behind it, before the last piece is said to be that. How many there may be is the source's to check.
+    Trailers(HttpHeaders),
     /// It did not come in time.
     Late,
     /// It broke off.
@@ -101,6 +105,8 @@ pub(crate) enum BodyRefusal {
     Encoding,
     /// It did not arrive in time.
     Late,
+    /// What stands behind it is malformed, or too much.
+    Trailers,
 }
 
 /// A body that is to come.
@@ -262,6 +268,7 @@ where
     carrier.want_body();
     let mut pace = BodyPace::new(limits.body_stall_timeout);
     let mut seen = 0_u64;
+    let mut trailer_fields = None;
     loop {
         let event = match next(carrier, message, &mut source, &mut pace).await {
             Some(event) => event.map_err(Failure::Refused)?,
@@ -269,6 +276,10 @@ where
         };
         let (data, is_last) = match event {
             BodyEvent::Piece { data, is_last } => (data, is_last),
+            BodyEvent::Trailers(fields) => {
+                trailer_fields = Some(trailers::allowed(&fields)).filter(|fields| !fields.is_empty());
+                continue;
+            }
             BodyEvent::Late => return Err(Failure::Refused(BodyRefusal::Late.into())),
             BodyEvent::Gone => return Err(Failure::Gone),
         };
@@ -284,9 +295,16 @@ where
             return Ok(Received::Answered);
         }
         if is_last {
-            return Ok(Received::Whole);
+            break;
         }
     }
+    // Behind all of the body, of which the inflater may have kept some until its end.
+    if let Some(fields) = trailer_fields
+        && !hand_over(carrier, || message.trailers_received(fields)).await
+    {
+        return Ok(Received::Answered);
+    }
+    Ok(Received::Whole)
 }
 
 /// What comes next of the body; the application may go on while that is waited for. `None` when the response is over

@@ -142,6 +142,11 @@ impl HttpMessageDelegate for Message {
         })))
     }
 
+    fn trailers_received(&mut self, trailers: HttpHeaders) -> Pending<'_> {
+        self.note(&trailers.iter().map(|(name, value)| format!("{name}={value}")).collect::<String>());
+        None
+    }
+
     fn poll_beside(&mut self, _cx: &mut Context<'_>) {
         self.note("beside");
     }
@@ -209,6 +214,21 @@ fn a_body_is_delivered_or_refused() {
         let fake = Fake::new(6);
         fake.handles.set(0);
         assert_eq!(drives(&fake, "", kind, events), (end, log), "{kind:?}");
+    }
+}
+
+#[test]
+fn trailers_come_behind_the_body() {
+    let trailers = |fields: &[(&str, &str)]| Some(BodyEvent::Trailers(fields.iter().copied().collect()));
+    for (events, log) in [
+        (vec![piece("ab", false), trailers(&[("X", "1"), ("Host", "h")]), piece("", true)], "ab taken X=1"),
+        (vec![piece("ab", false), trailers(&[("Host", "h")]), piece("", true)], "ab taken"),
+        (vec![trailers(&[("X", "1")]), None, piece("ab", true)], "wait ab taken X=1"),
+    ] {
+        let fake = Fake::new(6);
+        fake.handles.set(0);
+        let log = format!("headers want {log} finish abort");
+        assert_eq!(drives(&fake, "", BodyKind::Unknown, events), (Some(End::Over), log));
     }
 }
 

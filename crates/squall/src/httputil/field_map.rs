@@ -4,7 +4,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::headers::{HttpHeaders, InvalidHeader};
-use super::{length, ows};
+use super::{length, ows, trailers};
 
 /// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
 const OF_CONNECTION: [HeaderName; 6] = [
@@ -65,6 +65,18 @@ pub(crate) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) ->
 /// give it says so.
 pub(crate) fn add_request_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
     add(headers, map, |name| *name == header::TRANSFER_ENCODING || *name == header::CONTENT_LENGTH)
+}
+
+/// What stands behind a body, without fields that may not.
+pub(crate) fn to_trailers(fields: &HttpHeaders) -> Result<HeaderMap, InvalidField> {
+    to_map(&trailers::allowed(fields), None)
+}
+
+/// All fields behind a body, as they came.
+pub(crate) fn from_trailers(map: &HeaderMap) -> Result<HttpHeaders, InvalidHeader> {
+    let mut fields = HttpHeaders::new();
+    add(&mut fields, map, |_| false)?;
+    Ok(fields)
 }
 
 fn add(

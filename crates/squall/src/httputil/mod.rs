@@ -30,6 +30,7 @@ mod shutdown;
 mod ssl_certificate;
 mod start_line;
 mod status;
+pub(crate) mod trailers;
 mod url;
 
 pub use arguments::{Arguments, parse_qs};

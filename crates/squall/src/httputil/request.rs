@@ -15,6 +15,7 @@ use super::form::{BodyError, Files, FormBody, FormReader, ParseBodyConfig, parse
 use super::headers::HttpHeaders;
 use super::host;
 use super::output_error::HttpOutputError;
+use super::trailers;
 
 /// The most arguments read from a query.
 pub(crate) const MAX_ARGUMENTS: usize = 1_000;
@@ -118,6 +119,7 @@ struct Parts {
     query: Range<u32>,
     context: RequestContext,
     body: Bytes,
+    trailers: Option<Box<HttpHeaders>>,
     start: Option<Instant>,
     connection: Option<HttpConnection>,
     query_arguments: OnceCell<Option<Box<Arguments>>>,
@@ -216,6 +218,22 @@ impl HttpServerRequest {
     /// The body; empty while it is not complete, and for handlers that stream it.
     pub fn body(&self) -> &Bytes {
         &self.parts().body
+    }
+
+    /// The fields behind the body (RFC 9110 §6.5), without those that may not be there; `None` when there are none, while
+    /// the body is not complete, and for handlers that stream it: see
+    /// [`Context::request_trailers`](crate::Context::request_trailers).
+    pub fn trailers(&self) -> Option<&HttpHeaders> {
+        self.parts().trailers.as_deref()
+    }
+
+    /// Whether the client can be sent trailers: with HTTP/2 always, with HTTP/1.1 if it says so (`TE: trailers`, RFC 9110
+    /// §10.1.4).
+    pub fn accepts_trailers(&self) -> bool {
+        match self.version() {
+            Version::HTTP_11 => trailers::are_accepted(self.headers()),
+            version => version > Version::HTTP_11,
+        }
     }
 
     /// The client's address: that of the socket, or what a trusted proxy says with `xheaders`.
@@ -349,6 +367,11 @@ impl HttpServerRequest {
         self.parts_mut().body = body;
     }
 
+    /// What stood behind the body.
+    pub(crate) fn set_trailers(&mut self, trailers: HttpHeaders) {
+        self.parts_mut().trailers = Some(Box::new(trailers));
+    }
+
     pub(crate) fn set_context(&mut self, context: RequestContext) {
         self.parts_mut().context = context;
     }
@@ -375,6 +398,7 @@ impl Drop for HttpServerRequest {
         let Some(mut parts) = self.parts.take() else { return };
         parts.connection = None;
         parts.body = Bytes::new();
+        parts.trailers = None;
         parts.query_arguments.take();
         parts.form.take();
         if parts.head.headers.capacity() <= LARGEST_KEPT {

@@ -79,7 +79,7 @@ impl IoStream {
         };
         self.0.write.borrow_mut().get_or_insert_default().park_driver(cx);
         ready!(transport.poll_write_ready(cx))?;
-        Poll::Ready(transport.socket().take_error()?.map_or(Ok(()), Err))
+        Poll::Ready(transport.socket()?.take_error()?.map_or(Ok(()), Err))
     }
 
     fn finish_connect(&self) {

@@ -28,6 +28,8 @@ mod stall;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+#[cfg(feature = "http2")]
+mod tunnel;
 mod write;
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
@@ -62,6 +64,8 @@ pub(crate) use self::stall::Stalled;
 pub(crate) use self::tls::Refusal;
 #[cfg(feature = "tls")]
 pub use self::tls::{TlsInfo, TlsRole};
+#[cfg(feature = "http2")]
+pub(crate) use self::tunnel::Tunnel;
 pub use self::write::WriteFuture;
 
 use self::transport::{Link, Transport};
@@ -286,7 +290,7 @@ impl IoStream {
     pub fn set_nodelay(&self, value: bool) -> io::Result<()> {
         match &*self.0.link.borrow() {
             Link::Open(transport) | Link::Connecting(transport) if transport.is_tcp() => {
-                transport.socket().set_tcp_nodelay(value)
+                transport.socket()?.set_tcp_nodelay(value)
             }
             Link::Unconnected(socket) if !socket.local_addr()?.is_unix() => socket.set_tcp_nodelay(value),
             Link::Closed => Err(io::ErrorKind::NotConnected.into()),
@@ -386,7 +390,10 @@ impl IoStream {
 
     fn with_socket<R>(&self, query: impl FnOnce(&Socket) -> io::Result<R>) -> io::Result<R> {
         match &*self.0.link.borrow() {
-            Link::Open(transport) | Link::Connecting(transport) => query(&transport.socket()),
+            Link::Open(transport) | Link::Connecting(transport) => match transport.whole() {
+                Some(connection) => connection.with_socket(query),
+                None => query(&*transport.socket()?),
+            },
             Link::Unconnected(socket) => query(socket),
             Link::Closed => Err(io::ErrorKind::NotConnected.into()),
         }

@@ -42,7 +42,7 @@ impl IoStream {
             transport.forgo_end();
             if transport.is_tcp() {
                 // Without the option the close is an ordinary one, which is the best that is left.
-                let _ = transport.socket().set_linger(Some(Duration::ZERO));
+                let _ = transport.socket().and_then(|socket| socket.set_linger(Some(Duration::ZERO)));
             }
         }
         self.close();

@@ -165,6 +165,8 @@ impl IoStream {
         match &**self.0.link.borrow().open()? {
             Transport::Tls(tls) => Some(tls.info()),
             Transport::Tcp(_) | Transport::Unix(_) | Transport::Pipe(_) => None,
+            #[cfg(feature = "http2")]
+            Transport::Tunnel(tunnel) => tunnel.connection().tls_info(),
         }
     }
 }

@@ -16,8 +16,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 
+use super::IoStream;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+#[cfg(feature = "http2")]
+use super::tunnel::Tunnel;
 use crate::metrics::{self, Value};
 use crate::sys;
 
@@ -27,7 +30,10 @@ pub(super) const SEND_FLAGS: libc::c_int = if cfg!(target_vendor = "apple") { 0 
 /// So much of a file is read at a time where the kernel cannot send it by itself.
 #[cfg(feature = "tls")]
 const FILE_BLOCK: usize = super::tls::RECORD_BUFFER;
-#[cfg(not(any(feature = "tls", target_os = "linux", target_os = "android")))]
+#[cfg(all(
+    not(feature = "tls"),
+    any(feature = "http2", not(any(target_os = "linux", target_os = "android")))
+))]
 const FILE_BLOCK: usize = 32 * 1024;
 
 /// A socket that is registered with the loop.
@@ -38,6 +44,9 @@ pub(super) enum Transport {
     Pipe(Box<Pipe>),
     #[cfg(feature = "tls")]
     Tls(Box<Tls>),
+    /// Part of a connection.
+    #[cfg(feature = "http2")]
+    Tunnel(Box<dyn Tunnel>),
 }
 
 /// A pipe that is registered with the loop.
@@ -93,6 +102,8 @@ impl Transport {
             Self::Pipe(_) => Some("the stream is over a pipe"),
             #[cfg(feature = "tls")]
             Self::Tls(_) => Some("the stream is over TLS"),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => Some("the stream is one of an HTTP/2 connection"),
         }
     }
 
@@ -101,6 +112,8 @@ impl Transport {
             Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => false,
             #[cfg(feature = "tls")]
             Self::Tls(_) => true,
+            #[cfg(feature = "http2")]
+            Self::Tunnel(tunnel) => tunnel.connection().is_tls(),
         }
     }
 
@@ -114,12 +127,14 @@ impl Transport {
         matches!(self.carrier(), Self::Tcp(_))
     }
 
-    /// What is at the bottom: a socket.
+    /// What is at the bottom: a socket, unless it is part of a connection.
     fn carrier(&self) -> &Self {
         match self {
             Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => self,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.carrier(),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => self,
         }
     }
 
@@ -129,16 +144,43 @@ impl Transport {
         if let Self::Tls(tls) = self {
             tls.mute();
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(tunnel) = self {
+            tunnel.reset();
+        }
     }
 
     /// The operations of sockets; on a pipe they fail.
-    pub(super) fn socket(&self) -> SockRef<'_> {
-        match self {
+    pub(super) fn socket(&self) -> io::Result<SockRef<'_>> {
+        Ok(match self {
             Self::Tcp(stream) => SockRef::from(stream),
             Self::Unix(stream) => SockRef::from(stream),
             Self::Pipe(pipe) => SockRef::from(pipe.fd.get_ref()),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.under.socket(),
+            Self::Tls(tls) => tls.under.socket()?,
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => return Err(no_descriptor()),
+        })
+    }
+
+    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Pipe(pipe) => pipe.fd.get_ref().as_fd(),
+            #[cfg(feature = "tls")]
+            Self::Tls(tls) => tls.under.fd()?,
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => return Err(no_descriptor()),
+        })
+    }
+
+    /// The connection that this is part of.
+    pub(super) fn whole(&self) -> Option<&IoStream> {
+        match self {
+            #[cfg(feature = "http2")]
+            Self::Tunnel(tunnel) => Some(tunnel.connection()),
+            _ => None,
         }
     }
 
@@ -150,6 +192,8 @@ impl Transport {
             Self::Pipe(pipe) => pipe.fd.poll_read_ready(cx).map_ok(drop),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.poll_read_ready(cx),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(tunnel) => tunnel.poll_read_ready(cx),
         }
     }
 
@@ -161,6 +205,8 @@ impl Transport {
             Self::Pipe(pipe) => pipe.fd.poll_write_ready(cx).map_ok(drop),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.poll_write_ready(cx),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(tunnel) => tunnel.poll_write_ready(cx),
         }
     }
 
@@ -174,13 +220,19 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.try_read(buf);
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(tunnel) = self {
+            let data = tunnel.take(buf.len())?;
+            buf[..data.len()].copy_from_slice(&data);
+            return Ok(data.len());
+        }
         let room = buf.len();
         if let Self::Pipe(pipe) = self {
             return self.try_read_with(room, || Ok(rustix::io::read(pipe.fd.get_ref(), &mut *buf)?));
         }
         // Not the standard library's: libc's `recv` and `send` are points at which a thread may be cancelled, which
         // costs 60 instructions in a process with several threads, such as one that writes a log.
-        self.try_read_with(room, || Ok(rustix::net::recv(self, &mut *buf, RecvFlags::empty())?.0))
+        self.try_read_with(room, || Ok(rustix::net::recv(self.fd()?, &mut *buf, RecvFlags::empty())?.0))
     }
 
     /// [`try_read`](Self::try_read) into the room that is left in `buf`, behind what is in it.
@@ -190,8 +242,14 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.try_read_more(buf);
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(tunnel) = self {
+            let data = tunnel.take(buf.capacity() - buf.len())?;
+            buf.extend_from_slice(&data);
+            return Ok(data.len());
+        }
         let room = buf.capacity() - buf.len();
-        self.try_read_with(room, || Ok(rustix::io::read(self, rustix::buffer::spare_capacity(buf))?))
+        self.try_read_with(room, || Ok(rustix::io::read(self.fd()?, rustix::buffer::spare_capacity(buf))?))
     }
 
     /// Whether the socket has nothing to read, not even an end. The kernel is asked: the loop hears of what has come only
@@ -200,8 +258,8 @@ impl Transport {
     pub(super) fn is_quiet(&self) -> bool {
         let mut byte = [0; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let peeked = rustix::net::recv(self, &mut byte, flags);
-        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+        let peeked = self.fd().map(|fd| rustix::net::recv(fd, &mut byte, flags));
+        matches!(peeked, Ok(Err(rustix::io::Errno::AGAIN)))
     }
 
     #[inline]
@@ -229,11 +287,15 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.send(&[IoSlice::new(data)]);
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(tunnel) = self {
+            return tunnel.send(&[IoSlice::new(data)]);
+        }
         if let Self::Pipe(pipe) = self {
             return Ok(rustix::io::write(pipe.fd.get_ref(), data)?);
         }
         let flags = SendFlags::from_bits_retain(SEND_FLAGS as u32);
-        count_sent(rustix::net::send(self, data, flags).map_err(io::Error::from))
+        count_sent(rustix::net::send(self.fd()?, data, flags).map_err(io::Error::from))
     }
 
     /// One gathering `sendmsg`, as [`send`](Self::send).
@@ -243,10 +305,14 @@ impl Transport {
         if let Self::Tls(tls) = self {
             return tls.send(data);
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(tunnel) = self {
+            return tunnel.send(data);
+        }
         if let Self::Pipe(pipe) = self {
             return Ok(rustix::io::writev(pipe.fd.get_ref(), data)?);
         }
-        count_sent(self.socket().send_vectored_with_flags(data, SEND_FLAGS))
+        count_sent(self.socket()?.send_vectored_with_flags(data, SEND_FLAGS))
     }
 
     /// How many of the bytes that it has taken wait in it for the socket. Nothing can be sent before those; see
@@ -257,6 +323,8 @@ impl Transport {
             Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => 0,
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.held(),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => 0,
         }
     }
 
@@ -266,6 +334,8 @@ impl Transport {
             Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => Ok(0),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.send_held(),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => Ok(0),
         }
     }
 
@@ -276,8 +346,12 @@ impl Transport {
         if let Self::Tls(_) = self {
             return self.send_block(file, offset, count);
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(_) = self {
+            return self.send_block(file, offset, count);
+        }
         let mut offset = offset;
-        count_sent(Ok(rustix::fs::sendfile(self, file, Some(&mut offset), count)?))
+        count_sent(Ok(rustix::fs::sendfile(self.fd()?, file, Some(&mut offset), count)?))
     }
 
     /// Other systems' `sendfile`s differ too much to be worth it.
@@ -288,7 +362,7 @@ impl Transport {
 
     /// Where the kernel cannot send a file by itself: a read and a write. As much as TLS takes at a time: what it leaves
     /// would have been read in vain.
-    #[cfg(any(feature = "tls", not(any(target_os = "linux", target_os = "android"))))]
+    #[cfg(any(feature = "tls", feature = "http2", not(any(target_os = "linux", target_os = "android"))))]
     fn send_block(&self, file: &std::fs::File, offset: u64, count: usize) -> io::Result<usize> {
         let mut block = Vec::with_capacity(count.min(FILE_BLOCK));
         let read = rustix::io::pread(file, rustix::buffer::spare_capacity(&mut block), offset)?;
@@ -305,13 +379,20 @@ impl Transport {
         if let (Self::Tls(tls), Shutdown::Write | Shutdown::Both) = (self, how) {
             tls.close_notify();
         }
+        #[cfg(feature = "http2")]
+        if let Self::Tunnel(tunnel) = self {
+            if how != Shutdown::Read {
+                tunnel.end();
+            }
+            return Ok(());
+        }
         if let Self::Pipe(pipe) = self {
             if how == Shutdown::Both {
                 pipe.let_go.notify_waiters();
             }
             return Err(io::Error::new(io::ErrorKind::Unsupported, "a pipe ends by being closed"));
         }
-        self.socket().shutdown(how)
+        self.socket()?.shutdown(how)
     }
 
     /// Ends the sending side once the end has been said, which over TLS can take a full socket's time.
@@ -321,6 +402,8 @@ impl Transport {
             Self::Tcp(_) | Self::Unix(_) | Self::Pipe(_) => {}
             #[cfg(feature = "tls")]
             Self::Tls(tls) => ready!(tls.poll_close_notify(cx))?,
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => {}
         }
         Poll::Ready(self.shutdown(Shutdown::Write))
     }
@@ -348,6 +431,8 @@ impl Transport {
             },
             #[cfg(feature = "tls")]
             Self::Tls(_) => return,
+            #[cfg(feature = "http2")]
+            Self::Tunnel(tunnel) => return tunnel.ended().await,
         };
         // An error means that the loop is gone: as good as closed.
         drop(ready);
@@ -367,6 +452,8 @@ impl Transport {
                 },
                 #[cfg(feature = "tls")]
                 Self::Tls(_) => return,
+                #[cfg(feature = "http2")]
+                Self::Tunnel(tunnel) => return tunnel.ended().await,
             };
             if ready.map_or(true, |ready| ready.is_read_closed()) {
                 return;
@@ -383,6 +470,8 @@ impl Transport {
             Self::Pipe(pipe) => pipe.fd.try_io(interest, |_| operation()),
             #[cfg(feature = "tls")]
             Self::Tls(tls) => tls.under.try_io(interest, operation),
+            #[cfg(feature = "http2")]
+            Self::Tunnel(_) => operation(),
         }
     }
 }
@@ -395,16 +484,9 @@ fn count_sent(sent: io::Result<usize>) -> io::Result<usize> {
     sent
 }
 
-impl AsFd for Transport {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(stream) => stream.as_fd(),
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Pipe(pipe) => pipe.fd.get_ref().as_fd(),
-            #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.under.as_fd(),
-        }
-    }
+#[cfg(feature = "http2")]
+fn no_descriptor() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "the stream has no socket of its own")
 }
 
 impl Link {

@@ -20,7 +20,7 @@ use crate::websocket::connection::socket::{Parts, WebSocket};
 use crate::websocket::connection::stream::WebSocketStream;
 use crate::websocket::machine::extension::{Agreed, CompressionOptions};
 use crate::websocket::machine::handshake::{
-    Asker, Refusal, accept_key, asker, check_key, check_upgrade, subprotocols,
+    Asker, Refusal, accept_key, asker, check_key, check_upgrade, check_version, subprotocols,
 };
 use crate::websocket::machine::message::Message;
 use crate::websocket::machine::options::WebSocketOptions;
@@ -206,7 +206,7 @@ where
 /// ```
 ///
 /// # Errors
-/// When the response is finished already, or the connection cannot be taken over (HTTP/2).
+/// When the response is finished already, or the connection cannot be taken over, as in a tower service.
 pub fn upgrade(ctx: &Context, compression: Option<CompressionOptions>) -> Result<Option<WebSocketStream>> {
     if *ctx.method() != Method::GET {
         return Err(ctx.method_not_allowed());
@@ -288,8 +288,8 @@ impl std::fmt::Display for NotOffered {
 
 impl std::error::Error for NotOffered {}
 
-/// Whether the request may be upgraded, in Tornado's order; gives the key.
-fn check(ctx: &Context, check_origin: impl FnOnce(&str) -> bool) -> Result<&str, Refusal> {
+/// Whether the request may be upgraded, in Tornado's order; gives the key, which HTTP/2 has none of.
+fn check(ctx: &Context, check_origin: impl FnOnce(&str) -> bool) -> Result<Option<&str>, Refusal> {
     let headers = ctx.request().headers();
     check_upgrade(headers, ctx.request().version() >= Version::HTTP_11)?;
     let allowed = match asker(headers) {
@@ -300,7 +300,10 @@ fn check(ctx: &Context, check_origin: impl FnOnce(&str) -> bool) -> Result<&str,
     if !allowed {
         return Err(Refusal::Origin);
     }
-    check_key(headers)
+    if ctx.request().version() > Version::HTTP_11 {
+        return check_version(headers).map(|()| None);
+    }
+    check_key(headers).map(Some)
 }
 
 fn refuse(ctx: &Context, refusal: Refusal) -> Result {
@@ -313,19 +316,21 @@ fn refuse(ctx: &Context, refusal: Refusal) -> Result {
     Ok(())
 }
 
-/// Answers with 101 and takes the connection over.
+/// Agrees and takes the connection over, or the stream of it.
 fn accept(
     ctx: &Context,
-    key: &str,
+    key: Option<&str>,
     subprotocol: Option<String>,
     compression: Option<CompressionOptions>,
     options: WebSocketOptions,
 ) -> Result<(WebSocket, Decoder)> {
     let offers = ctx.request().headers().joined("Sec-WebSocket-Extensions");
     let agreed = compression.and_then(|compression| compression.accept(offers.as_deref()?));
-    ctx.set_header("Upgrade", "websocket")?;
-    ctx.set_header("Connection", "Upgrade")?;
-    ctx.set_header("Sec-WebSocket-Accept", accept_key(key))?;
+    if let Some(key) = key {
+        ctx.set_header("Upgrade", "websocket")?;
+        ctx.set_header("Connection", "Upgrade")?;
+        ctx.set_header("Sec-WebSocket-Accept", accept_key(key))?;
+    }
     if let Some(subprotocol) = &subprotocol {
         ctx.set_header("Sec-WebSocket-Protocol", subprotocol)?;
     }

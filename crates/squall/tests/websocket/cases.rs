@@ -1,12 +1,12 @@
 //! The cases of the Autobahn test suite on the wire, under its numbers, in our own words: groups 1 to 7, 9 and 10
 //! here, 12 and 13 in `compression.rs`. Cases that differ only in how their octets are cut are one here: small ones
-//! are always sent both at once and octet by octet.
+//! are always sent both at once and octet by octet. `over_http2` runs them once more, over its carrier.
 
 use squall::testing::TestServer;
 use squall::websocket::{Message, WebSocket, WebSocketHandler, ws};
-use squall::{Application, Result};
+use squall::{Application, HttpServer, Result};
 
-use crate::support::{Client, close, raw_frame, server_close, server_frame};
+use super::support::{Client, close, raw_frame, server_close, server_frame};
 
 #[derive(Clone)]
 struct Echo;
@@ -18,7 +18,10 @@ impl WebSocketHandler for Echo {
 }
 
 fn serve() -> TestServer {
-    squall::testing::serve(Application::new([ws("/ws", Echo)]).websocket_max_message_size(32 << 20))
+    let server = HttpServer::new(|| Application::new([ws("/ws", Echo)]).websocket_max_message_size(32 << 20));
+    #[cfg(feature = "http2")]
+    let server = server.h2c(true);
+    squall::testing::serve_on(server)
 }
 
 /// First byte and payload.

@@ -9,6 +9,8 @@ mod handler;
 mod handshake;
 mod hostile;
 mod limits;
+#[cfg(feature = "http2")]
+mod over_http2;
 mod queue;
 mod slices;
 mod support;

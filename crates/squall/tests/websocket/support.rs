@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use squall::testing::TestServer;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How long a client waits for bytes before the test fails.
@@ -72,12 +72,22 @@ pub(crate) fn server_close(code: u16, reason: &str) -> Vec<u8> {
     server_frame(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
+/// What carries a WebSocket.
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Carrier for T {}
+
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Carrier>,
     got: Vec<u8>,
 }
 
 impl Client {
+    /// What goes on over this, the handshake done.
+    pub(crate) fn over(stream: impl Carrier + 'static) -> Self {
+        Self { stream: Box::new(stream), got: Vec::new() }
+    }
+
     /// Connects and sends a handshake; the head of the answer is returned.
     pub(crate) async fn ask(server: &TestServer, request: impl AsRef<[u8]>) -> (Self, String) {
         Self::ask_at(server.port(), request).await
@@ -93,7 +103,7 @@ impl Client {
     async fn ask_at(port: u16, request: impl AsRef<[u8]>) -> (Self, String) {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        let mut client = Self { stream, got: Vec::new() };
+        let mut client = Self::over(stream);
         client.send(request).await;
         let head = loop {
             if let Some(at) = client.got.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -14,6 +14,8 @@ use super::session::Place;
 use crate::http1::ParseError;
 use crate::http1::response::ResponseHead;
 use crate::http1connection::MOST_INTERIM;
+use crate::http2connection::convert as server_convert;
+use crate::httputil::HttpHeaders;
 
 /// A request that has been sent. Dropping it gives the request up (`CANCEL`).
 pub(crate) struct Exchange {
@@ -86,14 +88,19 @@ pub(crate) struct Reception {
     left: Option<u64>,
     /// The status allows no body.
     is_bodiless: bool,
+    /// What stood behind it.
+    trailers: Option<HttpHeaders>,
 }
+
+/// More fields behind a body than this are an error.
+const MOST_TRAILERS: usize = 1_000;
 
 impl Reception {
     fn new(body: RecvStream, mut place: Place, left: Option<u64>, is_bodiless: bool) -> Self {
         if body.is_end_stream() {
             place.complete();
         }
-        Self { body, place, rest: Bytes::new(), given: 0, left, is_bodiless }
+        Self { body, place, rest: Bytes::new(), given: 0, left, is_bodiless, trailers: None }
     }
 
     /// Whether the head was all.
@@ -143,6 +150,10 @@ impl Reception {
                 }
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
                 None => {
+                    if let Some(fields) = ready!(self.body.poll_trailers(cx))? {
+                        let fields = server_convert::trailers(&fields, MOST_TRAILERS);
+                        self.trailers = Some(fields.ok_or(ParseError::Trailer)?);
+                    }
                     self.place.complete();
                     return Poll::Ready(Ok(None));
                 }
@@ -151,6 +162,11 @@ impl Reception {
         let piece = self.rest.split_to(self.rest.len().min(most));
         self.given = piece.len();
         Poll::Ready(Ok(Some(piece)))
+    }
+
+    /// What stood behind the body, once its end has come.
+    pub(crate) fn take_trailers(&mut self) -> Option<HttpHeaders> {
+        self.trailers.take()
     }
 
     fn is_whole(&self, error: &h2::Error) -> bool {

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
+use http::HeaderMap;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use crate::httputil::{HttpHeaders, field_map};
 
 /// So much room is asked for at once.
 const MOST_ROOM: usize = 65_536;
@@ -32,6 +34,7 @@ struct Output {
     written: u64,
     taken: u64,
     is_finished: bool,
+    trailers: Option<HeaderMap>,
     /// The end was handed on, or nothing more is taken.
     is_done: bool,
     /// Others than the task that the machine wakes.
@@ -47,6 +50,7 @@ impl Sink {
             written: 0,
             taken: 0,
             is_finished: false,
+            trailers: None,
             is_done: false,
             waiting: Vec::new(),
         })))
@@ -78,6 +82,13 @@ impl Sink {
             output.push(last)
         };
         self.taken(mark, patience).await
+    }
+
+    /// What is sent behind the body, without fields that may not be there.
+    pub(crate) fn set_trailers(&self, trailers: &HttpHeaders) {
+        // Every field of ours is one of the other kind.
+        let trailers = field_map::to_trailers(trailers).unwrap_or_default();
+        self.0.borrow_mut().trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
     }
 
     /// Gives the request up.
@@ -174,14 +185,17 @@ impl Output {
                 self.pieces.pop_front();
             }
             let length = part.len();
-            let is_last = self.is_finished && self.pieces.is_empty();
+            let is_last = self.is_finished && self.pieces.is_empty() && self.trailers.is_none();
             self.stream.send_data(part, is_last)?;
             self.queued -= length;
             self.taken += length as u64;
             self.is_done = is_last;
         }
         if self.is_finished && !self.is_done {
-            self.stream.send_data(Bytes::new(), true)?;
+            match self.trailers.take() {
+                Some(trailers) => self.stream.send_trailers(trailers)?,
+                None => self.stream.send_data(Bytes::new(), true)?,
+            }
             self.is_done = true;
         }
         Ok(())

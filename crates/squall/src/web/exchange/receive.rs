@@ -1,6 +1,6 @@
 //! How the body of a request reaches its handler: collected first, or piece by piece.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::httputil::{HttpMessageDelegate, Pending};
+use crate::httputil::{HttpHeaders, HttpMessageDelegate, Pending};
 use crate::netutil::spawn_here;
 use crate::web::context::Context;
 use crate::web::error::Result;
@@ -42,6 +42,11 @@ impl HttpMessageDelegate for BufferedRequest {
                 Collected::Many(all)
             }
         };
+        None
+    }
+
+    fn trailers_received(&mut self, trailers: HttpHeaders) -> Pending<'_> {
+        self.matched.request.set_trailers(trailers);
         None
     }
 
@@ -88,6 +93,12 @@ impl HttpMessageDelegate for StreamedRequest {
         Some(Box::pin(self.run()))
     }
 
+    fn trailers_received(&mut self, trailers: HttpHeaders) -> Pending<'_> {
+        // Once for each request.
+        let _ = self.body.trailers.set(trailers);
+        None
+    }
+
     fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) {
         self.body.dry.set(true);
         if let Some(handler) = &mut self.handler
@@ -119,6 +130,8 @@ pub(in crate::web) struct BodyChannel {
     /// Nothing has come since the last piece: the connection waits for the client.
     dry: Cell<bool>,
     state: Cell<BodyState>,
+    /// What stood behind the body.
+    pub(in crate::web) trailers: OnceCell<HttpHeaders>,
 }
 
 /// What there is of a body without waiting for the client.

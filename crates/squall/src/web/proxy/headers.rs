@@ -211,6 +211,13 @@ fn introduce(onward: &mut HttpHeaders, headers: &HttpHeaders, forwarded: &Forwar
     add_via(onward, headers, forwarded.version);
 }
 
+/// Adds every value of a field.
+pub(super) fn copy(onward: &mut HttpHeaders, headers: &HttpHeaders, name: &str) {
+    for value in headers.list_bytes(name) {
+        add(onward, name, value);
+    }
+}
+
 /// The fields of a response as they go to the client, `Date` aside. The two statuses that make no sense without a field
 /// that is hop-by-hop keep it (RFC 9110 §15.5.8, §15.5.22).
 pub(super) fn of_response(status: u16, headers: &HttpHeaders, version: Version) -> HttpHeaders {

@@ -61,8 +61,11 @@ use crate::httputil::EntityTag;
 /// HTTP/1.1, or HTTP/2 with an `https` upstream that chooses it and where
 /// [`http2_prior_knowledge`](Self::http2_prior_knowledge) is set, whatever the client speaks.
 ///
-/// * *Framing* is the decoded one: one `Content-Length`, or chunks. Chunk extensions and trailers are dropped. A length
+/// * *Framing* is the decoded one: one `Content-Length`, or chunks. Chunk extensions are dropped. A length
 ///   above the server's [`max_body_size`](crate::HttpServer::max_body_size) is a 413 of which the upstream sees nothing.
+/// * *Trailers* pass behind chunks, both ways, and with them `Trailer`; those that may not be there (RFC 9110 §6.5.1:
+///   `Content-Length`, `Host`, `Set-Cookie`, …) are dropped. A client that says that it takes them (`TE: trailers`, named by
+///   `Connection` in HTTP/1.1) is a reason to tell the upstream the same; one that does not gets none.
 /// * *Removed:* `Connection` and what it names, `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`,
 ///   `Proxy-Authenticate`, `TE`, `Trailer`, `Transfer-Encoding`, `Upgrade`, `HTTP2-Settings`, and an `Expect` of
 ///   `100-continue`, which this server has answered already. `Connection` cannot name what is for every recipient, such as `Host`, `Cookie`,

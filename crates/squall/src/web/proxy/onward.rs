@@ -3,8 +3,7 @@
 use http::{Method, Version};
 
 use super::headers::{self, Forwarded};
-use crate::httputil::host;
-use crate::httputil::{HttpHeaders, HttpServerRequest};
+use crate::httputil::{HttpHeaders, HttpServerRequest, host, trailers};
 
 /// A request to an upstream, but for its body.
 pub(super) struct OnwardRequest {
@@ -69,10 +68,18 @@ impl OnwardRequest {
         if let BodyKind::Length(length) = body {
             headers::add(&mut onward, "Content-Length", length.to_string().as_bytes());
         }
+        if body == BodyKind::Chunked {
+            // The only body that can have trailers on the way up.
+            headers::copy(&mut onward, came, "Trailer");
+        }
         let websocket = asks_for_websocket(request, body);
         if websocket {
             headers::add(&mut onward, "Connection", b"Upgrade");
             headers::add(&mut onward, "Upgrade", b"websocket");
+        } else if takes_trailers(request) {
+            // RFC 9110 §10.1.4: who sends TE names it.
+            headers::add(&mut onward, "Connection", b"TE");
+            headers::add(&mut onward, "Te", b"trailers");
         }
         Ok(Self { method, target, headers: onward, body, websocket })
     }
@@ -139,6 +146,19 @@ fn asks_for_websocket(request: &HttpServerRequest, body: BodyKind) -> bool {
         && matches!(body, BodyKind::None | BodyKind::Length(0))
         && headers::members(came, "Connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"))
         && names_websocket(came)
+}
+
+/// Whether the client has said that it takes trailers. In HTTP/1.1 a `TE` that `Connection` does not name may be that of
+/// somebody before the last proxy.
+fn takes_trailers(request: &HttpServerRequest) -> bool {
+    let came = request.headers();
+    trailers::are_accepted(came)
+        && match request.version() {
+            Version::HTTP_11 => {
+                headers::members(came, "Connection").any(|option| option.eq_ignore_ascii_case(b"te"))
+            }
+            version => version > Version::HTTP_11,
+        }
 }
 
 pub(super) fn names_websocket(came: &HttpHeaders) -> bool {

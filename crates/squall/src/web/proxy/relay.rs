@@ -140,6 +140,9 @@ async fn relay(
                 if let Some(html) = html {
                     ctx.write(html);
                 }
+                if let Some(trailers) = response.trailers() {
+                    ctx.pass_trailers(trailers);
+                }
                 ctx.flush().await?;
                 return ctx.finish_now();
             }
@@ -157,6 +160,9 @@ fn set_head(
     html: Option<Bytes>,
 ) -> Result<Option<Bytes>> {
     let mut onward = headers::of_response(response.status(), response.headers(), response.version());
+    if ctx.request().accepts_trailers() && !onward.contains("Content-Length") {
+        headers::copy(&mut onward, response.headers(), "Trailer");
+    }
     let html = html.filter(|_| append::prepare(response.status(), &mut onward));
     // The rest of the request is not read; what follows it could not be found. In HTTP/2 other streams have their own frames.
     let is_unwanted = upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading());

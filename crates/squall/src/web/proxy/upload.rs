@@ -13,6 +13,7 @@ use super::super::execute::ClientLeft;
 use super::super::receive::{BodyChannel, Ready};
 use super::onward::BodyKind;
 use crate::httpclient::BodyWriter;
+use crate::httputil::HttpHeaders;
 
 /// A body of at most this length that has come with its head goes on in one piece with it; and so much of one is kept
 /// that the request can be sent once more if a kept connection turns out to be dead.
@@ -30,7 +31,8 @@ pub(super) enum Sent {
 #[derive(Clone)]
 enum Piece {
     Data(Bytes),
-    End,
+    /// With what stood behind the body.
+    End(Option<Rc<HttpHeaders>>),
 }
 
 /// Takes the body's pieces from the connection, if they are not all there already.
@@ -88,7 +90,7 @@ async fn feed(body: &BodyChannel, sender: mpsc::Sender<Piece>, first: Bytes) -> 
         return Err(ClientLeft.into());
     }
     // Nobody listens any more when the upstream has answered already.
-    let _ = sender.send(Piece::End).await;
+    let _ = sender.send(Piece::End(body.trailers.get().cloned().map(Rc::new))).await;
     Ok(Fed::Whole)
 }
 
@@ -141,15 +143,23 @@ impl Pieces {
         for piece in source.taken.clone().unwrap_or_default() {
             match piece {
                 Piece::Data(bytes) => writer.write(bytes).await?,
-                Piece::End => return Ok(()),
+                Piece::End(trailers) => return end(&writer, trailers),
             }
         }
         loop {
             match source.next().await {
                 Some(Piece::Data(bytes)) => writer.write(bytes).await?,
-                Some(Piece::End) => return Ok(()),
+                Some(Piece::End(trailers)) => return end(&writer, trailers),
                 None => return Err("the client left in the middle of the body".into()),
             }
         }
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "it is what a producer returns")]
+fn end(writer: &BodyWriter, trailers: Option<Rc<HttpHeaders>>) -> Result<(), Box<dyn std::error::Error>> {
+    if let Some(trailers) = trailers {
+        writer.set_trailers((*trailers).clone());
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use crate::iostream::IoStream;
 use crate::web::application::{Application, Core};
 use crate::web::context::Context;
 use crate::web::error::{HttpError, Result};
+use crate::web::response::Phase;
 use crate::web::transforms::add_vary;
 pub(in crate::web) use crate::websocket::{WebSocketOptions, WebSockets};
 
@@ -45,25 +46,34 @@ impl Application {
 }
 
 impl Context {
-    /// Answers 101 with the headers set so far, and takes the connection out of HTTP.
+    /// Answers 101 with the headers set so far (over HTTP/2 200), and takes the connection out of HTTP, or the stream of it.
     pub(crate) fn switch_protocols(&self) -> Result<IoStream> {
         if self.headers_sent() {
             let message = "Cannot upgrade after headers have been written";
             return Err(HttpError::new(500).with_log_message(message).into());
+        }
+        {
+            let mut response = self.response.borrow_mut();
+            response.headers.remove("Content-Type");
+            if let Some(cookies) = self.cookies.get() {
+                cookies.write_to(&mut response.headers)?;
+            }
+            // As with every response that a proxy may keep; Tornado's 101 has it too.
+            if self.core().settings().transforms.compresses() {
+                add_vary(&mut response.headers, "Accept-Encoding")?;
+            }
+        }
+        let tunnel = self.request().connection().tunnel(&self.response.borrow().headers);
+        if let Some(stream) = tunnel {
+            let stream = stream?;
+            self.response.borrow_mut().phase = Phase::Finished;
+            return Ok(stream);
         }
         let mut head = Vec::with_capacity(256);
         head_writer::status_line(&mut head, 101, "Switching Protocols");
         {
             let mut response = self.response.borrow_mut();
             response.set_status(101, None);
-            response.headers.remove("Content-Type");
-            if let Some(cookies) = self.cookies.get() {
-                cookies.write_to(&mut response.headers)?;
-            }
-            // As with every response that a proxy may keep; Tornado's 101 has it too.
-            if self.core().settings.transforms.compresses() {
-                add_vary(&mut response.headers, "Accept-Encoding")?;
-            }
             head_writer::fields(&mut head, &response.headers);
         }
         head_writer::end(&mut head);

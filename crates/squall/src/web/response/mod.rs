@@ -3,10 +3,12 @@
 pub(in crate::web) mod cookies;
 pub(in crate::web) mod disconnected;
 pub(in crate::web) mod https;
+pub(in crate::web) mod informational;
 pub(in crate::web) mod send;
 pub(in crate::web) mod send_file;
 pub(in crate::web) mod signed_value;
 pub(in crate::web) mod sse;
+pub(in crate::web) mod trailers;
 pub(in crate::web) mod xsrf;
 
 use std::cell::RefCell;
@@ -34,10 +36,21 @@ pub(super) struct Response {
     pub(super) reason: Option<Box<str>>,
     pub(super) headers: HttpHeaders,
     pub(super) body: Vec<u8>,
+    /// What is to be sent behind the body.
+    pub(super) trailers: Option<Box<HttpHeaders>>,
     pub(super) phase: Phase,
+    /// What was sent before it.
+    pub(super) interim: Interim,
     /// The head is another server's, handed on: nothing in it is made to fit what was written, and no transform changes
     /// the body.
     pub(super) relayed: bool,
+}
+
+/// How much was sent of interim responses.
+#[derive(Default)]
+pub(super) struct Interim {
+    pub(super) count: u8,
+    pub(super) bytes: usize,
 }
 
 /// What `Server` says.
@@ -77,6 +90,7 @@ impl Response {
         self.status = 200;
         self.reason = None;
         self.relayed = false;
+        self.trailers = None;
         self.body.clear();
         DEFAULTS.with_borrow_mut(|defaults| {
             if defaults.good_until.is_none_or(|until| now >= until) {
@@ -154,12 +168,15 @@ impl ResponseCell {
                 reason: None,
                 headers: HttpHeaders::new(),
                 body: Vec::new(),
+                trailers: None,
                 phase: Phase::Buffering,
+                interim: Interim::default(),
                 relayed: false,
             }))
         });
         let response = cell.get_mut();
         response.phase = Phase::Buffering;
+        response.interim = Interim::default();
         response.clear_at(start);
         Self { cell: Some(cell) }
     }

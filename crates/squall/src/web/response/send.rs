@@ -31,9 +31,7 @@ impl Context {
         }
         self.send(true, Pace::InSlices)?;
         self.send_slices(true).await?;
-        self.response.borrow_mut().phase = Phase::Finished;
-        self.request().connection().finish()?;
-        Ok(())
+        self.finish_connection()
     }
 
     /// As [`send_part`](Self::send_part), with pauses.
@@ -71,8 +69,22 @@ impl Context {
             self.finish_head()?;
         }
         self.send(true, Pace::AtOnce)?;
-        self.response.borrow_mut().phase = Phase::Finished;
-        self.request().connection().finish()?;
+        self.finish_connection()
+    }
+
+    fn finish_connection(&self) -> Result {
+        let trailers = {
+            let mut response = self.response.borrow_mut();
+            response.phase = Phase::Finished;
+            response.trailers.take()
+        };
+        let connection = self.request().connection();
+        match trailers {
+            None => connection.finish()?,
+            Some(trailers) if self.request().accepts_trailers() => connection.finish_with(&trailers)?,
+            // Who does not say that it takes them may have its reasons.
+            Some(_) => connection.finish()?,
+        }
         Ok(())
     }
 
@@ -82,6 +94,9 @@ impl Context {
         if self.response.borrow().relayed {
             // Whether it matches, which tag it has and what a body-less head tells is its server's to say.
             return Ok(());
+        }
+        if self.is_trailed() {
+            return self.begin_body();
         }
         if is_head || *self.method() == Method::GET {
             self.tag_entity()?;
@@ -109,6 +124,11 @@ impl Context {
     /// The head goes out before the whole body is known.
     fn begin_head(&self) -> Result {
         self.run_head_hooks()?;
+        self.begin_body()
+    }
+
+    fn begin_body(&self) -> Result {
+        self.announce_trailers()?;
         let mut response = self.response.borrow_mut();
         let length = response.body.len() as u64;
         if response.relayed {
@@ -237,7 +257,7 @@ impl Context {
     }
 }
 
-fn closed(error: HttpOutputError) -> Error {
+pub(super) fn closed(error: HttpOutputError) -> Error {
     match error {
         HttpOutputError::Closed => Disconnected::gone().into(),
         other => other.into(),

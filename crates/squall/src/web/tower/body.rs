@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
@@ -22,7 +23,7 @@ pub struct RequestBody {
 /// The end is told, so that a body that broke off is not taken for a whole one.
 pub(super) enum Piece {
     Data(Bytes),
-    End,
+    End(Option<HeaderMap>),
 }
 
 impl RequestBody {
@@ -51,9 +52,9 @@ impl Body for RequestBody {
                 self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            Some(Piece::End) => {
+            Some(Piece::End(trailers)) => {
                 self.pieces = None;
-                Poll::Ready(None)
+                Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }
             None => {
                 self.pieces = None;

@@ -7,11 +7,11 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::{HeaderMap, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use tokio::sync::Notify;
 
@@ -82,6 +82,7 @@ struct State {
     /// How the body is framed, once the head is written: the rules for what fits a Content-Length are HTTP/1's.
     framing: Option<BodyEncoder>,
     pieces: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
     finished: bool,
     aborted: bool,
     /// The caller left without having taken everything.
@@ -142,13 +143,13 @@ impl Exchange {
         Poll::Pending
     }
 
-    fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ServiceError>>> {
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ServiceError>>> {
         let mut state = self.state.borrow_mut();
         if let Some(piece) = state.pieces.pop_front() {
             if state.pieces.is_empty() {
                 wake(state.writer.take());
             }
-            return Poll::Ready(Some(Ok(piece)));
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
         if state.aborted {
             state.finished = true;
@@ -156,7 +157,7 @@ impl Exchange {
             return Poll::Ready(Some(Err(ServiceError(()))));
         }
         if state.finished {
-            return Poll::Ready(None);
+            return Poll::Ready(state.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         }
         state.reader = Some(cx.waker().clone());
         Poll::Pending
@@ -275,7 +276,11 @@ impl HttpTransport for Exchange {
         Err(HttpOutputError::OutOfOrder)
     }
 
-    fn finish(&self, _id: StreamId) -> Result<(), HttpOutputError> {
+    fn finish(&self, id: StreamId) -> Result<(), HttpOutputError> {
+        self.finish_with(id, &HttpHeaders::new())
+    }
+
+    fn finish_with(&self, _id: StreamId, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
         let mut state = self.state.borrow_mut();
         let framing = match state.framing {
             _ if state.aborted => return Err(HttpOutputError::Closed),
@@ -284,7 +289,13 @@ impl HttpTransport for Exchange {
         };
         let finished = framing.finish(&mut Vec::new());
         match finished {
-            Ok(()) => state.finished = true,
+            Ok(()) => {
+                state.finished = true;
+                // What has no body has nothing behind it either.
+                let has_place = matches!(framing, BodyEncoder::Length(_) | BodyEncoder::UntilClose);
+                let trailers = field_map::to_trailers(trailers).unwrap_or_default();
+                state.trailers = Some(trailers).filter(|trailers| has_place && !trailers.is_empty());
+            }
             Err(_) => state.aborted = true,
         }
         wake(state.reader.take());
@@ -374,7 +385,7 @@ impl Carrier for Exchange {
         self.answer(match refusal {
             BodyRefusal::TooLarge | BodyRefusal::Inflates => StatusCode::PAYLOAD_TOO_LARGE,
             BodyRefusal::Late => StatusCode::REQUEST_TIMEOUT,
-            BodyRefusal::Encoding => StatusCode::BAD_REQUEST,
+            BodyRefusal::Encoding | BodyRefusal::Trailers => StatusCode::BAD_REQUEST,
         });
     }
 
@@ -418,12 +429,12 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ServiceError>>> {
-        Poll::Ready(ready!(self.0.0.poll_piece(cx)).map(|piece| piece.map(Frame::data)))
+        self.0.0.poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         let state = self.0.0.state.borrow();
-        state.finished && state.pieces.is_empty()
+        state.finished && state.pieces.is_empty() && state.trailers.is_none()
     }
 }
 

@@ -52,7 +52,8 @@ const PATIENCE_FOR_PIECE: Duration = Duration::from_secs(2);
 ///
 /// Each request is served by a clone of the service. Bodies are streamed both ways, no faster than the other side takes
 /// them, and at the same time: a response may depend on the rest of the request. Fields pass octet by octet, without
-/// those of the connection (`Connection`, `Transfer-Encoding` and the like); trailers are left out. What the service
+/// those of the connection (`Connection`, `Transfer-Encoding` and the like); trailers pass both ways, to an HTTP/1.1 client
+/// if it takes them (`TE: trailers`), so that a gRPC service can be mounted (of which HTTP/2 is asked). What the service
 /// sees as `Content-Length` is the length of the body it gets, so there is none of a body that
 /// [`decompress_request`](crate::HttpServer::decompress_request) inflates.
 ///
@@ -165,7 +166,9 @@ async fn feed(ctx: &Context, sender: &mpsc::Sender<Piece>, dropped: &Cell<usize>
             (Some(piece), Err(_)) => dropped.set(dropped.get() + piece.len()),
             (None, place) => {
                 if let Ok(place) = place {
-                    place.send(Piece::End);
+                    let trailers =
+                        ctx.request_trailers().and_then(|fields| field_map::to_trailers(fields).ok());
+                    place.send(Piece::End(trailers));
                 }
                 return pending().await;
             }
@@ -255,7 +258,21 @@ where
     let mut body = pin!(body);
     while let Some(frame) = next_frame(ctx, body.frame()).await? {
         let frame = frame.map_err(|error| failed("The body of the service broke off", error.into()))?;
-        let Ok(mut data) = frame.into_data() else { continue };
+        let mut data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                if let Ok(fields) = frame.into_trailers() {
+                    if !ctx.headers_sent() {
+                        // The service's head says what it wants to be said of them.
+                        ctx.flush().await?;
+                    }
+                    ctx.pass_trailers(&field_map::from_trailers(&fields)?);
+                    // They are the last frame, and not every body says so when it is asked for another.
+                    return Ok(());
+                }
+                continue;
+            }
+        };
         ctx.write(data.copy_to_bytes(data.remaining()));
         // What is whole in one piece goes out in one, with its length.
         if !body.is_end_stream() {

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use http_body::Body;
 
 use super::exchange::Exchange;
-use crate::httputil::exchange::{BodyEvent, BodyRefusal, BodySource};
+use crate::httputil::exchange::{BodyEvent, BodyRefusal, BodySource, Carrier};
+use crate::httputil::field_map;
 
 /// The frames of a body, cut into pieces, until the caller leaves.
 pub(super) struct Frames<'a, B> {
@@ -20,12 +21,14 @@ pub(super) struct Frames<'a, B> {
     /// What has not been asked for of a frame.
     rest: Bytes,
     received: usize,
+    /// Trailers have come, which are the last frame.
+    is_over: bool,
 }
 
 impl<'a, B> Frames<'a, B> {
     pub(super) fn new(body: Pin<&'a mut B>, exchange: &'a Rc<Exchange>) -> Self {
         let caller_left = Box::pin(exchange.caller_left());
-        Self { body, exchange, caller_left, rest: Bytes::new(), received: 0 }
+        Self { body, exchange, caller_left, rest: Bytes::new(), received: 0, is_over: false }
     }
 }
 
@@ -42,12 +45,24 @@ where
                 let data = self.rest.split_to(self.rest.len().min(most));
                 return Poll::Ready(Ok(BodyEvent::Piece { data, is_last: false }));
             }
+            if self.is_over {
+                return Poll::Ready(Ok(BodyEvent::Piece { data: Bytes::new(), is_last: true }));
+            }
             match self.body.as_mut().poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
-                    let Ok(mut data) = frame.into_data() else { continue };
-                    self.rest = data.copy_to_bytes(data.remaining());
-                    self.received += self.rest.len();
-                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(mut data) => {
+                        self.rest = data.copy_to_bytes(data.remaining());
+                        self.received += self.rest.len();
+                    }
+                    Err(frame) => {
+                        let Ok(fields) = frame.into_trailers() else { continue };
+                        self.is_over = true;
+                        let fields = Some(&fields)
+                            .filter(|fields| fields.len() <= self.exchange.limits().max_header_count);
+                        let trailers = fields.and_then(|fields| field_map::from_trailers(fields).ok());
+                        return Poll::Ready(trailers.map(BodyEvent::Trailers).ok_or(BodyRefusal::Trailers));
+                    }
+                },
                 Poll::Ready(Some(Err(error))) => {
                     tracing::warn!(target: crate::log::GENERAL, "the body of a request broke off: {error}");
                     return Poll::Ready(Ok(BodyEvent::Gone));

@@ -61,11 +61,14 @@ pub(in crate::websocket) fn check_upgrade(headers: &HttpHeaders, http11: bool) -
     if http11 { Ok(()) } else { Err(Refusal::OldHttp) }
 }
 
-/// What comes after it; gives the key.
+/// What comes after it over HTTP/2, which needs no key (RFC 8441 §5).
+pub(in crate::websocket) fn check_version(headers: &HttpHeaders) -> Result<(), Refusal> {
+    if headers.get("Sec-WebSocket-Version") == Some("13") { Ok(()) } else { Err(Refusal::Version) }
+}
+
+/// What comes after it over HTTP/1.1; gives the key.
 pub(in crate::websocket) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
-    if headers.get("Sec-WebSocket-Version") != Some("13") {
-        return Err(Refusal::Version);
-    }
+    check_version(headers)?;
     // RFC 6455 §11.3.1: not more than once.
     if headers.list_bytes("Sec-WebSocket-Key").nth(1).is_some() {
         return Err(Refusal::Headers);

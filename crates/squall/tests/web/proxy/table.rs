@@ -305,7 +305,18 @@ fn request_framing() -> Vec<Row> {
         post(
             "trailers",
             "Transfer-Encoding: chunked|Trailer: X-T||3|abc|0|X-T: 1|Content-Length: 5||",
-            chunks,
+            "Trailer: X-T|Transfer-Encoding: chunked||3|abc|0|X-T: 1||",
+        ),
+        passes(
+            "TE that Connection names",
+            "GET / HTTP/1.1|Host: h|Connection: TE, close|TE: trailers, gzip||",
+            "GET / HTTP/1.1|Host: h|{f}Connection: TE|Te: trailers||",
+        )
+        .closed_head(),
+        post(
+            "trailers that are not announced",
+            "Transfer-Encoding: chunked||3|abc|0|X-A: 1|X-A: 2|Set-Cookie: a=b||",
+            "Transfer-Encoding: chunked||3|abc|0|X-A: 1|X-A: 2||",
         ),
         post("zeros before a chunk's size", "Transfer-Encoding: chunked||0003|abc|000||", chunks),
         post("an empty body in chunks", "Transfer-Encoding: chunked||0||", "Transfer-Encoding: chunked||0||"),
@@ -814,6 +825,21 @@ fn response_framing() -> Vec<Row> {
             reply("HTTP/1.1 200 OK|Transfer-Encoding: chunked||2|ok|0|Set-Cookie: a=b||"),
             chunked_down,
         ),
+        responds(
+            "trailers that nobody asked for",
+            reply("HTTP/1.1 200 OK|Trailer: X-T|Transfer-Encoding: chunked||2|ok|0|X-T: 1||"),
+            chunked_down,
+        ),
+        Row {
+            send: GET.replace("Connection", "TE: trailers|Connection"),
+            ..responds(
+                "trailers that were asked for",
+                reply(
+                    "HTTP/1.1 200 OK|Trailer: X-T|Transfer-Encoding: chunked||2|ok|0|X-T: 1|Set-Cookie: a=b|Host: e||",
+                ),
+                "HTTP/1.1 200 OK|Via: 1.1 squall|Trailer: X-T|Date: <date>|Transfer-Encoding: chunked|Connection: close||2|ok|0|X-T: 1||",
+            )
+        },
         responds(
             "chunked in capitals, down",
             reply("HTTP/1.1 200 OK|Transfer-Encoding: Chunked||2|ok|0||"),

@@ -1,6 +1,7 @@
 //! Tower services inside squall, and squall as a tower service.
 
 mod random;
+mod trailers;
 
 use std::cell::Cell;
 use std::net::SocketAddr;

@@ -8,8 +8,10 @@ mod client_peers;
 mod client_tls;
 mod ends;
 mod hostile;
+mod informational;
 mod messages;
 mod proxying;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+mod trailers;
