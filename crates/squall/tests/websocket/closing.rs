@@ -150,7 +150,7 @@ impl WebSocketHandler for Patient {
             ws.write_message("waiting").await?;
             ws.closed().await;
         }
-        self.log.note(format!("{}", message.as_text().unwrap_or_default()));
+        self.log.note(message.as_text().unwrap_or_default());
         Ok(())
     }
 
