@@ -56,7 +56,7 @@ pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<Heade
 }
 
 /// Adds the fields of a response, without those of the connection and without Content-Length.
-#[cfg(any(feature = "http2", feature = "tower"))]
+#[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
 pub(crate) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
     add(headers, map, |name| OF_CONNECTION.contains(name) || name == header::CONTENT_LENGTH)
 }

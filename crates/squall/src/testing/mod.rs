@@ -119,7 +119,10 @@ impl Drop for StopOnDrop {
 pub struct TestServer {
     port: u16,
     /// Stops when it is dropped.
-    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "as with the feature"))]
+    #[cfg_attr(
+        not(all(feature = "client", feature = "http2")),
+        expect(dead_code, reason = "as with the features")
+    )]
     running: Box<dyn Any>,
 }
 
