@@ -78,7 +78,7 @@ check_localhost_certificate() {
   expect "localhost_certificate" "$("$bin/localhost_certificate" "${files[@]}")" '.*localhost-key.pem are a certificate.*'
   "$bin/localhost_certificate" "${files[@]}" >/dev/null 2>&1 && fail "localhost_certificate overwrites files"
   # Each with a path that it answers with 200.
-  for name in hello: sse: members: chat_websocket: chat_longpoll: porting:about virtual_hosts:index connection_api: handle_request:; do
+  for name in hello: sse: members: chat_websocket: chat_longpoll: porting:about flower_like:healthcheck webssh_like: virtual_hosts:index connection_api: handle_request:; do
     local path=${name#*:} options=()
     name=${name%%:*}
     [ "$name" != porting ] || options=(--data "$work/https-notes.json")
