@@ -31,13 +31,6 @@ pub(super) fn format(value: &Py, spec: &str) -> R<String> {
         Py::Bool(_) | Py::Int(_) | Py::Big(_) => {
             let parsed = Spec::parse(spec, "int")?;
             match parsed.kind {
-                // Without a type, the others print as they do, and numbers are at the right.
-                None if matches!(value, Py::Bool(_)) && !parsed.is_numeric() => {
-                    let parsed = Spec { align: parsed.align.or(Some(Align::Right)), ..parsed };
-                    let text =
-                        if parsed.width.is_some() { number::int(value, &parsed)? } else { str(value)? };
-                    Ok(text)
-                }
                 Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => {
                     number::float(as_float(value)?.unwrap_or(0.0), &parsed)
                 }

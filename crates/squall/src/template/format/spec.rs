@@ -85,11 +85,6 @@ impl Spec {
         Ok(spec)
     }
 
-    /// Whether it says more than a width.
-    pub(super) fn is_numeric(&self) -> bool {
-        self.kind.is_some()
-    }
-
     /// The text, filled up. `sign` is what stands before a number's digits.
     pub(super) fn pad(&self, sign: &str, text: &str, default: Align) -> String {
         let length = sign.chars().count() + text.chars().count();

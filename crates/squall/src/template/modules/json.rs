@@ -1,6 +1,7 @@
 //! `json`
 
 use std::fmt::Write;
+use std::rc::Rc;
 
 use super::function;
 use crate::template::budget;
@@ -37,26 +38,49 @@ impl Default for Style {
 /// `json.dumps(value)`
 pub(super) fn dump(value: &Py, style: &Style) -> R<String> {
     let mut out = String::new();
-    write(value, style, 0, &mut out)?;
+    write(value, style, &mut Vec::new(), &mut out)?;
     budget::pay_bytes(out.len())?;
     Ok(out)
 }
 
-fn write(value: &Py, style: &Style, depth: usize, out: &mut String) -> R<()> {
+/// The collections around, by their addresses.
+type Open = Vec<*const ()>;
+
+fn write(value: &Py, style: &Style, open: &mut Open, out: &mut String) -> R<()> {
     match value {
         Py::None => out.push_str("null"),
         Py::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Py::Int(_) | Py::Big(_) => write_repr(value, out)?,
         Py::Float(float) => write_number(*float, out),
         Py::Str(text) => write_text(text, style.is_ascii, out),
-        Py::List(items) => write_list(&items.to_vec(), style, depth, out)?,
-        Py::Tuple(items) => write_list(items, style, depth, out)?,
-        Py::Dict(dict) => write_dict(dict.pairs()?, style, depth, out)?,
+        Py::List(items) => {
+            enter(Rc::as_ptr(items).cast(), open)?;
+            write_list(&items.to_vec(), style, open, out)?;
+            open.pop();
+        }
+        Py::Tuple(items) => {
+            enter(Rc::as_ptr(items).cast(), open)?;
+            write_list(items, style, open, out)?;
+            open.pop();
+        }
+        Py::Dict(dict) => {
+            enter(Rc::as_ptr(dict).cast(), open)?;
+            write_dict(dict.pairs()?, style, open, out)?;
+            open.pop();
+        }
         _ => {
             let message = format!("Object of type {} is not JSON serializable", value.type_name());
             return Err(PyError::type_error(message));
         }
     }
+    Ok(())
+}
+
+fn enter(collection: *const (), open: &mut Open) -> R<()> {
+    if open.contains(&collection) {
+        return Err(PyError::value_error("Circular reference detected"));
+    }
+    open.push(collection);
     Ok(())
 }
 
@@ -77,24 +101,24 @@ fn new_line(style: &Style, depth: usize, out: &mut String) {
     }
 }
 
-fn write_list(items: &[Py], style: &Style, depth: usize, out: &mut String) -> R<()> {
+fn write_list(items: &[Py], style: &Style, open: &mut Open, out: &mut String) -> R<()> {
     let _level = budget::deeper()?;
     out.push('[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             out.push_str(&style.item_separator);
         }
-        new_line(style, depth + 1, out);
-        write(item, style, depth + 1, out)?;
+        new_line(style, open.len(), out);
+        write(item, style, open, out)?;
     }
     if !items.is_empty() {
-        new_line(style, depth, out);
+        new_line(style, open.len() - 1, out);
     }
     out.push(']');
     Ok(())
 }
 
-fn write_dict(pairs: Vec<(Py, Py)>, style: &Style, depth: usize, out: &mut String) -> R<()> {
+fn write_dict(pairs: Vec<(Py, Py)>, style: &Style, open: &mut Open, out: &mut String) -> R<()> {
     let _level = budget::deeper()?;
     let mut keyed = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
@@ -120,13 +144,13 @@ fn write_dict(pairs: Vec<(Py, Py)>, style: &Style, depth: usize, out: &mut Strin
         if index > 0 {
             out.push_str(&style.item_separator);
         }
-        new_line(style, depth + 1, out);
+        new_line(style, open.len(), out);
         write_text(key, style.is_ascii, out);
         out.push_str(&style.key_separator);
-        write(value, style, depth + 1, out)?;
+        write(value, style, open, out)?;
     }
     if !keyed.is_empty() {
-        new_line(style, depth, out);
+        new_line(style, open.len() - 1, out);
     }
     out.push('}');
     Ok(())
