@@ -178,6 +178,8 @@ fn workers_are_added_and_taken_away() {
 fn a_stopped_worker_is_replaced() {
     let t = Program::start("--processes=2 --worker-timeout=2s", "one");
     let before = Program::children_of(t.pid());
+    // A worker is watched from when it serves.
+    t.seen_by(&before);
     let stopped = *before.first().unwrap();
     kill_process(Pid::from_raw(stopped).unwrap(), Signal::STOP).unwrap();
     t.logged("and is killed");
