@@ -27,11 +27,13 @@ impl HttpServer {
     }
 
     /// Has one that serves already take [`h2c`](Self::h2c) from the next connection on.
+    #[cfg(feature = "client")]
     pub(crate) fn take_h2c(&self) {
         self.tcp.handler().config.borrow().h2c.set(true);
     }
 
     /// Whether clients must speak TLS.
+    #[cfg(feature = "client")]
     pub(crate) fn is_over_tls(&self) -> bool {
         #[cfg(feature = "tls")]
         return self.tcp.handler().config.borrow().ssl_options.is_some();

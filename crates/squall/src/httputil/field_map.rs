@@ -7,6 +7,7 @@ use super::headers::{HttpHeaders, InvalidHeader};
 use super::{length, ows, trailers};
 
 /// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
+#[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
 const OF_CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,

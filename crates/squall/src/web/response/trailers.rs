@@ -80,6 +80,7 @@ impl Context {
     }
 
     /// Hands on trailers of another server or a service, without those that may not be there.
+    #[cfg(any(feature = "client", feature = "tower"))]
     pub(in crate::web) fn pass_trailers(&self, fields: &HttpHeaders) {
         let allowed = trailers::allowed(fields);
         if !allowed.is_empty() {
