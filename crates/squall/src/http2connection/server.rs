@@ -1,5 +1,6 @@
 //! The task of one connection: takes requests from the machine, and looks at the clock.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use h2::{Ping, PingPong, Reason, RecvStream};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Order};
+use super::frames::{Frames, Watched};
 use super::options::Http2Options;
 use super::set::ConnectionSet;
 use crate::http1connection::linger;
@@ -39,12 +41,12 @@ const MOST_AT_ONCE: usize = 64;
 pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: RequestContext) {
     let connection = Connection::new(stream.clone(), Rc::clone(&server), context);
     let member = server.set.enter(Rc::clone(&connection));
-    let handshake =
-        server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(stream.clone());
+    let (watched, frames) = Watched::new(stream.clone());
+    let handshake = server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(watched);
     let patience = server.limits.header_timeout.unwrap_or(Duration::MAX);
     match timeout(patience, connection.unless_cut(handshake)).await {
         Ok(Some(Ok(machine))) => {
-            let ended = Driver::new(Rc::clone(&connection), machine).run().await;
+            let ended = Driver::new(Rc::clone(&connection), machine, frames).run().await;
             connection.end();
             if ended == Ended::Told {
                 // Else what the client still sends would reset the connection, and the reset overtake the last GOAWAY.
@@ -71,9 +73,14 @@ enum Ended {
     Gone,
 }
 
+type Machine = h2::server::Connection<Watched, Bytes>;
+
 struct Driver {
     connection: Rc<Connection>,
-    machine: h2::server::Connection<IoStream, Bytes>,
+    machine: Machine,
+    frames: Rc<RefCell<Frames>>,
+    /// The client has been told of their fault.
+    is_told: bool,
     /// Requests that are to be begun.
     accepted: Vec<(http::Request<RecvStream>, SendResponse<Bytes>)>,
     timer: Pin<Box<Sleep>>,
@@ -88,7 +95,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(connection: Rc<Connection>, mut machine: h2::server::Connection<IoStream, Bytes>) -> Self {
+    fn new(connection: Rc<Connection>, mut machine: Machine, frames: Rc<RefCell<Frames>>) -> Self {
         let now = Instant::now();
         let options = &connection.server().options;
         let old_at = options.stretched_age().and_then(|age| now.checked_add(age));
@@ -97,6 +104,8 @@ impl Driver {
         let mut driver = Self {
             connection,
             machine,
+            frames,
+            is_told: false,
             accepted: Vec::new(),
             timer: Box::pin(sleep_until(now)),
             old_at,
@@ -129,6 +138,9 @@ impl Driver {
             let end = self.accept(cx);
             let begun = self.accepted.len();
             self.begin(cx);
+            if end.is_none() && self.tell_fault() {
+                continue;
+            }
             match end {
                 Some(end) => return Poll::Ready(end),
                 None if begun == MOST_AT_ONCE => {
@@ -175,6 +187,17 @@ impl Driver {
             self.connection.begin(request, respond, now, cx);
         }
         self.look_soon(now);
+    }
+
+    /// Ends a connection whose frames are wrong, with the error that they are; false when there is nothing new.
+    fn tell_fault(&mut self) -> bool {
+        let Some(reason) = self.frames.borrow().fault().filter(|_| !self.is_told) else { return false };
+        self.is_told = true;
+        let remote = self.connection.remote_ip();
+        tracing::info!(target: log::GENERAL, "Malformed HTTP/2 from {remote}: {reason}");
+        self.machine.abrupt_shutdown(reason);
+        self.look_soon(Instant::now());
+        true
     }
 
     fn failed(&self, error: &h2::Error) -> Ended {

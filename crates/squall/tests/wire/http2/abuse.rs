@@ -8,11 +8,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 
 use super::support::{
-    CONTINUATION, Client, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame,
-    serve,
+    CONTINUATION, Client, DATA, GET_ROOT, HEADERS, PING, PRIORITY, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE,
+    frame, serve,
 };
 
 const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
+const STREAM_CLOSED: u32 = 5;
 const FRAME_SIZE_ERROR: u32 = 6;
 const COMPRESSION_ERROR: u32 = 9;
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -116,8 +118,36 @@ async fn floods_end_the_connection_and_nobody_else_s() {
         ),
         ("a stream of the server's", frame(HEADERS, 5, 2, GET_ROOT), &[PROTOCOL_ERROR]),
         ("a window too large", frame(WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff"), &[3]),
-        ("settings of no size", frame(SETTINGS, 0, 0, b"123"), &[FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
-        ("a PING of no size", frame(PING, 0, 0, b"123"), &[FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
+        ("settings of no size", frame(SETTINGS, 0, 0, b"123"), &[FRAME_SIZE_ERROR]),
+        ("an acknowledgement with settings", frame(SETTINGS, 1, 0, b"\0\x03\0\0\0\x64"), &[FRAME_SIZE_ERROR]),
+        ("a PING of no size", frame(PING, 0, 0, b"123"), &[FRAME_SIZE_ERROR]),
+        ("a WINDOW_UPDATE of no size", frame(WINDOW_UPDATE, 0, 0, b"123"), &[FRAME_SIZE_ERROR]),
+        (
+            "a RST_STREAM of no size",
+            [frame(HEADERS, 4, 1, POST_ROOT), frame(RST_STREAM, 0, 1, b"123")].concat(),
+            &[FRAME_SIZE_ERROR],
+        ),
+        ("a PRIORITY of no size", frame(PRIORITY, 0, 1, b"1234"), &[FRAME_SIZE_ERROR]),
+        (
+            "the second of two settings too large",
+            frame(SETTINGS, 0, 0, b"\0\x03\0\0\0\x64\0\x04\x80\0\0\0"),
+            &[FLOW_CONTROL_ERROR],
+        ),
+        (
+            "a head on a stream that was ended",
+            [frame(HEADERS, 5, 1, GET_ROOT), frame(HEADERS, 5, 1, GET_ROOT)].concat(),
+            &[STREAM_CLOSED],
+        ),
+        (
+            "a head on a stream that was reset",
+            [
+                frame(HEADERS, 4, 1, POST_ROOT),
+                frame(RST_STREAM, 0, 1, b"\0\0\0\x08"),
+                frame(HEADERS, 5, 1, GET_ROOT),
+            ]
+            .concat(),
+            &[STREAM_CLOSED],
+        ),
     ];
     for (name, bytes, expected) in rows {
         let code = flood(port, bytes).await;

@@ -372,6 +372,7 @@ async fn a_fetch_that_is_dropped_takes_its_stream_along_and_no_other() {
     let client = client();
     let held = client.fetch(served.url("/held"));
     let drops = async {
+        served.until(|shared| shared.at_work.get() == 1).await;
         for n in 1..=20 {
             let mut never = Box::pin(client.fetch(served.url("/never")));
             let at_work = served.shared.at_work.get();

@@ -1,0 +1,269 @@
+//! Looks at the heads of the frames that a client sends, for what breaks the connection in a way that has an error code of its
+//! own (RFC 9113 §5.1, §6). The `h2` crate calls all of it PROTOCOL_ERROR.
+//!
+//! The machine is pure; [`Watched`] puts it between the socket and `h2`.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use h2::Reason;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::iostream::IoStream;
+
+const PREFACE: usize = 24;
+const HEAD: usize = 9;
+
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+
+/// END_STREAM of HEADERS and DATA, ACK of SETTINGS.
+const FIRST_FLAG: u8 = 1;
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE`, and the largest window there is (RFC 9113 §6.5.2).
+const INITIAL_WINDOW_SIZE: u16 = 4;
+const LARGEST_WINDOW: u32 = 0x7fff_ffff;
+
+/// So many streams that the client has ended are remembered.
+const REMEMBERED: usize = 16;
+
+/// What has been read of a client's frames.
+pub(super) struct Frames {
+    /// Bytes that are passed over: the preface at first, then payloads.
+    skip: usize,
+    /// Of a head that came in pieces.
+    head: [u8; HEAD],
+    have: usize,
+    /// A SETTINGS frame's payload is being read, of which this much is left, and one setting of it.
+    settings: usize,
+    setting: [u8; 6],
+    in_setting: usize,
+    /// The last streams that the client has ended; a HEADERS frame on one of them is an error.
+    ended: [u32; REMEMBERED],
+    next: usize,
+    fault: Option<Reason>,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self {
+            skip: PREFACE,
+            head: [0; HEAD],
+            have: 0,
+            settings: 0,
+            setting: [0; 6],
+            in_setting: 0,
+            ended: [0; REMEMBERED],
+            next: 0,
+            fault: None,
+        }
+    }
+}
+
+impl Frames {
+    /// What is wrong with the frames, from when it has been read.
+    pub(super) fn fault(&self) -> Option<Reason> {
+        self.fault
+    }
+
+    /// Takes bytes that have come, and says how many of them may be passed on: all of them, or those before the fault.
+    fn read(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() && self.fault.is_none() {
+            let rest = &bytes[at..];
+            if self.skip > 0 {
+                let taken = self.skip.min(rest.len());
+                self.skip -= taken;
+                at += taken;
+            } else if self.settings > 0 {
+                at += self.read_settings(rest);
+            } else {
+                let taken = (HEAD - self.have).min(rest.len());
+                self.head[self.have..self.have + taken].copy_from_slice(&rest[..taken]);
+                self.have += taken;
+                if self.have == HEAD {
+                    self.have = 0;
+                    self.fault = self.check_head();
+                    if self.fault.is_some() {
+                        break;
+                    }
+                }
+                at += taken;
+            }
+        }
+        at
+    }
+
+    fn check_head(&mut self) -> Option<Reason> {
+        let [a, b, c, kind, flags, stream @ ..] = self.head;
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        let stream = u32::from_be_bytes(stream) & LARGEST_WINDOW;
+        self.skip = length;
+        match kind {
+            PRIORITY if length != 5 => Some(Reason::FRAME_SIZE_ERROR),
+            RST_STREAM | WINDOW_UPDATE if length != 4 => Some(Reason::FRAME_SIZE_ERROR),
+            PING if length != 8 => Some(Reason::FRAME_SIZE_ERROR),
+            SETTINGS if flags & FIRST_FLAG != 0 && length > 0 => Some(Reason::FRAME_SIZE_ERROR),
+            SETTINGS if length % 6 != 0 => Some(Reason::FRAME_SIZE_ERROR),
+            SETTINGS => {
+                (self.settings, self.skip) = (length, 0);
+                None
+            }
+            HEADERS if self.ended.contains(&stream) && stream != 0 => Some(Reason::STREAM_CLOSED),
+            0 | HEADERS if flags & FIRST_FLAG != 0 => self.end(stream),
+            RST_STREAM => self.end(stream),
+            _ => None,
+        }
+    }
+
+    fn end(&mut self, stream: u32) -> Option<Reason> {
+        self.ended[self.next] = stream;
+        self.next = (self.next + 1) % REMEMBERED;
+        None
+    }
+
+    /// Takes settings one by one; says how many bytes it has taken.
+    fn read_settings(&mut self, bytes: &[u8]) -> usize {
+        let taken = (6 - self.in_setting).min(bytes.len()).min(self.settings);
+        self.setting[self.in_setting..self.in_setting + taken].copy_from_slice(&bytes[..taken]);
+        self.in_setting += taken;
+        self.settings -= taken;
+        if self.in_setting == 6 {
+            self.in_setting = 0;
+            let [a, b, value @ ..] = self.setting;
+            if u16::from_be_bytes([a, b]) == INITIAL_WINDOW_SIZE && u32::from_be_bytes(value) > LARGEST_WINDOW
+            {
+                self.fault = Some(Reason::FLOW_CONTROL_ERROR);
+                // `h2` must not see the end of this frame, or it would be the first to answer it.
+                return 0;
+            }
+        }
+        taken
+    }
+}
+
+/// A connection whose frames are looked at before `h2` gets them. Behind a fault nothing comes any more.
+pub(super) struct Watched {
+    stream: IoStream,
+    frames: Rc<RefCell<Frames>>,
+}
+
+impl Watched {
+    pub(super) fn new(stream: IoStream) -> (Self, Rc<RefCell<Frames>>) {
+        let frames = Rc::new(RefCell::new(Frames::default()));
+        (Self { stream, frames: Rc::clone(&frames) }, frames)
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        target: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.frames.borrow().fault.is_some() {
+            // Whoever drives the connection looks at it after each poll.
+            return Poll::Pending;
+        }
+        let before = target.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
+        let new = &target.filled()[before..];
+        let passed = self.frames.borrow_mut().read(new);
+        if passed == 0 && !new.is_empty() {
+            target.set_filled(before);
+            return Poll::Pending;
+        }
+        target.set_filled(before + passed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn what_is_passed_on_ends_before_the_fault_however_it_arrives() {
+        let good = [
+            frame(SETTINGS, 0, 0, b"\0\x04\x7f\xff\xff\xff\0\x09\xff\xff\xff\xff"),
+            frame(SETTINGS, 1, 0, b""),
+            frame(HEADERS, 4, 1, b"block"),
+            frame(0, 0, 1, &[0; 300]),
+            // Trailers.
+            frame(HEADERS, 5, 1, b"block"),
+            frame(HEADERS, 5, 3, b"block"),
+            frame(PRIORITY, 0, 5, &[0; 5]),
+            frame(RST_STREAM, 0, 1, &[0; 4]),
+            frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
+            frame(PING, 0, 0, &[0; 8]),
+            frame(7, 0, 0, &[0; 8]),
+            frame(0xab, 0xff, 9, b"unknown"),
+        ]
+        .concat();
+        let rows: &[(Vec<u8>, Option<Reason>)] = &[
+            (vec![], None),
+            (frame(PING, 0, 0, b"x"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(SETTINGS, 1, 0, b"x"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(SETTINGS, 0, 0, b"x"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(PRIORITY, 0, 7, b""), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(RST_STREAM, 0, 3, b"12345"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(WINDOW_UPDATE, 0, 3, b"12345"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(HEADERS, 5, 1, b"block"), Some(Reason::STREAM_CLOSED)),
+            (frame(HEADERS, 5, 3, b"block"), Some(Reason::STREAM_CLOSED)),
+            (frame(SETTINGS, 0, 0, b"\0\x04\xff\xff\xff\xff"), Some(Reason::FLOW_CONTROL_ERROR)),
+        ];
+        for (bad, expected) in rows {
+            let all = [&[b'p'; PREFACE][..], &good, bad, b"never seen"].concat();
+            let all = &all[..all.len() - if expected.is_none() { 10 } else { 0 }];
+            for size in [1, 2, 7, 64, all.len()] {
+                let mut frames = Frames::default();
+                let passed: usize = all.chunks(size).map(|piece| frames.read(piece)).sum();
+                assert_eq!(frames.fault(), *expected, "{bad:?} in pieces of {size}");
+                let least = PREFACE + good.len();
+                assert!(
+                    (least..=least + bad.len()).contains(&passed),
+                    "{bad:?} in pieces of {size}: {passed}"
+                );
+                assert!(expected.is_none() || passed < least + bad.len(), "{bad:?} in pieces of {size}");
+            }
+        }
+    }
+}
