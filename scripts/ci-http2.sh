@@ -97,6 +97,22 @@ else
   echo "SKIPPED: no h2load" >&2
 fi
 
+# The cases of httpwg (crates.io), each of which is a rule of RFC 9113, against a program that answers whatever is asked,
+# and not at once. What is left belongs to the h2 crate (crates/squall/tests/wire/http2/README.md says what): no more, or it
+# is a failure.
+httpwg=target/httpwg/bin/httpwg
+[ -x "$httpwg" ] || timeout -k 10 900 cargo install --quiet --locked --root target/httpwg --version 0.2.5 httpwg-cli || true
+if [ -x "$httpwg" ]; then
+  wg=$(free_port)
+  start "$wg" wg "$bin/connection_api" --port "$wg" --h2c
+  "$httpwg" --address "127.0.0.1:$wg" --frame-timeout 1000 >"$work/httpwg.txt" 2>&1 || true
+  passed=$(sed 's/\x1b\[[0-9;]*m//g' "$work/httpwg.txt" | sed -n 's|.*Passed \([0-9]*\)/107 .*|\1|p')
+  [ "${passed:-0}" -ge 105 ] || { cat "$work/httpwg.txt"; fail "httpwg: ${passed:-none} of 107"; }
+  echo "ok: httpwg, $passed of 107"
+else
+  echo "SKIPPED: no httpwg-cli" >&2
+fi
+
 # What attacks cost: memory, CPU, and what another client sees (crates/squall/tests/wire/http2/README.md).
 attacked=$(free_port)
 start "$attacked" attacked "$bin/hello" --port "$attacked" --h2c

@@ -3,10 +3,11 @@
 //! seed 000 calls "the callback that handles the request object".
 //!
 //! `cargo run --example connection_api`, then `curl -iN localhost:8080/count/5`. Options: `--port`, `--certfile` and
-//! `--keyfile` (then https).
+//! `--keyfile` (then https), `--h2c`.
 
 use std::time::Duration;
 
+use squall::httpserver::Http2Options;
 use squall::httputil::{HttpHeaders, HttpServerRequest, ResponseStartLine};
 use squall::{HttpServer, IoLoop, Result, options};
 
@@ -57,5 +58,6 @@ async fn count(request: &HttpServerRequest, to: u32) -> Result {
 fn main() -> Result {
     options::define("port", 8080_u16);
     options::parse_command_line()?;
-    HttpServer::with_callback(handle_request).processes(1).run()
+    // Callbacks may write bytes as they stand, and have HTTP/1.1 only. This one lets the connection frame them.
+    HttpServer::with_callback(handle_request).http2(Http2Options::new()).processes(1).run()
 }

@@ -17,15 +17,19 @@ use crate::iostream::IoStream;
 const PREFACE: usize = 24;
 const HEAD: usize = 9;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 
 /// END_STREAM of HEADERS and DATA, ACK of SETTINGS.
 const FIRST_FLAG: u8 = 1;
+/// Of HEADERS and CONTINUATION.
+const END_HEADERS: u8 = 4;
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE`, and the largest window there is (RFC 9113 §6.5.2).
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -45,9 +49,11 @@ pub(super) struct Frames {
     settings: usize,
     setting: [u8; 6],
     in_setting: usize,
-    /// The last streams that the client has ended; a HEADERS frame on one of them is an error.
+    /// The last streams that the client has ended; DATA and HEADERS on one of them are an error.
     ended: [u32; REMEMBERED],
     next: usize,
+    /// A head goes on in CONTINUATION frames.
+    in_block: bool,
     fault: Option<Reason>,
 }
 
@@ -62,6 +68,7 @@ impl Default for Frames {
             in_setting: 0,
             ended: [0; REMEMBERED],
             next: 0,
+            in_block: false,
             fault: None,
         }
     }
@@ -106,7 +113,13 @@ impl Frames {
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         let stream = u32::from_be_bytes(stream) & LARGEST_WINDOW;
         self.skip = length;
+        if self.in_block {
+            // Only CONTINUATION may come, which `h2` sees to.
+            self.in_block = flags & END_HEADERS == 0;
+            return None;
+        }
         match kind {
+            PUSH_PROMISE => Some(Reason::PROTOCOL_ERROR),
             PRIORITY if length != 5 => Some(Reason::FRAME_SIZE_ERROR),
             RST_STREAM | WINDOW_UPDATE if length != 4 => Some(Reason::FRAME_SIZE_ERROR),
             PING if length != 8 => Some(Reason::FRAME_SIZE_ERROR),
@@ -116,8 +129,12 @@ impl Frames {
                 (self.settings, self.skip) = (length, 0);
                 None
             }
-            HEADERS if self.ended.contains(&stream) && stream != 0 => Some(Reason::STREAM_CLOSED),
-            0 | HEADERS if flags & FIRST_FLAG != 0 => self.end(stream),
+            DATA | HEADERS if self.ended.contains(&stream) && stream != 0 => Some(Reason::STREAM_CLOSED),
+            DATA if flags & FIRST_FLAG != 0 => self.end(stream),
+            HEADERS => {
+                self.in_block = flags & END_HEADERS == 0;
+                if flags & FIRST_FLAG != 0 { self.end(stream) } else { None }
+            }
             RST_STREAM => self.end(stream),
             _ => None,
         }
@@ -226,9 +243,10 @@ mod tests {
             frame(SETTINGS, 0, 0, b"\0\x04\x7f\xff\xff\xff\0\x09\xff\xff\xff\xff"),
             frame(SETTINGS, 1, 0, b""),
             frame(HEADERS, 4, 1, b"block"),
-            frame(0, 0, 1, &[0; 300]),
-            // Trailers.
-            frame(HEADERS, 5, 1, b"block"),
+            frame(DATA, 0, 1, &[0; 300]),
+            // Trailers, in two pieces.
+            frame(HEADERS, 1, 1, b"block"),
+            frame(9, 4, 1, b"block"),
             frame(HEADERS, 5, 3, b"block"),
             frame(PRIORITY, 0, 5, &[0; 5]),
             frame(RST_STREAM, 0, 1, &[0; 4]),
@@ -248,6 +266,8 @@ mod tests {
             (frame(WINDOW_UPDATE, 0, 3, b"12345"), Some(Reason::FRAME_SIZE_ERROR)),
             (frame(HEADERS, 5, 1, b"block"), Some(Reason::STREAM_CLOSED)),
             (frame(HEADERS, 5, 3, b"block"), Some(Reason::STREAM_CLOSED)),
+            (frame(DATA, 1, 3, b"data"), Some(Reason::STREAM_CLOSED)),
+            (frame(PUSH_PROMISE, 4, 1, b"block"), Some(Reason::PROTOCOL_ERROR)),
             (frame(SETTINGS, 0, 0, b"\0\x04\xff\xff\xff\xff"), Some(Reason::FLOW_CONTROL_ERROR)),
         ];
         for (bad, expected) in rows {

@@ -139,6 +139,11 @@ async fn floods_end_the_connection_and_nobody_else_s() {
             &[STREAM_CLOSED],
         ),
         (
+            "data on a stream that was ended",
+            [frame(HEADERS, 5, 1, GET_ROOT), frame(DATA, 1, 1, b"x")].concat(),
+            &[STREAM_CLOSED],
+        ),
+        (
             "a head on a stream that was reset",
             [
                 frame(HEADERS, 4, 1, POST_ROOT),
