@@ -38,6 +38,14 @@ const LARGEST_WINDOW: u32 = 0x7fff_ffff;
 /// So many streams that the client has ended are remembered.
 const REMEMBERED: usize = 16;
 
+/// How a client has ended a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// By END_STREAM.
+    Whole,
+    Reset,
+}
+
 /// What has been read of a client's frames.
 pub(super) struct Frames {
     /// Bytes that are passed over: the preface at first, then payloads.
@@ -50,7 +58,7 @@ pub(super) struct Frames {
     setting: [u8; 6],
     in_setting: usize,
     /// The last streams that the client has ended; DATA and HEADERS on one of them are an error.
-    ended: [u32; REMEMBERED],
+    ended: [(u32, Ended); REMEMBERED],
     next: usize,
     /// A head goes on in CONTINUATION frames.
     in_block: bool,
@@ -66,7 +74,8 @@ impl Default for Frames {
             settings: 0,
             setting: [0; 6],
             in_setting: 0,
-            ended: [0; REMEMBERED],
+            // No stream has this number.
+            ended: [(u32::MAX, Ended::Reset); REMEMBERED],
             next: 0,
             in_block: false,
             fault: None,
@@ -129,19 +138,24 @@ impl Frames {
                 (self.settings, self.skip) = (length, 0);
                 None
             }
-            DATA | HEADERS if self.ended.contains(&stream) && stream != 0 => Some(Reason::STREAM_CLOSED),
-            DATA if flags & FIRST_FLAG != 0 => self.end(stream),
+            DATA | HEADERS if self.has_ended(kind, stream) => Some(Reason::STREAM_CLOSED),
+            DATA if flags & FIRST_FLAG != 0 => self.end(stream, Ended::Whole),
             HEADERS => {
                 self.in_block = flags & END_HEADERS == 0;
-                if flags & FIRST_FLAG != 0 { self.end(stream) } else { None }
+                if flags & FIRST_FLAG != 0 { self.end(stream, Ended::Whole) } else { None }
             }
-            RST_STREAM => self.end(stream),
+            RST_STREAM => self.end(stream, Ended::Reset),
             _ => None,
         }
     }
 
-    fn end(&mut self, stream: u32) -> Option<Reason> {
-        self.ended[self.next] = stream;
+    fn has_ended(&self, kind: u8, stream: u32) -> bool {
+        // A client may have had data on its way when it reset the stream: `h2` passes that over.
+        self.ended.iter().any(|&(id, how)| id == stream && (how == Ended::Whole || kind == HEADERS))
+    }
+
+    fn end(&mut self, stream: u32, how: Ended) -> Option<Reason> {
+        self.ended[self.next] = (stream, how);
         self.next = (self.next + 1) % REMEMBERED;
         None
     }
@@ -249,7 +263,8 @@ mod tests {
             frame(9, 4, 1, b"block"),
             frame(HEADERS, 5, 3, b"block"),
             frame(PRIORITY, 0, 5, &[0; 5]),
-            frame(RST_STREAM, 0, 1, &[0; 4]),
+            frame(RST_STREAM, 0, 5, &[0; 4]),
+            frame(DATA, 0, 5, b"was on its way"),
             frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
             frame(PING, 0, 0, &[0; 8]),
             frame(7, 0, 0, &[0; 8]),
@@ -267,6 +282,7 @@ mod tests {
             (frame(HEADERS, 5, 1, b"block"), Some(Reason::STREAM_CLOSED)),
             (frame(HEADERS, 5, 3, b"block"), Some(Reason::STREAM_CLOSED)),
             (frame(DATA, 1, 3, b"data"), Some(Reason::STREAM_CLOSED)),
+            (frame(HEADERS, 5, 5, b"block"), Some(Reason::STREAM_CLOSED)),
             (frame(PUSH_PROMISE, 4, 1, b"block"), Some(Reason::PROTOCOL_ERROR)),
             (frame(SETTINGS, 0, 0, b"\0\x04\xff\xff\xff\xff"), Some(Reason::FLOW_CONTROL_ERROR)),
         ];

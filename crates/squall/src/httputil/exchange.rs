@@ -105,7 +105,8 @@ pub(crate) enum BodyRefusal {
     Encoding,
     /// It did not arrive in time.
     Late,
-    /// What stands behind it is malformed, or too much.
+    /// What stands behind it is malformed, or too much. (HTTP/1 has an error of its own.)
+    #[cfg_attr(not(any(feature = "http2", feature = "tower")), expect(dead_code, reason = "nobody says it"))]
     Trailers,
 }
 
