@@ -93,7 +93,7 @@ fi
 
 for bad in "--certfile /nowhere --keyfile $work/key.pem" "--certfile $work/key.pem --keyfile $work/key.pem"; do
   # shellcheck disable=SC2086
-  { "$bin/hello" --port 0 $bad 2>&1 || true; } | expect "refused at start-up: $bad" '^error: ssl_options: certfile'
+  { "$bin/hello" --port 0 $bad 2>&1 || true; } | expect "refused at start-up: $bad" '^[Ee]rror: ssl_options: certfile'
 done
 
 # Certificates by name, and of clients: made by OpenSSL, with keys of every kind.

@@ -153,6 +153,7 @@ fn capture_log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let sink = Sink(log.clone());
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
+    crate::events::keep();
     (log, tracing::subscriber::set_default(subscriber))
 }
 

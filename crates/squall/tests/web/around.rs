@@ -334,6 +334,7 @@ async fn a_request_id_is_in_the_response_and_in_every_line_of_the_log() {
         .event_format(LogFormatter::new())
         .with_writer(move || writer.clone())
         .finish();
+    crate::events::keep();
     let _guard = tracing::subscriber::set_default(subscriber);
     let app = Application::new([
         get("/", async |ctx: &Context| {

@@ -9,6 +9,8 @@ mod compression;
 mod cookies;
 mod cors;
 mod debug;
+#[path = "../support/events.rs"]
+mod events;
 mod hooks;
 mod httputil;
 mod mistakes;
@@ -60,6 +62,7 @@ fn log_lines() -> (Lines, DefaultGuard) {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    events::keep();
     (lines, tracing::subscriber::set_default(subscriber))
 }
 

@@ -115,6 +115,7 @@ async fn every_event_of_a_request_says_whose_it_is() {
         .event_format(StructuredFormatter::json())
         .with_writer(move || writer.clone())
         .finish();
+    crate::events::keep();
     let _guard = tracing::subscriber::set_default(subscriber);
     let app = serve(
         Application::new([get("/of/{id}", async |ctx: &Context| {

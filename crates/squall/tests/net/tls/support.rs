@@ -152,6 +152,7 @@ impl Log {
             .without_time()
             .with_writer(move || writer.clone())
             .finish();
+        crate::events::keep();
         (log, tracing::subscriber::set_default(subscriber))
     }
 

@@ -528,6 +528,7 @@ impl Lines {
         let writer = self.clone();
         let subscriber =
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        crate::events::keep();
         tracing::subscriber::set_default(subscriber)
     }
 

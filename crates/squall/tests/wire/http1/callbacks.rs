@@ -272,6 +272,7 @@ async fn a_client_that_leaves_is_no_error() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    crate::events::keep();
     let _guard = tracing::subscriber::set_default(subscriber);
     // Answers nothing once the client has left; to `/forget` it gives no answer in any case.
     let server = HttpServer::with_callback(|request| {
