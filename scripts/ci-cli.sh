@@ -130,8 +130,8 @@ assert sys.argv[1] in [target["name"] for target in targets if "bin" in target["
       fail "$1: actionlint finds something in the workflow"
   fi
   # The program itself takes the options that unit and container give it.
-  for file in Dockerfile deploy/*.service; do
-    (cd "$1" && grep -o -- '--[a-z-]*=[^" ]*' "$file" | grep '^--\(port\|address\)=' >/dev/null) || fail "$1: $file names no port"
+  for file in "$1/Dockerfile" "$1"/deploy/*.service; do
+    grep -o -- '--[a-z-]*=[^" ]*' "$file" | grep '^--\(port\|address\)=' >/dev/null || fail "$file names no port"
   done
   (cd "$1" && cargo run --quiet -- --address=127.0.0.1 --port=8000 --help 2>&1) | grep -- '--port' >/dev/null ||
     fail "$1: the program does not take the options of its unit"

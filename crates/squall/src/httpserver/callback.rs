@@ -8,7 +8,7 @@ use crate::httputil::{
     BodyKind, HttpMessageDelegate, HttpServerConnectionDelegate, HttpServerRequest, Pending, Started,
 };
 
-/// A function on each complete request, as delegate: for rules, routes and [`HttpServer::new`].
+/// A function on each complete request, as delegate: for rules, routes and [`HttpServer::new`](super::HttpServer::new).
 ///
 /// The function may answer at once or keep the request and answer later. A request that is dropped without an answer
 /// closes its connection, with a line in the log; so does a panic.
