@@ -1,3 +1,5 @@
+// More than 600 lines: four in five are the documentation of the crate, which is read as one page.
+
 //! Tornado for Rust: the event loop, streams, HTTP server and class-based handlers of the Tornado framework,
 //! rebuilt on tokio with Tornado's names, behaviour and wire formats.
 //!

@@ -79,7 +79,7 @@ struct Driver {
     connection: Rc<Connection>,
     machine: Machine,
     frames: Rc<RefCell<Frames>>,
-    /// The client has been told of their fault.
+    /// The client has been told of what is wrong with them.
     is_told: bool,
     /// Requests that are to be begun.
     accepted: Vec<(http::Request<RecvStream>, SendResponse<Bytes>)>,
