@@ -209,6 +209,7 @@ async fn decompression_bomb_without_streaming_callback() {
 }
 
 /// squall asks for brotli, so the bomb is not unsolicited; it must be bounded all the same.
+#[cfg(feature = "compression")]
 #[squall::test]
 async fn streaming_unsolicited_brotli_bomb() {
     let mut bomb = Vec::new();
