@@ -105,10 +105,16 @@ httpwg=target/httpwg/bin/httpwg
 if [ -x "$httpwg" ]; then
   wg=$(free_port)
   start "$wg" wg "$bin/connection_api" --port "$wg" --h2c
-  "$httpwg" --address "127.0.0.1:$wg" --frame-timeout 1000 >"$work/httpwg.txt" 2>&1 || true
-  passed=$(sed 's/\x1b\[[0-9;]*m//g' "$work/httpwg.txt" | sed -n 's|.*Passed \([0-9]*\)/107 .*|\1|p')
-  [ "${passed:-0}" -ge 105 ] || { cat "$work/httpwg.txt"; fail "httpwg: ${passed:-none} of 107"; }
-  echo "ok: httpwg, $passed of 107"
+  wg_tls=$(free_port)
+  start "$wg_tls" wg_tls "$bin/connection_api" --port "$wg_tls" --certfile "$work/cert.pem" --keyfile "$work/key.pem"
+  relay=$(free_port) # httpwg does not know TLS
+  start "$relay" relay python3 scripts/http2/tls_relay.py "$relay" "$wg_tls" "$work/cert.pem"
+  for way in "clear text:$wg" "TLS:$relay"; do
+    "$httpwg" --address "127.0.0.1:${way##*:}" --frame-timeout 1000 >"$work/httpwg.txt" 2>&1 || true
+    passed=$(sed 's/\x1b\[[0-9;]*m//g' "$work/httpwg.txt" | sed -n 's|.*Passed \([0-9]*\)/107 .*|\1|p')
+    [ "${passed:-0}" -ge 105 ] || { cat "$work/httpwg.txt"; fail "httpwg, ${way%:*}: ${passed:-none} of 107"; }
+    echo "ok: httpwg, ${way%:*}, $passed of 107"
+  done
 else
   echo "SKIPPED: no httpwg-cli" >&2
 fi
