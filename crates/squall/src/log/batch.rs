@@ -30,14 +30,23 @@ struct State {
 }
 
 impl Batches {
-    /// Starts the thread, which gives batches to `write` until [`stop`](Self::stop). Does nothing while there is one.
-    pub(super) fn start(self: &Arc<Self>, mut write: impl FnMut(&[u8]) + Send + 'static) {
+    /// Starts the thread, which gives batches to `write` until [`stop`](Self::stop), and to `missed` how many lines are
+    /// missing after the one that comes. Does nothing while there is one.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        mut write: impl FnMut(&[u8]) + Send + 'static,
+        missed: impl Fn(u64) + Send + 'static,
+    ) {
         if std::mem::replace(&mut self.lock().running, true) {
             return;
         }
         let shared = Arc::clone(self);
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-            while let Some(batch) = shared.next() {
+            while let Some((batch, dropped)) = shared.next() {
+                if dropped > 0 {
+                    // Whatever it logs about that waits before all that came later.
+                    missed(dropped);
+                }
                 write(&batch);
                 shared.written(batch);
                 shared.changed.notify_all();
@@ -81,8 +90,8 @@ impl Batches {
         drop(self.changed.wait_timeout_while(state, patience, is_busy));
     }
 
-    /// The lines that wait, as soon as there are any; `None` at the end.
-    fn next(&self) -> Option<Vec<u8>> {
+    /// The lines that wait, as soon as there are any, and how many did not find room; `None` at the end.
+    fn next(&self) -> Option<(Vec<u8>, u64)> {
         let is_idle = |state: &mut State| state.waiting.is_empty() && state.running;
         let waited = self.changed.wait_while(self.lock(), is_idle);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -91,14 +100,8 @@ impl Batches {
         }
         state.writing = true;
         let spare = std::mem::take(&mut state.spare);
-        let mut batch = std::mem::replace(&mut state.waiting, spare);
-        if state.dropped > 0 {
-            let lines = std::mem::take(&mut state.dropped);
-            batch.extend_from_slice(
-                format!("[W squall] {lines} lines of the log were dropped here\n").as_bytes(),
-            );
-        }
-        Some(batch)
+        let batch = std::mem::replace(&mut state.waiting, spare);
+        Some((batch, std::mem::take(&mut state.dropped)))
     }
 
     fn written(&self, mut batch: Vec<u8>) {
@@ -126,11 +129,15 @@ mod tests {
         assert!(!batches.push(b"nobody writes\n"));
         let (written, writes) = mpsc::channel();
         let (go, may_go) = mpsc::channel::<()>();
-        batches.start(move |batch| {
-            written.send(batch.to_vec()).unwrap();
-            // Stuck until the test says so.
-            let _ = may_go.recv();
-        });
+        let logged = Arc::clone(&batches);
+        batches.start(
+            move |batch| {
+                written.send(batch.to_vec()).unwrap();
+                // Stuck until the test says so.
+                let _ = may_go.recv();
+            },
+            move |lines| assert!(logged.push(format!("{lines} are missing\n").as_bytes())),
+        );
         assert!(batches.push(b"first\n"));
         assert_eq!(writes.recv().unwrap(), b"first\n");
         let large = vec![b'x'; LONGEST];
@@ -139,11 +146,11 @@ mod tests {
         }
         go.send(()).unwrap();
         let text = String::from_utf8(writes.recv().unwrap()).unwrap();
-        assert_eq!(text, "second\nthird\nfourth\n[W squall] 2 lines of the log were dropped here\n");
-        drop(go);
+        assert_eq!(text, "second\nthird\nfourth\n");
         batches.push(b"last\n");
+        drop(go);
         batches.stop(Duration::from_secs(20));
-        assert_eq!(writes.recv().unwrap(), b"last\n");
+        assert_eq!(writes.recv().unwrap(), b"2 are missing\nlast\n");
         assert!(writes.recv().is_err(), "the thread has ended");
         assert!(!batches.push(b"nobody writes\n"));
     }
@@ -152,9 +159,12 @@ mod tests {
     fn a_writer_that_is_stuck_keeps_nobody_from_ending() {
         let batches = Arc::<Batches>::default();
         let (_go, may_go) = mpsc::channel::<()>();
-        batches.start(move |_| {
-            let _ = may_go.recv();
-        });
+        batches.start(
+            move |_| {
+                let _ = may_go.recv();
+            },
+            |_| (),
+        );
         batches.push(b"a\n");
         batches.stop(Duration::from_millis(1));
     }

@@ -45,7 +45,10 @@ impl Sink {
     /// See [`write_in_background`](super::write_in_background).
     pub(super) fn write_in_background(&self) {
         let sink = self.clone();
-        self.batches.start(move |lines| sink.write_now(lines));
+        // By an event like all others, so that it is a line as they are, whatever the format.
+        let missed =
+            |lines| tracing::error!(target: "squall::log", lines, "Lines of the log were dropped here");
+        self.batches.start(move |lines| sink.write_now(lines), missed);
     }
 
     /// See [`write_at_once`](super::write_at_once).
