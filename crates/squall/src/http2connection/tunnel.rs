@@ -96,6 +96,8 @@ impl<C> iostream::Tunnel for Tunnel<C> {
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let sink = &mut *self.sink.borrow_mut();
+        // What was asked for last may have been used up, and what is not asked for never comes.
+        sink.reserve_capacity(MOST_ROOM);
         while sink.capacity() == 0 {
             match ready!(sink.poll_capacity(cx)) {
                 Some(Ok(_)) => {}

@@ -52,6 +52,13 @@ impl Connection {
         Self::with(port, h2::client::Builder::new().initial_connection_window_size(1 << 20)).await
     }
 
+    /// One whose streams may have so much under way, as browsers' may.
+    pub(super) async fn of_window(port: u16, window: u32) -> Self {
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(window).initial_connection_window_size(1 << 24);
+        Self::with(port, &builder).await
+    }
+
     async fn with(port: u16, builder: &h2::client::Builder) -> Self {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");

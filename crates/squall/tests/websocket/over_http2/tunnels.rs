@@ -276,6 +276,20 @@ async fn a_shut_window_holds_the_writer_back() {
 }
 
 #[squall::test(timeout = 60)]
+async fn messages_larger_than_what_waits_to_be_sent_arrive_whatever_the_window() {
+    let (server, _seen) = serve(|server| server);
+    for window in [1_000, 65_535, 131_072, 6 << 20] {
+        let mut connection = Connection::of_window(server.port(), window).await;
+        let mut client = connection.open("/talk").await;
+        for length in [65_535, 65_536, 131_062, 131_063, 140_000, 1_000_000] {
+            let message = "x".repeat(length);
+            client.send(text(&message)).await;
+            assert_eq!(client.frame().await, (0x81, message.into_bytes()), "{length} in windows of {window}");
+        }
+    }
+}
+
+#[squall::test(timeout = 60)]
 async fn a_client_that_takes_nothing_is_given_up_and_others_are_not() {
     let options = WebSocketOptions::new().write_timeout(Duration::from_millis(500));
     let (server, seen) = serve_with(options, |server| server);
