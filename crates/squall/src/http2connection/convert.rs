@@ -100,6 +100,10 @@ fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate
 /// One host, valid, and not two different ones.
 fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<(), Refusal> {
     let invalid = Refusal::Malformed("host");
+    // Before one is set in the place of all.
+    if headers.list_bytes("Host").count() > 1 {
+        return Err(invalid);
+    }
     if let Some(authority) = authority {
         let authority = authority.as_str();
         if authority.contains('@') {
@@ -110,10 +114,7 @@ fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<
         }
         headers.set("Host", authority).map_err(|_| invalid)?;
     }
-    if headers.list_bytes("Host").count() != 1 || !headers.get_bytes("Host").is_some_and(host::is_valid) {
-        return Err(invalid);
-    }
-    Ok(())
+    headers.get_bytes("Host").is_some_and(host::is_valid).then_some(()).ok_or(invalid)
 }
 
 /// The head of a response, whose length is told only if there is one.

@@ -51,9 +51,10 @@ const FORBIDDEN: [&str; 44] = [
     "X-Scheme",
 ];
 
-/// Whether a field of this name may not be a trailer.
+/// Whether a field of this name may not be a trailer, nor one that CGI and WSGI cannot tell from such a one, with `_` for `-`.
 pub(crate) fn is_forbidden(name: &str) -> bool {
-    FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name))
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    FORBIDDEN.iter().any(|forbidden| forbidden.bytes().map(folded).eq(name.bytes().map(folded)))
 }
 
 /// The fields that may be trailers: what a peer sends of others means nothing (RFC 9110 §6.5.1).
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_decides_about_a_message_is_no_trailer() {
-        for name in ["host", "CONTENT-LENGTH", "Te", "set-cookie", "X-Forwarded-For"] {
+        for name in ["host", "CONTENT-LENGTH", "Te", "set-cookie", "X-Forwarded-For", "x_forwarded_FOR"] {
             assert!(is_forbidden(name), "{name}");
         }
         let fields: HttpHeaders =

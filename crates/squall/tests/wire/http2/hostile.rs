@@ -251,6 +251,30 @@ async fn targets_are_those_of_http1() {
 }
 
 #[squall::test]
+async fn there_is_one_host_whatever_says_so() {
+    let (_server, port) = serve(hello, |server| server);
+    let mut raw = Raw::new(port).await;
+    let rows: [(&[&[u8]], bool); 7] = [
+        (&[], true),
+        (&[b"x"], true),
+        (&[b"X"], true),
+        (&[b"evil"], false),
+        (&[b"x", b"evil"], false),
+        (&[b"evil", b"x"], false),
+        (&[b"x", b"x"], false),
+    ];
+    for (i, (hosts, good)) in rows.into_iter().enumerate() {
+        let id = 2 * i as u32 + 1;
+        let mut fields: Vec<(&str, &[u8])> =
+            vec![(":method", b"GET"), (":scheme", b"http"), (":path", b"/"), (":authority", b"x")];
+        fields.extend(hosts.iter().map(|host| ("host", *host)));
+        raw.frame(HEADERS, 5, id, &literals(&fields)).await;
+        let expected = if good { Ok(()) } else { Err(PROTOCOL_ERROR) };
+        assert_eq!(raw.verdict(id).await, expected, "{hosts:?}");
+    }
+}
+
+#[squall::test]
 async fn answers_that_http2_has_otherwise() {
     let (_server, port) = serve(hello, |server| server);
     let mut client = Client::new(port).await;
