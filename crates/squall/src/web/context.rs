@@ -431,13 +431,13 @@ impl Context {
     }
 
     /// The default error page: status and reason in HTML, and the error's
-    /// [message](HttpError::with_message) if it has one. Without one it is Tornado's, byte for byte. With
+    /// [message](HttpError::message) if it has one. Without one it is Tornado's, byte for byte. With
     /// [`serve_traceback`](super::Application::serve_traceback) it is the debug page.
     pub fn write_error_page(&self, error: &Error) {
         if self.core.settings().debug.serves_traceback() {
             return self.write_debug_page(error);
         }
-        let Some(message) = error.as_http().and_then(HttpError::message) else {
+        let Some(message) = error.message() else {
             return self.write_default_error();
         };
         let response = self.response.borrow();
@@ -480,7 +480,7 @@ impl Context {
     pub(crate) fn method_not_allowed(&self) -> Error {
         let allow = self.route.target().methods().allow();
         let message = format!("Allowed methods: {allow}");
-        HttpError::new(405).with_message(message).with_header("Allow", allow).into()
+        HttpError::new(405).message(message).header("Allow", allow).into()
     }
 
     /// The pattern of the route as it was written, prefixes included, for metrics and logs; `None` for a request that no
@@ -514,10 +514,17 @@ impl Context {
         let status = if (200..=999).contains(&status) { status } else { 500 };
         let http = error.as_http();
         self.response.borrow_mut().set_status(status, http.and_then(HttpError::own_reason));
-        for (name, value) in http.map(HttpError::headers).unwrap_or_default() {
-            if let Err(error) = self.set_header(name, value) {
-                tracing::error!(target: log::APPLICATION, "{error}");
-            }
+        let Some(http) = http else { return };
+        if let Some(error) = http.invalid_header() {
+            tracing::error!(target: log::APPLICATION, "{error}");
+        }
+        let headers = &mut self.response.borrow_mut().headers;
+        for (name, _) in http.headers().iter_bytes() {
+            headers.remove(name);
+        }
+        for (name, value) in http.headers().iter_bytes() {
+            // It was taken once.
+            let _ = headers.add(name, value);
         }
     }
 
@@ -559,7 +566,7 @@ impl fmt::Debug for Context {
 }
 
 fn not_found(message: String) -> Error {
-    HttpError::new(404).with_log_message(message).into()
+    HttpError::new(404).log_message(message).into()
 }
 
 /// Whether this may be a [`misuse`], about which a client is told nothing.
@@ -568,12 +575,12 @@ pub(super) fn is_misuse(error: &Error) -> bool {
     error.as_http().is_some_and(|http| {
         http.status() == 500
             && http.own_reason().is_none()
-            && http.message().is_none()
+            && error.message().is_none()
             && http.headers().is_empty()
     })
 }
 
 /// The application's mistake.
 pub(super) fn misuse(message: String) -> Error {
-    HttpError::new(500).with_log_message(message).into()
+    HttpError::new(500).log_message(message).into()
 }

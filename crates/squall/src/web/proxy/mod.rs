@@ -345,11 +345,11 @@ impl RequestHandler for ReverseProxy {
 /// Answers a request that does not go on.
 fn answer(ctx: &Context, stays: Stays) -> Result {
     match stays {
-        Stays::Bad(what) => return Err(HttpError::new(400).with_message(what).into()),
+        Stays::Bad(what) => return Err(HttpError::new(400).message(what).into()),
         // Nothing of it is read.
-        Stays::TooLarge => return Err(HttpError::new(413).with_header("Connection", "close").into()),
+        Stays::TooLarge => return Err(HttpError::new(413).header("Connection", "close").into()),
         // What follows might be meant for whoever was to be connected to.
-        Stays::Connect => return Err(HttpError::new(501).with_header("Connection", "close").into()),
+        Stays::Connect => return Err(HttpError::new(501).header("Connection", "close").into()),
         Stays::LastRecipient if *ctx.method() == Method::TRACE => {
             ctx.set_header("Content-Type", "message/http")?;
             ctx.write(reflection(ctx));

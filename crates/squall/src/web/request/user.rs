@@ -105,7 +105,7 @@ impl Context {
 
     fn redirect_to_login(&self) -> Result {
         if !matches!(*self.method(), Method::GET | Method::HEAD) {
-            return Err(HttpError::new(403).with_message("Login required").into());
+            return Err(HttpError::new(403).message("Login required").into());
         }
         let own = self.sites().login_url(self);
         let Some(login) = own.as_deref().or(self.core().login_url()) else {

@@ -30,7 +30,7 @@ impl CookieSettings {
     pub(in crate::web) fn finish(&mut self, problems: &mut Vec<String>) {
         let Some(mut secret) = self.secret.take() else { return };
         if let Some(version) = self.key_version {
-            secret = secret.with_key_version(version);
+            secret = secret.key_version(version);
         }
         if secret.has_empty_key() {
             problems.push("cookie_secret: a secret is empty".to_owned());
