@@ -1,16 +1,16 @@
 //! Trailer fields (RFC 9110 §6.5): which there may be.
 
+use super::connection_fields::is_of_connection;
 use super::headers::HttpHeaders;
 
 /// Fields that must not come behind a body (RFC 9110 §6.5.1): whoever routes, frames, authenticates or caches a message has
-/// acted before they are there.
-const FORBIDDEN: [&str; 44] = [
+/// acted before they are there. Beside them, those of the connection.
+const FORBIDDEN: [&str; 38] = [
     "Accept",
     "Accept-Encoding",
     "Age",
     "Authorization",
     "Cache-Control",
-    "Connection",
     "Content-Encoding",
     "Content-Length",
     "Content-Range",
@@ -26,21 +26,16 @@ const FORBIDDEN: [&str; 44] = [
     "If-None-Match",
     "If-Range",
     "If-Unmodified-Since",
-    "Keep-Alive",
     "Location",
     "Max-Forwards",
     "Origin",
     "Pragma",
     "Proxy-Authenticate",
     "Proxy-Authorization",
-    "Proxy-Connection",
     "Range",
     "Retry-After",
     "Set-Cookie",
-    "TE",
     "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
     "Vary",
     "Via",
     "WWW-Authenticate",
@@ -53,7 +48,7 @@ const FORBIDDEN: [&str; 44] = [
 
 /// Whether a field of this name may not be a trailer.
 pub(crate) fn is_forbidden(name: &str) -> bool {
-    FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name))
+    is_of_connection(name) || FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name))
 }
 
 /// The fields that may be trailers: what a peer sends of others means nothing (RFC 9110 §6.5.1).
