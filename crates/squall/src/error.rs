@@ -111,6 +111,16 @@ impl Error {
         self
     }
 
+    /// As [`blame`](Self::blame), if it is a misuse of the framework that nobody is blamed for yet: an error of the
+    /// application's own on the way knows its line.
+    #[must_use]
+    pub(crate) fn blame_misuse(self, caller: &'static Location<'static>) -> Self {
+        match &*self.0 {
+            Repr::Http(HttpError { status: 500, reason: None, message: None, .. }) => self.blame(caller),
+            _ => self,
+        }
+    }
+
     /// What a method of [`Site`](crate::web::Site) returns that is not its own: the site around it is asked instead.
     ///
     /// For a site that decides by the request whether it answers itself. Anywhere else it is a 500.

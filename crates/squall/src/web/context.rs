@@ -300,7 +300,13 @@ impl Context {
     ///
     /// # Errors
     /// [`Disconnected`] when the client has left; an error when more was written than the Content-Length that was set.
-    pub async fn flush(&self) -> Result {
+    #[track_caller]
+    pub fn flush(&self) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move { self.flush_now().await.map_err(|error| error.blame_misuse(caller)) }
+    }
+
+    async fn flush_now(&self) -> Result {
         let heavy = self.is_heavy();
         if heavy && self.compresses_much() {
             // Boxed: it is rare, and need not make every request's future larger.
@@ -320,11 +326,15 @@ impl Context {
     ///
     /// # Errors
     /// When the response is finished already, or does not fit its Content-Length or status.
-    pub async fn finish(&self) -> Result {
-        self.end().await?;
-        // A client that left is no error of a response that is complete.
-        let _ = self.request.connection().flush().await;
-        Ok(())
+    #[track_caller]
+    pub fn finish(&self) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move {
+            self.end().await.map_err(|error| error.blame_misuse(caller))?;
+            // A client that left is no error of a response that is complete.
+            let _ = self.request.connection().flush().await;
+            Ok(())
+        }
     }
 
     /// Writes this, then [`finish`](Self::finish)es.
@@ -338,9 +348,10 @@ impl Context {
     pub fn finish_with(&self, chunk: impl AsRef<[u8]>) -> impl Future<Output = Result> {
         // Here, where it is known who calls.
         self.assert_not_finished();
+        let caller = Location::caller();
         async move {
             self.write(chunk);
-            self.finish().await
+            self.finish().await.map_err(|error| error.blame_misuse(caller))
         }
     }
 
@@ -395,14 +406,19 @@ impl Context {
     ///
     /// # Errors
     /// When the head was already sent.
-    pub async fn send_error(&self, status: u16) -> Result {
-        if self.headers_sent() {
-            return Err(misuse("Cannot send error response after headers written".to_owned()));
+    #[track_caller]
+    pub fn send_error(&self, status: u16) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move {
+            if self.headers_sent() {
+                let message = "Cannot send error response after headers written".to_owned();
+                return Err(misuse(message).blame(caller));
+            }
+            let error = HttpError::new(status).into();
+            self.start_error(&error);
+            self.write_site_error(&error).await?;
+            if self.is_finished() { Ok(()) } else { self.end().await }
         }
-        let error = HttpError::new(status).into();
-        self.start_error(&error);
-        self.write_site_error(&error).await?;
-        if self.is_finished() { Ok(()) } else { self.end().await }
     }
 
     /// Takes the connection out of HTTP, for protocols of one's own. Nothing more is sent by this context.

@@ -124,6 +124,7 @@ pub fn timeout_with(
 ///
 /// # Panics
 /// When `most` is zero.
+#[track_caller]
 pub fn concurrency_limit(most: usize) -> impl AsyncFn(&Context, Next<'_>) -> Result + 'static {
     assert!(most > 0, "a limit of no requests at all");
     let semaphore = Semaphore::new(most);

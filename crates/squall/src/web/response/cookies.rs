@@ -232,8 +232,10 @@ impl Context {
             .map_err(|error| Error::from(error).blame(caller))
     }
 
+    /// # Panics
+    /// When there is none: with the message that says so, as all that needs it.
     #[track_caller]
-    fn cookie_secret(&self) -> &CookieSecret {
+    pub(crate) fn cookie_secret(&self) -> &CookieSecret {
         let secret = self.core().settings.cookies.secret.as_ref();
         secret.expect("signed cookies need the setting Application::cookie_secret")
     }
