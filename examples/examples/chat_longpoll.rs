@@ -73,7 +73,7 @@ impl RequestHandler for Messages {
         let NewMessage { text } = ctx.require_json()?;
         let text: String = text.trim().chars().take(LONGEST_TEXT).collect();
         if text.is_empty() {
-            return Err(HttpError::new(400).with_reason("Nothing said").into());
+            return Err(HttpError::new(400).reason("Nothing said").into());
         }
         ctx.set_status(201);
         ctx.write_json(&self.buffer.add(text))

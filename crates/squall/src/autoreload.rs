@@ -63,6 +63,7 @@ thread_local! {
 ///
 /// # Panics
 /// As [`IoLoop::current`], and if `check_time` is zero.
+#[track_caller]
 pub fn start(check_time: Duration) {
     if is_started() {
         tracing::warn!(target: log::GENERAL, "autoreload was started more than once on a loop");
@@ -72,6 +73,7 @@ pub fn start(check_time: Duration) {
 }
 
 /// As [`start`], for those who cannot know whether somebody else did already.
+#[track_caller]
 pub(crate) fn start_unless_started(check_time: Duration) {
     assert!(!check_time.is_zero(), "autoreload must have a positive check_time");
     if process::task_id().is_some() || is_started() || development::is_on() {

@@ -8,7 +8,7 @@ use std::panic::Location;
 
 use bytes::Bytes;
 
-use crate::httputil::reason_phrase;
+use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader, reason_phrase};
 use crate::ioloop::panic_message;
 
 /// The result of a handler.
@@ -55,9 +55,19 @@ impl Error {
     /// The reason phrase that goes with the status.
     pub fn reason(&self) -> &str {
         match &*self.0 {
-            Repr::Http(error) => error.reason(),
+            Repr::Http(HttpError { reason: Some(reason), .. }) => reason,
             _ => reason_phrase(self.status()),
         }
+    }
+
+    /// The line for the client, if it is an HTTP error that [has one](HttpError::message).
+    pub fn message(&self) -> Option<&str> {
+        self.as_http()?.message.as_deref()
+    }
+
+    /// The message for the log, if it is an HTTP error that [has one](HttpError::log_message).
+    pub fn log_message(&self) -> Option<&str> {
+        self.as_http()?.log_message.as_deref()
     }
 
     /// The HTTP error that it is, if it is one.
@@ -99,6 +109,16 @@ impl Error {
             Repr::Finish(_) | Repr::Panic { .. } | Repr::NotDefined => {}
         }
         self
+    }
+
+    /// As [`blame`](Self::blame), if it is a misuse of the framework that nobody is blamed for yet: an error of the
+    /// application's own on the way knows its line.
+    #[must_use]
+    pub(crate) fn blame_misuse(self, caller: &'static Location<'static>) -> Self {
+        match &*self.0 {
+            Repr::Http(HttpError { status: 500, reason: None, message: None, .. }) => self.blame(caller),
+            _ => self,
+        }
     }
 
     /// What a method of [`Site`](crate::web::Site) returns that is not its own: the site around it is asked instead.
@@ -197,7 +217,8 @@ fn write_chain(f: &mut fmt::Formatter<'_>, error: &dyn StdError) -> fmt::Result 
 /// and has no length of its own.
 const MESSAGE_CHARS: usize = 300;
 
-/// An answer with an error status (Tornado's `HTTPError`).
+/// An answer with an error status (Tornado's `HTTPError`), as it is built. What it says is read from the [`Error`] that it
+/// becomes.
 #[doc(alias = "HTTPError")]
 #[derive(Debug)]
 pub struct HttpError {
@@ -205,7 +226,9 @@ pub struct HttpError {
     reason: Option<Cow<'static, str>>,
     message: Option<String>,
     log_message: Option<Cow<'static, str>>,
-    headers: Vec<(&'static str, String)>,
+    headers: HttpHeaders,
+    /// The first header that could not be taken.
+    invalid_header: Option<InvalidHeader>,
     source: Option<Box<dyn StdError>>,
     /// Which call of the application's it was, if that is to blame.
     at: Option<&'static Location<'static>>,
@@ -219,49 +242,65 @@ impl HttpError {
             reason: None,
             message: None,
             log_message: None,
-            headers: Vec::new(),
+            headers: HttpHeaders::new(),
+            invalid_header: None,
             source: None,
             at: None,
         }
     }
 
-    /// With a reason of its own. One that could not stand in a status line is sent as `Unknown`.
+    /// Gives it a reason of its own. One that could not stand in a status line is sent as `Unknown`.
     #[must_use]
-    pub fn with_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// With a line for the client, which the [default error page](crate::web::Context::write_error_page) shows after the
+    /// Sets the line for the client, which the [default error page](crate::web::Context::write_error_page) shows after the
     /// reason: what was wrong, never the value of a secret. It is escaped there.
     ///
     /// Control characters become spaces, and it ends after 300 characters. The log has it in the place of a
-    /// [`with_log_message`](Self::with_log_message) that is missing.
+    /// [`log_message`](Self::log_message) that is missing.
     #[must_use]
-    pub fn with_message(mut self, message: impl AsRef<str>) -> Self {
+    pub fn message(mut self, message: impl AsRef<str>) -> Self {
         let one_line = message.as_ref().chars().map(|c| if c.is_control() { ' ' } else { c });
         self.message = Some(one_line.take(MESSAGE_CHARS).collect());
         self
     }
 
-    /// With a message for the log, which the client never sees.
+    /// Sets the message for the log, which the client never sees.
     #[must_use]
-    pub fn with_log_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn log_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.log_message = Some(message.into());
         self
     }
 
-    /// With a header for the error page, such as `Retry-After` or `WWW-Authenticate`. One that could not be sent is
-    /// left out and logged.
+    /// Sets a header of the error page, such as `Retry-After` or `WWW-Authenticate`, instead of those of that name and of a
+    /// default one. One that must not be sent is left out, and logged with the answer.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    pub fn header(mut self, name: &str, value: impl HeaderValue) -> Self {
+        let set = self.headers.set(name, value);
+        self.note(set)
+    }
+
+    /// Adds a header beside those of that name, such as a second `WWW-Authenticate`.
+    #[must_use]
+    pub fn add_header(mut self, name: &str, value: impl HeaderValue) -> Self {
+        let added = self.headers.add(name, value);
+        self.note(added)
+    }
+
+    /// The first mistake is the one that is told.
+    fn note(mut self, set: Result<(), InvalidHeader>) -> Self {
+        if let Err(error) = set {
+            self.invalid_header.get_or_insert(error);
+        }
         self
     }
 
-    /// With the error that caused it, for the log.
+    /// Keeps the error that caused it, for the log: its [`source`](StdError::source).
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn StdError>>) -> Self {
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError>>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -271,40 +310,34 @@ impl HttpError {
         self.status
     }
 
-    /// The reason phrase.
-    pub fn reason(&self) -> &str {
-        self.reason.as_deref().unwrap_or_else(|| reason_phrase(self.status))
-    }
-
-    /// The line for the client.
-    pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
-    }
-
-    /// The message for the log.
-    pub fn log_message(&self) -> Option<&str> {
-        self.log_message.as_deref()
-    }
-
     /// A refusal of the framework: the cause goes to the client and into the log.
     pub(super) fn refusal(status: u16, cause: impl Into<Cow<'static, str>>) -> Self {
         let cause = cause.into();
-        Self::new(status).with_message(&cause).with_log_message(cause)
+        Self::new(status).message(&cause).log_message(cause)
     }
 
     pub(super) fn own_reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    pub(super) fn headers(&self) -> &[(&'static str, String)] {
+    pub(super) fn headers(&self) -> &HttpHeaders {
         &self.headers
+    }
+
+    pub(super) fn invalid_header(&self) -> Option<&InvalidHeader> {
+        self.invalid_header.as_ref()
     }
 }
 
 impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HTTP {}: {}", self.status, self.reason())?;
-        match self.log_message().or(self.message()) {
+        write!(
+            f,
+            "HTTP {}: {}",
+            self.status,
+            self.own_reason().unwrap_or_else(|| reason_phrase(self.status))
+        )?;
+        match self.log_message.as_deref().or(self.message.as_deref()) {
             Some(message) => write!(f, " ({message})"),
             None => Ok(()),
         }
@@ -367,7 +400,7 @@ impl<T> OrStatus<T> for Option<T> {
 
 impl<T, E: Into<Box<dyn StdError>>> OrStatus<T> for std::result::Result<T, E> {
     fn or_status(self, status: u16) -> Result<T> {
-        self.map_err(|error| HttpError::new(status).with_source(error).into())
+        self.map_err(|error| HttpError::new(status).caused_by(error).into())
     }
 }
 
@@ -434,7 +467,7 @@ mod tests {
 
     #[test]
     fn http_errors_keep_their_status() {
-        let error: Error = HttpError::new(418).with_log_message("logged only").into();
+        let error: Error = HttpError::new(418).log_message("logged only").into();
         assert_eq!((error.status(), error.reason()), (418, "I'm a teapot"));
         assert_eq!(error.to_string(), "HTTP 418: I'm a teapot (logged only)");
         assert!(Error::finish().as_finish().is_some());
@@ -442,12 +475,12 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_of_bounded_length() {
-        let error = HttpError::new(400).with_message("a\r\nb\0\u{85}c");
+        let error = Error::from(HttpError::new(400).message("a\r\nb\0\u{85}c"));
         assert_eq!(error.message(), Some("a  b  c"));
         assert_eq!(error.to_string(), "HTTP 400: Bad Request (a  b  c)");
-        let long = HttpError::new(400).with_message("ü".repeat(1000));
+        let long = Error::from(HttpError::new(400).message("ü".repeat(1000)));
         assert_eq!(long.message(), Some("ü".repeat(300).as_str()));
-        let both = HttpError::new(400).with_message("shown").with_log_message("logged");
+        let both = HttpError::new(400).message("shown").log_message("logged");
         assert_eq!(both.to_string(), "HTTP 400: Bad Request (logged)");
     }
 

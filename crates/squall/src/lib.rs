@@ -92,7 +92,7 @@
 //!         Ok(())
 //!     });
 //!     let busy = get("/busy", async |_: &Context| -> Result {
-//!         Err(HttpError::new(503).with_header("Retry-After", "5").into())
+//!         Err(HttpError::new(503).header("Retry-After", "5").into())
 //!     });
 //!     Application::new([story, busy])
 //! }

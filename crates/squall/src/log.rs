@@ -254,7 +254,7 @@ mod tests {
         let timer: fn(&mut Writer<'_>) -> fmt::Result = noon;
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(ansi)
-            .event_format(LogFormatter::new().with_timer(timer))
+            .event_format(LogFormatter::new().timer(timer))
             .with_max_level(Level::TRACE)
             .with_writer(buffer.clone())
             .finish();

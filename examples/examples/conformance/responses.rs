@@ -59,7 +59,7 @@ impl RequestHandler for Types {
         match kind.as_str() {
             "bytes" => ctx.write([0x00, 0xff]),
             // Tornado's write() takes no lists; squall's write_json would.
-            "list" => return Err(HttpError::new(500).with_log_message("lists are not written").into()),
+            "list" => return Err(HttpError::new(500).log_message("lists are not written").into()),
             "twice" => {
                 ctx.write("a");
                 // With the space that Python's JSON has, and write_json has not.
@@ -72,7 +72,7 @@ impl RequestHandler for Types {
                 ctx.finish_with("x").await?;
                 ctx.write("y"); // a panic, when the answer is out already
             }
-            _ => return Err(HttpError::new(404).with_reason("No Such Kind").into()),
+            _ => return Err(HttpError::new(404).reason("No Such Kind").into()),
         }
         Ok(())
     }
@@ -107,13 +107,13 @@ struct Raise;
 impl RequestHandler for Raise {
     async fn get(&mut self, ctx: &Context, what: String) -> Result {
         Err(match what.as_str() {
-            "http" => HttpError::new(418).with_log_message("logged only").with_reason("Teapot").into(),
+            "http" => HttpError::new(418).log_message("logged only").reason("Teapot").into(),
             "plain" => std::io::Error::other("boom").into(),
             "finish" => {
                 ctx.set_status(201);
                 Finish::with("early").into()
             }
-            "send" => HttpError::new(403).with_reason("Nope").into(),
+            "send" => HttpError::new(403).reason("Nope").into(),
             "unknown" => HttpError::new(499).into(),
             status => HttpError::new(status.parse()?).into(),
         })

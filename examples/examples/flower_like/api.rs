@@ -69,8 +69,8 @@ impl Serialize for ByUuid {
 }
 
 async fn apply(ctx: &Context) -> Result {
-    let kind = Kind::named(ctx.path_arg_str("name")?)
-        .ok_or_else(|| HttpError::new(404).with_reason("Unknown task"))?;
+    let kind =
+        Kind::named(ctx.path_arg_str("name")?).ok_or_else(|| HttpError::new(404).reason("Unknown task"))?;
     let body = ctx.request().body();
     let mut options: Map<String, Value> =
         if body.is_empty() { Map::new() } else { serde_json::from_slice(body).or_status(400)? };

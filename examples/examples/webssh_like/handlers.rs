@@ -63,7 +63,7 @@ pub(crate) async fn connect(ctx: &Context) -> Result {
     let address = ctx.request().remote_ip();
     let workers = ctx.setting::<Rc<Workers>>()?;
     if workers.are_too_many(address) {
-        return Err(HttpError::new(403).with_reason("Too many live connections.").into());
+        return Err(HttpError::new(403).reason("Too many live connections.").into());
     }
     let mut result = Connected::default();
     let (hostname, password) = (value(ctx, "hostname")?, value(ctx, "password")?);
@@ -80,7 +80,7 @@ pub(crate) async fn connect(ctx: &Context) -> Result {
 
 fn value<'a>(ctx: &'a Context, name: &str) -> Result<&'a str> {
     match ctx.body_argument_or(name, "")? {
-        "" => Err(HttpError::new(400).with_reason(format!("Missing value {name}")).into()),
+        "" => Err(HttpError::new(400).reason(format!("Missing value {name}")).into()),
         value => Ok(value),
     }
 }

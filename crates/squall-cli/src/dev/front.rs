@@ -62,7 +62,7 @@ pub(super) fn make_app(board: &Rc<Board>, hosts: &Hosts) -> Application {
                 return Ok(());
             }
             let message = format!("squall dev does not know the host {host:?}; --host lets it in");
-            Err(HttpError::new(403).with_message(message).into())
+            Err(HttpError::new(403).message(message).into())
         })
         .log_function(|_| {}) // the program has its own
 }
@@ -134,7 +134,7 @@ impl Front {
         tokio::select! {
             biased;
             settled = view.wait_for(is_settled) => Ok(settled?.clone()),
-            () = ctx.shutdown() => Err(HttpError::new(503).with_header("Connection", "close").into()),
+            () = ctx.shutdown() => Err(HttpError::new(503).header("Connection", "close").into()),
             // Nobody waits for it.
             () = ctx.closed() => Err(HttpError::new(503).into()),
             () = tokio::time::sleep(NOTICE), if has_error => Err(error.unwrap_or_else(|| HttpError::new(502).into())),

@@ -20,8 +20,8 @@ impl Site for Api {
     type User = String;
 
     async fn write_error(&self, ctx: &Context, error: &Error) -> Result {
-        let message = error.as_http().and_then(HttpError::message);
-        ctx.write_json(&serde_json::json!({ "error": message.unwrap_or(error.reason()) }))
+        let message = error.message().unwrap_or(error.reason());
+        ctx.write_json(&serde_json::json!({ "error": message }))
     }
 
     /// Nothing here goes by a cookie, which other sites could have a browser send. As soon as something does, or the API
@@ -55,7 +55,7 @@ impl RequestHandler for List {
     async fn post(&mut self, ctx: &Context) -> Result {
         let new: NewNote = ctx.json()?; // 400 with the reason when it is none
         if !Notes::accepts(&new.name, &new.text) {
-            return Err(HttpError::new(422).with_message("a name and a text, neither too long").into());
+            return Err(HttpError::new(422).message("a name and a text, neither too long").into());
         }
         let note = self.notes.add(&new.name, &new.text).await?;
         ctx.set_status(201);

@@ -33,7 +33,7 @@ impl RequestHandler for Home {
     async fn post(&mut self, ctx: &Context) -> Result {
         let (name, text) = (ctx.body_argument("name")?, ctx.body_argument("text")?);
         if !Notes::accepts(name, text) {
-            return Err(HttpError::new(400).with_message("a name and a text, neither too long").into());
+            return Err(HttpError::new(400).message("a name and a text, neither too long").into());
         }
         self.notes.add(name, text).await?;
         // Signed, for no script to read, not sent along from other sites, and over TLS only where there is TLS.

@@ -139,9 +139,9 @@ impl StdError for AuthError {}
 /// As a handler passes it on.
 fn refuse(error: AuthError) -> Error {
     HttpError::new(error.status())
-        .with_message(error.for_client())
-        .with_log_message(error.to_string())
-        .with_source(error)
+        .message(error.for_client())
+        .log_message(error.to_string())
+        .caused_by(error)
         .into()
 }
 
@@ -149,7 +149,7 @@ fn refuse(error: AuthError) -> Error {
 fn random() -> Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| {
-        HttpError::new(500).with_log_message(format!("the system has no randomness to give: {error}"))
+        HttpError::new(500).log_message(format!("the system has no randomness to give: {error}"))
     })?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

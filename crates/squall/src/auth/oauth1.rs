@@ -166,7 +166,14 @@ impl OAuth1 {
     ///
     /// # Panics
     /// Without the setting `cookie_secret`, which is answered with a 500.
-    pub async fn authorize_redirect(&self, ctx: &Context, callback_uri: &str) -> Result {
+    #[track_caller]
+    pub fn authorize_redirect(&self, ctx: &Context, callback_uri: &str) -> impl Future<Output = Result> {
+        // Here, where it is known who calls.
+        ctx.cookie_secret();
+        self.begin_login(ctx, callback_uri)
+    }
+
+    async fn begin_login(&self, ctx: &Context, callback_uri: &str) -> Result {
         let config = &*self.config;
         let callback = [("oauth_callback", callback_uri)];
         let answer = self.token_request(&config.request_token_url, None, &callback).await.map_err(refuse)?;

@@ -247,7 +247,14 @@ impl OAuth2 {
     ///
     /// # Panics
     /// Without the setting `cookie_secret`, which is answered with a 500.
-    pub async fn authorize_redirect(&self, ctx: &Context) -> Result {
+    #[track_caller]
+    pub fn authorize_redirect(&self, ctx: &Context) -> impl Future<Output = Result> {
+        // Here, where it is known who calls.
+        ctx.cookie_secret();
+        self.begin_login(ctx)
+    }
+
+    async fn begin_login(&self, ctx: &Context) -> Result {
         let config = &*self.config;
         let metadata = self.metadata().await.map_err(refuse)?;
         let authorize = match (&config.place, &metadata) {

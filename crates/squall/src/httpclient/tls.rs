@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::HttpClientError;
-use crate::iostream::IoStream;
+use crate::iostream::{IoStream, TlsRole};
 use crate::log;
 use crate::tcpclient::SslConnectOptions;
 use crate::tls::provider;
@@ -76,7 +76,7 @@ impl TlsConfig {
             None => server_name(host)?,
         };
         let config = if offers_http2 { &self.0.with_http2 } else { &self.0.config };
-        stream.start_tls((Arc::clone(config), name)).await.map_err(HttpClientError::Tls)
+        stream.start_tls(TlsRole::of_client(Arc::clone(config), name)).await.map_err(HttpClientError::Tls)
     }
 
     fn finish(config: ClientConfig, server_hostname: Option<ServerName<'static>>) -> Self {
@@ -127,14 +127,16 @@ fn without_verification() -> rustls::ConfigBuilder<ClientConfig, WantsClientCert
     versions().dangerous().with_custom_certificate_verifier(Arc::new(verifier))
 }
 
-/// For whatever else rustls can do. HTTP/2 is offered if `alpn_protocols` names it (`h2`, before `http/1.1`).
-impl From<Arc<ClientConfig>> for TlsConfig {
-    fn from(given: Arc<ClientConfig>) -> Self {
+/// For whatever else rustls can do: `TlsConfig::from(SslConnectOptions::from(config))`. HTTP/2 is offered if
+/// `alpn_protocols` names it (`h2`, before `http/1.1`).
+impl From<SslConnectOptions> for TlsConfig {
+    fn from(options: SslConnectOptions) -> Self {
+        let (given, server_hostname) = options.into_parts();
         let mut config = Arc::clone(&given);
         if given.alpn_protocols.iter().any(|protocol| protocol == HTTP_2) {
             Arc::make_mut(&mut config).alpn_protocols.retain(|protocol| protocol != HTTP_2);
         }
-        Self(Arc::new(Settings { config, with_http2: given, server_hostname: None }))
+        Self(Arc::new(Settings { config, with_http2: given, server_hostname }))
     }
 }
 

@@ -181,7 +181,8 @@ impl HttpServer {
     }
 
     /// How long a worker may not answer its supervisor, because its loop is blocked or it was stopped, before it is killed and
-    /// replaced; 2 s at least. Half of that earlier the log says what blocks it, see
+    /// replaced; 2 s at least. It may take no longer to begin to serve either: an application that is made slowly needs more
+    /// (gunicorn's `timeout` is the same). Half of that earlier the log says what blocks it, see
     /// [`set_blocking_log_threshold`](IoLoop::set_blocking_log_threshold). Default: none.
     #[must_use]
     pub fn worker_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {

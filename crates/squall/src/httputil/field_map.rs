@@ -3,19 +3,9 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::connection_fields::is_of_connection;
 use super::headers::{HttpHeaders, InvalidHeader};
 use super::{length, ows, trailers};
-
-/// Fields that are about one connection or how a body travels on it (RFC 9110 §7.6.1): each side writes its own.
-#[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
-const OF_CONNECTION: [HeaderName; 6] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 /// A field that one of the two sides cannot express.
 #[derive(Debug)]
@@ -25,18 +15,9 @@ pub(crate) struct InvalidField;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InvalidLength;
 
-/// Whether a field is among [`OF_CONNECTION`], or Content-Length; names are in Title-Case.
+/// Whether each side writes the field itself.
 fn is_written_anew(name: &str) -> bool {
-    matches!(
-        name,
-        "Connection"
-            | "Transfer-Encoding"
-            | "Upgrade"
-            | "Te"
-            | "Keep-Alive"
-            | "Proxy-Connection"
-            | "Content-Length"
-    )
+    name.eq_ignore_ascii_case("Content-Length") || is_of_connection(name)
 }
 
 /// The fields without those of the connection; `length` instead of any Content-Length.
@@ -59,7 +40,7 @@ pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<Heade
 /// Adds the fields of a response, without those of the connection and without Content-Length.
 #[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
 pub(crate) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
-    add(headers, map, |name| OF_CONNECTION.contains(name) || name == header::CONTENT_LENGTH)
+    add(headers, map, |name| is_written_anew(name.as_str()))
 }
 
 /// Adds the fields of a request, without those of the framing. That an upgrade is asked for is left to see: who cannot
@@ -114,6 +95,22 @@ pub(crate) fn content_length<T: AsRef<[u8]>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
+    #[test]
+    fn neither_way_fields_of_the_connection() {
+        let own = ["Connection", "Te", "Proxy-Connection", "Content-Length", "Upgrade", "Keep-Alive"];
+        let headers: HttpHeaders = own.map(|name| (name, "1")).into_iter().chain([("A", "b")]).collect();
+        let map = to_map(&headers, None).unwrap();
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["a"]);
+        let map: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        let mut back = HttpHeaders::new();
+        add_response_fields(&mut back, &map).unwrap();
+        assert_eq!(back.iter().collect::<Vec<_>>(), [("A", "b")]);
+    }
 
     #[test]
     fn one_content_length_or_none() {

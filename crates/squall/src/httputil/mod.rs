@@ -6,6 +6,7 @@ pub mod __fuzz;
 mod arguments;
 mod body_pace;
 pub(crate) mod conditional;
+pub(crate) mod connection_fields;
 mod cookies;
 pub(crate) mod date;
 mod delegate;

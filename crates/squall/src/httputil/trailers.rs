@@ -1,16 +1,16 @@
 //! Trailer fields (RFC 9110 §6.5): which there may be.
 
+use super::connection_fields::is_of_connection;
 use super::headers::HttpHeaders;
 
 /// Fields that must not come behind a body (RFC 9110 §6.5.1): whoever routes, frames, authenticates or caches a message has
-/// acted before they are there.
-const FORBIDDEN: [&str; 44] = [
+/// acted before they are there. Beside them, those of the connection.
+const FORBIDDEN: [&str; 38] = [
     "Accept",
     "Accept-Encoding",
     "Age",
     "Authorization",
     "Cache-Control",
-    "Connection",
     "Content-Encoding",
     "Content-Length",
     "Content-Range",
@@ -26,21 +26,16 @@ const FORBIDDEN: [&str; 44] = [
     "If-None-Match",
     "If-Range",
     "If-Unmodified-Since",
-    "Keep-Alive",
     "Location",
     "Max-Forwards",
     "Origin",
     "Pragma",
     "Proxy-Authenticate",
     "Proxy-Authorization",
-    "Proxy-Connection",
     "Range",
     "Retry-After",
     "Set-Cookie",
-    "TE",
     "Trailer",
-    "Transfer-Encoding",
-    "Upgrade",
     "Vary",
     "Via",
     "WWW-Authenticate",
@@ -53,8 +48,8 @@ const FORBIDDEN: [&str; 44] = [
 
 /// Whether a field of this name may not be a trailer, nor one that CGI and WSGI cannot tell from such a one, with `_` for `-`.
 pub(crate) fn is_forbidden(name: &str) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    FORBIDDEN.iter().any(|forbidden| forbidden.bytes().map(folded).eq(name.bytes().map(folded)))
+    let name = &name.replace('_', "-");
+    is_of_connection(name) || FORBIDDEN.iter().any(|forbidden| forbidden.eq_ignore_ascii_case(name))
 }
 
 /// The fields that may be trailers: what a peer sends of others means nothing (RFC 9110 §6.5.1).

@@ -125,14 +125,18 @@ impl IoLoop {
     /// # Panics
     /// If there is none and the operating system refuses to make one; see [`new`](Self::new).
     #[must_use]
+    #[track_caller]
     pub fn current() -> IoLoop {
-        Self::current_opt().unwrap_or_else(|| match IoLoop::new() {
+        if let Some(current) = Self::current_opt() {
+            return current;
+        }
+        match IoLoop::new() {
             Ok(io_loop) => {
                 io_loop.make_current();
                 io_loop
             }
             Err(error) => panic!("cannot create an event loop: {error}"),
-        })
+        }
     }
 
     /// The thread's current loop, if there is one (Tornado's `current(instance=False)`).
@@ -146,6 +150,7 @@ impl IoLoop {
     /// # Panics
     /// As [`current`](Self::current).
     #[must_use]
+    #[track_caller]
     pub fn instance() -> IoLoop {
         Self::current()
     }
@@ -222,6 +227,7 @@ impl IoLoop {
     ///
     /// # Panics
     /// In code that runs on a tokio runtime which is not an `IoLoop`, such as under `#[tokio::main]`.
+    #[track_caller]
     pub fn start(&self) -> Result<(), StartError> {
         let running = Running::enter(self)?;
         // What the loop runs is not in the contexts of whoever starts it.
@@ -247,6 +253,7 @@ impl IoLoop {
     ///
     /// # Panics
     /// As [`start`](Self::start).
+    #[track_caller]
     pub fn run_sync<F: Future>(
         &self,
         future: F,
@@ -288,6 +295,7 @@ impl IoLoop {
     ///
     /// # Panics
     /// If the loop is running.
+    #[track_caller]
     pub fn close(&self, all_fds: bool) {
         // What the loop owns goes with it in any case; what it does not own may be somebody else's by now.
         let _ = all_fds;
@@ -319,6 +327,7 @@ impl IoLoop {
     ///
     /// # Panics
     /// When guards are not dropped in the reverse order of their making.
+    #[track_caller]
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
         self.inner.tokio.enter()
     }

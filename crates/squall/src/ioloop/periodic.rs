@@ -82,6 +82,7 @@ impl PeriodicCallback {
     /// # Panics
     /// If `jitter` is not in `0.0..=2.0`; beyond it, periods would be negative.
     #[must_use]
+    #[track_caller]
     pub fn jitter(self, jitter: f64) -> Self {
         assert!((0.0..=2.0).contains(&jitter), "jitter must be between 0 and 2");
         self.state.jitter.set(jitter);
@@ -92,6 +93,7 @@ impl PeriodicCallback {
     ///
     /// # Panics
     /// As [`IoLoop::current`].
+    #[track_caller]
     pub fn start(&self) {
         let io_loop = IoLoop::current();
         self.state.running.set(true);

@@ -67,6 +67,7 @@ impl IoLoop {
     ///
     /// # Panics
     /// As [`start`](Self::start).
+    #[track_caller]
     pub fn turn(&self, timeout: Option<Duration>) -> Result<Turn, StartError> {
         let running = Running::enter(self)?;
         let inner = &*self.inner;

@@ -58,6 +58,7 @@ impl ReadBuffer {
     ///
     /// When `n` is more than [`len`](Self::len).
     #[inline]
+    #[track_caller]
     pub fn consume(&mut self, n: usize) {
         assert!(n <= self.len(), "consumed more than is buffered");
         self.head += n;
@@ -71,6 +72,7 @@ impl ReadBuffer {
     /// # Panics
     ///
     /// When `n` is more than [`len`](Self::len).
+    #[track_caller]
     pub fn take(&mut self, n: usize) -> Bytes {
         assert!(n <= self.len(), "took more than is buffered");
         let grown = self.storage.len() > BLOCK_SIZE;

@@ -37,7 +37,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -124,13 +124,14 @@ fn limit(bytes: u32) -> usize {
 }
 
 impl IoStream {
-    /// A stream over any TCP or Unix stream socket, connected or still to be [`connect`](Self::connect)ed. The socket
-    /// is made non-blocking.
+    /// A stream over any TCP or Unix stream socket, of std, socket2 or as a bare descriptor, connected or still to be
+    /// [`connect`](Self::connect)ed. The socket is made non-blocking.
     ///
     /// # Errors
     ///
     /// When the socket cannot be registered with the loop.
-    pub fn new(socket: Socket) -> io::Result<Self> {
+    pub fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let socket = Socket::from(socket.into());
         if socket.peer_addr().is_ok() {
             return Ok(Self::open(within(|| Transport::register(socket))?));
         }
@@ -200,6 +201,7 @@ impl IoStream {
     ///
     /// When another borrow of it is still held.
     #[inline]
+    #[track_caller]
     pub fn read_buffer(&self) -> RefMut<'_, ReadBuffer> {
         self.0.read.borrow_mut()
     }
@@ -338,14 +340,14 @@ impl IoStream {
         self.0.link.borrow().open().is_some_and(|transport| transport.is_tls())
     }
 
-    /// Takes the (non-blocking) socket out of the loop, together with the data that has been received and not been
+    /// Takes the (non-blocking) socket out of the loop, for std's `TcpStream` or `UnixStream`, together with the data that has been received and not been
     /// consumed. The stream counts as closed afterwards, but its close callback is dropped.
     ///
     /// # Errors
     ///
     /// When the stream is closed, or over TLS, or in use: a read, a write or a
     /// [`closed_by_peer`](Self::closed_by_peer) is outstanding. The stream is unchanged then.
-    pub fn detach(&self) -> io::Result<(Socket, Bytes)> {
+    pub fn detach(&self) -> io::Result<(OwnedFd, Bytes)> {
         if let Some(reason) = self.0.link.borrow().open().and_then(|transport| transport.no_socket()) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
         }
@@ -356,7 +358,7 @@ impl IoStream {
         };
         let mut buffer = self.read_buffer();
         let received = buffer.len();
-        Ok((socket, buffer.take(received)))
+        Ok((socket.into(), buffer.take(received)))
     }
 
     fn is_busy(&self) -> bool {

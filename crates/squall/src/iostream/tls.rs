@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::crypto::SupportedKxGroup;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{
-    ClientConfig, ClientConnection, Connection, HandshakeKind, NamedGroup, ProtocolVersion, ServerConfig,
+    ClientConfig, ClientConnection, Connection, HandshakeKind, ProtocolVersion, ServerConfig,
     ServerConnection,
 };
 
 use super::IoStream;
 use super::transport::Transport;
+use crate::tls::TlsVersion;
 
 /// The most bytes that a peer may send before the handshake is done; the longest honest ones are a chain of client
 /// certificates, which rustls takes up to 64 KiB.
@@ -33,42 +33,32 @@ const ALERT_TIME: Duration = Duration::from_secs(2);
 
 /// The side that a stream takes in [`IoStream::start_tls`], with its settings.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum TlsRole {
-    /// Begins the handshake (Tornado's `server_side=False`).
-    Client {
-        /// Whom to trust, and with what certificate.
-        config: Arc<ClientConfig>,
-        /// The name that the server's certificate must be for; sent as SNI unless it is an address.
-        server_name: ServerName<'static>,
-    },
-    /// Answers it (`server_side=True`).
-    Server {
-        /// The certificates, and which clients are let in.
-        config: Arc<ServerConfig>,
-    },
+pub struct TlsRole(Side);
+
+#[derive(Debug, Clone)]
+enum Side {
+    /// Whom to trust, with what certificate, and the name that the server's certificate must be for.
+    Client(Arc<ClientConfig>, ServerName<'static>),
+    /// The certificates, and which clients are let in.
+    Server(Arc<ServerConfig>),
 }
 
 impl TlsRole {
+    pub(crate) fn of_client(config: Arc<ClientConfig>, server_name: ServerName<'static>) -> Self {
+        Self(Side::Client(config, server_name))
+    }
+
+    pub(crate) fn of_server(config: Arc<ServerConfig>) -> Self {
+        Self(Side::Server(config))
+    }
+
     fn session(self) -> io::Result<Connection> {
-        Ok(match self {
-            Self::Client { config, server_name } => {
+        Ok(match self.0 {
+            Side::Client(config, server_name) => {
                 ClientConnection::new(config, server_name).map_err(invalid)?.into()
             }
-            Self::Server { config } => ServerConnection::new(config).map_err(invalid)?.into(),
+            Side::Server(config) => ServerConnection::new(config).map_err(invalid)?.into(),
         })
-    }
-}
-
-impl From<(Arc<ClientConfig>, ServerName<'static>)> for TlsRole {
-    fn from((config, server_name): (Arc<ClientConfig>, ServerName<'static>)) -> Self {
-        Self::Client { config, server_name }
-    }
-}
-
-impl From<Arc<ServerConfig>> for TlsRole {
-    fn from(config: Arc<ServerConfig>) -> Self {
-        Self::Server { config }
     }
 }
 
@@ -77,18 +67,19 @@ impl From<Arc<ServerConfig>> for TlsRole {
 #[non_exhaustive]
 pub struct TlsInfo {
     /// TLS 1.2 or 1.3.
-    pub version: Option<ProtocolVersion>,
+    pub version: Option<TlsVersion>,
     /// The cipher suite, by its IANA name.
     pub cipher_suite: Option<&'static str>,
-    /// How the keys were agreed on: `X25519`, or `X25519MLKEM768` with the feature `tls-aws-lc` on both sides.
-    pub key_exchange_group: Option<NamedGroup>,
+    /// How the keys were agreed on, by its IANA name: `X25519`, or `X25519MLKEM768` with the feature `tls-aws-lc` on both
+    /// sides.
+    pub key_exchange_group: Option<&'static str>,
     /// The protocol chosen by ALPN (`http/1.1`); `None` when one side named none.
     pub alpn_protocol: Option<Vec<u8>>,
     /// The name that the client asked for (SNI); known to the server only.
     pub server_name: Option<String>,
-    /// The peer's certificate and those that it sent with it, which have been checked as the settings say; empty when
-    /// it sent none.
-    pub peer_certificates: Vec<CertificateDer<'static>>,
+    /// The peer's certificate and those that it sent with it, in DER, which have been checked as the settings say; empty
+    /// when it sent none. [`Certificate::parse`](crate::tls::Certificate::parse) reads one.
+    pub peer_certificates: Vec<Vec<u8>>,
     /// A former session was taken up again.
     pub resumed: bool,
 }
@@ -263,14 +254,20 @@ impl Tls {
             Connection::Client(_) => None,
         };
         TlsInfo {
-            version: session.protocol_version(),
+            version: session.protocol_version().and_then(|version| match version {
+                ProtocolVersion::TLSv1_2 => Some(TlsVersion::Tls12),
+                ProtocolVersion::TLSv1_3 => Some(TlsVersion::Tls13),
+                _ => None,
+            }),
             cipher_suite: session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()),
-            key_exchange_group: session.negotiated_key_exchange_group().map(SupportedKxGroup::name),
+            key_exchange_group: session
+                .negotiated_key_exchange_group()
+                .and_then(|group| group.name().as_str()),
             alpn_protocol: session.alpn_protocol().map(<[u8]>::to_vec),
             server_name,
             peer_certificates: session
                 .peer_certificates()
-                .map(|chain| chain.iter().map(|certificate| certificate.clone().into_owned()).collect())
+                .map(|chain| chain.iter().map(|certificate| certificate.to_vec()).collect())
                 .unwrap_or_default(),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         }

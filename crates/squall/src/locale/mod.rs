@@ -9,7 +9,7 @@
 //! use squall::locale::{Translations, interpolate};
 //!
 //! let spanish = "Sign out,Cerrar sesión\n%(n)d item,%(n)d artículo,singular\n%(n)d items,%(n)d artículos,plural\n";
-//! let translations = Translations::new().with_csv("es", spanish.as_bytes())?;
+//! let translations = Translations::new().csv("es", spanish.as_bytes())?;
 //! let locale = translations.get_closest(["es-MX", "fr"]);
 //! assert_eq!(locale.code(), "es");
 //! assert_eq!(locale.translate("Sign out"), "Cerrar sesión");

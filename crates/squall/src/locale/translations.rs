@@ -15,7 +15,7 @@ use crate::{escape, log};
 
 /// The languages an application speaks.
 ///
-/// There is always the default one, `en_US` unless [set](Self::with_default_locale), which the texts in the program are
+/// There is always the default one, `en_US` unless [set](Self::default_locale), which the texts in the program are
 /// in, so that it needs no translations.
 #[derive(Clone)]
 pub struct Translations(Arc<Set>);
@@ -96,7 +96,7 @@ impl Translations {
     ///
     /// # Errors
     /// When it is neither UTF-8 nor UTF-16 with a byte-order mark.
-    pub fn with_csv(self, code: &str, data: &[u8]) -> Result<Self, LoadError> {
+    pub fn csv(self, code: &str, data: &[u8]) -> Result<Self, LoadError> {
         let file = format!("{code}.csv");
         let csv = parse_csv(data, None, &file)?;
         Ok(self.with(code, Catalog::Csv(csv)))
@@ -106,7 +106,7 @@ impl Translations {
     ///
     /// # Errors
     /// When it is no such file, or damaged.
-    pub fn with_mo(self, code: &str, data: &[u8]) -> Result<Self, LoadError> {
+    pub fn mo(self, code: &str, data: &[u8]) -> Result<Self, LoadError> {
         let mo = MoCatalog::parse(data).map_err(|error| LoadError::Mo { code: code.to_owned(), error })?;
         Ok(self.with(code, Catalog::Gettext(mo)))
     }
@@ -115,7 +115,7 @@ impl Translations {
     /// Default: `en_US`.
     #[doc(alias = "set_default_locale")]
     #[must_use]
-    pub fn with_default_locale(self, code: &str) -> Self {
+    pub fn default_locale(self, code: &str) -> Self {
         Self::of(code.into(), self.0.catalogs.clone())
     }
 
@@ -125,8 +125,8 @@ impl Translations {
         self.0.locales.keys().map(|code| &**code)
     }
 
-    /// The default language.
-    pub fn default_locale(&self) -> &Locale {
+    /// The default language, which those get who want one that there is not.
+    pub fn fallback(&self) -> &Locale {
         &self.0.default
     }
 
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     fn some() -> Translations {
-        let empty = |t: Translations, code| t.with_csv(code, b"").unwrap();
+        let empty = |t: Translations, code| t.csv(code, b"").unwrap();
         ["es", "fr_FR", "pt", "pt_BR"].into_iter().fold(Translations::new(), empty)
     }
 
@@ -336,8 +336,8 @@ mod tests {
         assert_eq!(closest(&["pt_PT"]), "pt");
         assert_eq!(closest(&["es_MX_x", "zz"]), "en_US", "more than two parts are passed over");
         assert_eq!(closest(&[]), "en_US");
-        assert_eq!(some().with_default_locale("de").get_closest(["zz"]).code(), "de");
-        assert_eq!(some().with_default_locale("de").get_closest(["en_US"]).code(), "de");
+        assert_eq!(some().default_locale("de").get_closest(["zz"]).code(), "de");
+        assert_eq!(some().default_locale("de").get_closest(["en_US"]).code(), "de");
     }
 
     #[test]
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn supported_locales_include_the_default() {
         assert_eq!(Translations::new().supported_locales().collect::<Vec<_>>(), ["en_US"]);
-        let translations = some().with_default_locale("es");
+        let translations = some().default_locale("es");
         assert_eq!(translations.supported_locales().collect::<Vec<_>>(), ["es", "fr_FR", "pt", "pt_BR"]);
         assert!(translations.get("en_US").is_none());
         assert_eq!(format!("{translations:?}"), r#"Translations(["es", "fr_FR", "pt", "pt_BR"])"#);
@@ -375,6 +375,6 @@ mod tests {
     fn they_may_go_to_other_threads() {
         fn check<T: Send + Sync + 'static>(_: &T) {}
         check(&some());
-        check(some().default_locale());
+        check(some().fallback());
     }
 }

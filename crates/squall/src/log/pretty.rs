@@ -42,7 +42,7 @@ impl LogFormatter {
 
     /// The format with the time of another clock or in another shape.
     #[must_use]
-    pub fn with_timer<T: FormatTime>(self, timer: T) -> LogFormatter<T> {
+    pub fn timer<T: FormatTime>(self, timer: T) -> LogFormatter<T> {
         LogFormatter { timer }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -75,10 +75,11 @@ impl From<std::os::unix::net::UnixListener> for Listener {
 }
 
 /// A listening socket of either kind, as inherited from a supervisor.
-impl TryFrom<Socket> for Listener {
+impl TryFrom<OwnedFd> for Listener {
     type Error = io::Error;
 
-    fn try_from(socket: Socket) -> io::Result<Self> {
+    fn try_from(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
         Ok(if socket.local_addr()?.is_unix() { Self::Unix(socket.into()) } else { Self::Tcp(socket.into()) })
     }
 }

@@ -552,6 +552,7 @@ impl<T: Clone + 'static> Defined<'_, T> {
     ///
     /// # Panics
     /// When the application defined an option of squall's twice, with another type: the next parse says so too.
+    #[track_caller]
     pub fn get(&self) -> T {
         self.value().expect("it has a default, and what it is set to has the same type")
     }

@@ -107,8 +107,7 @@ impl Inheritance {
         let of_the_last = |name: &str| std::env::var(name).ok().filter(|_| is_heir);
         let mut sockets = Vec::new();
         let mut add = |number: RawFd, name: &str| {
-            let listener =
-                sys::adopt(number).and_then(|fd| Listener::try_from(socket2::Socket::from(fd)).ok());
+            let listener = sys::adopt(number).and_then(|fd| Listener::try_from(fd).ok());
             if let Some(listener) = listener {
                 sockets.push(Inherited { listener, name: name.to_owned() });
             }

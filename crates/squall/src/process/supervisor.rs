@@ -97,7 +97,7 @@ struct Child {
     /// None for those of [`fork_processes`](super::fork_processes).
     says: Option<UnixStream>,
     serving: bool,
-    /// When it last said something.
+    /// When it last said something, or was to begin.
     heard: Instant,
 }
 

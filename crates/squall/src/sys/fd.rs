@@ -14,6 +14,7 @@ use tokio::io::unix::AsyncFd;
 ///
 /// # Panics
 /// Outside a runtime's context.
+#[track_caller]
 pub(crate) fn watch(fd: RawFd) -> io::Result<AsyncFd<RawFd>> {
     // SAFETY: a number always returns itself. That it stays open until the watch is dropped is what
     // `IoLoop::add_handler` asks of its caller for a bare number; an object is kept alive longer than its watch. A
@@ -29,6 +30,7 @@ pub(crate) fn watch(fd: RawFd) -> io::Result<AsyncFd<RawFd>> {
 ///
 /// # Panics
 /// Outside a runtime's context.
+#[track_caller]
 pub(crate) fn watch_owned(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` always returns the same number, which stays open until it is dropped; and `AsyncFd` takes it
     // out of the epoll instance before it drops it.

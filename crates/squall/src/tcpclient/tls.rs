@@ -7,10 +7,10 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::ConnectOptions;
-use crate::iostream::IoStream;
+use crate::iostream::{IoStream, TlsRole};
 
-/// Whom [`TcpClient::connect_with`](super::TcpClient::connect_with) trusts, for [`ConnectOptions::ssl_options`]: made of
-/// rustls' `ClientConfig`, or of an HTTP client's [`TlsConfig`](crate::httpclient::TlsConfig).
+/// Whom a client trusts that is no HTTP client, for [`ConnectOptions::ssl_options`] and [`TlsRole::client`]: made of an HTTP
+/// client's [`TlsConfig`](crate::httpclient::TlsConfig), or of rustls' `ClientConfig`.
 #[derive(Debug, Clone)]
 pub struct SslConnectOptions {
     config: Arc<ClientConfig>,
@@ -32,26 +32,23 @@ impl SslConnectOptions {
         Self { config, server_hostname }
     }
 
-    /// The stream over TLS of one that is connected to `host`.
-    pub(super) async fn start(&self, stream: &IoStream, host: &str) -> io::Result<IoStream> {
+    pub(crate) fn into_parts(self) -> (Arc<ClientConfig>, Option<ServerName<'static>>) {
+        (self.config, self.server_hostname)
+    }
+
+    /// The side of a client that is connected to `host`.
+    pub(crate) fn role(&self, host: &str) -> io::Result<TlsRole> {
         let name = match &self.server_hostname {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(|_| {
                 io::Error::new(io::ErrorKind::InvalidInput, "no certificate can have that name")
             })?,
         };
-        stream.start_tls((Arc::clone(&self.config), name)).await
+        Ok(TlsRole::of_client(Arc::clone(&self.config), name))
     }
-}
 
-impl From<Arc<ClientConfig>> for SslConnectOptions {
-    fn from(config: Arc<ClientConfig>) -> Self {
-        Self::new(config, None)
-    }
-}
-
-impl From<ClientConfig> for SslConnectOptions {
-    fn from(config: ClientConfig) -> Self {
-        Self::new(Arc::new(config), None)
+    /// The stream over TLS of one that is connected to `host`.
+    pub(super) async fn start(&self, stream: &IoStream, host: &str) -> io::Result<IoStream> {
+        stream.start_tls(self.role(host)?).await
     }
 }

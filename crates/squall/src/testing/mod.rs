@@ -52,6 +52,7 @@ use self::clients::Jar;
 /// # Panics
 ///
 /// When the system has no port left.
+#[track_caller]
 pub fn bind_unused_port() -> (TcpListener, u16) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
         listener.set_nonblocking(true)?;
@@ -71,6 +72,7 @@ pub fn bind_unused_port() -> (TcpListener, u16) {
 /// # Panics
 ///
 /// When the system has no port left.
+#[track_caller]
 pub fn serve_with<G: 'static>(start: impl FnOnce(TcpListener) -> G) -> TestServer {
     let (listener, port) = bind_unused_port();
     TestServer { port, running: Box::new(start(listener)) }
@@ -97,12 +99,11 @@ pub fn serve(app: impl IntoDelegate) -> TestServer {
 /// As [`serve`].
 #[track_caller]
 pub fn serve_on(server: HttpServer) -> TestServer {
-    serve_with(|listener| {
-        if let Err(error) = server.add_sockets([Listener::from(listener)]) {
-            panic!("cannot serve: {error}");
-        }
-        StopOnDrop(server)
-    })
+    let (listener, port) = bind_unused_port();
+    if let Err(error) = server.add_sockets([Listener::from(listener)]) {
+        panic!("cannot serve: {error}");
+    }
+    TestServer { port, running: Box::new(StopOnDrop(server)) }
 }
 
 struct StopOnDrop(HttpServer);

@@ -61,8 +61,9 @@ impl Settings {
 
     /// Checks the certificates of a client whose session was taken up again: when it began they were good, which may
     /// have been hours ago.
-    pub(super) fn check_again(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        match (&self.client_verifier, chain) {
+    pub(super) fn check_again(&self, chain: &[Vec<u8>]) -> Result<(), rustls::Error> {
+        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        match (&self.client_verifier, &*chain) {
             (Some(verifier), [own, rest @ ..]) => {
                 verifier.verify_client_cert(own, rest, UnixTime::now()).map(drop)
             }

@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod names;
 mod options;
+mod own_config;
 mod pem;
 #[cfg_attr(feature = "tls-aws-lc", path = "provider_aws_lc.rs")]
 mod provider;
@@ -26,8 +27,6 @@ pub use acceptor::TlsAcceptor;
 pub use certificate::{AltName, Certificate};
 pub use error::SslError;
 pub use options::{CertReqs, SslOptions, TlsVersion};
-/// The library behind it, for its own types in [`TlsRole`](crate::iostream::TlsRole) and
-/// [`TlsInfo`](crate::iostream::TlsInfo).
-pub use rustls;
+pub use own_config::rustls;
 
 pub(crate) use provider::provider;

@@ -300,7 +300,13 @@ impl Context {
     ///
     /// # Errors
     /// [`Disconnected`] when the client has left; an error when more was written than the Content-Length that was set.
-    pub async fn flush(&self) -> Result {
+    #[track_caller]
+    pub fn flush(&self) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move { self.flush_now().await.map_err(|error| error.blame_misuse(caller)) }
+    }
+
+    async fn flush_now(&self) -> Result {
         let heavy = self.is_heavy();
         if heavy && self.compresses_much() {
             // Boxed: it is rare, and need not make every request's future larger.
@@ -320,11 +326,15 @@ impl Context {
     ///
     /// # Errors
     /// When the response is finished already, or does not fit its Content-Length or status.
-    pub async fn finish(&self) -> Result {
-        self.end().await?;
-        // A client that left is no error of a response that is complete.
-        let _ = self.request.connection().flush().await;
-        Ok(())
+    #[track_caller]
+    pub fn finish(&self) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move {
+            self.end().await.map_err(|error| error.blame_misuse(caller))?;
+            // A client that left is no error of a response that is complete.
+            let _ = self.request.connection().flush().await;
+            Ok(())
+        }
     }
 
     /// Writes this, then [`finish`](Self::finish)es.
@@ -338,9 +348,10 @@ impl Context {
     pub fn finish_with(&self, chunk: impl AsRef<[u8]>) -> impl Future<Output = Result> {
         // Here, where it is known who calls.
         self.assert_not_finished();
+        let caller = Location::caller();
         async move {
             self.write(chunk);
-            self.finish().await
+            self.finish().await.map_err(|error| error.blame_misuse(caller))
         }
     }
 
@@ -395,14 +406,19 @@ impl Context {
     ///
     /// # Errors
     /// When the head was already sent.
-    pub async fn send_error(&self, status: u16) -> Result {
-        if self.headers_sent() {
-            return Err(misuse("Cannot send error response after headers written".to_owned()));
+    #[track_caller]
+    pub fn send_error(&self, status: u16) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move {
+            if self.headers_sent() {
+                let message = "Cannot send error response after headers written".to_owned();
+                return Err(misuse(message).blame(caller));
+            }
+            let error = HttpError::new(status).into();
+            self.start_error(&error);
+            self.write_site_error(&error).await?;
+            if self.is_finished() { Ok(()) } else { self.end().await }
         }
-        let error = HttpError::new(status).into();
-        self.start_error(&error);
-        self.write_site_error(&error).await?;
-        if self.is_finished() { Ok(()) } else { self.end().await }
     }
 
     /// Takes the connection out of HTTP, for protocols of one's own. Nothing more is sent by this context.
@@ -431,13 +447,13 @@ impl Context {
     }
 
     /// The default error page: status and reason in HTML, and the error's
-    /// [message](HttpError::with_message) if it has one. Without one it is Tornado's, byte for byte. With
+    /// [message](HttpError::message) if it has one. Without one it is Tornado's, byte for byte. With
     /// [`serve_traceback`](super::Application::serve_traceback) it is the debug page.
     pub fn write_error_page(&self, error: &Error) {
         if self.core.settings().debug.serves_traceback() {
             return self.write_debug_page(error);
         }
-        let Some(message) = error.as_http().and_then(HttpError::message) else {
+        let Some(message) = error.message() else {
             return self.write_default_error();
         };
         let response = self.response.borrow();
@@ -480,7 +496,7 @@ impl Context {
     pub(crate) fn method_not_allowed(&self) -> Error {
         let allow = self.route.target().methods().allow();
         let message = format!("Allowed methods: {allow}");
-        HttpError::new(405).with_message(message).with_header("Allow", allow).into()
+        HttpError::new(405).message(message).header("Allow", allow).into()
     }
 
     /// The pattern of the route as it was written, prefixes included, for metrics and logs; `None` for a request that no
@@ -514,10 +530,17 @@ impl Context {
         let status = if (200..=999).contains(&status) { status } else { 500 };
         let http = error.as_http();
         self.response.borrow_mut().set_status(status, http.and_then(HttpError::own_reason));
-        for (name, value) in http.map(HttpError::headers).unwrap_or_default() {
-            if let Err(error) = self.set_header(name, value) {
-                tracing::error!(target: log::APPLICATION, "{error}");
-            }
+        let Some(http) = http else { return };
+        if let Some(error) = http.invalid_header() {
+            tracing::error!(target: log::APPLICATION, "{error}");
+        }
+        let headers = &mut self.response.borrow_mut().headers;
+        for (name, _) in http.headers().iter_bytes() {
+            headers.remove(name);
+        }
+        for (name, value) in http.headers().iter_bytes() {
+            // It was taken once.
+            let _ = headers.add(name, value);
         }
     }
 
@@ -559,7 +582,7 @@ impl fmt::Debug for Context {
 }
 
 fn not_found(message: String) -> Error {
-    HttpError::new(404).with_log_message(message).into()
+    HttpError::new(404).log_message(message).into()
 }
 
 /// Whether this may be a [`misuse`], about which a client is told nothing.
@@ -568,12 +591,12 @@ pub(super) fn is_misuse(error: &Error) -> bool {
     error.as_http().is_some_and(|http| {
         http.status() == 500
             && http.own_reason().is_none()
-            && http.message().is_none()
+            && error.message().is_none()
             && http.headers().is_empty()
     })
 }
 
 /// The application's mistake.
 pub(super) fn misuse(message: String) -> Error {
-    HttpError::new(500).with_log_message(message).into()
+    HttpError::new(500).log_message(message).into()
 }

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use squall::ioloop::IoLoop;
 use squall::iostream::{IoStream, StreamBufferFullError, StreamError, UnsatisfiableReadError, pool_stats};
 use squall::netutil::{Address, BindOptions, bind_sockets};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+use crate::log::Lines;
 
 #[cfg(all(feature = "client", feature = "tls", feature = "websocket"))]
 use super::tls::support;
@@ -65,7 +67,7 @@ async fn secured(client: IoStream, server: IoStream) -> (IoStream, IoStream) {
         (Arc::new(authority.config()), authority.certify(&["server.test"]).options())
     });
     let acceptor = squall::tls::TlsAcceptor::new(options.clone()).unwrap();
-    let role = (Arc::clone(config), support::name("server.test"));
+    let role = support::role(Arc::clone(config), "server.test");
     let (client, server) = tokio::join!(client.start_tls(role), acceptor.accept(server));
     (client.unwrap(), server.unwrap())
 }
@@ -136,29 +138,6 @@ fn real_error<E: Error + 'static>(error: &StreamError) -> Option<&E> {
 fn assert_closed<T: std::fmt::Debug>(result: Result<T, StreamError>) {
     let error = result.unwrap_err();
     assert!(error.is_closed() && error.real_error().is_none(), "{error:?}");
-}
-
-/// Collects what is logged on this thread.
-fn capture_log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    #[derive(Clone)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-    impl Write for Sink {
-        fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-            Write::write(&mut *self.0.lock().unwrap(), data)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let sink = Sink(log.clone());
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
-    crate::events::keep();
-    (log, tracing::subscriber::set_default(subscriber))
-}
-
-fn text(log: &Arc<Mutex<Vec<u8>>>) -> String {
-    String::from_utf8(log.lock().unwrap().clone()).unwrap()
 }
 
 /// Accepts one connection, answers its request and closes: the place of Tornado's test application.
@@ -396,7 +375,7 @@ mod tornado_read_write {
     fn read_until_max_bytes() {
         const SHOWN: &str = "delimiter \"def\" not found within 5 bytes";
         each(async |rs, ws| {
-            let (log, _guard) = capture_log();
+            let (log, _guard) = Lines::capture();
             let closed = Event::on_close(&rs);
             ws.write(b"abcdef");
             assert_eq!(rs.read_until(b"def", Some(50)).await.unwrap(), "abcdef");
@@ -407,7 +386,7 @@ mod tornado_read_write {
             ws.write(b"123456");
             assert_unsatisfiable(&rs, read.await, SHOWN);
             closed.wait().await;
-            assert!(text(&log).contains("Unsatisfiable read, closing connection"), "{}", text(&log));
+            assert!(log.text().contains("Unsatisfiable read, closing connection"), "{}", log.text());
         });
         each(async |rs, ws| {
             // The match is there, but beyond the limit; and the data was buffered before.
@@ -655,13 +634,13 @@ mod tornado_socket {
     #[test]
     fn read_until_close_overflows() {
         each(async |rs, ws| {
-            let (log, _guard) = capture_log();
+            let (log, _guard) = Lines::capture();
             rs.set_max_buffer_size(1024);
             ws.write([b'a'; 4096]);
             let error = rs.read_until_close().await.unwrap_err();
             assert!(real_error::<StreamBufferFullError>(&error).is_some(), "{error:?}");
             assert!(rs.is_closed());
-            assert!(text(&log).contains("Reached maximum read buffer size"));
+            assert!(log.text().contains("Reached maximum read buffer size"));
         });
         each(async |rs, ws| {
             rs.set_max_buffer_size(1024);
@@ -674,7 +653,7 @@ mod tornado_socket {
     #[test]
     fn a_reset_ends_a_read_with_the_real_error_and_no_log_line() {
         run(async {
-            let (log, _guard) = capture_log();
+            let (log, _guard) = Lines::capture();
             let (server, client) = std_pair();
             let rs = IoStream::from_std_tcp(server).unwrap();
             SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
@@ -682,7 +661,7 @@ mod tornado_socket {
             let error = rs.read_bytes(1).await.unwrap_err();
             assert_eq!(real_error::<io::Error>(&error).unwrap().kind(), io::ErrorKind::ConnectionReset);
             assert!(rs.is_closed());
-            assert_eq!(text(&log), "");
+            assert_eq!(log.text(), "");
         });
     }
 
@@ -1142,13 +1121,13 @@ mod closing {
     #[test]
     fn a_panicking_close_callback_is_logged() {
         each(async |rs, _ws| {
-            let (log, _guard) = capture_log();
+            let (log, _guard) = Lines::capture();
             rs.set_close_callback(|| panic!("from the callback"));
             rs.close();
-            while text(&log).is_empty() {
+            while log.text().is_empty() {
                 tokio::task::yield_now().await;
             }
-            assert!(text(&log).contains("from the callback"), "{}", text(&log));
+            assert!(log.text().contains("from the callback"), "{}", log.text());
         });
     }
 
@@ -1301,7 +1280,7 @@ mod sockets {
             assert_eq!(rs.peer_addr().unwrap(), ws.local_addr().unwrap());
             ws.set_nodelay(true).unwrap();
             let (socket, _) = ws.detach().unwrap();
-            assert!(socket.tcp_nodelay().unwrap());
+            assert!(std::net::TcpStream::from(socket).nodelay().unwrap());
             let (unix, _peer) = std::os::unix::net::UnixStream::pair().unwrap();
             let unix = IoStream::from_std_unix(unix).unwrap();
             unix.set_nodelay(true).unwrap();

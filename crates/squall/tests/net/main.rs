@@ -1,12 +1,12 @@
 //! The loop, and what is below HTTP: streams, sockets, names, TLS.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "../support/events.rs"]
-mod events;
 #[cfg(all(feature = "client", feature = "hickory"))]
 mod hickory;
 mod ioloop;
 mod iostream;
+#[path = "../support/log.rs"]
+mod log;
 mod netutil;
 mod tcpclient;
 mod tcpserver;

@@ -6,13 +6,14 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall::ioloop::IoLoop;
 use squall::iostream::{IoStream, StreamError};
 use squall::netutil::{Address, BindOptions, bind_sockets, bind_unix_socket};
 use squall::tcpserver::{BoxError, StartError, StreamHandler, TcpServer};
+
+use crate::log::Lines;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,28 +57,6 @@ impl StreamHandler for Greeter {
     }
 }
 
-fn capture_log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
-    #[derive(Clone)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-    impl Write for Sink {
-        fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(data)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let sink = Sink(log.clone());
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || sink.clone()).finish();
-    crate::events::keep();
-    (log, tracing::subscriber::set_default(subscriber))
-}
-
-fn text(log: &Arc<Mutex<Vec<u8>>>) -> String {
-    String::from_utf8(log.lock().unwrap().clone()).unwrap()
-}
-
 #[test]
 fn functions_and_types_are_handlers() {
     run(async {
@@ -113,7 +92,7 @@ fn a_stream_that_is_closed_after_writing_has_written() {
 #[test]
 fn what_a_peer_does_is_no_error() {
     run(async {
-        let (log, _guard) = capture_log();
+        let (log, _guard) = Lines::capture();
         let ended = Rc::new(Cell::new(0));
         let ends = Rc::clone(&ended);
         let server = TcpServer::new(async move |stream: IoStream, _: Address| {
@@ -138,7 +117,7 @@ fn what_a_peer_does_is_no_error() {
             }
         }
         tokio::task::yield_now().await;
-        let logged = text(&log);
+        let logged = log.text();
         assert!(!logged.contains("ERROR") && !logged.contains("WARN"), "{logged}");
     });
 }
@@ -146,7 +125,7 @@ fn what_a_peer_does_is_no_error() {
 #[test]
 fn errors_and_panics_are_logged_and_the_server_goes_on() {
     run(async {
-        let (log, _guard) = capture_log();
+        let (log, _guard) = Lines::capture();
         let server = TcpServer::new(async |stream: IoStream, _: Address| -> Result<(), BoxError> {
             let request = stream.read_bytes(5).await?;
             match &request[..] {
@@ -162,7 +141,7 @@ fn errors_and_panics_are_logged_and_the_server_goes_on() {
             let expected = if request == "fine!" { "fine" } else { "" };
             assert_eq!(client.read_until_close().await.unwrap(), expected);
         }
-        let logged = text(&log);
+        let logged = log.text();
         assert_eq!(logged.matches("Error in connection callback").count(), 2, "{logged}");
         assert!(logged.contains("ERROR squall::application"), "{logged}");
         assert!(logged.contains("handler failed") && logged.contains("deliberately"), "{logged}");
@@ -172,7 +151,7 @@ fn errors_and_panics_are_logged_and_the_server_goes_on() {
 #[test]
 fn a_peer_that_leaves_is_not_an_error() {
     run(async {
-        let (log, _guard) = capture_log();
+        let (log, _guard) = Lines::capture();
         let ended = Rc::new(Cell::new(false));
         let set = ended.clone();
         let server = TcpServer::new(async move |stream: IoStream, address: Address| {
@@ -186,7 +165,7 @@ fn a_peer_that_leaves_is_not_an_error() {
             tokio::task::yield_now().await;
         }
         tokio::task::yield_now().await;
-        assert_eq!(text(&log), "");
+        assert_eq!(log.text(), "");
     });
 }
 
@@ -256,7 +235,7 @@ fn unix_sockets_and_several_listeners() {
 #[test]
 fn the_read_buffer_can_be_limited() {
     run(async {
-        let (log, _guard) = capture_log();
+        let (log, _guard) = Lines::capture();
         let server = TcpServer::new(async |stream: IoStream, _: Address| {
             stream.read_until(b"never", None).await.map(drop)
         });
@@ -265,7 +244,7 @@ fn the_read_buffer_can_be_limited() {
         let client = connect(address(&server));
         client.write([b'x'; 5000]);
         client.closed_by_peer().await;
-        assert!(text(&log).contains("Reached maximum read buffer size"), "{}", text(&log));
+        assert!(log.text().contains("Reached maximum read buffer size"), "{}", log.text());
     });
 }
 

@@ -11,6 +11,7 @@ mod counting;
 mod drain;
 mod httpclient_faults;
 mod options;
+mod server;
 mod soak;
 mod supervision;
 mod tcpserver_fork;
@@ -238,6 +239,13 @@ struct Test {
     path: PathBuf,
 }
 
+/// What this program is to be run by, in a role, with nothing of it but its log.
+fn logging(mut command: Command, role: &str) -> Command {
+    command.env(ROLE, role).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
 impl Test {
     fn start(role: &str) -> Test {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -245,15 +253,8 @@ impl Test {
         let path = std::env::temp_dir().join(name);
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let mut supervisor = Command::new(std::env::current_exe().unwrap())
-            .env(ROLE, role)
-            .env(SOCKET, &path)
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let program = Command::new(std::env::current_exe().unwrap());
+        let mut supervisor = logging(program, role).env(SOCKET, &path).spawn().unwrap();
         let mut stderr = supervisor.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let mut log = String::new();

@@ -6,10 +6,9 @@
 //! else. The requests follow from fixed seeds; only how they interleave differs from run to run.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::panic_any;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,8 @@ use squall::{Application, Context, HttpError, HttpServer, RequestHandler, Result
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::server::Server;
 
 /// Requests of each kind of client.
 const REQUESTS: usize = 20_000;
@@ -47,7 +48,7 @@ fn soak() {
     if cfg!(not(target_os = "linux")) {
         return println!("test soak ... SKIPPED: only Linux tells how much memory another process has");
     }
-    let server = Server::start();
+    let server = Server::start("soak");
     let files = server.files();
     load(&server, WARM_UP, 1);
     wait_for("open files after the warm-up", || server.files(), files);
@@ -87,25 +88,7 @@ fn load(server: &Server, requests: usize, round: u64) {
 
 // ---- the server
 
-/// The process that serves; it ends with this one.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
 impl Server {
-    fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env(super::ROLE, "soak")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, address: line.trim().parse().unwrap() }
-    }
-
     fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the server runs").count()
     }
@@ -119,13 +102,6 @@ impl Server {
             line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap()
         };
         kb("Anonymous:") + kb("Swap:")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

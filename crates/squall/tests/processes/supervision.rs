@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use squall::netutil::BindOptions;
 use squall::web::metrics;
 use squall::{Application, Context, HttpServer, get, url};
 
-use super::{LONG, ROLE};
+use super::LONG;
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_reload_changes_generations_and_answers_what_is_in_flight", a_reload_changes_generations),
@@ -29,6 +29,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_generation_that_dies_later_is_started_again", a_generation_that_dies_later_is_started_again),
     ("workers_are_added_and_taken_away", workers_are_added_and_taken_away),
     ("a_stopped_worker_is_replaced", a_stopped_worker_is_replaced),
+    ("a_worker_that_hangs_before_it_serves_is_replaced", a_worker_that_hangs_before_it_serves_is_replaced),
     ("workers_retire_after_so_many_requests", workers_retire_after_so_many_requests),
     ("a_worker_that_does_not_end_is_killed", a_worker_that_does_not_end_is_killed),
     ("a_second_signal_cuts_what_workers_are_at", a_second_signal_cuts_what_workers_are_at),
@@ -191,6 +192,20 @@ fn a_stopped_worker_is_replaced() {
     assert!(log.contains("killed by signal 9, restarting"), "{log}");
 }
 
+fn a_worker_that_hangs_before_it_serves_is_replaced() {
+    let t = Program::start("--processes=2 --worker-timeout=2s", "hang");
+    t.logged("has not begun to serve within ");
+    let hung: i32 = std::fs::read_to_string(t.folder.path().join("hung")).unwrap().parse().unwrap();
+    t.logged("killed by signal 9, restarting");
+    assert!(!is_alive(hung));
+    until(|| Program::children_of(t.pid()).len() == 2, "its successor");
+    t.seen_by(&Program::children_of(t.pid()));
+    t.signal(Signal::TERM);
+    let (status, log) = t.finish();
+    assert_eq!(status, Some(0), "{log}");
+    assert_eq!(log.matches("is killed").count(), 1, "{log}");
+}
+
 fn workers_retire_after_so_many_requests() {
     let t = Program::start("--processes=2 --worker-max-requests=10", "one");
     let before = Program::children_of(t.pid());
@@ -325,19 +340,11 @@ impl Program {
         t
     }
 
-    fn spawn(mut command: Command, args: &str, generation: &str, address: String) -> Self {
+    fn spawn(command: Command, args: &str, generation: &str, address: String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("config"), generation).unwrap();
-        let mut process = command
-            .env(ROLE, "supervised")
-            .env(ARGS, args)
-            .env(FOLDER, folder.path())
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = super::logging(command, "supervised");
+        let mut process = command.env(ARGS, args).env(FOLDER, folder.path()).spawn().unwrap();
         let log = Arc::<(Mutex<String>, Condvar)>::default();
         let (stderr, shared) = (process.stderr.take().unwrap(), Arc::clone(&log));
         std::thread::spawn(move || {
@@ -505,6 +512,12 @@ pub(crate) fn main() {
 }
 
 fn make_app(folder: &Path, generation: &str) -> Application {
+    if generation == "hang"
+        && let Ok(mut first) = std::fs::File::create_new(folder.join("hung"))
+    {
+        write!(first, "{}", std::process::id()).unwrap();
+        std::thread::sleep(LONG * 10);
+    }
     let (folder, generation) = (folder.to_owned(), generation.to_owned());
     let (shown, block) = (generation.clone(), folder.join("blocked"));
     Application::new([

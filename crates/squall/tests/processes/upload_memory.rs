@@ -6,9 +6,8 @@
 //!
 //! The server is a process of its own, this binary started anew, so that what the system says of it is about nothing else.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,8 @@ use squall::{Application, Bytes, Context, HttpServer, RequestHandler, Result, ha
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
+
+use super::server::Server;
 
 const CLIENTS: usize = 100;
 const LIMIT_KB: usize = 32 * 1024;
@@ -45,7 +46,7 @@ fn megabytes(variable: &str, default: usize) -> usize {
 }
 
 fn upload(path: &'static str, megabytes: usize) {
-    let server = Server::start();
+    let server = Server::start("upload_memory");
     let before = server.status_kb("VmRSS:");
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -105,38 +106,13 @@ async fn client(address: SocketAddr, path: &str, blocks: usize, barrier: Rc<Barr
 
 // ---- the server
 
-/// The process that serves; it ends with this one.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
 impl Server {
-    fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .env(super::ROLE, "upload_memory")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, address: line.trim().parse().unwrap() }
-    }
-
     /// `VmRSS`: what is in memory now; `VmHWM`: the most that ever was.
     fn status_kb(&self, name: &str) -> usize {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the server runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -31,8 +31,7 @@ fn the_corpus_holds() {
     for row in &rows {
         let name = row["load"].as_str();
         let translations = loaded.entry(name).or_insert_with(|| load(name));
-        let translations =
-            translations.clone().with_default_locale(row["default"].as_str().unwrap_or("en_US"));
+        let translations = translations.clone().default_locale(row["default"].as_str().unwrap_or("en_US"));
         let out = compute(&translations, row);
         if out != row["out"] {
             wrong.push(format!("{row}\n    but: {out}"));
@@ -113,7 +112,7 @@ fn what_cannot_be_loaded_is_named() {
     assert!(error.to_string().ends_with("fr.csv is not in UTF-8"), "{error}");
     let translations = Translations::load_translations_as(folder.path(), Encoding::Latin1).unwrap();
     assert_eq!(translations.get("fr").unwrap().translate("school"), "école");
-    let error = Translations::new().with_mo("fr", b"no").unwrap_err();
+    let error = Translations::new().mo("fr", b"no").unwrap_err();
     assert!(matches!(error, LoadError::Mo { error: MoError::NotMo, .. }), "{error}");
 }
 
@@ -121,7 +120,7 @@ fn what_cannot_be_loaded_is_named() {
 #[test]
 fn translations_of_the_program_itself() {
     let mo = fs::read(directory("gettext/fr_FR/LC_MESSAGES/app.mo")).unwrap();
-    let translations = Translations::new().with_csv("es", b"a,b").unwrap().with_mo("fr_FR", &mo).unwrap();
+    let translations = Translations::new().csv("es", b"a,b").unwrap().mo("fr_FR", &mo).unwrap();
     assert_eq!(translations.supported_locales().collect::<Vec<_>>(), ["en_US", "es", "fr_FR"]);
     assert_eq!(translations.get("fr_FR").unwrap().translate("school"), "école");
     assert_eq!(translations.get("fr_FR").unwrap().translate(""), "", "the header is no translation");
@@ -146,22 +145,22 @@ proptest! {
         if cut {
             data.truncate(end.index(data.len()));
         }
-        use_locale(Translations::new().with_mo("pl", &data).ok(), count);
+        use_locale(Translations::new().mo("pl", &data).ok(), count);
     }
 
     #[test]
     fn any_bytes_are_survived(mut data: Vec<u8>, magic: bool, count in any::<i64>()) {
-        use_locale(Translations::new().with_csv("pl", &data).ok(), count);
+        use_locale(Translations::new().csv("pl", &data).ok(), count);
         if magic {
             data.splice(0..0, *b"\xde\x12\x04\x95\0\0\0\0");
         }
-        use_locale(Translations::new().with_mo("pl", &data).ok(), count);
+        use_locale(Translations::new().mo("pl", &data).ok(), count);
     }
 
     #[test]
     fn any_plural_rule_is_survived(rule in "[n0-9!=<>&|+*/%?:() -]{0,60}", count in any::<i64>()) {
         let data = mo_with_rule(&rule);
-        use_locale(Translations::new().with_mo("pl", &data).ok(), count);
+        use_locale(Translations::new().mo("pl", &data).ok(), count);
     }
 
     #[test]
@@ -174,7 +173,7 @@ proptest! {
 
 #[test]
 fn the_rule_of_a_file_is_followed() {
-    let translations = Translations::new().with_mo("pl", &mo_with_rule("n != 7")).unwrap();
+    let translations = Translations::new().mo("pl", &mo_with_rule("n != 7")).unwrap();
     let locale = translations.get("pl").unwrap();
     assert_eq!([1, 7].map(|count| locale.translate_plural("a", "as", count)), ["y", "x"]);
 }

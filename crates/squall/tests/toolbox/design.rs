@@ -138,7 +138,7 @@ fn make_app(db: Rc<Db>) -> Application {
     .site(Blog)
     .template_loader(Loader::from_texts(TEMPLATES))
     .login_url("/login")
-    .map_error(|_: &DbError| Some(HttpError::new(503).with_header("Retry-After", "5")))
+    .map_error(|_: &DbError| Some(HttpError::new(503).header("Retry-After", "5")))
 }
 
 #[squall::test]

@@ -3,8 +3,9 @@
 //! aside.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
+
+use crate::sources::{self, blank_comments_and_strings, words};
 
 /// The layer of every room: a file is of the longest prefix of its path that stands here. Rooms that must not know each
 /// other stand on different layers.
@@ -65,8 +66,7 @@ type Layer = &'static str;
 
 #[test]
 fn no_arrow_points_up() {
-    let mut sources = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut sources);
+    let sources = sources::of_the_library();
     let mut problems = check(LAYERS, &sources);
     for (name, _) in LAYERS {
         if !sources.iter().any(|(path, _)| starts_path(path.trim_end_matches(".rs"), name)) {
@@ -277,82 +277,5 @@ fn read_path(text: &str, at: usize, base: &str, paths: &mut Vec<(usize, String)>
     read_paths(text, at + name.len(), &path, paths);
     if paths.len() == before {
         paths.push((at, path));
-    }
-}
-
-/// The identifiers and keywords of a text and where they stand.
-fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    text.split(move |c| !is_word(c))
-        .filter(|w| !w.is_empty())
-        .map(|w| (w.as_ptr() as usize - text.as_ptr() as usize, w))
-}
-
-/// The text with comments, strings and characters turned into spaces; lines stay where they are.
-fn blank_comments_and_strings(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let after_word = out.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let length = match c {
-            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            '/' if rest.starts_with("/*") => block_comment(rest),
-            '"' => quoted(rest, '"'),
-            '\'' if rest[1..].starts_with('\\') || rest.chars().nth(2) == Some('\'') => quoted(rest, '\''),
-            'r' if !after_word || out.ends_with('b') => raw_string(rest).unwrap_or(0),
-            _ => 0,
-        };
-        let length = if length == 0 {
-            out.push(c);
-            c.len_utf8()
-        } else {
-            out.extend(rest[..length].chars().map(|c| if c == '\n' { c } else { ' ' }));
-            length
-        };
-        rest = &rest[length..];
-    }
-    out
-}
-
-fn quoted(text: &str, quote: char) -> usize {
-    let mut escaped = false;
-    let end = text.char_indices().skip(1).find(|(_, c)| {
-        let ends = !escaped && *c == quote;
-        escaped = !escaped && *c == '\\';
-        ends
-    });
-    end.map_or(text.len(), |(at, _)| at + 1)
-}
-
-fn raw_string(text: &str) -> Option<usize> {
-    let hashes = text[1..].len() - text[1..].trim_start_matches('#').len();
-    let body = text[1 + hashes..].strip_prefix('"')?;
-    let end = format!("\"{}", "#".repeat(hashes));
-    Some(body.find(&end).map_or(text.len(), |at| 2 + hashes + at + end.len()))
-}
-
-fn block_comment(text: &str) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        match &text.as_bytes()[at..] {
-            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
-            [b'*', b'/', ..] if depth == 1 => return at + 2,
-            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
-        }
-    }
-    text.len()
-}
-
-/// Reads every `.rs` file under `folder`.
-fn collect(folder: &Path, below: &str, sources: &mut Vec<(String, String)>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let name = format!("{below}{}", entry.file_name().to_str().unwrap());
-        if entry.path().is_dir() {
-            collect(&entry.path(), &format!("{name}/"), sources);
-        } else if name.ends_with(".rs") {
-            sources.push((name, fs::read_to_string(entry.path()).unwrap()));
-        }
     }
 }

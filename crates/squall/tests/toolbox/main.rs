@@ -8,4 +8,6 @@ mod layers;
 mod options;
 #[cfg(feature = "redis")]
 mod redis;
+mod sources;
 mod tables;
+mod vocabulary;

@@ -327,15 +327,10 @@ async fn every_error_page_knows_the_user_whatever_waits() {
 
 #[squall::test(timeout = 60)]
 async fn a_request_id_is_in_the_response_and_in_every_line_of_the_log() {
-    let lines = super::Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(true)
-        .event_format(LogFormatter::new())
-        .with_writer(move || writer.clone())
-        .finish();
-    crate::events::keep();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = crate::log::Lines::capture_by(|lines| {
+        let builder = tracing_subscriber::fmt().with_ansi(true);
+        builder.event_format(LogFormatter::new()).with_writer(lines).finish()
+    });
     let app = Application::new([
         get("/", async |ctx: &Context| {
             tracing::info!("looking");

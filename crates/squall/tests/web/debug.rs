@@ -12,7 +12,7 @@ fn routes() -> Vec<squall::web::UrlSpec> {
         }),
         get("/panic", async |_: &Context| -> Result { panic!("<boom>") }),
         get("/said", async |_: &Context| -> Result {
-            Err(HttpError::new(418).with_message("<i>\r\nX: y").with_log_message("secret").into())
+            Err(HttpError::new(418).message("<i>\r\nX: y").log_message("secret").into())
         }),
         post("/json", async |ctx: &Context| {
             #[derive(Deserialize)]

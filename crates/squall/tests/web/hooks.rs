@@ -125,7 +125,7 @@ async fn before_may_answer_or_fail() {
     let app = Application::new([url("/", Logged(log.clone()))])
         .before(async |ctx: &Context| match ctx.argument_opt("do")? {
             Some("finish") => ctx.finish_with("from the hook").await,
-            Some("error") => Err(HttpError::new(401).with_header("WWW-Authenticate", "Bearer").into()),
+            Some("error") => Err(HttpError::new(401).header("WWW-Authenticate", "Bearer").into()),
             Some("panic") => panic!("on purpose"),
             Some("redirect") => ctx.redirect("/login"),
             _ => Ok(()),

@@ -100,7 +100,7 @@ fn app(mistakes: Vec<(&'static str, Mistake, u32)>, folder: &tempfile::TempDir) 
 async fn errors_name_the_line_of_the_application() {
     let folder = tempfile::tempdir().unwrap();
     let found = Rc::new(std::cell::Cell::new(None));
-    let (log, _guard) = super::log_lines();
+    let (log, _guard) = crate::log::Lines::capture();
     let server = serve(app(errors(), &folder).site(Noting(Rc::clone(&found))));
     warm_up(&server, errors().len()).await;
     for (at, (says, _, line)) in errors().into_iter().enumerate() {
@@ -143,7 +143,7 @@ async fn an_error_of_ones_own_keeps_its_line() {
 #[squall::test(timeout = 60)]
 async fn panics_name_the_line_of_the_application() {
     let folder = tempfile::tempdir().unwrap();
-    let (log, _guard) = super::log_lines();
+    let (log, _guard) = crate::log::Lines::capture();
     // Has the place remembered for the log, too.
     let server = serve(app(panics(), &folder).serve_traceback(true));
     warm_up(&server, panics().len()).await;

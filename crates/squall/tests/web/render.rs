@@ -20,7 +20,7 @@ struct Guarded;
 impl UiModule for Guarded {
     fn render(&self, ctx: &Context, arguments: &[Value]) -> Result<String> {
         match arguments.first().and_then(Value::as_str) {
-            Some("gone") => Err(HttpError::new(410).with_header("X-Why", "old").into()),
+            Some("gone") => Err(HttpError::new(410).header("X-Why", "old").into()),
             Some("number") => Ok("x".parse::<u8>()?.to_string()),
             Some(part) => ctx.render_string(part, context! {}),
             None => Ok("<b>in</b>".to_owned()),
@@ -282,7 +282,7 @@ async fn jinja_by_setting_knows_what_the_site_gives() {
         ctx.render(ctx.path_arg_str("name")?, context! { who => "<A>", items => [1, 2] })
     });
     let german = "\"Sign in\",\"<b>Anmelden</b>\"\n\"Hello %(who)s\",\"Hallo %(who)s\"\n";
-    let translations = Translations::new().with_csv("de", german.as_bytes()).unwrap();
+    let translations = Translations::new().csv("de", german.as_bytes()).unwrap();
     let loader = Loader::from_texts(texts).jinja_templates(["*.html"]);
     let app = Application::new([page])
         .template_loader(loader)

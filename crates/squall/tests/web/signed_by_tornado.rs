@@ -66,7 +66,7 @@ fn what_squall_signs_tornado_signs_alike() {
     }
     for key in [0, 1, 17] {
         let ours =
-            create_signed_value(&keys().with_key_version(key), "k", b"v", SignedVersion::V2, time()).unwrap();
+            create_signed_value(&keys().key_version(key), "k", b"v", SignedVersion::V2, time()).unwrap();
         let program = format!(
             "v = create_signed_value({KEYS}, 'k', 'v', version=2, clock=lambda: {NOW}, key_version={key})\n\
              print(v.decode())\nprint(get_signature_key_version(v))"

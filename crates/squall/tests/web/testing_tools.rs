@@ -21,7 +21,7 @@ fn app() -> Application {
             Ok(())
         }),
         get("/fail", async |_: &Context| -> Result {
-            Err(HttpError::new(500).with_log_message("on purpose").into())
+            Err(HttpError::new(500).log_message("on purpose").into())
         }),
         get("/slow", async |ctx: &Context| {
             std::future::pending::<()>().await;

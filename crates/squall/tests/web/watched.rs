@@ -1,7 +1,6 @@
 //! What a server tells of its requests: numbers, and fields in the log.
 
 use std::io;
-use std::sync::{Arc, Mutex};
 
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
 use squall::log::{StructuredFields, StructuredFormatter};
@@ -9,6 +8,8 @@ use squall::testing::serve;
 use squall::web::{self, metrics};
 use squall::websocket::{Message, WebSocket, WebSocketHandler, websocket_connect, ws};
 use squall::{Application, Context, Result, get, post, url};
+
+use crate::log::Lines;
 
 /// The numbers after these texts, which begin lines; 0 for what is not there.
 fn numbers<const N: usize>(text: &str, names: [&str; N]) -> [f64; N] {
@@ -93,30 +94,12 @@ async fn websockets_and_fetches_are_counted() {
     assert_eq!(more, [1., 1., 6., 6., 1., 1.]);
 }
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[squall::test(timeout = 60)]
 async fn every_event_of_a_request_says_whose_it_is() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .fmt_fields(StructuredFields)
-        .event_format(StructuredFormatter::json())
-        .with_writer(move || writer.clone())
-        .finish();
-    crate::events::keep();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = Lines::capture_by(|lines| {
+        let builder = tracing_subscriber::fmt().fmt_fields(StructuredFields);
+        builder.event_format(StructuredFormatter::json()).with_writer(lines).finish()
+    });
     let app = serve(
         Application::new([get("/of/{id}", async |ctx: &Context| {
             tokio::task::yield_now().await;
@@ -132,11 +115,11 @@ async fn every_event_of_a_request_says_whose_it_is() {
     app.get("/of/first").await;
     app.get("/of/fails").await;
     tracing::callsite::rebuild_interest_cache();
-    lines.0.lock().unwrap().clear();
+    lines.take();
     app.get("/of/a?q=1").header("X-Request-Id", "id-1").await.assert_status(200);
     app.get("/of/fails").header("X-Request-Id", "id-2").await.assert_status(500);
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let parsed: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let find = |message: &str, id: &str| {

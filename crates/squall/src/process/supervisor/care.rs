@@ -48,16 +48,18 @@ impl Supervisor {
                     retiring.push(id);
                 }
             }
-            // A worker that starts has no loop yet.
+            // Of a worker that starts, since it was to begin.
             let silent = Instant::now().saturating_duration_since(child.heard);
-            if child.serving && heartbeat.is_some_and(|longest| silent > longest.max(2 * worker::BEAT)) {
-                let pid = child.pid;
+            if heartbeat.is_some_and(|longest| silent > longest.max(2 * worker::BEAT)) {
+                let (pid, seconds) = (child.pid, silent.as_secs());
+                let what = if child.serving { "answered for" } else { "begun to serve within" };
                 tracing::error!(
-                    target: GENERAL,
-                    "child {id} (pid {pid}) has not answered for {} s and is killed", silent.as_secs(),
+                    target: GENERAL, "child {id} (pid {pid}) has not {what} {seconds} s and is killed"
                 );
                 let _ = kill_process(pid, Signal::KILL);
                 child.serving = false;
+                // Until it has ended.
+                child.heard = Instant::now() + GRACE;
             }
         }
         if !self.announced

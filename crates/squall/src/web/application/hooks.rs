@@ -136,7 +136,7 @@ builders! {
     ///     nest("/admin", [get("/users", async |ctx: &Context| { ctx.write("a"); Ok(()) })])
     ///         .before(async |ctx: &Context| match ctx.request().headers().get("Authorization") {
     ///             Some("Bearer sesame") => Ok(()),
-    ///             _ => Err(HttpError::new(401).with_header("WWW-Authenticate", "Bearer").into()),
+    ///             _ => Err(HttpError::new(401).header("WWW-Authenticate", "Bearer").into()),
     ///         }),
     /// ])
     /// // The name of the request in every response: what the proxy gave it, or a new one.

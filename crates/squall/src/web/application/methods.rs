@@ -51,6 +51,7 @@ impl Methods {
     /// When a name is none of a method, or has lower-case letters, which is a mistake of typing. In a constant, where this
     /// is meant to stand, that is an error of the compiler.
     #[must_use]
+    #[track_caller]
     pub const fn of(names: &'static [&'static str]) -> Self {
         let mut methods = Self::NONE;
         let mut i = 0;

@@ -371,7 +371,7 @@ impl Core {
         let pattern = self
             .names
             .get(name)
-            .ok_or_else(|| HttpError::new(500).with_log_message(format!("{name} not found in named urls")))?;
+            .ok_or_else(|| HttpError::new(500).log_message(format!("{name} not found in named urls")))?;
         Ok(pattern.reverse(arguments)?)
     }
 
@@ -413,7 +413,7 @@ impl Core {
         let summary = ctx.request_summary();
         match error.as_http() {
             Some(http) => {
-                if http.log_message().is_some() || http.source().is_some() {
+                if error.log_message().is_some() || http.source().is_some() {
                     tracing::warn!(target: log::GENERAL, "{} {summary}: {error}{}", http.status(), Place(error));
                 }
             }

@@ -40,7 +40,7 @@ impl Context {
     pub fn setting<T: 'static>(&self) -> Result<&T> {
         self.setting_opt().ok_or_else(|| {
             let message = format!("You must give the application a setting of type {}", type_name::<T>());
-            HttpError::new(500).with_log_message(message).into()
+            HttpError::new(500).log_message(message).into()
         })
     }
 

@@ -103,7 +103,7 @@ async fn catch(mut work: impl Future<Output = Result> + Unpin) -> Result {
 /// # let _ = app;
 /// ```
 pub fn timeout(limit: Duration) -> impl AsyncFn(&Context, Next<'_>) -> Result + 'static {
-    timeout_with(limit, || HttpError::new(503).with_message("The server took too long"))
+    timeout_with(limit, || HttpError::new(503).message("The server took too long"))
 }
 
 /// [`timeout`] with an answer of one's own, such as 504.
@@ -124,6 +124,7 @@ pub fn timeout_with(
 ///
 /// # Panics
 /// When `most` is zero.
+#[track_caller]
 pub fn concurrency_limit(most: usize) -> impl AsyncFn(&Context, Next<'_>) -> Result + 'static {
     assert!(most > 0, "a limit of no requests at all");
     let semaphore = Semaphore::new(most);

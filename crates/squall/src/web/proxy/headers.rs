@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use http::Version;
 
+use crate::httputil::connection_fields::is_hop_by_hop;
 use crate::httputil::{HttpHeaders, ows};
 
 /// How the proxy names itself in `Via`.
@@ -41,7 +42,7 @@ impl EndToEnd {
         Self { nominated }
     }
 
-    /// Whether a field, named in Title-Case, is about this connection only (RFC 9110 §7.6.1).
+    /// Whether a field is for who is behind this proxy too, rather than about this connection (RFC 9110 §7.6.1).
     pub(super) fn passes(&self, name: &str) -> bool {
         !is_hop_by_hop(name) && !self.is_nominated(name)
     }
@@ -54,24 +55,6 @@ impl EndToEnd {
 
 fn is(name: &[u8], other: &[u8]) -> bool {
     name.eq_ignore_ascii_case(other)
-}
-
-/// RFC 9110 §7.6.1 and the customary ones, the trailer with the chunks that carried it, and what belongs to an upgrade
-/// that is not passed on.
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "Connection"
-            | "Http2-Settings"
-            | "Keep-Alive"
-            | "Proxy-Authenticate"
-            | "Proxy-Authorization"
-            | "Proxy-Connection"
-            | "Te"
-            | "Trailer"
-            | "Transfer-Encoding"
-            | "Upgrade"
-    )
 }
 
 /// Fields that `Connection` must not name, since they are for all recipients (RFC 9110 §7.6.1): a peer that names them
@@ -122,27 +105,18 @@ fn is_twin(name: &str) -> bool {
         return false;
     }
     let name = name.replace('_', "-").to_ascii_lowercase();
-    matches!(
+    let is_set_here = matches!(
         name.as_str(),
-        "connection"
-            | "content-length"
+        "content-length"
             | "expect"
             | "forwarded"
             | "host"
-            | "http2-settings"
-            | "keep-alive"
             | "max-forwards"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
             | "via"
             | "x-real-ip"
             | "x-scheme"
-    ) || name.starts_with("x-forwarded-")
+    );
+    is_set_here || is_hop_by_hop(&name) || name.starts_with("x-forwarded-")
 }
 
 /// Whether a value of `Expect` is the expectation that this server meets itself (RFC 9110 §10.1.1).

@@ -173,6 +173,7 @@ impl ReverseProxy {
     /// # Panics
     /// When called after the proxy was cloned or put into an application.
     #[must_use]
+    #[track_caller]
     pub fn upstream(mut self, url: impl AsRef<str>, weight: u32) -> Self {
         self.shared_mut().upstreams.get_mut().add(url.as_ref(), weight);
         self
@@ -189,6 +190,7 @@ impl ReverseProxy {
     /// As [`upstream`](Self::upstream).
     #[cfg(feature = "http2")]
     #[must_use]
+    #[track_caller]
     pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
         self.shared_mut().client = client().http2_prior_knowledge(on).build();
         self
@@ -200,6 +202,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.shared_mut().connect_timeout = timeout;
         self
@@ -211,6 +214,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn response_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.shared_mut().response_timeout = timeout.into();
         self
@@ -229,6 +233,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn read_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.shared_mut().read_timeout = timeout.into();
         self
@@ -240,6 +245,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn send_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.shared_mut().send_timeout = timeout.into();
         self
@@ -252,6 +258,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn tunnel_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.shared_mut().tunnel_timeout = timeout.into();
         self
@@ -263,6 +270,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn health_check(mut self, path: impl Into<String>, interval: Duration) -> Self {
         self.shared_mut().health = Some((path.into(), interval));
         self
@@ -275,6 +283,7 @@ impl ReverseProxy {
     /// # Panics
     /// As [`upstream`](Self::upstream).
     #[must_use]
+    #[track_caller]
     pub fn append_html(mut self, html: impl Fn() -> Bytes + 'static) -> Self {
         self.shared_mut().append_html = Some(Box::new(html));
         self
@@ -285,6 +294,7 @@ impl ReverseProxy {
         ProxyHandle(Rc::clone(&self.shared))
     }
 
+    #[track_caller]
     fn shared_mut(&mut self) -> &mut Shared {
         Rc::get_mut(&mut self.shared).expect("a proxy is set up before it is cloned")
     }
@@ -345,11 +355,11 @@ impl RequestHandler for ReverseProxy {
 /// Answers a request that does not go on.
 fn answer(ctx: &Context, stays: Stays) -> Result {
     match stays {
-        Stays::Bad(what) => return Err(HttpError::new(400).with_message(what).into()),
+        Stays::Bad(what) => return Err(HttpError::new(400).message(what).into()),
         // Nothing of it is read.
-        Stays::TooLarge => return Err(HttpError::new(413).with_header("Connection", "close").into()),
+        Stays::TooLarge => return Err(HttpError::new(413).header("Connection", "close").into()),
         // What follows might be meant for whoever was to be connected to.
-        Stays::Connect => return Err(HttpError::new(501).with_header("Connection", "close").into()),
+        Stays::Connect => return Err(HttpError::new(501).header("Connection", "close").into()),
         Stays::LastRecipient if *ctx.method() == Method::TRACE => {
             ctx.set_header("Content-Type", "message/http")?;
             ctx.write(reflection(ctx));

@@ -294,6 +294,6 @@ fn verdict(error: &HttpClientError) -> (u16, &'static str) {
 
 /// A client that asked to change the protocol may go on in the other one, which would be read as requests: `close`.
 fn gateway_error(status: u16, what: &'static str, cause: &str, close: bool) -> Error {
-    let error = HttpError::new(status).with_log_message(format!("{what}: {cause}"));
-    if close { error.with_header("Connection", "close").into() } else { error.into() }
+    let error = HttpError::new(status).log_message(format!("{what}: {cause}"));
+    if close { error.header("Connection", "close").into() } else { error.into() }
 }

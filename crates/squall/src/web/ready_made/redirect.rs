@@ -66,7 +66,7 @@ impl RequestHandler for RedirectHandler {
 
     async fn get(&mut self, ctx: &Context) -> Result {
         let Ok(template) = &self.template else {
-            return Err(HttpError::new(500).with_log_message("A redirect's target does not parse").into());
+            return Err(HttpError::new(500).log_message("A redirect's target does not parse").into());
         };
         let names: Vec<_> = ctx.path_arg_names().collect();
         let values: Vec<_> = ctx.path_args().map(Option::unwrap_or_default).collect();

@@ -50,7 +50,7 @@ impl Context {
     pub(crate) fn switch_protocols(&self) -> Result<IoStream> {
         if self.headers_sent() {
             let message = "Cannot upgrade after headers have been written";
-            return Err(HttpError::new(500).with_log_message(message).into());
+            return Err(HttpError::new(500).log_message(message).into());
         }
         {
             let mut response = self.response.borrow_mut();

@@ -330,9 +330,9 @@ fn missing(name: &str) -> Error {
 pub(in crate::web) fn unreadable(what: &str, error: impl std::error::Error + 'static) -> Error {
     let text = error.to_string();
     HttpError::new(400)
-        .with_message(format!("Invalid {what}{}", public_cause(&text)))
-        .with_log_message(format!("Invalid {what}: {text}"))
-        .with_source(error)
+        .message(format!("Invalid {what}{}", public_cause(&text)))
+        .log_message(format!("Invalid {what}: {text}"))
+        .caused_by(error)
         .into()
 }
 

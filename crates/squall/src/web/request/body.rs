@@ -190,5 +190,5 @@ pub(in crate::web) fn missing_file(name: &str) -> Error {
 }
 
 fn invalid_body(error: BodyError) -> Error {
-    HttpError::refusal(error.status(), format!("Invalid body: {error}")).with_source(error).into()
+    HttpError::refusal(error.status(), format!("Invalid body: {error}")).caused_by(error).into()
 }

@@ -33,7 +33,7 @@ impl LocaleSettings {
 
     fn set(&mut self, translations: Translations) {
         self.translations = match &self.default_code {
-            Some(code) => translations.with_default_locale(code),
+            Some(code) => translations.default_locale(code),
             None => translations,
         };
     }
@@ -82,7 +82,7 @@ impl Application {
     #[must_use]
     pub fn default_locale(mut self, code: &str) -> Self {
         let settings = &mut self.settings.locale;
-        settings.translations = settings.translations.clone().with_default_locale(code);
+        settings.translations = settings.translations.clone().default_locale(code);
         settings.default_code = Some(code.to_owned());
         self
     }
@@ -119,7 +119,7 @@ impl Context {
         match pin!(self.locale()).poll(&mut std::task::Context::from_waker(Waker::noop())) {
             Poll::Ready(locale) => locale,
             Poll::Pending => Err(HttpError::new(500)
-                .with_log_message(
+                .log_message(
                     "Site::user_locale waits here: await Context::locale beforehand, as in Site::prepare",
                 )
                 .into()),

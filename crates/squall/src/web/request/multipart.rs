@@ -384,9 +384,9 @@ impl Upload {
 }
 
 fn malformed_part(error: MultipartError) -> Error {
-    HttpError::refusal(error.status(), format!("Invalid body: {error}")).with_source(error).into()
+    HttpError::refusal(error.status(), format!("Invalid body: {error}")).caused_by(error).into()
 }
 
 fn refused(error: BodyError) -> Error {
-    HttpError::refusal(error.status(), format!("Invalid body: {error}")).with_source(error).into()
+    HttpError::refusal(error.status(), format!("Invalid body: {error}")).caused_by(error).into()
 }

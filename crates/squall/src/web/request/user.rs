@@ -1,6 +1,7 @@
 //! Who asks.
 
 use std::any::{Any, type_name};
+use std::panic::Location;
 use std::rc::Rc;
 
 use http::Method;
@@ -18,11 +19,15 @@ impl Context {
     /// # Errors
     /// What `current_user` returns; 500 when `U` is not the site's type.
     #[doc(alias = "current_user")]
-    pub async fn user<U: 'static>(&self) -> Result<Option<Rc<U>>> {
-        let Some(user) = self.any_user().await? else { return Ok(None) };
-        match user.downcast::<U>() {
-            Ok(user) => Ok(Some(user)),
-            Err(_) => Err(misuse(format!("The site's User is not {}", type_name::<U>()))),
+    #[track_caller]
+    pub fn user<U: 'static>(&self) -> impl Future<Output = Result<Option<Rc<U>>>> {
+        let caller = Location::caller();
+        async move {
+            let Some(user) = self.any_user().await? else { return Ok(None) };
+            match user.downcast::<U>() {
+                Ok(user) => Ok(Some(user)),
+                Err(_) => Err(misuse(format!("The site's User is not {}", type_name::<U>())).blame(caller)),
+            }
         }
     }
 
@@ -46,10 +51,14 @@ impl Context {
     /// # Errors
     /// The redirect or the 403, to be passed on with `?`.
     #[doc(alias = "authenticated")]
-    pub async fn require_user<U: 'static>(&self) -> Result<Rc<U>> {
-        match self.user().await? {
-            Some(user) => Ok(user),
-            None => Err(self.to_login()),
+    #[track_caller]
+    pub fn require_user<U: 'static>(&self) -> impl Future<Output = Result<Rc<U>>> {
+        let user = self.user();
+        async move {
+            match user.await? {
+                Some(user) => Ok(user),
+                None => Err(self.to_login()),
+            }
         }
     }
 
@@ -105,7 +114,7 @@ impl Context {
 
     fn redirect_to_login(&self) -> Result {
         if !matches!(*self.method(), Method::GET | Method::HEAD) {
-            return Err(HttpError::new(403).with_message("Login required").into());
+            return Err(HttpError::new(403).message("Login required").into());
         }
         let own = self.sites().login_url(self);
         let Some(login) = own.as_deref().or(self.core().login_url()) else {

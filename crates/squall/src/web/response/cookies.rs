@@ -30,7 +30,7 @@ impl CookieSettings {
     pub(in crate::web) fn finish(&mut self, problems: &mut Vec<String>) {
         let Some(mut secret) = self.secret.take() else { return };
         if let Some(version) = self.key_version {
-            secret = secret.with_key_version(version);
+            secret = secret.key_version(version);
         }
         if secret.has_empty_key() {
             problems.push("cookie_secret: a secret is empty".to_owned());
@@ -232,8 +232,10 @@ impl Context {
             .map_err(|error| Error::from(error).blame(caller))
     }
 
+    /// # Panics
+    /// When there is none: with the message that says so, as all that needs it.
     #[track_caller]
-    fn cookie_secret(&self) -> &CookieSecret {
+    pub(crate) fn cookie_secret(&self) -> &CookieSecret {
         let secret = self.core().settings.cookies.secret.as_ref();
         secret.expect("signed cookies need the setting Application::cookie_secret")
     }

@@ -29,7 +29,7 @@ enum Keys {
 }
 
 impl CookieSecret {
-    /// Several secrets by key version. [`with_key_version`](Self::with_key_version) says which one signs.
+    /// Several secrets by key version. [`key_version`](Self::key_version) says which one signs.
     pub fn keys<K: Into<Vec<u8>>>(keys: impl IntoIterator<Item = (u64, K)>) -> Self {
         let keys = keys.into_iter().map(|(version, key)| (version, key.into())).collect();
         Self(Keys::Many { keys, current: None })
@@ -37,7 +37,7 @@ impl CookieSecret {
 
     /// The key version that signs. A single secret has none, and stays as it is.
     #[must_use]
-    pub fn with_key_version(mut self, version: u64) -> Self {
+    pub fn key_version(mut self, version: u64) -> Self {
         if let Keys::Many { current, .. } = &mut self.0 {
             *current = Some(version);
         }
@@ -432,11 +432,11 @@ mod tests {
     #[test]
     fn keys_rotate() {
         for version in [0, 1] {
-            let signed = create(keys().with_key_version(version), "key", b"\xe9", SignedVersion::V2);
+            let signed = create(keys().key_version(version), "key", b"\xe9", SignedVersion::V2);
             assert_eq!(decode(keys(), "key", &signed, PRESENT).as_deref(), Some(&b"\xe9"[..]));
             assert_eq!(signature_key_version(&signed), Some(version));
         }
-        let signed = create(keys().with_key_version(0), "key", b"\xe9", SignedVersion::V2);
+        let signed = create(keys().key_version(0), "key", b"\xe9", SignedVersion::V2);
         assert_eq!(decode(CookieSecret::keys([(1, "12312312")]), "key", &signed, PRESENT), None);
         assert_eq!(decode(keys(), "key", V1, PRESENT), None);
         assert_eq!(signature_key_version(V1), None);
@@ -444,7 +444,7 @@ mod tests {
             create_signed_value(secret, "key", "v", version, at(PRESENT)).unwrap_err()
         };
         assert_eq!(refused(&keys(), SignedVersion::V2), SignError::NoKeyVersion);
-        assert_eq!(refused(&keys().with_key_version(9), SignedVersion::V2), SignError::UnknownKeyVersion(9));
-        assert_eq!(refused(&keys().with_key_version(1), SignedVersion::V1), SignError::KeysNeedV2);
+        assert_eq!(refused(&keys().key_version(9), SignedVersion::V2), SignError::UnknownKeyVersion(9));
+        assert_eq!(refused(&keys().key_version(1), SignedVersion::V1), SignError::KeysNeedV2);
     }
 }

@@ -112,9 +112,13 @@ impl EventStream<'_> {
     /// # Errors
     /// [`Disconnected`] when the client has left; pass it on with `?`, it ends the handler without a line in the error
     /// log. 500 when the event's id or name holds what cannot be sent.
-    pub async fn send(&self, event: &Event) -> Result {
-        event.check()?;
-        self.send_text(|out| event.append_to(out)).await
+    #[track_caller]
+    pub fn send(&self, event: &Event) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move {
+            event.check().map_err(|error| error.blame(caller))?;
+            self.send_text(|out| event.append_to(out)).await
+        }
     }
 
     /// Sends an event of this data only.

@@ -94,7 +94,7 @@ impl Directory {
             // To a browser, `//host/…` names a host, and so does `/\host/…` (CVE-2023-28370).
             if url.starts_with("//") || url.starts_with("/\\") {
                 let message = "cannot redirect path with two initial slashes";
-                return Err(HttpError::new(403).with_log_message(message).into());
+                return Err(HttpError::new(403).log_message(message).into());
             }
             let query = request.query();
             let mark = if query.is_empty() { "" } else { "?" };

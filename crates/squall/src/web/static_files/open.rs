@@ -271,11 +271,11 @@ impl Refused {
         match self {
             Self::Missing => HttpError::new(404),
             Self::Outside => {
-                HttpError::new(403).with_log_message(format!("{path:?} is not in root static directory"))
+                HttpError::new(403).log_message(format!("{path:?} is not in root static directory"))
             }
-            Self::NotAFile => HttpError::new(403).with_log_message(format!("{path:?} is not a file")),
-            Self::Forbidden => HttpError::new(403).with_log_message(format!("{path:?} may not be read")),
-            Self::Other(error) => HttpError::new(500).with_source(error),
+            Self::NotAFile => HttpError::new(403).log_message(format!("{path:?} is not a file")),
+            Self::Forbidden => HttpError::new(403).log_message(format!("{path:?} may not be read")),
+            Self::Other(error) => HttpError::new(500).caused_by(error),
         }
     }
 }

@@ -244,11 +244,11 @@ where
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     let failed = |what: &str, error: Box<dyn Error + Send + Sync>| {
-        HttpError::new(500).with_log_message(format!("{what}: {error}"))
+        HttpError::new(500).log_message(format!("{what}: {error}"))
     };
     let (head, body) = response.map_err(|error| failed("The service failed", error.into()))?.into_parts();
     if head.status.is_informational() {
-        return Err(HttpError::new(500).with_log_message("The service wants to change the protocol").into());
+        return Err(HttpError::new(500).log_message("The service wants to change the protocol").into());
     }
     write_head(ctx, head.status.as_u16(), &head.headers)?;
     if *ctx.method() == Method::HEAD || matches!(head.status.as_u16(), 204 | 304) {
@@ -305,7 +305,7 @@ fn write_head(ctx: &Context, status: u16, headers: &HeaderMap) -> Result {
     ctx.set_status(status);
     let lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(http::HeaderValue::as_bytes);
     let length = field_map::content_length(lengths)
-        .map_err(|_| HttpError::new(500).with_log_message("The service gave an invalid Content-Length"))?;
+        .map_err(|_| HttpError::new(500).log_message("The service gave an invalid Content-Length"))?;
     ctx.update_headers(|own| field_map::add_response_fields(own, headers))?;
     if let Some(length) = length {
         ctx.set_header("Content-Length", length)?;

@@ -213,7 +213,7 @@ impl Transforms {
         let transformed = transformed.and_then(|()| {
             if !(200..=999).contains(&status) {
                 let message = format!("An output transform set the status {status}");
-                return Err(HttpError::new(500).with_log_message(message).into());
+                return Err(HttpError::new(500).log_message(message).into());
             }
             if let Some(compression) = &settings.compression {
                 let head = (status, &mut headers);

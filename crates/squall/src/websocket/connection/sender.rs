@@ -78,6 +78,7 @@ impl WebSocketSender {
     ///
     /// # Panics
     /// On a thread that runs a loop.
+    #[track_caller]
     pub fn blocking_write_message(&self, message: impl Into<Message>) -> Result<(), SendError> {
         self.0.blocking_send(message.into()).map_err(|_| SendError::Closed)
     }

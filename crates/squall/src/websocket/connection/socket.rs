@@ -185,6 +185,7 @@ impl WebSocket {
     ///
     /// # Panics
     /// When `data` has more than 125 bytes.
+    #[track_caller]
     pub fn ping(&self, data: impl AsRef<[u8]>) -> Result<(), WebSocketClosedError> {
         let data = data.as_ref();
         assert!(data.len() <= MAX_CONTROL, "a ping has at most {MAX_CONTROL} bytes");
@@ -204,6 +205,7 @@ impl WebSocket {
     ///
     /// # Panics
     /// When `code` is not one that may be sent (RFC 6455 §7.4).
+    #[track_caller]
     pub fn close(&self, code: u16, reason: &str) {
         assert!(is_valid_code(code), "{code} is no code to close a WebSocket with");
         let mut payload = code.to_be_bytes().to_vec();

@@ -604,29 +604,13 @@ mod exceptions {
 
     #[test]
     fn are_logged_as_errors_of_the_application_by_default() {
-        use tracing_subscriber::layer::SubscriberExt;
-
-        #[derive(Clone, Default)]
-        struct Lines(Arc<Mutex<Vec<u8>>>);
-        impl Write for Lines {
-            fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().write(data)
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-        let subscriber = tracing_subscriber::registry().with(layer);
-        tracing::subscriber::with_default(subscriber, || {
-            let t = Fixture::new();
-            t.io_loop.add_callback(|| panic!("boom"));
-            t.io_loop.add_callback(t.stopper());
-            t.wait();
-        });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let (lines, guard) = crate::log::Lines::capture();
+        let t = Fixture::new();
+        t.io_loop.add_callback(|| panic!("boom"));
+        t.io_loop.add_callback(t.stopper());
+        t.wait();
+        drop(guard);
+        let text = lines.text();
         assert!(text.contains("ERROR squall::application: Exception in callback added at "), "{text}");
         assert!(text.trim_end().ends_with(": boom"), "{text}");
     }

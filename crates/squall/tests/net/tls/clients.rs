@@ -9,7 +9,8 @@ use squall::tls::CertReqs;
 use squall::websocket::{WebSocketRequest, WebSocketStream, websocket, websocket_connect};
 use squall::{Application, Context, HttpServer, Message, get};
 
-use super::support::{Authority, Log};
+use super::support::Authority;
+use crate::log::Lines;
 
 fn app() -> Application {
     Application::new([
@@ -59,12 +60,12 @@ async fn unchecked_with_a_warning() {
     let options = authority.certify(&["server.test"]).options();
     let options = options.ca_certs_pem(clients.pem()).cert_reqs(CertReqs::Required);
     let server = serve_on(HttpServer::new(app).ssl_options(options));
-    let (log, _guard) = Log::capture();
+    let (log, _guard) = Lines::capture();
     let ann = clients.certify(&["ann"]);
     let config = TlsConfig::builder().client_cert(&ann.cert, &ann.key).unwrap().validate_cert(false);
     let request = HttpRequest::get(url(&server)).tls(config.build().unwrap());
     assert_eq!(AsyncHttpClient::new().fetch(request).await.unwrap().text(), "CN=ann");
-    assert_eq!(log.lines_with("validate_cert is off"), 1, "{}", log.text());
+    assert_eq!(log.count("validate_cert is off"), 1, "{}", log.text());
 }
 
 /// A proxy that answers plain requests itself and connects for CONNECT.

@@ -9,7 +9,8 @@ use squall::testing::{TestServer, serve_on};
 use squall::tls::SslOptions;
 use squall::{Application, Context, HttpServer, get};
 
-use super::support::{Authority, Log, ask, connect, plain};
+use super::support::{Authority, ask, connect, plain};
+use crate::log::Lines;
 
 pub(crate) fn serve_https(options: SslOptions) -> TestServer {
     let make = || {
@@ -27,7 +28,7 @@ pub(crate) async fn client_hello(authority: &Authority) -> Vec<u8> {
     let stream = plain(listener.local_addr().unwrap().port()).await;
     let server = IoStream::from(listener.accept().await.unwrap().0);
     let config = Arc::new(authority.config());
-    let handshake = stream.start_tls((config, super::support::name("server.test")));
+    let handshake = stream.start_tls(super::support::role(config, "server.test"));
     let hello = async {
         let start = server.read_bytes(5).await.unwrap();
         let length = usize::from(u16::from_be_bytes([start[3], start[4]]));
@@ -69,18 +70,24 @@ async fn bad_bytes_are_one_line_each() {
         ("nothing", b"", "No TLS handshake"),
         ("half a hello", &hello[..cut], "No TLS handshake"),
     ] {
-        let (log, _guard) = Log::capture();
-        let server = serve_https(authority.certify(&["server.test"]).options());
-        let stream = plain(server.port()).await;
-        let _ = stream.write(bytes).await;
-        let _ = stream.shutdown_write();
-        until_close(&stream).await;
-        assert_eq!(authority.client().fetch(url(&server)).await.unwrap().text(), "ok", "{case}");
-        let lines: Vec<String> =
-            log.text().lines().filter(|line| line.contains("TLS")).map(str::to_owned).collect();
+        let (log, _guard) = Lines::capture();
+        let lines = told_of(&authority, bytes, &log).await;
         assert!(matches!(&lines[..], [only] if only.contains(line)), "{case}: {lines:?}");
-        assert_eq!(log.lines_with("ERROR"), 0, "{case}: {}", log.text());
+        assert_eq!(log.count("ERROR"), 0, "{case}: {}", log.text());
     }
+}
+
+/// What the log says of TLS when these bytes begin a connection. Another client is served after it.
+pub(crate) async fn told_of(authority: &Authority, bytes: &[u8], log: &Lines) -> Vec<String> {
+    let server = serve_https(authority.certify(&["server.test"]).options());
+    let stream = plain(server.port()).await;
+    let _ = stream.write(bytes).await;
+    let _ = stream.shutdown_write();
+    until_close(&stream).await;
+    let told = String::from_utf8_lossy(bytes);
+    let told: String = told.chars().take(40).collect();
+    assert_eq!(authority.client().fetch(url(&server)).await.unwrap().text(), "ok", "{told:?}");
+    log.text().lines().filter(|line| line.contains("TLS")).map(str::to_owned).collect()
 }
 
 pub(crate) fn url(server: &TestServer) -> String {
@@ -93,7 +100,7 @@ async fn stalled_handshakes_end() {
     let authority = Authority::new();
     let hello = client_hello(&authority).await;
     let options = authority.certify(&["server.test"]).options().handshake_timeout(Duration::from_millis(500));
-    let (log, _guard) = Log::capture();
+    let (log, _guard) = Lines::capture();
     let server = serve_https(options);
     let mut stalled = Vec::new();
     for number in 0..300 {
@@ -110,7 +117,7 @@ async fn stalled_handshakes_end() {
     for stream in &stalled {
         until_close(stream).await;
     }
-    assert_eq!(log.lines_with("it takes too long"), 300);
+    assert_eq!(log.count("it takes too long"), 300);
 }
 
 /// At the limit the oldest make room: a crowd of stalled ones keeps nobody out.
@@ -265,7 +272,7 @@ async fn how_keys_are_agreed_on() {
     let server = serve_https(authority.certify(&["server.test"]).options());
     let group =
         async |config| connect(&config, server.port()).await.unwrap().tls_info().unwrap().key_exchange_group;
-    assert_eq!(group(Arc::new(authority.config())).await, Some(rustls::NamedGroup::X25519));
+    assert_eq!(group(Arc::new(authority.config())).await, Some("X25519"));
     #[cfg(feature = "tls-aws-lc")]
     {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -275,6 +282,6 @@ async fn how_keys_are_agreed_on() {
         let builder = rustls::ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
         let config = Arc::new(builder.with_no_client_auth());
-        assert_eq!(group(config).await, Some(rustls::NamedGroup::X25519MLKEM768));
+        assert_eq!(group(config).await, Some("X25519MLKEM768"));
     }
 }

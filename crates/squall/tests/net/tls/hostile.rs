@@ -11,8 +11,9 @@ use squall::{Application, Context, HttpServer, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::handshakes::{client_hello, serve_https, until_close, url};
-use super::support::{Authority, Log, name, plain};
+use super::handshakes::{client_hello, serve_https, told_of, url};
+use super::support::{Authority, name};
+use crate::log::Lines;
 
 /// A client whose records are at hand, one by one.
 struct Peer {
@@ -88,7 +89,7 @@ async fn after_the_handshake() {
     let versions: [&'static rustls::SupportedProtocolVersion; 2] =
         [&rustls::version::TLS12, &rustls::version::TLS13];
     for version in versions {
-        let (log, _guard) = Log::capture();
+        let (log, _guard) = Lines::capture();
         let seen = Rc::new(Cell::new(0));
         let make = {
             let seen = Rc::clone(&seen);
@@ -122,7 +123,7 @@ async fn after_the_handshake() {
         }
         // Nobody else is worse off, and of all the above nothing was taken for a request.
         assert_eq!(authority.client().fetch(url(&server)).await.unwrap().text(), "ok", "{version:?}");
-        assert_eq!((seen.get(), log.lines_with("ERROR")), (1, 0), "{version:?}: {}", log.text());
+        assert_eq!((seen.get(), log.count("ERROR")), (1, 0), "{version:?}: {}", log.text());
         assert!(log.text().lines().count() <= 10, "{version:?}: {}", log.text());
     }
 }
@@ -131,7 +132,7 @@ async fn after_the_handshake() {
 #[squall::test(timeout = 60)]
 async fn a_flood_of_new_keys() {
     let authority = Authority::new();
-    let (log, _guard) = Log::capture();
+    let (log, _guard) = Lines::capture();
     let server = serve_https(authority.certify(&["server.test"]).options());
     let mut peer = Peer::connect(authority.config(), server.port()).await;
     // A few are fine.
@@ -155,7 +156,7 @@ async fn a_flood_of_new_keys() {
     let _ = peer.socket.write_all(&flood).await;
     assert_eq!(peer.rest().await, b"");
     assert_eq!(authority.client().fetch(url(&server)).await.unwrap().text(), "ok");
-    assert_eq!(log.lines_with("ERROR"), 0, "{}", log.text());
+    assert_eq!(log.count("ERROR"), 0, "{}", log.text());
 }
 
 /// A first message in pieces that no client sends: honest or not, it ends, and the connection with it or the handshake.
@@ -196,21 +197,14 @@ async fn strange_hellos() {
             Some("failed"),
         ),
     ] {
-        let (log, _guard) = Log::capture();
-        let server = serve_https(authority.certify(&["server.test"]).options());
-        let stream = plain(server.port()).await;
-        let _ = stream.write(bytes).await;
-        let _ = stream.shutdown_write();
-        until_close(&stream).await;
-        assert_eq!(authority.client().fetch(url(&server)).await.unwrap().text(), "ok", "{case}");
-        let told: Vec<String> =
-            log.text().lines().filter(|line| line.contains("TLS")).map(str::to_owned).collect();
+        let (log, _guard) = Lines::capture();
+        let told = told_of(&authority, bytes, &log).await;
         assert_eq!(told.len(), 1, "{case}: {told:?}");
         if let Some(line) = line {
             assert!(told[0].contains(line), "{case}: {told:?}");
         }
         assert!(told[0].len() < 400, "{case}: {told:?}");
-        assert_eq!(log.lines_with("ERROR"), 0, "{case}: {}", log.text());
+        assert_eq!(log.count("ERROR"), 0, "{case}: {}", log.text());
     }
 }
 

@@ -6,7 +6,8 @@ use squall::iostream::IoStream;
 use squall::netutil::{BindOptions, Network};
 use squall::{Application, Context, HttpServer, get};
 
-use super::support::{Authority, Log, ask, name, plain};
+use super::support::{Authority, ask, plain, role};
+use crate::log::Lines;
 
 fn app() -> Application {
     Application::new([get("/", async |ctx: &Context| {
@@ -71,14 +72,14 @@ async fn refused() {
         ("oversize", &["127.0.0.1"], with(&[b"PROXY UNKNOWN ", &[b'x'; 200][..], b"\r\n"].concat())),
         ("oversize version 2", &["127.0.0.1"], [&v2(0x21, 0x11, &[])[..14], &[0xff, 0xff]].concat()),
     ] {
-        let (log, _guard) = Log::capture();
+        let (log, _guard) = Lines::capture();
         let (server, port) = listen(HttpServer::new(app), proxies);
         let stream = plain(port).await;
         let _ = stream.write(bytes).await;
         let _ = stream.shutdown_write();
         let answer = stream.read_until_close().await.unwrap_or_default();
         assert_eq!(answer, "", "{case}");
-        assert_eq!(log.lines_with("PROXY header"), 1, "{case}: {}", log.text());
+        assert_eq!(log.count("PROXY header"), 1, "{case}: {}", log.text());
         server.stop();
     }
 }
@@ -90,7 +91,7 @@ async fn before_tls() {
     let options = authority.certify(&["server.test"]).options();
     let (server, port) = listen(HttpServer::new(app).ssl_options(options), &["127.0.0.1"]);
     let secure =
-        async |stream: IoStream| stream.start_tls((Arc::new(authority.config()), name("server.test"))).await;
+        async |stream: IoStream| stream.start_tls(role(Arc::new(authority.config()), "server.test")).await;
     for header in [&b"PROXY TCP4 1.2.3.4 5.6.7.8 12345 443\r\n"[..], &v2(0x20, 0, &[])] {
         let stream = plain(port).await;
         stream.write(header).await.unwrap();

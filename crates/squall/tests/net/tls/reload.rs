@@ -12,7 +12,8 @@ use squall::testing::serve_on;
 use squall::tls::{CertReqs, Certificate, SslOptions, TlsAcceptor};
 use squall::{Application, Context, HttpServer, get};
 
-use super::support::{Authority, Identity, Log, ask, connect};
+use super::support::{Authority, Identity, ask, connect};
+use crate::log::Lines;
 
 fn app() -> Application {
     Application::new([get("/", async |ctx: &Context| {
@@ -48,7 +49,7 @@ async fn swaps_under_load() {
     let authority = Authority::new();
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &named(&authority, 0));
-    let (log, _guard) = Log::capture();
+    let (log, _guard) = Lines::capture();
     let server = serve_on(HttpServer::new(app).ssl_options(options(folder.path())));
     let kept = connect(&Arc::new(authority.config()), server.port()).await.unwrap();
     assert_eq!(ask(&kept, "/").await.unwrap(), "ok");
@@ -69,7 +70,7 @@ async fn swaps_under_load() {
         if number == 10 {
             // A key that does not fit.
             fs::write(folder.path().join("cert.pem"), &named(&authority, number).cert).unwrap();
-            while log.lines_with("The former certificates stay in use") == 0 {
+            while log.count("The former certificates stay in use") == 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             assert!(log.text().contains("keyfile") && log.text().contains("does not fit"), "{}", log.text());
@@ -86,7 +87,7 @@ async fn swaps_under_load() {
     done.set(true);
     load.await.unwrap();
     assert!(requests.get() > 0);
-    assert_eq!(log.lines_with("ERROR"), 1, "{}", log.text());
+    assert_eq!(log.count("ERROR"), 1, "{}", log.text());
 }
 
 /// Behind a symbolic link, as certbot's and Kubernetes' files are; and files that are replaced by renaming.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ProtocolVersion, ServerConfig};
-use squall::iostream::{FilePart, IoStream, TlsRole, pool_stats};
-use squall::tls::Certificate;
+use rustls::{ClientConfig, ServerConfig};
+use squall::iostream::{FilePart, IoStream, pool_stats};
+use squall::tls::{Certificate, TlsVersion};
 
-use super::support::{Authority, Identity, name};
+use super::support::{Authority, Identity, role};
 
 fn server_config(identity: &Identity) -> ServerConfig {
     ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -48,7 +48,7 @@ async fn shake_hands(
     (client_config, server_config): (Arc<ClientConfig>, Arc<ServerConfig>),
     host: &str,
 ) -> (io::Result<IoStream>, io::Result<IoStream>) {
-    tokio::join!(client.start_tls((client_config, name(host))), server.start_tls(server_config))
+    tokio::join!(client.start_tls(role(client_config, host)), server.start_tls(server_config))
 }
 
 #[squall::test(timeout = 60)]
@@ -75,10 +75,9 @@ async fn both_sides_of_one_type() {
 #[squall::test(timeout = 60)]
 async fn what_a_handshake_agreed_on_can_be_read() {
     let authority = Authority::new();
-    for (versions, version) in [
-        (&[&rustls::version::TLS12][..], ProtocolVersion::TLSv1_2),
-        (rustls::ALL_VERSIONS, ProtocolVersion::TLSv1_3),
-    ] {
+    for (versions, version) in
+        [(&[&rustls::version::TLS12][..], TlsVersion::Tls12), (rustls::ALL_VERSIONS, TlsVersion::Tls13)]
+    {
         let mut client = authority.config_with(versions, None);
         client.alpn_protocols = vec![b"other".to_vec(), b"squall".to_vec()];
         let mut server = server_config(&authority.certify(&["server.test", "other.test"]));
@@ -107,7 +106,7 @@ async fn what_a_handshake_agreed_on_can_be_read() {
 async fn only_an_idle_stream_starts_tls() {
     let authority = Authority::new();
     let config = Arc::new(authority.config());
-    let role = || TlsRole::from((Arc::clone(&config), name("server.test")));
+    let role = || role(Arc::clone(&config), "server.test");
     let busy = |error: io::Error| {
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy, "{error}");
         assert!(error.to_string().contains("not idle"), "{error}");
@@ -296,13 +295,13 @@ async fn a_handshake_that_fails_closes() {
         let (client, server) = pair(false).await;
         server.write(answer).await.unwrap();
         server.shutdown_write().unwrap();
-        let error = client.start_tls((Arc::clone(&client_config), name("server.test"))).await.unwrap_err();
+        let error = client.start_tls(role(Arc::clone(&client_config), "server.test")).await.unwrap_err();
         let expected =
             if answer.is_empty() { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData };
         assert_eq!(error.kind(), expected, "{error}");
         assert!(client.is_closed());
         // Not a second try on a socket that is gone.
-        let again = client.start_tls((Arc::clone(&client_config), name("server.test"))).await;
+        let again = client.start_tls(role(Arc::clone(&client_config), "server.test")).await;
         assert_eq!(again.unwrap_err().kind(), io::ErrorKind::NotConnected);
     }
 }
@@ -314,7 +313,7 @@ async fn a_dropped_handshake_closes() {
     let config = Arc::new(authority.config());
     let (client, server) = pair(false).await;
     {
-        let mut handshake = Box::pin(client.start_tls((Arc::clone(&config), name("server.test"))));
+        let mut handshake = Box::pin(client.start_tls(role(Arc::clone(&config), "server.test")));
         let first = std::future::poll_fn(|cx| std::task::Poll::Ready(handshake.as_mut().poll(cx))).await;
         assert!(first.is_pending());
     }
@@ -323,7 +322,7 @@ async fn a_dropped_handshake_closes() {
     assert_eq!(hello[0], 22);
     // By a time limit.
     let (client, server) = pair(false).await;
-    let handshake = client.start_tls((config, name("server.test")));
+    let handshake = client.start_tls(role(config, "server.test"));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(50), handshake).await.is_err());
     assert!(client.is_closed() && server.read_until_close().await.unwrap()[0] == 22);
 }

@@ -1,7 +1,7 @@
 //! Certificates that exist for one test, and clients that trust them.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair, SanType,
@@ -10,8 +10,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use squall::httpclient::{AsyncHttpClient, HttpRequest, TlsConfig};
-use squall::iostream::IoStream;
+use squall::iostream::{IoStream, TlsRole};
 use squall::netutil::{OverrideResolver, SystemResolver};
+use squall::tcpclient::SslConnectOptions;
 use squall::tls::SslOptions;
 
 /// An authority that exists for one test.
@@ -115,6 +116,11 @@ pub(crate) fn name(name: &str) -> ServerName<'static> {
     ServerName::try_from(name.to_owned()).unwrap()
 }
 
+/// The client's side of a handshake.
+pub(crate) fn role(config: impl Into<SslConnectOptions>, host: &str) -> TlsRole {
+    TlsRole::client(config, host).unwrap()
+}
+
 pub(crate) async fn plain(port: u16) -> IoStream {
     let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     IoStream::from(stream)
@@ -126,7 +132,7 @@ pub(crate) async fn connect(config: &Arc<ClientConfig>, port: u16) -> io::Result
 }
 
 pub(crate) async fn connect_to(config: &Arc<ClientConfig>, port: u16, host: &str) -> io::Result<IoStream> {
-    plain(port).await.start_tls((Arc::clone(config), name(host))).await
+    plain(port).await.start_tls(role(Arc::clone(config), host)).await
 }
 
 /// One request over a connection, and the body of its answer.
@@ -137,41 +143,4 @@ pub(crate) async fn ask(stream: &IoStream, path: &str) -> io::Result<String> {
     let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
     let body = stream.read_bytes(length.parse().unwrap()).await?;
     Ok(String::from_utf8(body.to_vec()).unwrap())
-}
-
-/// What is logged from now on, by this thread.
-#[derive(Clone, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    pub(crate) fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .without_time()
-            .with_writer(move || writer.clone())
-            .finish();
-        crate::events::keep();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    pub(crate) fn lines_with(&self, what: &str) -> usize {
-        self.text().lines().filter(|line| line.contains(what)).count()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(data);
-        Ok(data.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,9 +1,7 @@
 //! What depends on when something comes: early answers, half-closed clients, slow peers, kept connections.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
@@ -14,7 +12,8 @@ use squall::{Application, Context, HttpServer, get, url};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::script::{Client, OK, Reply, Setup, body_end, find, octets, read_some, text};
+use super::script::{Client, OK, Reply, Setup, body_end, find, octets, read_some, take_until, text};
+use crate::log::Lines;
 
 /// The other end of a connection to an upstream that a test plays itself.
 struct Upstream {
@@ -56,14 +55,7 @@ impl Connection {
 
     /// Takes what comes up to `end`.
     pub(crate) async fn until(&mut self, end: &str) -> String {
-        let end = octets(end);
-        loop {
-            if let Some(at) = find(&self.buffer, &end) {
-                let rest = self.buffer.split_off(at + end.len());
-                return text(&std::mem::replace(&mut self.buffer, rest));
-            }
-            assert!(read_some(&mut self.stream, &mut self.buffer).await, "{}", text(&self.buffer));
-        }
+        take_until(&mut self.stream, &mut self.buffer, end).await.expect("it comes before the end")
     }
 
     /// Whether the proxy has ended it without a further byte.
@@ -518,35 +510,6 @@ async fn no_transform_touches_what_is_relayed() {
     }
 }
 
-/// The log of a test's thread.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    /// Until the guard is dropped.
-    pub(crate) fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        crate::events::keep();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    pub(crate) fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
-impl io::Write for Lines {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut *self.0.lock().unwrap(), data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[squall::test(timeout = 60)]
 async fn the_log_says_what_became_of_the_upstream() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -554,8 +517,7 @@ async fn the_log_says_what_became_of_the_upstream() {
         serve(Application::new([url("/.*", proxy(format!("http://{}", nobody.local_addr().unwrap())))]));
     drop(nobody);
     let setup = Setup::new([]).await;
-    let lines = Lines::default();
-    let _guard = lines.capture();
+    let (lines, _guard) = Lines::capture();
     for (reply, expected) in [
         (None, "the upstream server cannot be reached: "),
         (Some(""), "the upstream server broke off before the end of its response: "),

@@ -224,19 +224,27 @@ impl Client {
 
     /// Reads up to and with `end`.
     pub(crate) async fn until(&mut self, end: &str) -> String {
-        let end = octets(end);
-        let reading = async {
-            loop {
-                if let Some(at) = find(&self.got, &end) {
-                    let rest = self.got.split_off(at + end.len());
-                    return text(&std::mem::replace(&mut self.got, rest));
-                }
-                if !read_some(&mut self.stream, &mut self.got).await {
-                    return format!("{}<end>", text(&std::mem::take(&mut self.got)));
-                }
-            }
-        };
-        tokio::time::timeout(DEADLINE, reading).await.expect("an answer comes")
+        let reading = take_until(&mut self.stream, &mut self.got, end);
+        let read = tokio::time::timeout(DEADLINE, reading).await.expect("an answer comes");
+        read.unwrap_or_else(|all| format!("{all}<end>"))
+    }
+}
+
+/// Reads up to and with `end`; what came instead, if the other side closes before.
+pub(crate) async fn take_until(
+    stream: &mut TcpStream,
+    got: &mut Vec<u8>,
+    end: &str,
+) -> Result<String, String> {
+    let end = octets(end);
+    loop {
+        if let Some(at) = find(got, &end) {
+            let rest = got.split_off(at + end.len());
+            return Ok(text(&std::mem::replace(got, rest)));
+        }
+        if !read_some(stream, got).await {
+            return Err(text(&std::mem::take(got)));
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use squall::{Application, url};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use super::live::{Connection, Lines};
+use super::live::Connection;
 use super::script::{Client, OK, octets, read_some, text};
+use crate::log::Lines;
 
 /// So long a side may be silent where the test waits for the end of it.
 const SHORT: Duration = Duration::from_millis(100);
@@ -23,8 +24,7 @@ async fn before(set_up: impl FnOnce(ReverseProxy) -> ReverseProxy) -> (TcpListen
 
 #[squall::test(timeout = 60)]
 async fn a_body_that_does_not_go_on_is_cut_off() {
-    let lines = Lines::default();
-    let _guard = lines.capture();
+    let (lines, _guard) = Lines::capture();
     for (name, head) in [
         // Whether a line is wanted is remembered when it is first met, perhaps by a test on another thread that wants none.
         ("at first", "HTTP/1.1 200 OK|Content-Length: 10||hello"),

@@ -1,9 +1,8 @@
 //! Servers of a bare function: bytes that the function writes itself, or a framed response without handlers.
 
 use std::cell::RefCell;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall::httputil::{
@@ -17,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use super::support::{Client, bad, closes, stays, table, within};
+use crate::log::Lines;
 
 type Kept = Rc<RefCell<Vec<HttpServerRequest>>>;
 
@@ -252,28 +252,10 @@ async fn a_request_dropped_without_an_answer() {
     client.closed().await;
 }
 
-/// The log of this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        Write::write(&mut *self.0.lock().unwrap(), data)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// An error in the log is an application's: a client that leaves causes none, whatever became of its request.
 #[squall::test(timeout = 60)]
 async fn a_client_that_leaves_is_no_error() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    crate::events::keep();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = Lines::capture();
     // Answers nothing once the client has left; to `/forget` it gives no answer in any case.
     let server = HttpServer::with_callback(|request| {
         if request.path() == "/flood" {
@@ -294,14 +276,13 @@ async fn a_client_that_leaves_is_no_error() {
     };
     // Whether a line is wanted is remembered when it is first met, perhaps by a test on another thread that wants none.
     for _ in 0..2 {
-        lines.0.lock().unwrap().clear();
+        lines.take();
         let mut stream = connect().await;
         stream.write_all(get("/forget").as_bytes()).await.unwrap();
         assert_eq!(within("the end", stream.read(&mut [0; 10])).await.unwrap(), 0);
         tracing::callsite::rebuild_interest_cache();
     }
-    let take = || String::from_utf8(std::mem::take(&mut *lines.0.lock().unwrap())).unwrap();
-    let log = take();
+    let log = lines.take();
     assert!(log.contains("ERROR") && log.contains("dropped its request without an answer"), "{log}");
     for (path, resets) in [("/wait", false), ("/wait", true), ("/flood", true)] {
         let mut stream = connect().await;
@@ -327,7 +308,7 @@ async fn a_client_that_leaves_is_no_error() {
             }
         })
         .await;
-        let log = take();
+        let log = lines.take();
         assert!(!log.contains("ERROR") && !log.contains("WARN"), "{path}: {log}");
     }
 }

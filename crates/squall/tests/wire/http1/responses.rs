@@ -206,9 +206,9 @@ async fn error_pages() {
                 ctx.write(" is kept");
                 Ok(())
             }
-            "403" => Err(HttpError::new(403).with_log_message("secret").into()),
-            "reason" => Err(HttpError::new(403).with_reason("No & Never").into()),
-            "header" => Err(HttpError::new(429).with_header("Retry-After", "5").into()),
+            "403" => Err(HttpError::new(403).log_message("secret").into()),
+            "reason" => Err(HttpError::new(403).reason("No & Never").into()),
+            "header" => Err(HttpError::new(429).header("Retry-After", "5").into()),
             "io" => Err(io::Error::other("secret").into()),
             "panic" => panic!("in a handler, on purpose"),
             "204" => Err(HttpError::new(204).into()),
@@ -257,7 +257,7 @@ async fn custom_status() {
         match ctx.request().query().split('&').next().unwrap_or_default() {
             "set" => ctx.set_status_reason(682, &reason),
             "plain" => ctx.set_status(682),
-            _ => return Err(HttpError::new(682).with_reason(reason).into()),
+            _ => return Err(HttpError::new(682).reason(reason).into()),
         }
         Ok(())
     });

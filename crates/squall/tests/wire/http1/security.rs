@@ -48,8 +48,8 @@ fn smuggle(row: &str, fields: &str, body: &str, text: &str) -> Case {
 async fn v2_1_errors_disclose_nothing() {
     let server = serving(async |ctx: &Context| match ctx.request().query() {
         "error" => Err(io::Error::other("password=hunter2").into()),
-        "log" => Err(HttpError::new(500).with_log_message("password=hunter2").into()),
-        "source" => Err(HttpError::new(500).with_source(io::Error::other("password=hunter2")).into()),
+        "log" => Err(HttpError::new(500).log_message("password=hunter2").into()),
+        "source" => Err(HttpError::new(500).caused_by(io::Error::other("password=hunter2")).into()),
         _ => panic!("password=hunter2"),
     });
     let error = page("500 Internal Server Error", "");
@@ -74,7 +74,7 @@ async fn v2_2_1_header_injection() {
             "set" => ctx.set_header("X", &text)?,
             "add" => ctx.add_header("X", &text)?,
             "name" => ctx.set_header(&text, "x")?,
-            _ => return Err(HttpError::new(403).with_header("X", text).into()),
+            _ => return Err(HttpError::new(403).header("X", text).into()),
         }
         Ok(())
     });
@@ -268,7 +268,7 @@ async fn cve_2025_67725_repeated_headers() {
 async fn cve_2025_67724_reason() {
     let server = serving(async |ctx: &Context| {
         let reason = ctx.untrimmed_arguments("r")?.concat();
-        Err(HttpError::new(400).with_reason(reason).into())
+        Err(HttpError::new(400).reason(reason).into())
     });
     let unknown = page("400 Unknown", "");
     let escaped = "HTTP/1.1 400 a&\"'>\r\nServer: <server>\r\nContent-Type: text/html; charset=UTF-8\r\n\

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use squall::httpserver::HttpServer;
-use squall::iostream::IoStream;
+use squall::iostream::{IoStream, TlsRole};
 use squall::netutil::BindOptions;
 use squall::tls::SslOptions;
 use squall::{Application, Context, get};
@@ -40,8 +40,7 @@ async fn connect(
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = IoStream::from(support::connect(port).await);
-    let name = ServerName::try_from("server.test").unwrap();
-    let stream = stream.start_tls((Arc::new(config), name)).await.unwrap();
+    let stream = stream.start_tls(TlsRole::client(config, "server.test").unwrap()).await.unwrap();
     let chosen = stream.tls_info().unwrap().alpn_protocol;
     (stream, chosen)
 }
