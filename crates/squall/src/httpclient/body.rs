@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -333,7 +333,7 @@ impl ResponseBody {
     }
 
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpClientError> {
-        let result = within(self.deadline, TimedOut::Request, self.next()).await;
+        let result = within(self.deadline, TimedOut::Request, pin!(self.next())).await;
         if result.is_err() {
             // Whatever is left on this connection is of no use to anybody.
             self.end(false);
@@ -518,13 +518,14 @@ impl ResponseBody {
     }
 }
 
-/// Runs `work` within a deadline. What is ready at once, as most pieces of a body are, costs no timer.
+/// Runs `work` within a deadline. What is ready at once, as most pieces of a body are, costs no timer. It is pinned by the
+/// caller, since a future that was given another would hold it twice.
 pub(super) async fn within<T>(
     deadline: Option<Instant>,
     what: TimedOut,
-    work: impl Future<Output = Result<T, HttpClientError>>,
+    mut work: Pin<&mut impl Future<Output = Result<T, HttpClientError>>>,
 ) -> Result<T, HttpClientError> {
-    let (mut work, mut timer) = (pin!(work), pin!(None));
+    let mut timer = pin!(None);
     poll_fn(|cx| {
         let result = work.as_mut().poll(cx);
         let (Poll::Pending, Some(deadline)) = (&result, deadline) else { return result };

@@ -1,6 +1,7 @@
 //! From a request to its final response: slot, connection, redirects, authentication, one retry.
 
 use std::fmt;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::decode::{ACCEPT_ENCODING, Decoder};
 use super::error::TimedOut;
 use super::exchange::{Again, Answer, Failed, exchange};
 use super::http2::{self, Place};
-use super::origins::Course;
+use super::origins::{Course, Lead};
 use super::pool::{Key, Lease, Offer};
 use super::proxy::Proxy;
 use super::redirect::{redirect, strip_headers};
@@ -155,7 +156,7 @@ impl Fetch<'_> {
             slots.waiting() + 1
         );
         let permit = async { slots.enter().await.ok_or(HttpClientError::ClientClosed) };
-        let permit = within(self.limits.connecting(start), TimedOut::Queue, permit).await?;
+        let permit = within(self.limits.connecting(start), TimedOut::Queue, pin!(permit)).await?;
         Ok((permit, Instant::now()))
     }
 
@@ -165,14 +166,14 @@ impl Fetch<'_> {
         self.permit = Some(permit);
         self.times.queue = now - start;
         loop {
-            let mut answer = within(self.limits.whole, TimedOut::Request, self.send(now)).await?;
+            let mut answer = within(self.limits.whole, TimedOut::Request, pin!(self.send(now))).await?;
             now = Instant::now();
             self.times.start_transfer = now - start;
             if let Some(jar) = &self.client.config.cookie_jar {
                 jar.learn(&self.url, &answer.head.headers);
             }
             if self.answer_challenge(&answer.head) || self.follow(&answer.head)? {
-                self.discard(answer.rest).await;
+                Box::pin(self.discard(answer.rest)).await;
                 continue;
             }
             answer.rest.hold(self.permit.take());
@@ -187,9 +188,10 @@ impl Fetch<'_> {
         let mut tries = 0;
         loop {
             let found = if tries == 0 { self.client.pool.take(&key, now) } else { None };
+            // Boxed: what makes a connection is large and rare, and need not make the future of every fetch larger.
             let (carrier, reused) = match found {
                 Some(lease) => (Carrier::Http1(lease), true),
-                None if key.offer == Offer::Http1 => (self.make(&key).await?, false),
+                None if key.offer == Offer::Http1 => (Box::pin(self.make(&key)).await?, false),
                 None => self.choose(&key).await?,
             };
             self.times.connect = if reused && tries == 0 {
@@ -251,23 +253,15 @@ impl Fetch<'_> {
         loop {
             match pool.origins.course(key) {
                 Course::Go(place) => return Ok((Carrier::Http2(place), true)),
-                Course::Http1 => return Ok((self.make(key).await?, false)),
+                Course::Http1 => return Ok((Box::pin(self.make(key)).await?, false)),
                 Course::Lead(lead) => {
-                    pool.start_sweeping();
-                    let stream = self.connect(key).await?;
-                    if !is_http2(key, &stream) {
-                        lead.settle_http1();
-                        return Ok((self.lease(key, stream), false));
-                    }
-                    let session = http2::begin(stream, self.client.config.http2()).await?;
-                    // Unless it has ended already.
-                    if let Some(place) = lead.settle(session) {
-                        return Ok((Carrier::Http2(place), false));
+                    if let Some(carrier) = Box::pin(self.lead(key, lead)).await? {
+                        return Ok((carrier, false));
                     }
                 }
                 Course::Wait(full) => {
                     let place = async { Ok(full.place().await) };
-                    if let Some(place) = within(deadline, TimedOut::Queue, place).await? {
+                    if let Some(place) = within(deadline, TimedOut::Queue, pin!(place)).await? {
                         return Ok((Carrier::Http2(place), true));
                     }
                 }
@@ -276,13 +270,25 @@ impl Fetch<'_> {
                         following.wait().await;
                         Ok(())
                     };
-                    within(deadline, TimedOut::Connecting, connected).await?;
+                    within(deadline, TimedOut::Connecting, pin!(connected)).await?;
                 }
             }
             if self.client.closed.get() {
                 return Err(HttpClientError::ClientClosed);
             }
         }
+    }
+
+    /// The first connection of a server that may speak HTTP/2, unless it has ended already.
+    async fn lead(&self, key: &Key, lead: Lead) -> Result<Option<Carrier>, HttpClientError> {
+        self.client.pool.start_sweeping();
+        let stream = self.connect(key).await?;
+        if !is_http2(key, &stream) {
+            lead.settle_http1();
+            return Ok(Some(self.lease(key, stream)));
+        }
+        let session = http2::begin(stream, self.client.config.http2()).await?;
+        Ok(lead.settle(session).map(Carrier::Http2))
     }
 
     /// A new connection.
@@ -370,21 +376,17 @@ impl Fetch<'_> {
         // Requests are written whole; waiting for more to send with them only costs time.
         let _ = stream.set_nodelay(true);
         let stream = match &key.proxy {
-            Some(proxy) => within(deadline, TimedOut::Handshake, proxy.secure(stream)).await?,
+            Some(proxy) => within(deadline, TimedOut::Handshake, pin!(proxy.secure(stream))).await?,
             None => stream,
         };
         if let Some(proxy) = key.proxy.as_ref().filter(|_| self.forwarding().is_none()) {
             let establishing = proxy.establish(&stream, &key.host, key.port);
-            within(deadline, TimedOut::Connecting, establishing).await?;
+            within(deadline, TimedOut::Connecting, pin!(establishing)).await?;
         }
         match &key.tls {
             Some(tls) => {
-                within(
-                    deadline,
-                    TimedOut::Handshake,
-                    tls.connect(&stream, &key.host, key.offer == Offer::Both),
-                )
-                .await
+                let securing = tls.connect(&stream, &key.host, key.offer == Offer::Both);
+                within(deadline, TimedOut::Handshake, pin!(securing)).await
             }
             None => Ok(stream),
         }

@@ -140,12 +140,17 @@ impl AsyncHttpClient {
     /// # Errors
     /// [`HttpClientError`]; a status other than 200 to 299 is one too, unless
     /// [`raise_error(false)`](HttpRequest::raise_error) is set.
-    pub async fn fetch(&self, request: impl Into<HttpRequest>) -> Result<HttpResponse, HttpClientError> {
-        // In a box, since it is handed on a few times and large.
+    pub fn fetch(
+        &self,
+        request: impl Into<HttpRequest>,
+    ) -> impl Future<Output = Result<HttpResponse, HttpClientError>> {
+        // In a box, and before the future is made: it is handed on a few times and large.
         let request = Box::new(request.into());
         let raise = request.options.raise_error.or(self.0.config.defaults.raise_error).unwrap_or(true);
-        let response = fetch::run(&self.0, request).await?.into_response().await?;
-        if raise { response.error_for_status() } else { Ok(response) }
+        async move {
+            let response = fetch::run(&self.0, request).await?.into_response().await?;
+            if raise { response.error_for_status() } else { Ok(response) }
+        }
     }
 
     /// Sends a request, follows redirects, and gives the response as soon as its head has arrived. The body is read
@@ -157,11 +162,11 @@ impl AsyncHttpClient {
     /// As [`fetch`](Self::fetch).
     #[doc(alias = "streaming_callback")]
     #[doc(alias = "header_callback")]
-    pub async fn fetch_stream(
+    pub fn fetch_stream(
         &self,
         request: impl Into<HttpRequest>,
-    ) -> Result<StreamingResponse, HttpClientError> {
-        fetch::run(&self.0, Box::new(request.into())).await
+    ) -> impl Future<Output = Result<StreamingResponse, HttpClientError>> {
+        fetch::run(&self.0, Box::new(request.into()))
     }
 
     /// Closes the connections that are kept; requests in flight go on, new ones are refused. Closing twice does

@@ -14,9 +14,9 @@ pub(super) type OnInterim = Rc<dyn Fn(&crate::http1::response::ResponseHead)>;
 
 /// Sends a request to the upstreams, one after the other, until one can be reached.
 pub(super) async fn send(
-    shared: Rc<Shared>,
-    onward: OnwardRequest,
-    body: Sent,
+    shared: &Shared,
+    onward: &OnwardRequest,
+    body: &Sent,
     interim: Option<OnInterim>,
 ) -> Result<StreamingResponse, HttpClientError> {
     let mut tried = Vec::new();
@@ -25,7 +25,7 @@ pub(super) async fn send(
         let Some(index) = next else {
             return Err(HttpClientError::Proxy("there is no upstream server to ask".to_owned()));
         };
-        let request = request(&shared, index, &onward, &body, interim.as_ref());
+        let request = request(shared, index, onward, body, interim.as_ref());
         match shared.client.fetch_stream(request).await {
             Ok(response) => {
                 shared.upstreams.borrow_mut().answered(index);

@@ -15,7 +15,7 @@ use super::super::disconnected::Disconnected;
 use super::super::error::{HttpError, Result};
 use super::forward::{OnInterim, send};
 use super::onward::{OnwardRequest, names_websocket};
-use super::upload::{Fed, Feed, begin};
+use super::upload::{Fed, Feed, Sent, begin};
 use super::{Shared, append, headers, tunnel};
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{HttpClientError, StreamingResponse, TimedOut};
@@ -30,21 +30,17 @@ const HALF_CLOSED_BODY: Duration = Duration::from_secs(30);
 
 /// Takes a request to an upstream and its response back.
 pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, mut onward: OnwardRequest) -> Result {
-    let websocket = onward.websocket;
     let html = shared.append_html.as_ref().map(|html| html());
     if html.is_some() {
         append::ask(&mut onward.headers);
     }
     let (body, feed) = begin(ctx, onward.body).await?;
     let mut upload = Upload { fed: if feed.is_some() { Fed::Going } else { Fed::Whole }, feed };
-    let response = {
-        let answering = pin!(send(Rc::clone(shared), onward, body, interim(ctx)));
-        head(shared, ctx, &mut upload, answering, websocket).await?
-    };
+    let mut response = head(shared, ctx, &onward, &body, &mut upload).await?;
     if response.status() == 101 {
-        return change_protocol(shared, ctx, response, websocket);
+        return change_protocol(shared, ctx, response, onward.websocket);
     }
-    relay(shared, ctx, response, &mut upload, html).await
+    relay(shared, ctx, &mut response, &mut upload, html).await
 }
 
 /// What the client still sends, driven beside everything else that the request waits for.
@@ -76,14 +72,16 @@ impl Upload<'_> {
     }
 }
 
-/// Waits for the head of the response, for the time that is allowed from the end of the request.
+/// Sends the request and waits for the head of the response, for the time that is allowed from the end of the request.
 async fn head(
     shared: &Shared,
     ctx: &Context,
+    onward: &OnwardRequest,
+    body: &Sent,
     upload: &mut Upload<'_>,
-    mut answering: impl Future<Output = Result<StreamingResponse, HttpClientError>> + Unpin,
-    websocket: bool,
 ) -> Result<StreamingResponse> {
+    let websocket = onward.websocket;
+    let mut answering = pin!(send(shared, onward, body, interim(ctx)));
     let mut too_long = pin!(sleep(shared.response_timeout));
     let mut left = pin!(left(ctx, HALF_CLOSED_HEAD));
     loop {
@@ -121,20 +119,20 @@ async fn left(ctx: &Context, patience: Duration) {
 async fn relay(
     shared: &Shared,
     ctx: &Context,
-    mut response: StreamingResponse,
+    response: &mut StreamingResponse,
     upload: &mut Upload<'_>,
     html: Option<Bytes>,
 ) -> Result {
-    let html = set_head(ctx, &response, upload, html)?;
+    let html = set_head(ctx, response, upload, html)?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
         ctx.flush().await?;
         return ctx.finish_now();
     }
     loop {
-        match next(shared, ctx, &mut response, upload).await? {
+        match next(shared, ctx, response, upload).await? {
             Ok(Some(piece)) => {
                 ctx.write(piece);
-                flush(ctx, &mut response, upload).await?;
+                flush(ctx, response, upload).await?;
             }
             Ok(None) => {
                 if let Some(html) = html {
