@@ -1,15 +1,33 @@
 //! Which loop is current on a thread, and which one is running there.
 
 use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 
 use tokio::runtime::LocalRuntime;
 
-use super::{IoLoop, StartError, State, watchdog};
+use super::{Inner, IoLoop, StartError, State, watchdog};
 
 thread_local! {
     static CURRENT: RefCell<Option<IoLoop>> = const { RefCell::new(None) };
     /// Whether a loop is running on this thread; tokio panics when a runtime is entered twice.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
+    static STOPPED: Stopped = const { Stopped(RefCell::new(Weak::new())) };
+}
+
+/// The loop that stopped last, which is closed when its thread ends, should it still be there.
+///
+/// What tasks hold may use thread-locals when it is dropped, as the spans of `tracing` do. Those are destroyed in the reverse
+/// order of first use, and this one is first used after a loop has run: so its tasks end before what they use.
+struct Stopped(RefCell<Weak<Inner>>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let left = self.0.take().upgrade().map(|inner| IoLoop { inner });
+        // It still runs if it was what ended the process.
+        if let Some(io_loop) = left.filter(|io_loop| !io_loop.is_running()) {
+            io_loop.close(false);
+        }
+    }
 }
 
 /// The thread's current loop.
@@ -65,5 +83,6 @@ impl Drop for Running<'_> {
             *self.io_loop.inner.state.borrow_mut() = State::Idle(runtime);
         }
         set_current(self.former.take());
+        let _ = STOPPED.try_with(|stopped| stopped.0.replace(Rc::downgrade(&self.io_loop.inner)));
     }
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use squall::netutil::BindOptions;
-use squall::web::{Event, health, proxy, ready};
+use squall::web::{Event, Next, health, proxy, ready};
 use squall::{
     Application, Bytes, Context, HttpServer, IoLoop, Message, RequestHandler, Result, WebSocket,
     WebSocketHandler, get, handler, url, ws,
 };
 use tokio::sync::watch;
+use tracing::{Instrument, info_span};
 
 #[cfg(feature = "tls")]
 #[path = "drain_tls.rs"]
@@ -107,6 +108,7 @@ fn what_goes_on_is_cut_when_the_time_is_up() {
     t.signal(Signal::TERM);
     let (status, log) = t.finish();
     assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("panicked"), "{log}");
     assert!(log.contains("(the time to drain is up): 2 connections with 2 requests, 1 WebSocket\n"), "{log}");
     assert_eq!(log.matches("Cut off after ").count(), 1, "{log}");
     assert!(!slow.rest().contains("\r\n0\r\n"), "a response that was cut does not look complete");
@@ -478,7 +480,9 @@ fn make_app() -> Application {
             released().await;
             ctx.write("held");
             Ok(())
-        }),
+        })
+        // What ends with the process may look at thread-locals, as a span does.
+        .around(async |ctx: &Context, next: Next<'_>| next.run(ctx).instrument(info_span!("held")).await),
         get("/poll", async |ctx: &Context| {
             ctx.shutdown().await;
             ctx.write("told");
