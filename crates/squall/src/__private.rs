@@ -33,7 +33,7 @@ async fn with_fallback<F: Future>(future: F, in_test: bool) -> F::Output {
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
+    log::say_fatal(error);
     ExitCode::FAILURE
 }
 

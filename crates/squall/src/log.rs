@@ -186,6 +186,24 @@ pub(crate) fn write_at_once() {
     }
 }
 
+/// Milliseconds, to the microsecond: more digits are noise.
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
+/// Says why the process ends: where it was started, and in a log that is elsewhere.
+pub(crate) fn say_fatal(error: &dyn std::fmt::Display) {
+    eprintln!("error: {error}");
+    say_fatal_elsewhere(&error);
+}
+
+/// Says it in a log that is elsewhere.
+pub(crate) fn say_fatal_elsewhere(error: &impl std::fmt::Display) {
+    if SINK.get().is_some_and(|sink| !sink.has_stderr()) {
+        tracing::error!(target: GENERAL, "The program ends: {error}");
+    }
+}
+
 /// Whether colours are understood where standard error goes: a terminal, or a program such as `squall dev` that hands them on
 /// to one and says so as is customary.
 fn shows_colors() -> bool {

@@ -38,11 +38,14 @@ pub(super) fn register(server: &TcpServer<HttpService>) {
 }
 
 /// Waits for SIGTERM or SIGINT, then drains all servers of this thread. A second signal cuts what is still open; in a
-/// forked process it is SIGQUIT.
-pub(super) async fn serve() -> io::Result<()> {
+/// forked process it is SIGQUIT. Logs `serving` as soon as signals are heard.
+pub(super) async fn serve(serving: Option<String>) -> io::Result<()> {
     let mut signals = ShutdownSignals::listen()?;
     let is_worker = process::task_id().is_some();
     // From here on signals are seen; whoever hears of it may send them.
+    if let Some(serving) = serving {
+        tracing::info!(target: GENERAL, "{serving}");
+    }
     announce(is_worker);
     log::write_in_background();
     let retires = async {

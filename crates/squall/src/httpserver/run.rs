@@ -1,7 +1,9 @@
 //! Serving until the process is asked to end.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -49,7 +51,7 @@ impl HttpServer {
     /// # Errors
     /// When the signals cannot be listened for.
     pub async fn serve(&self) -> Result<(), Error> {
-        Ok(drain::serve().await?)
+        Ok(drain::serve(None).await?)
     }
 
     /// Serves what was bound, in one process per core unless [`processes`](Self::processes) says otherwise, until SIGTERM
@@ -79,7 +81,8 @@ impl HttpServer {
     /// `RELOADING`, `STOPPING` and `WATCHDOG` (`Type=notify-reload`), and its sockets are taken where the same port or path
     /// is bound, or by [name](process::inherited).
     ///
-    /// With one process ([`processes(1)`](Self::processes)) there is no supervisor, and no reload.
+    /// With one process ([`processes(1)`](Self::processes)) there is no supervisor, and no reload: those of its signals are
+    /// answered by a line of the log.
     ///
     /// Where the [options] were given a port, address, Unix socket, number of processes or time to drain,
     /// they win over what the program says; a program that leaves the port to them binds none itself. A port alone moves
@@ -88,13 +91,25 @@ impl HttpServer {
     /// # Errors
     /// As [`start`](Self::start) and [`bind`](Self::bind).
     pub fn run(&self) -> Result<(), Error> {
+        // What goes wrong is in the log, too.
+        self.run_to_the_end().inspect_err(log::say_fatal_elsewhere)
+    }
+
+    fn run_to_the_end(&self) -> Result<(), Error> {
         let processes = self.follow_options()?;
+        let addresses: Vec<String> = self.local_addrs().iter().map(ToString::to_string).collect();
+        let mut serving = (!development::is_on()).then(|| format!("Serving on {}", addresses.join(", ")));
+        if processes != 1
+            && let Some(serving) = serving.take()
+        {
+            tracing::info!(target: GENERAL, "{serving}");
+        }
         match self.fork(processes)? {
             Ended::All { status: 0 } => return Ok(()),
             Ended::All { .. } => return Err(ServerError::Unclean.into()),
             Ended::Worker => {}
         }
-        self.begin()?;
+        self.begin(serving)?;
         IoLoop::current().start()?;
         if process::task_id().is_some() {
             // What follows in `main` is the parent's.
@@ -115,7 +130,7 @@ impl HttpServer {
     pub fn start(&self, processes: usize) -> Result<(), ServerError> {
         match self.fork(processes)? {
             Ended::All { status } => std::process::exit(status),
-            Ended::Worker => self.begin(),
+            Ended::Worker => self.begin(None),
         }
     }
 
@@ -155,14 +170,15 @@ impl HttpServer {
     }
 
     /// Serves, in a process that is to do so.
-    fn begin(&self) -> Result<(), ServerError> {
+    /// `serving` is said as soon as signals are heard.
+    fn begin(&self, serving: Option<String>) -> Result<(), ServerError> {
         self.tcp.start(1).map_err(ServerError::Start)?;
         let prepared = self.prepare();
         if let Err(error) = &prepared
             && process::task_id().is_some()
         {
             // Returning would have the parent start this child again, to the same end.
-            eprintln!("error: {error}");
+            log::say_fatal(&error);
             std::process::exit(process::EX_CONFIG);
         }
         prepared?;
@@ -170,7 +186,7 @@ impl HttpServer {
             // Before the supervisor ends a worker that is stuck, the log says in what.
             IoLoop::current().log_blocking_by_default(longest / 2);
         }
-        Self::serve_on_loop();
+        Self::serve_on_loop(serving);
         Ok(())
     }
 
@@ -253,10 +269,6 @@ impl HttpServer {
                 self.tcp.bind(port, &BindOptions::new().address(address))?;
             }
         }
-        let addresses: Vec<String> = self.local_addrs().iter().map(ToString::to_string).collect();
-        if !development::is_on() {
-            tracing::info!(target: GENERAL, "Serving on {}", addresses.join(", "));
-        }
         let mut config = self.tcp.handler().config.borrow_mut();
         if let Some(timeout) = given.drain_timeout {
             config.drain_timeout = timeout;
@@ -295,16 +307,16 @@ impl HttpServer {
     }
 
     /// Has the loop end by itself when the process was asked to, and all is drained.
-    fn serve_on_loop() {
+    fn serve_on_loop(serving: Option<String>) {
         let io_loop = IoLoop::current();
-        io_loop.spawn_callback(async {
+        io_loop.spawn_callback(async move {
             // Before it is said that it serves: whoever hears that may send signals.
             let signals = match Signals::listen() {
                 Ok(signals) => signals,
                 Err(error) => return tracing::error!(target: GENERAL, "Cannot listen for a signal: {error}"),
             };
             IoLoop::current().spawn_callback(signals.follow());
-            match drain::serve().await {
+            match drain::serve(serving).await {
                 Ok(()) => IoLoop::current().stop(),
                 Err(error) => tracing::error!(target: GENERAL, "Cannot listen for a signal: {error}"),
             }
@@ -314,29 +326,43 @@ impl HttpServer {
 
 /// The signals that are for the log, or for a supervisor, in a process that serves.
 struct Signals {
-    hangup: Signal,
     user1: Signal,
+    /// What would end or stop the process, were nobody to listen, and what to say of it.
+    for_supervisor: [(Signal, &'static str); 4],
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { hangup: signal(SignalKind::hangup())?, user1: signal(SignalKind::user_defined1())? })
+        let to = |kind, what| Ok::<_, io::Error>((signal(kind)?, what));
+        let raw = |signal: rustix::process::Signal| SignalKind::from_raw(signal.as_raw());
+        Ok(Self {
+            user1: signal(SignalKind::user_defined1())?,
+            for_supervisor: [
+                to(SignalKind::hangup(), "SIGHUP: one process cannot reload")?,
+                to(SignalKind::user_defined2(), "SIGUSR2: one process cannot reload")?,
+                to(raw(rustix::process::Signal::TTIN), "SIGTTIN: one process starts no other")?,
+                to(raw(rustix::process::Signal::TTOU), "SIGTTOU: one process cannot be fewer")?,
+            ],
+        })
     }
 
     async fn follow(mut self) {
+        // Whoever signals a whole group means the supervisor.
         let is_worker = process::task_id().is_some();
-        loop {
-            tokio::select! {
-                Some(()) = self.user1.recv() => log::reopen(),
-                Some(()) = self.hangup.recv() => {
-                    // Whoever signals a whole group means the supervisor.
+        poll_fn(|cx| {
+            while let Poll::Ready(Some(())) = self.user1.poll_recv(cx) {
+                log::reopen();
+            }
+            for (signal, what) in &mut self.for_supervisor {
+                while let Poll::Ready(Some(())) = signal.poll_recv(cx) {
                     if !is_worker {
-                        tracing::warn!(target: GENERAL, "SIGHUP: one process cannot reload; --processes=2 can");
+                        tracing::warn!(target: GENERAL, "{what}; --processes=2 can");
                     }
                 }
-                else => return,
             }
-        }
+            Poll::<()>::Pending
+        })
+        .await;
     }
 }
 

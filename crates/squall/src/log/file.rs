@@ -63,16 +63,40 @@ impl Sink {
         }
     }
 
-    /// Nothing can be done where a log cannot be written.
+    /// Whether standard error has what is logged.
+    pub(super) fn has_stderr(&self) -> bool {
+        self.to_stderr
+    }
+
     fn write_now(&self, lines: &[u8]) {
-        if let Some(file) = &self.file {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = file.write_lines(lines);
-        }
         if self.to_stderr {
+            // Nothing can be done where a log cannot be written.
             let _ = io::stderr().write_all(lines);
         }
+        let Some(file) = &self.file else { return };
+        let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_lines(lines);
+        match written {
+            Ok(0) => {}
+            Ok(lost) => say_missing(lost),
+            Err(Failure::First(error)) => {
+                let _ = writeln!(io::stderr(), "error: the log file cannot be written: {error}");
+            }
+            Err(Failure::Further) => {}
+        }
     }
+}
+
+/// By an event like all others, so that it is a line as they are, whatever the format.
+fn say_missing(lines: u64) {
+    tracing::error!(target: "squall::log", lines, "Lines of the log were dropped here");
+}
+
+/// Why lines are not in the file.
+#[derive(Debug)]
+enum Failure {
+    First(io::Error),
+    /// As those before.
+    Further,
 }
 
 struct RotatingFile {
@@ -82,6 +106,10 @@ struct RotatingFile {
     backups: usize,
     mode: RotateMode,
     checked: Instant,
+    /// Lines that could not be written, as on a disk that is full, and were not spoken of yet.
+    lost: u64,
+    /// The last line of the file has no end.
+    is_torn: bool,
 }
 
 impl RotatingFile {
@@ -94,17 +122,44 @@ impl RotatingFile {
             backups: settings.num_backups,
             mode: settings.rotate_mode,
             checked: Instant::now(),
+            lost: 0,
+            is_torn: false,
         })
     }
 
-    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+    /// Says how many lines were lost before these, once.
+    fn write_lines(&mut self, lines: &[u8]) -> Result<u64, Failure> {
         let asked = REOPEN.load(Ordering::Relaxed) && REOPEN.swap(false, Ordering::Relaxed);
         if asked || self.checked.elapsed() >= CHECK {
             self.checked = Instant::now();
             // A file that cannot be rotated is still one to write to.
             let _ = self.look();
         }
-        self.file.write_all(lines)
+        if self.is_torn && self.file.write(b"\n").is_ok_and(|length| length == 1) {
+            self.is_torn = false;
+        }
+        let mut left = lines;
+        while !left.is_empty() && !self.is_torn {
+            match self.file.write(left) {
+                Ok(length @ 1..) => left = &left[length..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) => return Err(self.lose(lines, left, io::ErrorKind::WriteZero.into())),
+                Err(error) => return Err(self.lose(lines, left, error)),
+            }
+        }
+        if self.is_torn {
+            return Err(self.lose(lines, lines, io::ErrorKind::StorageFull.into()));
+        }
+        Ok(std::mem::take(&mut self.lost))
+    }
+
+    /// Of `lines` these are `left`, and will not be written.
+    fn lose(&mut self, lines: &[u8], left: &[u8], error: io::Error) -> Failure {
+        let is_first = self.lost == 0;
+        let written = &lines[..lines.len() - left.len()];
+        self.is_torn |= written.last().is_some_and(|&last| last != b'\n');
+        self.lost += left.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        if is_first { Failure::First(error) } else { Failure::Further }
     }
 
     /// Opens the file anew if somebody has renamed it, and rotates it if it is time.
@@ -225,12 +280,32 @@ mod tests {
         let mut file = RotatingFile::open(path.clone(), &settings(&path, RotateMode::Size, 4, 2)).unwrap();
         for line in ["one\n", "two\n", "three\n", "four\n"] {
             file.look().unwrap();
-            file.write_lines(line.as_bytes()).unwrap();
+            assert!(matches!(file.write_lines(line.as_bytes()), Ok(0)));
         }
         assert_eq!(text(&path), "four\n");
         assert_eq!(text(&with_suffix(&path, "1")), "three\n");
         assert_eq!(text(&with_suffix(&path, "2")), "two\n");
         assert!(!with_suffix(&path, "3").exists());
+    }
+
+    #[test]
+    fn lines_that_find_no_room_are_counted_and_the_next_is_one_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let mut file = RotatingFile::open(path.clone(), &settings(&path, RotateMode::Size, 0, 1)).unwrap();
+        assert!(matches!(file.write_lines(b"first\n"), Ok(0)));
+        file.file = File::options().append(true).open("/dev/full").unwrap();
+        assert!(matches!(file.write_lines(b"lost\nlost\n"), Err(Failure::First(_))));
+        assert!(matches!(file.write_lines(b"lost\n"), Err(Failure::Further)));
+        file.file = append_to(&path).unwrap();
+        assert!(matches!(file.write_lines(b"second\n"), Ok(3)));
+        assert!(matches!(file.write_lines(b"third\n"), Ok(0)));
+        assert_eq!(text(&path), "first\nsecond\nthird\n");
+        // Half of a line, and then no room.
+        file.file.write_all(b"half").unwrap();
+        let _ = file.lose(b"half of a line\n", b" of a line\n", io::ErrorKind::StorageFull.into());
+        assert!(matches!(file.write_lines(b"whole\n"), Ok(1)));
+        assert!(text(&path).ends_with("half\nwhole\n"));
     }
 
     #[test]
@@ -240,11 +315,11 @@ mod tests {
         std::fs::write(with_suffix(&path, "2001-01-01"), "oldest").unwrap();
         std::fs::write(with_suffix(&path, "not-a-day"), "kept").unwrap();
         let mut file = RotatingFile::open(path.clone(), &settings(&path, RotateMode::Time, 0, 1)).unwrap();
-        file.write_lines(b"yesterday\n").unwrap();
+        assert!(matches!(file.write_lines(b"yesterday\n"), Ok(0)));
         let before = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
         file.file.set_modified(before).unwrap();
         file.look().unwrap();
-        file.write_lines(b"today\n").unwrap();
+        assert!(matches!(file.write_lines(b"today\n"), Ok(0)));
         assert_eq!(text(&path), "today\n");
         let day = chrono::DateTime::<chrono::Local>::from(before).format("%Y-%m-%d").to_string();
         assert_eq!(text(&with_suffix(&path, &day)), "yesterday\n");

@@ -89,7 +89,7 @@ pub(super) fn define(options: &OptionParser) {
         .metavar("MODE")
         .group(LOGGING);
     options.mark_builtin();
-    options.add_parse_callback(enable_logging);
+    options.add_fallible_callback(enable_logging);
 }
 
 impl OptionValue for log::Threshold {
@@ -148,7 +148,7 @@ impl OptionValue for log::RotateMode {
 }
 
 /// What Tornado does after the command line is parsed.
-fn enable_logging() {
+fn enable_logging() -> Result<(), OptionError> {
     let options = &*OPTIONS;
     let typed = |name: &str| options.own_text(name);
     let parsed = |name: &str| typed(name).and_then(|text| text.parse().ok());
@@ -163,9 +163,11 @@ fn enable_logging() {
             .unwrap_or_default(),
         to_stderr: typed("log-to-stderr").map(|text| text == "true"),
     };
-    if let Err(error) = log::enable(settings) {
-        eprintln!("error: the log file cannot be opened: {error}");
-    }
+    let path = settings.file_prefix.clone().unwrap_or_default();
+    log::enable(settings).map_err(|error| OptionError::File {
+        path,
+        problem: format!("the log file cannot be opened: {error}"),
+    })
 }
 
 /// The files to serve TLS with.

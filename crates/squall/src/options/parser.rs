@@ -26,10 +26,11 @@ pub struct OptionParser {
 struct State {
     options: Vec<Opt>,
     problems: Vec<OptionError>,
-    parse_callbacks: Vec<Arc<dyn Fn() + Send + Sync>>,
+    parse_callbacks: Vec<ParseCallback>,
 }
 
 type Callback = Arc<dyn Fn(&Value) + Send + Sync>;
+type ParseCallback = Arc<dyn Fn() -> Result<(), OptionError> + Send + Sync>;
 
 /// One option.
 #[derive(Clone)]
@@ -127,13 +128,26 @@ impl OptionParser {
 
     /// Calls this after each parse that is final.
     pub fn add_parse_callback(&self, callback: impl Fn() + Send + Sync + 'static) {
+        self.add_fallible_callback(move || {
+            callback();
+            Ok(())
+        });
+    }
+
+    pub(super) fn add_fallible_callback(
+        &self,
+        callback: impl Fn() -> Result<(), OptionError> + Send + Sync + 'static,
+    ) {
         self.lock().parse_callbacks.push(Arc::new(callback));
     }
 
     /// Calls the [parse callbacks](Self::add_parse_callback), as the end of a parse that is final.
-    pub fn run_parse_callbacks(&self) {
+    ///
+    /// # Errors
+    /// When the log file cannot be opened.
+    pub fn run_parse_callbacks(&self) -> Result<(), OptionError> {
         let callbacks = self.lock().parse_callbacks.clone();
-        callbacks.iter().for_each(|callback| callback());
+        callbacks.iter().try_for_each(|callback| callback())
     }
 
     #[track_caller]
@@ -190,7 +204,8 @@ impl OptionParser {
     ///
     /// # Errors
     /// For an unknown option, after the help was printed to standard error, for one without its value, and for a value
-    /// that its option cannot have; options before it are set then. When a name was defined twice.
+    /// that its option cannot have; options before it are set then. When a name was defined twice. At the end of the
+    /// program's own options, when the log file cannot be opened.
     pub fn parse_command_line_from(
         &self,
         arguments: impl IntoIterator<Item = impl Into<String>>,
@@ -218,7 +233,7 @@ impl OptionParser {
             self.parse_value(index, &text, Source::CommandLine)?;
         }
         if is_final {
-            self.run_parse_callbacks();
+            self.run_parse_callbacks()?;
         }
         Ok(parsed.rest)
     }
@@ -268,7 +283,7 @@ impl OptionParser {
             }
         }
         if is_final {
-            self.run_parse_callbacks();
+            self.run_parse_callbacks()?;
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("the_log_goes_to_a_file", the_log_goes_to_a_file),
     ("a_request_is_an_object_in_a_json_log", a_request_is_an_object_in_a_json_log),
     ("a_log_that_nobody_reads_stops_nobody", a_log_that_nobody_reads_stops_nobody),
+    ("a_log_elsewhere_says_why_the_program_ends", a_log_elsewhere_says_why_the_program_ends),
+    ("one_process_answers_what_is_for_a_supervisor", one_process_answers_what_is_for_a_supervisor),
 ];
 
 /// The program listens on 127.0.0.1 by itself, as its `default` or having it `bound`.
@@ -62,6 +64,10 @@ fn what_is_wrong_ends_the_program_with_status_1() {
         (
             &["--logging=loud"],
             "error: Option 'logging' is required to be one of debug, info, warning, error, none ('loud' given)\n",
+        ),
+        (
+            &["--log-file-prefix=/no/a.log"],
+            "error: /no/a.log: the log file cannot be opened: No such file or directory (os error 2)\n",
         ),
         (
             &["--certfile=a.pem"],
@@ -205,6 +211,38 @@ fn a_log_that_nobody_reads_stops_nobody() {
     let said = log.lines().find(|line| line.contains("Lines of the log were dropped here"));
     let said: serde_json::Value = serde_json::from_str(said.expect("it says so")).unwrap();
     assert!(said["level"] == "error" && said["lines"].as_u64() > Some(0), "{said}");
+}
+
+fn a_log_elsewhere_says_why_the_program_ends() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.log");
+    let prefix = format!("--log-file-prefix={}", log.display());
+    let (status, printed) = run(&["--address=127.0.0.1", &format!("--port={port}"), &prefix]);
+    assert_eq!(status, Some(1), "{printed}");
+    assert!(printed.contains("error: ") && printed.contains("in use"), "{printed}");
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("The program ends: ") && text.contains("in use"), "{text}");
+}
+
+fn one_process_answers_what_is_for_a_supervisor() {
+    let mut server = Server::start(&mut program(&["--port=0", "--address=127.0.0.1", "--processes=1"]));
+    let pid = rustix::process::Pid::from_child(&server.process);
+    for (signal, name) in [
+        (rustix::process::Signal::HUP, "SIGHUP: "),
+        (rustix::process::Signal::USR2, "SIGUSR2: "),
+        (rustix::process::Signal::TTIN, "SIGTTIN: "),
+        (rustix::process::Signal::TTOU, "SIGTTOU: "),
+    ] {
+        rustix::process::kill_process(pid, signal).unwrap();
+        let before = server.log.len();
+        while !server.log[before..].contains(name) {
+            assert!(server.stderr.read_line(&mut server.log).unwrap() > 0, "{}", server.log);
+        }
+        ask(TcpStream::connect(&server.address).unwrap());
+    }
+    server.end();
 }
 
 /// The program, once it serves.

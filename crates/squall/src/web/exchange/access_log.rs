@@ -38,7 +38,7 @@ pub(in crate::web) fn write(ctx: &Context, took: &Took<'_>) {
                 status,
                 method = request.method().as_str(),
                 path = request.uri(),
-                duration_ms = took.time().as_secs_f64() * 1000.0,
+                duration_ms = log::millis(took.time()),
                 peer = %request.remote_ip(),
                 version = ?request.version(),
                 route = ctx.route().pattern().as_str(),

@@ -45,9 +45,7 @@ impl DebugSettings {
         if self.reloads() {
             autoreload::start_unless_started(autoreload::CHECK_TIME);
         }
-        if self.serves_traceback() {
-            remember_where_panics_are();
-        }
+        remember_where_panics_are();
     }
 }
 
@@ -74,7 +72,8 @@ impl Application {
     /// request and the settings. Cookies, credentials and arguments called like a password are masked, but
     /// the page is not for the public. Default: as [`debug`](Self::debug).
     ///
-    /// To know where a panic was, a panic hook is set once per process, which calls the one before it.
+    /// To know where a panic was, for this and for the log, an application sets a panic hook, once per process, which calls the
+    /// one before it.
     #[must_use]
     pub fn serve_traceback(mut self, on: bool) -> Self {
         self.settings.debug.serve_traceback = Some(on);
