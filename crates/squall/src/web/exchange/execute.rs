@@ -235,10 +235,10 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
             let mut serving = pin!(async {
                 match ctx.route().hooks() {
                     None => handler.serve(&ctx).await,
-                    Some(hooks) => {
-                        let serving = pin!(handler.serve(&ctx));
-                        Box::pin(hooks.run_around(&ctx, serving)).await
-                    }
+                    Some(hooks) => match hooks.preflight(&ctx) {
+                        Some(cors) => cors.answer_preflight(&ctx),
+                        None => hooks.around_handler(pin!(handler.serve(&ctx))).run(&ctx).await,
+                    },
                 }
             });
             poll_fn(|cx| {
