@@ -40,7 +40,7 @@ pub use cookies::{Cookie, InvalidCookie, SameSite, parse_cookie};
 pub use date::format_timestamp;
 pub(crate) use delegate::SealedTransport;
 pub use delegate::{
-    BodyKind, HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport,
+    BodyKind, HandlerWork, HttpConnection, HttpMessageDelegate, HttpServerConnectionDelegate, HttpTransport,
     Pending, Started, StreamId,
 };
 pub use etag::EntityTag;
