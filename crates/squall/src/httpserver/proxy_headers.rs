@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use crate::httputil::{
-    BodyKind, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, RequestContext, Scheme, Shutdown,
-    Started, ows,
+    BodyKind, HttpHeaders, HttpServerConnectionDelegate, HttpServerRequest, NameSet, RequestContext, Scheme,
+    Shutdown, Started, ows,
 };
 
 /// Believes what a proxy says about the client (`xheaders`).
@@ -17,8 +17,8 @@ pub(super) struct ProxyHeaders {
 /// Whether there may be one of the fields that [`ProxyHeaders`] reads: one look at the names.
 #[inline]
 fn says_something(headers: &HttpHeaders) -> bool {
-    // X-Scheme, X-Real-Ip, X-Forwarded-For, X-Forwarded-Proto.
-    headers.with_lengths(|length| matches!(length, 8 | 9 | 15 | 17)).any(|(name, _)| name.starts_with(b"X-"))
+    const NAMES: NameSet = NameSet::of(&["X-Scheme", "X-Real-Ip", "X-Forwarded-For", "X-Forwarded-Proto"]);
+    headers.may_have(NAMES) && headers.iter_bytes().any(|(name, _)| name.starts_with("X-"))
 }
 
 impl ProxyHeaders {

@@ -6,7 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::date::{self, format_timestamp};
-use super::headers::HttpHeaders;
+use super::headers::{HttpHeaders, NameSet};
 
 /// What a client may have of a content, and ask by.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +19,9 @@ pub(crate) struct Validators<'a> {
 /// Whether a request has any condition at all; most have none, and this is one look at its names.
 #[inline]
 pub(crate) fn is_conditional(headers: &HttpHeaders) -> bool {
-    // If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since.
-    headers
-        .with_lengths(|length| matches!(length, 8 | 13 | 17 | 19))
-        .any(|(name, _)| name.starts_with(b"If-"))
+    const NAMES: NameSet =
+        NameSet::of(&["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]);
+    headers.may_have(NAMES) && headers.iter_bytes().any(|(name, _)| name.starts_with("If-"))
 }
 
 /// Whether `If-Match`, or without it `If-Unmodified-Since`, forbids the request: 412.

@@ -20,6 +20,7 @@ use super::output_error::HttpOutputError;
 use super::request::{HttpServerRequest, ResponseStartLine};
 use super::shutdown::Shutdown;
 use crate::iostream::{FilePart, IoStream, StreamError};
+use crate::sys::RecycledFuture;
 
 /// Work that the connection drives before it goes on; `None` when there is nothing to wait for.
 pub type Pending<'a> = Option<Pin<Box<dyn Future<Output = ()> + 'a>>>;
@@ -59,6 +60,8 @@ pub enum Started {
     /// The connection drives it as the result of [`HttpMessageDelegate::finish`]. A body that was not received ends the
     /// connection.
     Work(Pending<'static>),
+    /// [`Work`](Self::Work) of an application's handler.
+    Handler(HandlerWork),
     /// Somebody who receives the body. Where none follows, its [`finish`](HttpMessageDelegate::finish) does.
     Message(Box<dyn HttpMessageDelegate>),
 }
@@ -67,8 +70,34 @@ impl fmt::Debug for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Work(_) => "Work",
+            Self::Handler(_) => "Handler",
             Self::Message(_) => "Message",
         })
+    }
+}
+
+/// A handler at work, in memory that former ones have used: an [`Application`](crate::Application) makes it.
+pub struct HandlerWork(RecycledFuture<'static, ()>);
+
+impl HandlerWork {
+    #[inline]
+    pub(crate) fn new(handler: impl Future<Output = ()> + 'static) -> Self {
+        Self(RecycledFuture::new(handler))
+    }
+}
+
+impl Future for HandlerWork {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl fmt::Debug for HandlerWork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerWork").finish_non_exhaustive()
     }
 }
 

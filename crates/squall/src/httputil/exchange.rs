@@ -6,6 +6,7 @@
 //!
 //! [`start`] does what need not wait; [`work`] and [`receive`] wait for the rest.
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -160,12 +161,14 @@ pub(crate) fn start<C: Carrier>(
 ) -> Option<Rest> {
     let started = match catch_unwind(AssertUnwindSafe(|| delegate.start_request(request, body))) {
         Ok(Started::Work(None)) => Ok(Poll::Ready(())),
-        Ok(Started::Work(Some(mut handler))) => {
-            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => return Some(Rest::Work(Some(handler))),
-                polled => polled.map_err(|payload| ("request handler", payload)),
-            }
-        }
+        Ok(Started::Work(Some(mut work))) => match poll_first(&mut work, cx) {
+            Ok(Poll::Pending) => return Some(Rest::Work(Some(work))),
+            polled => polled,
+        },
+        Ok(Started::Handler(mut handler)) => match poll_first(&mut handler, cx) {
+            Ok(Poll::Pending) => return Some(Rest::Work(Some(Box::pin(handler)))),
+            polled => polled,
+        },
         Ok(Started::Message(message)) => return Some(Rest::Message(message)),
         Err(payload) => Err(("request callback", payload)),
     };
@@ -174,6 +177,16 @@ pub(crate) fn start<C: Carrier>(
         carrier.abort();
     }
     if carrier.is_open() { Some(Rest::Work(None)) } else { None }
+}
+
+/// Most work is done at once.
+#[inline]
+fn poll_first(
+    work: &mut (impl Future<Output = ()> + Unpin),
+    cx: &mut Context<'_>,
+) -> Result<Poll<()>, (&'static str, Box<dyn Any + Send>)> {
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(cx)));
+    polled.map_err(|payload| ("request handler", payload))
 }
 
 /// Drives the application's work, and waits for the end of a response that somebody else writes.

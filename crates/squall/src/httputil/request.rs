@@ -399,8 +399,9 @@ impl Drop for HttpServerRequest {
         parts.connection = None;
         parts.body = Bytes::new();
         parts.trailers = None;
-        parts.query_arguments.take();
-        parts.form.take();
+        if parts.query_arguments.get().is_some() || parts.form.get().is_some() {
+            (parts.query_arguments, parts.form) = (OnceCell::new(), OnceCell::new());
+        }
         if parts.head.headers.capacity() <= LARGEST_KEPT {
             parts.head.headers.clear();
             // Without a pool the thread is ending.

@@ -6,6 +6,7 @@ pub(crate) mod addrinfo;
 mod descriptors;
 mod fd;
 mod fork;
+mod recycled;
 #[cfg(feature = "templates")]
 mod scoped;
 mod shared;
@@ -15,6 +16,7 @@ pub(crate) mod utf8;
 pub(crate) use descriptors::close_descriptors_on_exec;
 pub(crate) use fd::{adopt, poll, watch, watch_owned};
 pub(crate) use fork::{ForkFailure, Forked, fork, thread_count};
+pub(crate) use recycled::RecycledFuture;
 #[cfg(feature = "templates")]
 pub(crate) use scoped::Scoped;
 pub(crate) use shared::shared_words;

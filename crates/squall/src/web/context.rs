@@ -43,16 +43,23 @@ pub struct Context {
     /// `None` for a route without groups.
     path_args: Option<Box<PathValues>>,
     pub(super) response: ResponseCell,
-    pub(super) arguments: OnceCell<Box<TextArguments>>,
+    /// For handlers that stream the body.
+    pub(super) body: Option<Rc<BodyChannel>>,
+    pub(super) head_hooks: Cell<HeadHooks>,
+    rare: OnceCell<Box<Rare>>,
+}
+
+/// What many requests have nothing of. In the [`Context`] itself it would cost each of them @RARE@ instructions: it would be moved
+/// twice, and dropped piece by piece.
+#[derive(Default)]
+pub(super) struct Rare {
+    pub(super) arguments: OnceCell<TextArguments>,
     /// `None` until it is asked for or set.
     pub(super) user: RefCell<Option<Option<Rc<dyn Any>>>>,
     #[cfg_attr(not(feature = "locale"), expect(dead_code, reason = "nobody asks for it"))]
     pub(super) locale: LocaleCell,
     /// Empty for a request that has nothing to do with cookies.
-    pub(super) cookies: OnceCell<Box<CookieState>>,
-    /// For handlers that stream the body.
-    pub(super) body: Option<Rc<BodyChannel>>,
-    pub(super) head_hooks: Cell<HeadHooks>,
+    pub(super) cookies: OnceCell<CookieState>,
     pub(super) transforms: Transforms,
     pub(super) heartbeat: Heartbeat,
     pub(super) extensions: Extensions,
@@ -67,25 +74,11 @@ impl Context {
         body: Option<Rc<BodyChannel>>,
     ) -> Self {
         let response = ResponseCell::new(request.start_time());
-        let (arguments, user) = (OnceCell::new(), RefCell::new(None));
-        let (locale, cookies) = (LocaleCell::default(), OnceCell::new());
-        let ctx = Self {
-            core,
-            route,
-            request,
-            path_args,
-            response,
-            arguments,
-            user,
-            locale,
-            cookies,
-            body,
-            head_hooks: Cell::default(),
-            transforms: Transforms::default(),
-            heartbeat: Heartbeat::default(),
-            extensions: Extensions::default(),
-        };
-        ctx.set_default_headers();
+        let (head_hooks, rare) = (Cell::default(), OnceCell::new());
+        let ctx = Self { core, route, request, path_args, response, body, head_hooks, rare };
+        if ctx.route.takes_default_headers() {
+            ctx.set_default_headers();
+        }
         ctx
     }
 
@@ -256,7 +249,9 @@ impl Context {
     /// Drops what was set and written, back to 200 and the default headers.
     pub fn clear(&self) {
         self.response.borrow_mut().clear();
-        self.set_default_headers();
+        if self.route.takes_default_headers() {
+            self.set_default_headers();
+        }
         self.set_request_id_header();
     }
 
@@ -514,6 +509,18 @@ impl Context {
         self.route.sites()
     }
 
+    /// Made when it is first asked for, to be changed.
+    #[inline]
+    pub(super) fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// If something of it is there.
+    #[inline]
+    pub(super) fn rare_if_any(&self) -> Option<&Rare> {
+        self.rare.get().map(|rare| &**rare)
+    }
+
     pub(super) fn route(&self) -> &Route {
         &self.route
     }
@@ -567,9 +574,7 @@ impl Context {
     }
 
     fn set_default_headers(&self) {
-        if self.route.takes_default_headers()
-            && let Err(error) = self.sites().set_default_headers(self)
-        {
+        if let Err(error) = self.sites().set_default_headers(self) {
             tracing::error!(target: log::APPLICATION, "set_default_headers: {error}");
         }
     }

@@ -34,10 +34,48 @@ pub struct HttpHeaders {
     /// `Name: value\r\n` for each field, in order.
     block: Vec<u8>,
     fields: Vec<Field>,
+    /// Those of the fields, and perhaps of some that have been removed.
+    names: NameSet,
     /// The block came from a peer and may hold other line ends or spacing than ours, so it is not sent as it is.
     foreign: bool,
     /// How ISO-8859-1 reads the values that are not UTF-8, by the place of the field. Nearly always empty.
     latin1: Vec<(usize, Box<str>)>,
+}
+
+/// Which names there may be, by their lengths and first letters: that one is not there is mostly known at once, and for a
+/// name that is a constant it takes two instructions instead of some six for each field.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct NameSet(u64);
+
+impl NameSet {
+    pub(crate) const fn of(names: &[&str]) -> Self {
+        let mut set = Self(0);
+        let mut i = 0;
+        while i < names.len() {
+            set.insert(names[i].as_bytes());
+            i += 1;
+        }
+        set
+    }
+
+    #[inline]
+    const fn insert(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    #[inline]
+    const fn may_hold(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    #[inline]
+    const fn bit(name: &[u8]) -> u64 {
+        match name {
+            // In any case.
+            [first, ..] => 1 << (((*first | 0x20) as usize + 5 * name.len()) % 64),
+            [] => 0,
+        }
+    }
 }
 
 /// Where one field stands in the block.
@@ -62,7 +100,7 @@ impl Field {
 impl HttpHeaders {
     /// No fields.
     pub const fn new() -> Self {
-        Self { block: Vec::new(), fields: Vec::new(), foreign: false, latin1: Vec::new() }
+        Self { block: Vec::new(), fields: Vec::new(), names: NameSet(0), foreign: false, latin1: Vec::new() }
     }
 
     /// Makes room for so many fields more, of so many bytes in all.
@@ -196,6 +234,7 @@ impl HttpHeaders {
         }
         let value_len = self.block.len() - value_start;
         self.block.extend_from_slice(b"\r\n");
+        self.names.insert(name.as_bytes());
         self.fields.push(Field {
             name: start as u32,
             name_len: name.len() as u32,
@@ -219,6 +258,7 @@ impl HttpHeaders {
     pub fn clear(&mut self) {
         self.block.clear();
         self.fields.clear();
+        self.names = NameSet(0);
         self.foreign = false;
         self.latin1.clear();
     }
@@ -238,13 +278,19 @@ impl HttpHeaders {
         })
     }
 
+    /// Whether there may be a field of one of these names.
+    #[inline]
+    pub(crate) fn may_have(&self, names: NameSet) -> bool {
+        self.names.0 & names.0 != 0
+    }
+
     /// How many bytes of text fit without asking for memory.
     pub(crate) fn capacity(&self) -> usize {
         self.block.capacity()
     }
 
     /// Adds a line that needs no checking: a name in Title-Case that is not there yet, and a printable ASCII value.
-    #[inline]
+    #[inline(always)] // so that the name is a constant: 60 instructions instead of 90
     pub(crate) fn push_trusted(&mut self, name: &'static str, value: &str) {
         #[cfg(debug_assertions)]
         assert!(
@@ -252,9 +298,11 @@ impl HttpHeaders {
             "{name}: {value:?}"
         );
         let start = self.block.len();
+        self.block.reserve(name.len() + value.len() + 4);
         for part in [name, ": ", value, "\r\n"] {
             self.block.extend_from_slice(part.as_bytes());
         }
+        self.names.insert(name.as_bytes());
         self.fields.push(Field {
             name: start as u32,
             name_len: name.len() as u32,
@@ -268,6 +316,7 @@ impl HttpHeaders {
         self.clear();
         self.block.extend_from_slice(&other.block);
         self.fields.extend_from_slice(&other.fields);
+        self.names = other.names;
         self.foreign = other.foreign;
         if !other.latin1.is_empty() {
             self.latin1.clone_from(&other.latin1);
@@ -304,6 +353,7 @@ impl HttpHeaders {
         for (name, value) in fields {
             debug_assert!(is_field_value(&self.block[value.clone()]));
             title_case(&mut self.block[name.clone()]);
+            self.names.insert(&self.block[name.clone()]);
             self.fields.push(Field {
                 name: name.start as u32,
                 name_len: name.len() as u32,
@@ -334,6 +384,9 @@ impl HttpHeaders {
 
     #[inline]
     fn position_from(&self, name: &str, start: usize) -> Option<usize> {
+        if !self.names.may_hold(name.as_bytes()) {
+            return None;
+        }
         let found = self.fields[start..].iter().position(|f| self.is_named(*f, name))?;
         Some(start + found)
     }
@@ -391,6 +444,7 @@ impl Clone for HttpHeaders {
         Self {
             block: self.block.clone(),
             fields: self.fields.clone(),
+            names: self.names,
             foreign: self.foreign,
             latin1: self.latin1.clone(),
         }
@@ -455,6 +509,32 @@ mod tests {
         h.add("x", "1").unwrap();
         assert_wire(&h, "Content-Type: text/plain\r\nX: 1\r\n");
         assert_eq!(h.get("CONTENT-type"), Some("text/plain"));
+    }
+
+    /// A name that has been removed is not found, whatever is remembered of it.
+    #[test]
+    fn every_name_that_is_there_is_found() {
+        let names: Vec<String> = (1..80).map(|n| format!("{}-{n}", "x".repeat(n % 17))).collect();
+        let mut h = HttpHeaders::new();
+        for (at, name) in names.iter().enumerate() {
+            assert!(!h.contains(name), "{name}");
+            h.add(name, at).unwrap();
+            assert_eq!(h.get(&name.to_uppercase()), Some(at.to_string().as_str()), "{name}");
+        }
+        let clone = h.clone();
+        let mut copy = HttpHeaders::new();
+        copy.copy_from(&h);
+        for name in &names {
+            assert!(
+                clone.contains(name) && copy.contains(name) && h.remove(name) && !h.contains(name),
+                "{name}"
+            );
+        }
+        copy.clear();
+        assert!(!copy.contains(&names[0]) && !copy.contains(""));
+        copy.push_trusted("Etag", "1");
+        assert_eq!((copy.get("etag"), copy.get("Date")), (Some("1"), None));
+        assert!(copy.may_have(NameSet::of(&["Date", "Etag"])) && !copy.may_have(NameSet::of(&["If-Match"])));
     }
 
     #[test]

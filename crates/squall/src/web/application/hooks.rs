@@ -239,37 +239,44 @@ impl Hooks {
         self.on_finish.iter_mut().for_each(|hook| hook.only_for(methods));
     }
 
-    /// The handler, with what stands around it.
-    pub(in crate::web) async fn run_around<'a>(
-        &'a self,
-        ctx: &'a Context,
-        handler: Pin<&'a mut (dyn Future<Output = Result> + 'a)>,
-    ) -> Result {
-        if let Some(method) = Cors::preflight_for(ctx.request())
-            && let Some(cors) = self.cors_for(method)
-        {
-            return cors.answer_preflight(ctx);
+    /// What answers a preflight request instead of the handler and of what stands around it.
+    #[inline]
+    pub(in crate::web) fn preflight(&self, ctx: &Context) -> Option<&Cors> {
+        if self.cors.is_empty() {
+            return None;
         }
-        Next::new(&self.layers, handler).run(ctx).await
+        Cors::preflight_for(ctx.request()).and_then(|method| self.cors_for(method))
+    }
+
+    /// The handler, with what stands around it.
+    #[inline]
+    pub(in crate::web) fn around_handler<'a>(
+        &'a self,
+        handler: Pin<&'a mut (dyn Future<Output = Result> + 'a)>,
+    ) -> Next<'a> {
+        Next::new(&self.layers, handler)
     }
 
     /// What comes ahead of the head.
+    #[inline]
     pub(in crate::web) fn run_after(&self, ctx: &Context) -> Result {
-        let method = ctx.method().as_str();
-        for hook in self.after.iter().rev().filter(|hook| hook.is_for(method)) {
+        if self.after.is_empty() && self.cors.is_empty() {
+            return Ok(());
+        }
+        for hook in self.after.iter().rev().filter(|hook| hook.is_for(ctx)) {
             let done = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx)));
             done.unwrap_or_else(|payload| Err(Error::panic(&*payload, take_panic_location())))?;
         }
-        let method = Cors::preflight_for(ctx.request()).unwrap_or(method);
+        let method = Cors::preflight_for(ctx.request()).unwrap_or(ctx.method().as_str());
         match self.cors_for(method) {
             Some(cors) => cors.add_headers(ctx),
             None => Ok(()),
         }
     }
 
+    #[inline]
     pub(in crate::web) fn run_on_finish(&self, ctx: &Context) {
-        let method = ctx.method().as_str();
-        for hook in self.on_finish.iter().rev().filter(|hook| hook.is_for(method)) {
+        for hook in self.on_finish.iter().rev().filter(|hook| hook.is_for(ctx)) {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx))) {
                 crate::ioloop::log_panic("on_finish hook", &*payload);
             }
@@ -277,7 +284,7 @@ impl Hooks {
     }
 
     fn cors_for(&self, method: &str) -> Option<&Cors> {
-        self.cors.iter().rfind(|hook| hook.is_for(method)).map(|hook| &*hook.call)
+        self.cors.iter().rfind(|hook| hook.is_for_named(method)).map(|hook| &*hook.call)
     }
 }
 
@@ -290,7 +297,13 @@ impl<F> Hook<F> {
         self.methods.get_or_insert(methods);
     }
 
-    pub(in crate::web) fn is_for(&self, method: &str) -> bool {
+    #[inline]
+    pub(in crate::web) fn is_for(&self, ctx: &Context) -> bool {
+        self.methods.is_none_or(|methods| methods.answers(ctx.method()))
+    }
+
+    /// [`is_for`](Self::is_for) a request with another method.
+    fn is_for_named(&self, method: &str) -> bool {
         self.methods.is_none_or(|methods| methods.answers_named(method))
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use http::Method;
 
-use crate::httputil::EntityTag;
+use crate::httputil::{EntityTag, HandlerWork};
 use crate::web::context::Context;
 use crate::web::error::Result;
 use crate::web::execute::{Chosen, Instance, execute};
@@ -36,7 +36,7 @@ pub(in crate::web) trait Target {
     fn compute_etag(&self, ctx: &Context) -> Option<EntityTag> {
         Some(ctx.hash_of_body())
     }
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>>;
+    fn start(&self, ctx: Context) -> HandlerWork;
 }
 
 /// A handler value to be cloned for each request.
@@ -73,8 +73,8 @@ impl<H: RequestHandler> Target for Prototype<H> {
         H::compute_etag(ctx)
     }
 
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(execute(Instance(self.0.clone()), ctx))
+    fn start(&self, ctx: Context) -> HandlerWork {
+        HandlerWork::new(execute(Instance(self.0.clone()), ctx))
     }
 }
 
@@ -131,11 +131,11 @@ impl Target for Functions {
         self.methods
     }
 
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn start(&self, ctx: Context) -> HandlerWork {
         let method = ctx.method();
         let verb = self.methods.standing_for(method);
         let found = self.functions.iter().find(|(methods, _)| methods.has(verb, method));
         let function = found.map(|(_, function)| Rc::clone(function));
-        Box::pin(execute(Chosen { methods: self.methods, function }, ctx))
+        HandlerWork::new(execute(Chosen { methods: self.methods, function }, ctx))
     }
 }

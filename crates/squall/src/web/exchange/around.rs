@@ -5,10 +5,11 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use crate::locks::Semaphore;
+use crate::sys::RecycledFuture;
 use crate::web::context::Context;
 use crate::web::debug::take_panic_location;
 use crate::web::disconnected::Disconnected;
@@ -19,12 +20,12 @@ use crate::web::target::{BoxedResult, Function};
 /// What [`around`](crate::web::Application::around) was given. It is borrowed by its future, which so needs no count of its
 /// own and no future around it.
 pub(in crate::web) trait Around {
-    fn call<'a>(&'a self, ctx: &'a Context, next: Next<'a>) -> BoxedResult<'a>;
+    fn call<'a>(&'a self, ctx: &'a Context, next: Next<'a>) -> RecycledFuture<'a, Result>;
 }
 
 impl<F: AsyncFn(&Context, Next<'_>) -> Result> Around for F {
-    fn call<'a>(&'a self, ctx: &'a Context, next: Next<'a>) -> BoxedResult<'a> {
-        Box::pin(self(ctx, next))
+    fn call<'a>(&'a self, ctx: &'a Context, next: Next<'a>) -> RecycledFuture<'a, Result> {
+        RecycledFuture::new(self(ctx, next))
     }
 }
 
@@ -60,33 +61,90 @@ impl<'a> Next<'a> {
     /// # Errors
     /// The handler's, or that of a layer between; a panic of theirs is one too. Passed on, it is answered as the handler's
     /// would be; a layer that does not pass it on has to answer itself.
-    pub async fn run(self, ctx: &Context) -> Result {
-        let method = ctx.method().as_str();
-        let Self { layers, handler } = self;
-        for (at, layer) in layers.iter().enumerate().filter(|(_, layer)| layer.is_for(method)) {
-            match &layer.call {
-                Layer::Before(hook) => {
-                    catch(hook(ctx)).await?;
-                    if ctx.is_finished() {
-                        return Ok(());
-                    }
-                }
-                Layer::Around(layer) => {
-                    return catch(layer.call(ctx, Next { layers: &layers[at + 1..], handler })).await;
+    pub fn run<'c>(self, ctx: &'c Context) -> impl Future<Output = Result> + use<'c>
+    where
+        'a: 'c,
+    {
+        Running { ctx, layers: self.layers, handler: Some(self.handler), work: None }
+    }
+}
+
+/// A request on its way to the handler. By hand, since an `async fn` would keep its arguments twice: each layer holds one of
+/// these, and moves it.
+struct Running<'a> {
+    ctx: &'a Context,
+    /// Those that are still to come.
+    layers: &'a [Hook<Layer>],
+    /// `None` once a layer has it.
+    handler: Option<Pin<&'a mut (dyn Future<Output = Result> + 'a)>>,
+    work: Option<Work<'a>>,
+}
+
+/// A layer that waits for something.
+enum Work<'a> {
+    Before(BoxedResult<'a>),
+    Around(RecycledFuture<'a, Result>),
+}
+
+impl Future for Running<'_> {
+    type Output = Result;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result> {
+        let this = &mut *self;
+        match &mut this.work {
+            None => {}
+            Some(Work::Around(around)) => return catch(Pin::new(around), cx),
+            Some(Work::Before(before)) => {
+                ready!(catch(before.as_mut(), cx))?;
+                this.work = None;
+                if this.ctx.is_finished() {
+                    return Poll::Ready(Ok(()));
                 }
             }
         }
-        catch(handler).await
+        while let Some((layer, inner)) = this.layers.split_first() {
+            this.layers = inner;
+            match &layer.call {
+                _ if !layer.is_for(this.ctx) => {}
+                Layer::Before(before) => {
+                    let mut before = before(this.ctx);
+                    match catch(before.as_mut(), cx) {
+                        Poll::Ready(done) => done?,
+                        Poll::Pending => {
+                            this.work = Some(Work::Before(before));
+                            return Poll::Pending;
+                        }
+                    }
+                    if this.ctx.is_finished() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Layer::Around(around) => {
+                    let Some(handler) = this.handler.take() else { break };
+                    let mut around = around.call(this.ctx, Next { layers: inner, handler });
+                    let polled = catch(Pin::new(&mut around), cx);
+                    if polled.is_pending() {
+                        this.work = Some(Work::Around(around));
+                    }
+                    return polled;
+                }
+            }
+        }
+        match &mut this.handler {
+            Some(handler) => catch(handler.as_mut(), cx),
+            // A layer that was done has had it: this is polled once too often.
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
 /// Makes a panic an error, at once and not only in the outermost layer, so that each layer sees it.
-async fn catch(mut work: impl Future<Output = Result> + Unpin) -> Result {
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut work).poll(cx))) {
+#[inline]
+fn catch(work: Pin<&mut (impl Future<Output = Result> + ?Sized)>, cx: &mut TaskContext<'_>) -> Poll<Result> {
+    match catch_unwind(AssertUnwindSafe(|| work.poll(cx))) {
         Ok(poll) => poll,
         Err(payload) => Poll::Ready(Err(Error::panic(&*payload, take_panic_location()))),
-    })
-    .await
+    }
 }
 
 /// Gives what is further in this much time, then answers 503. For [`around`](crate::web::Application::around).

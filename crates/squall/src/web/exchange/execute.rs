@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::Method;
 use tracing::{Instrument, Span};
 
-use crate::httputil::{BodyKind, HttpServerRequest, Started};
+use crate::httputil::{BodyKind, HandlerWork, HttpServerRequest, Started};
 use crate::ioloop::{at, catch_panic};
 use crate::log;
 use crate::routing::PathArgs;
@@ -81,7 +81,10 @@ async fn serve_in_order<R: Resource>(resource: &mut R, ctx: &Context) -> Result 
         None => ctx.check_large_form().await?,
     }
     ctx.guard_xsrf()?;
-    prepare_site(ctx).await?;
+    if !ctx.sites().is_empty() {
+        // Boxed, as below.
+        Box::pin(ctx.sites().prepare(ctx)).await?;
+    }
     if ctx.is_finished() {
         return Ok(());
     }
@@ -202,10 +205,6 @@ impl<H: RequestHandler> Resource for Instance<H> {
     }
 }
 
-async fn prepare_site(ctx: &Context) -> Result {
-    if ctx.sites().is_empty() { Ok(()) } else { Box::pin(ctx.sites().prepare(ctx)).await }
-}
-
 /// RFC 9110 §9.3.7: what the resource can be asked.
 fn answer_options(ctx: &Context) -> Result {
     ctx.set_status(204);
@@ -235,10 +234,10 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
             let mut serving = pin!(async {
                 match ctx.route().hooks() {
                     None => handler.serve(&ctx).await,
-                    Some(hooks) => {
-                        let serving = pin!(handler.serve(&ctx));
-                        Box::pin(hooks.run_around(&ctx, serving)).await
-                    }
+                    Some(hooks) => match hooks.preflight(&ctx) {
+                        Some(cors) => cors.answer_preflight(&ctx),
+                        None => hooks.around_handler(pin!(handler.serve(&ctx))).run(&ctx).await,
+                    },
                 }
             });
             poll_fn(|cx| {
@@ -246,7 +245,9 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
                 let poll = || catch_unwind(AssertUnwindSafe(|| serving.as_mut().poll(cx)));
                 match at(|| ctx.route().place(), poll) {
                     Ok(Poll::Pending) => {
-                        ctx.heartbeat.poll(&ctx, cx);
+                        if let Some(rare) = ctx.rare_if_any() {
+                            rare.heartbeat.poll(&ctx, cx);
+                        }
                         Poll::Pending
                     }
                     Ok(ready) => ready,
@@ -381,7 +382,7 @@ impl Matched {
         let streams = self.route.options().stream_body;
         if body == BodyKind::None {
             let body = streams.then(|| Rc::new(BodyChannel::at_its_end()));
-            return Started::Work(Some(self.start(body)));
+            return Started::Handler(self.start(body));
         }
         Started::Message(if streams || self.is_refused_at_once() {
             let body = Rc::new(BodyChannel::default());
@@ -400,7 +401,7 @@ impl Matched {
             && !self.route.target().reads_body(self.request.method())
     }
 
-    pub(in crate::web) fn start(self, body: Option<Rc<BodyChannel>>) -> Pin<Box<dyn Future<Output = ()>>> {
+    pub(in crate::web) fn start(self, body: Option<Rc<BodyChannel>>) -> HandlerWork {
         let Self { core, route, request, args } = self;
         let values =
             if args.is_empty() { Ok(None) } else { args.decode(request.path()).map(|v| Some(Box::new(v))) };
@@ -411,7 +412,10 @@ impl Matched {
             }
             Err(error) => {
                 let error = HttpError::refusal(400, error.to_string());
-                Box::pin(execute(Refusal(Some(error)), Context::new(core, route, request, None, None)))
+                HandlerWork::new(execute(
+                    Refusal(Some(error)),
+                    Context::new(core, route, request, None, None),
+                ))
             }
         }
     }
@@ -442,12 +446,12 @@ impl Target for ErrorTarget {
         false
     }
 
-    fn start(&self, ctx: Context) -> Pin<Box<dyn Future<Output = ()>>> {
+    fn start(&self, ctx: Context) -> HandlerWork {
         // Only OPTIONS comes with this target.
         if ctx.request().uri() == "*" {
-            return Box::pin(execute(ServerOptions, ctx));
+            return HandlerWork::new(execute(ServerOptions, ctx));
         }
-        Box::pin(execute(Refusal(Some(HttpError::new(self.0))), ctx))
+        HandlerWork::new(execute(Refusal(Some(HttpError::new(self.0))), ctx))
     }
 }
 

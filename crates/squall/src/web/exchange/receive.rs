@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::httputil::{HttpHeaders, HttpMessageDelegate, Pending};
+use crate::httputil::{HandlerWork, HttpHeaders, HttpMessageDelegate, Pending};
 use crate::netutil::spawn_here;
 use crate::web::context::Context;
 use crate::web::error::Result;
@@ -57,13 +57,13 @@ impl HttpMessageDelegate for BufferedRequest {
             Collected::One(body) => matched.request.set_body(body),
             Collected::Many(body) => matched.request.set_body(body.freeze()),
         }
-        Some(matched.start(None))
+        Some(Box::pin(matched.start(None)))
     }
 }
 
 /// Runs the handler beside the reading of the body.
 pub(in crate::web) struct StreamedRequest {
-    pub(in crate::web) handler: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    pub(in crate::web) handler: Option<HandlerWork>,
     pub(in crate::web) body: Rc<BodyChannel>,
 }
 
@@ -72,7 +72,7 @@ impl StreamedRequest {
     fn run(&mut self) -> impl Future<Output = ()> + '_ {
         poll_fn(|cx| {
             let Some(handler) = &mut self.handler else { return Poll::Ready(()) };
-            if handler.as_mut().poll(cx).is_ready() {
+            if Pin::new(handler).poll(cx).is_ready() {
                 self.handler = None;
                 return Poll::Ready(());
             }
@@ -102,7 +102,7 @@ impl HttpMessageDelegate for StreamedRequest {
     fn poll_beside(&mut self, cx: &mut std::task::Context<'_>) {
         self.body.dry.set(true);
         if let Some(handler) = &mut self.handler
-            && handler.as_mut().poll(cx).is_ready()
+            && Pin::new(handler).poll(cx).is_ready()
         {
             self.handler = None;
         }
@@ -110,7 +110,7 @@ impl HttpMessageDelegate for StreamedRequest {
 
     fn finish(self: Box<Self>) -> Pending<'static> {
         self.body.state.set(BodyState::Complete);
-        self.handler.map(|handler| handler as _)
+        self.handler.map(|handler| Box::pin(handler) as _)
     }
 
     fn on_connection_close(self: Box<Self>) {

@@ -225,7 +225,7 @@ fn current_user(ctx: &Context) -> Result<Value> {
     if !user {
         return Ok(Value::from(()));
     }
-    let known = ctx.user.borrow().clone().flatten();
+    let known = ctx.rare().user.borrow().clone().flatten();
     Ok(known.map_or_else(|| Value::from(true), |user| ctx.sites().user_value(&*user)))
 }
 

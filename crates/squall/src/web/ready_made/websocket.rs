@@ -55,7 +55,7 @@ impl Context {
         {
             let mut response = self.response.borrow_mut();
             response.headers.remove("Content-Type");
-            if let Some(cookies) = self.cookies.get() {
+            if let Some(cookies) = self.rare_if_any().and_then(|rare| rare.cookies.get()) {
                 cookies.write_to(&mut response.headers)?;
             }
             // As with every response that a proxy may keep; Tornado's 101 has it too.

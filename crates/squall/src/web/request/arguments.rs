@@ -271,7 +271,7 @@ impl Context {
     fn text_arguments(&self) -> Result<AllArguments<'_>> {
         let query = self.request().query_arguments().ok_or_else(too_many)?;
         let body = &self.form_body()?.arguments;
-        let text = self.arguments.get_or_init(|| Box::new(TextArguments::collect(query, body)));
+        let text = self.rare().arguments.get_or_init(|| TextArguments::collect(query, body));
         Ok(AllArguments { query, body, text })
     }
 
@@ -281,7 +281,7 @@ impl Context {
         let Ok(form) = self.form_body() else { return };
         let text = TextArguments::collect_large(query, &form.arguments).await;
         // Nobody has asked before, as the handler has not been called.
-        let _ = self.arguments.set(Box::new(text));
+        let _ = self.rare().arguments.set(text);
     }
 }
 

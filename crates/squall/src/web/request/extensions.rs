@@ -1,16 +1,16 @@
 //! Values of one request, by type.
 
 use std::any::{Any, TypeId};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::web::context::Context;
 
 type Values = Vec<(TypeId, Rc<dyn Any>)>;
 
-/// The values of one request; no memory for one that has none. There are few, so that they are searched one by one.
+/// The values of one request. There are few, so that they are searched one by one.
 #[derive(Default)]
-pub(in crate::web) struct Extensions(OnceCell<Box<RefCell<Values>>>);
+pub(in crate::web) struct Extensions(RefCell<Values>);
 
 impl Context {
     /// Keeps a value for the rest of the request, instead of a former one of the same type: for what a hook, the site, the
@@ -35,7 +35,7 @@ impl Context {
     /// # let _ = app;
     /// ```
     pub fn insert<T: 'static>(&self, value: T) {
-        let mut values = self.extensions.0.get_or_init(Box::default).borrow_mut();
+        let mut values = self.rare().extensions.0.borrow_mut();
         let (id, value) = (TypeId::of::<T>(), Rc::new(value) as Rc<dyn Any>);
         match values.iter_mut().find(|(known, _)| *known == id) {
             Some((_, former)) => *former = value,
@@ -47,12 +47,13 @@ impl Context {
     #[inline]
     pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
         // Most requests have none.
-        self.extensions.0.get()?;
-        self.find()
+        self.rare_if_any()?.extensions.find()
     }
+}
 
+impl Extensions {
     fn find<T: 'static>(&self) -> Option<Rc<T>> {
-        let values = self.extensions.0.get()?.borrow();
+        let values = self.0.borrow();
         let (_, value) = values.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
         Rc::clone(value).downcast().ok()
     }

@@ -99,12 +99,12 @@ impl Context {
     /// # Errors
     /// What `user_locale` returns.
     pub async fn locale(&self) -> Result<Locale> {
-        if let Some(locale) = self.locale.get() {
+        if let Some(locale) = self.rare().locale.get() {
             return Ok(locale);
         }
         let users = self.sites().user_locale(self).await?;
         // It may have been set while the site was asked.
-        let locale = self.locale.get().or(users).unwrap_or_else(|| self.browser_locale());
+        let locale = self.rare().locale.get().or(users).unwrap_or_else(|| self.browser_locale());
         self.set_locale(locale.clone());
         Ok(locale)
     }
@@ -128,7 +128,7 @@ impl Context {
 
     /// Sets the language of this request, as Tornado users do in `prepare`.
     pub fn set_locale(&self, locale: Locale) {
-        self.locale.set(locale);
+        self.rare().locale.set(locale);
     }
 
     /// The language that the browser asks for with `Accept-Language`, as far as there is one.

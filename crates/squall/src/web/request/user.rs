@@ -38,7 +38,7 @@ impl Context {
 
     /// Says who the user is, for the rest of the request: in a `prepare`, say (Tornado's `self.current_user = ..`).
     pub fn set_user<U: 'static>(&self, user: Option<Rc<U>>) {
-        *self.user.borrow_mut() = Some(user.map(|user| user as Rc<dyn Any>));
+        *self.rare().user.borrow_mut() = Some(user.map(|user| user as Rc<dyn Any>));
     }
 
     /// The user; without one the answer is a redirect to the login page for `GET` and `HEAD`, else 403 (Tornado's
@@ -73,25 +73,25 @@ impl Context {
         if self.sites().is_empty() {
             return;
         }
-        if self.user.borrow().is_none()
+        if self.rare().user.borrow().is_none()
             && let Some(error) = catch_panic(self.any_user())
                 .await
                 .map_or_else(|payload| Some(Error::panic(&*payload, take_panic_location())), Result::err)
         {
             tracing::error!(target: log::APPLICATION, "current_user, for an error page: {error}");
-            self.user.borrow_mut().get_or_insert(None);
+            self.rare().user.borrow_mut().get_or_insert(None);
         }
         self.know_locale().await;
     }
 
     async fn any_user(&self) -> Result<Option<Rc<dyn Any>>> {
-        let known = self.user.borrow().clone();
+        let known = self.rare().user.borrow().clone();
         if let Some(user) = known {
             return Ok(user);
         }
         let user = self.sites().current_user(self).await?;
         // `current_user` may itself have set one.
-        Ok(self.user.borrow_mut().get_or_insert(user).clone())
+        Ok(self.rare().user.borrow_mut().get_or_insert(user).clone())
     }
 
     fn to_login(&self) -> Error {

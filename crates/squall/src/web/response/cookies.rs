@@ -241,7 +241,7 @@ impl Context {
     }
 
     pub(in crate::web) fn cookie_state(&self) -> &CookieState {
-        self.cookies.get_or_init(Box::default)
+        self.rare().cookies.get_or_init(CookieState::default)
     }
 }
 

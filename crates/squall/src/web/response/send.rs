@@ -46,7 +46,7 @@ impl Context {
     /// Cancel safe: what is left goes with what is sent next.
     async fn send_slices(&self, finishing: bool) -> Result {
         let connection = self.request().connection();
-        while let Some(slice) = self.transforms.next_slice(finishing)? {
+        while let Some(slice) = self.rare().transforms.next_slice(finishing)? {
             connection.write(&slice).map_err(closed)?;
             connection.flush().await.map_err(Disconnected::from)?;
             tokio::task::yield_now().await;
@@ -197,7 +197,7 @@ impl Context {
     /// Whether bytes that do not go through [`write`](Self::write) would be missing from what transforms make of the
     /// body. Known once the head is out.
     pub(in crate::web) fn has_transforms(&self) -> bool {
-        self.transforms.are_some()
+        self.rare_if_any().is_some_and(|rare| rare.transforms.are_some())
     }
 
     fn send(&self, finishing: bool, pace: Pace) -> Result {
@@ -207,10 +207,10 @@ impl Context {
         };
         if phase == Phase::Buffering {
             if !relayed && !self.core().settings().transforms.is_empty() {
-                self.transforms.first_chunk(self, &self.response, finishing, pace)?;
+                self.rare().transforms.first_chunk(self, &self.response, finishing, pace)?;
             }
-        } else if self.transforms.are_some() && phase == Phase::Streaming {
-            self.transforms.chunk(&self.response, finishing, pace)?;
+        } else if phase == Phase::Streaming && self.has_transforms() {
+            self.rare().transforms.chunk(&self.response, finishing, pace)?;
         }
         let mut response = self.response.borrow_mut();
         let response = &mut *response;
@@ -219,7 +219,7 @@ impl Context {
             Phase::Finished => return Err(misuse("Cannot flush() after finish()".to_owned())),
             Phase::Streaming => connection.write(&response.body),
             Phase::Buffering => {
-                if let Some(cookies) = self.cookies.get() {
+                if let Some(cookies) = self.rare_if_any().and_then(|rare| rare.cookies.get()) {
                     cookies.write_to(&mut response.headers)?;
                 }
                 response.phase = Phase::Streaming;

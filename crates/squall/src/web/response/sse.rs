@@ -69,7 +69,7 @@ impl Context {
             self.finish_now()?;
             return Err(Error::finish());
         }
-        self.heartbeat.set(Some(HEARTBEAT));
+        self.rare().heartbeat.set(Some(HEARTBEAT));
         Ok(EventStream { ctx: self, write_timeout: None })
     }
 
@@ -92,7 +92,7 @@ impl EventStream<'_> {
     /// Sends a comment after so much time without an event; `None` for never. Default: 15 s.
     #[must_use]
     pub fn heartbeat(self, interval: impl Into<Option<Duration>>) -> Self {
-        self.ctx.heartbeat.set(interval.into());
+        self.ctx.rare().heartbeat.set(interval.into());
         self
     }
 
@@ -165,7 +165,7 @@ impl EventStream<'_> {
         write(&mut text);
         text.push('\n');
         self.ctx.write(text);
-        self.ctx.heartbeat.restart();
+        self.ctx.rare().heartbeat.restart();
         match self.write_timeout {
             None => self.ctx.flush().await,
             Some(timeout) => match tokio::time::timeout(timeout, self.ctx.flush()).await {
@@ -181,7 +181,7 @@ impl EventStream<'_> {
 
 impl Drop for EventStream<'_> {
     fn drop(&mut self) {
-        self.ctx.heartbeat.set(None);
+        self.ctx.rare().heartbeat.set(None);
     }
 }
 
