@@ -557,6 +557,21 @@ mod tests {
         assert_eq!(loaded(&[(b"x", &all)]).get("x").unwrap().chars().count(), all.len());
     }
 
+    #[cfg(feature = "client")]
+    #[test]
+    fn some_fields_are_taken_over_as_they_are() {
+        let came =
+            loaded(&[(b"a-b", b"1"), (b"x", b"\xe9"), (b"y", b""), (b"A-B", b"2"), (b"z", b"\xc3\xa9")]);
+        let mut h = HttpHeaders::new();
+        h.push_trusted_octets("First", b"\xff");
+        h.add_some(&came, |name, value| name != "Y" && value != b"2");
+        assert_wire(&h, b"First: \xff\r\nA-B: 1\r\nX: \xe9\r\nZ: \xc3\xa9\r\n");
+        let expected = [("First", "\u{ff}"), ("A-B", "1"), ("X", "\u{e9}"), ("Z", "\u{e9}")];
+        assert_eq!(h.iter().collect::<Vec<_>>(), expected);
+        assert!(h.remove("first") && h.set("a-b", "longer").is_ok());
+        assert_wire(&h, b"A-B: longer\r\nX: \xe9\r\nZ: \xc3\xa9\r\n");
+    }
+
     #[test]
     fn values_that_are_not_utf8_read_as_latin1_wherever_they_stand() {
         let mut h = loaded(&[(b"x", b"caf\xe9"), (b"y", "é".as_bytes()), (b"X", b"\xff"), (b"z", b"\xfe")]);

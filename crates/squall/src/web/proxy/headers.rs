@@ -248,6 +248,14 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_written_as_everybody_does() {
+        for text in ["0.0.0.0", "255.255.255.255", "127.0.0.1", "10.200.30.4", "::1", "2001:db8::1"] {
+            let ip: IpAddr = text.parse().unwrap();
+            assert_eq!(text_of(ip), text);
+        }
+    }
+
+    #[test]
     fn hop_by_hop_headers_stay_behind() {
         let came = headers(&[
             ("Host", "h"),
