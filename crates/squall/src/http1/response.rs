@@ -81,9 +81,24 @@ pub(crate) fn parse(
     if mixes_line_ends(&bytes[..end]) {
         return Err(ParseError::LineEnd);
     }
-    let lines = as_known_version(unfold(&bytes[..end])?);
+    let head = &bytes[..end];
+    let parsed = match parse_lines(&as_known_version(head.into()), limits, asked) {
+        // What a folded line goes on with is no name. Few servers still send such.
+        Err(ParseError::HeaderName) => parse_lines(&as_known_version(unfold(head)?), limits, asked),
+        parsed => parsed,
+    };
+    let (head, facts) = parsed?;
+    Ok(Some((end, head, facts)))
+}
+
+/// Parses a whole head without folded lines.
+fn parse_lines(
+    lines: &[u8],
+    limits: &ConnectionLimits,
+    asked: Asked,
+) -> Result<(ResponseHead, ResponseFacts), ParseError> {
     // A line takes four bytes at least. Most heads have few, for which no memory is needed.
-    let most = limits.max_header_count.min(end / 4 + 1);
+    let most = limits.max_header_count.min(lines.len() / 4 + 1);
     let (mut few, mut many) = ([const { MaybeUninit::uninit() }; 64], Vec::new());
     let headers = match few.get_mut(..most) {
         Some(few) => few,
@@ -96,7 +111,7 @@ pub(crate) fn parse(
     let mut parser = httparse::ParserConfig::default();
     // RFC 9112 §5.1: removed, whereas a request with it is refused.
     parser.allow_spaces_after_header_name_in_responses(true);
-    let parsed = parser.parse_response_with_uninit_headers(&mut response, &lines, headers);
+    let parsed = parser.parse_response_with_uninit_headers(&mut response, lines, headers);
     match parsed {
         Ok(Status::Complete(_)) => {}
         Err(httparse::Error::HeaderName) => return Err(ParseError::HeaderName),
@@ -112,13 +127,13 @@ pub(crate) fn parse(
     let mut head = ResponseHead {
         version: if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 },
         status,
-        reason: reason(&lines, response.reason, status, asked),
+        reason: reason(lines, response.reason, status, asked),
         headers: HttpHeaders::new(),
     };
-    let ranges = response.headers.iter().map(|h| (range(&lines, h.name.as_bytes()), range(&lines, h.value)));
-    head.headers.load(&lines, ranges);
+    let ranges = response.headers.iter().map(|h| (range(lines, h.name.as_bytes()), range(lines, h.value)));
+    head.headers.load(lines, ranges);
     let facts = framing(response.headers, &mut head, asked)?;
-    Ok(Some((end, head, facts)))
+    Ok((head, facts))
 }
 
 /// The reason as it was sent, if it is UTF-8; else the usual one. The parser leaves out those with octets beyond ASCII.

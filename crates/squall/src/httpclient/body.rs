@@ -323,6 +323,11 @@ impl ResponseBody {
         }
     }
 
+    /// Whether there are no more pieces to come.
+    pub(super) fn is_at_its_end(&self) -> bool {
+        matches!(self.source, Source::Nothing) && self.decoder.is_none()
+    }
+
     /// What stood behind the body, once its end has been read.
     pub(super) fn trailers(&self) -> Option<&HttpHeaders> {
         self.trailers.as_deref().filter(|trailers| !trailers.is_empty())

@@ -119,14 +119,16 @@ pub(super) async fn exchange(
         None => Asked::Other,
     };
     let mut head = request.encode()?;
-    let length = request.announced_length()?;
+    let mut length = None;
     let mut rest_of_body = None;
-    match request.body {
-        Body::Bytes(body) if !request.expect_continue && body.len() <= SMALL_BODY => {
-            head.extend_from_slice(body);
+    if !matches!(request.body, Body::None) {
+        length = request.announced_length()?;
+        match request.body {
+            Body::Bytes(body) if !request.expect_continue && body.len() <= SMALL_BODY => {
+                head.extend_from_slice(body);
+            }
+            other => rest_of_body = Some(other),
         }
-        Body::None => {}
-        other => rest_of_body = Some(other),
     }
     // What becomes of it shows when the response is read; a response may be there although the write failed.
     drop(stream.write(head));

@@ -73,6 +73,7 @@ pub use multipart::MultipartForm;
 pub use proxy::Proxy;
 #[cfg(feature = "websocket")]
 pub(crate) use reference::{check as check_reference, follow as follow_reference, text as reference_text};
+pub(crate) use request::Relayed;
 pub use request::{HttpRequest, RequestUrl};
 pub use response::{HttpResponse, StreamingResponse, TimeInfo};
 #[doc(hidden)]

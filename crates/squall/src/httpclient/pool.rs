@@ -75,7 +75,8 @@ impl Connections {
     /// however late they come, do no harm up to this moment. Those that come when the next request has been sent cannot be
     /// told from its response: HTTP/1.1 numbers nothing. (nginx, HAProxy and hyper keep such connections too.)
     pub(super) fn take(self: &Rc<Self>, key: &Key, now: Instant) -> Option<Lease> {
-        let is_fit = |kept: &Kept| kept.is_alive() && kept.stream.is_quiet();
+        let is_fit =
+            |kept: &Kept| is_free(&kept.stream) && kept.stream.is_at_rest() && kept.stream.is_quiet();
         let (key, kept) = self.idle.borrow_mut().take(key, now, is_fit)?;
         Some(Lease::new(kept.stream, key, Rc::clone(self)))
     }
@@ -130,12 +131,14 @@ async fn sweep(connections: Weak<Connections>, interval: Duration, longest: Dura
 }
 
 /// Whether a connection on which nothing is outstanding can take a request: bytes that wait on it belong to nobody, so
-/// the next response could not be told from them.
+/// the next response could not be told from them. From now on it wakes nobody.
 fn is_alive(stream: &IoStream) -> bool {
-    if stream.is_closed() || !stream.read_buffer().is_empty() || stream.is_writing() {
-        return false;
-    }
-    stream.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
+    is_free(stream) && stream.poll_fill(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// Whether nothing is left of what was sent and received.
+fn is_free(stream: &IoStream) -> bool {
+    !stream.is_closed() && stream.read_buffer().is_empty() && !stream.is_writing()
 }
 
 /// A connection in use, and what it takes up: closed when dropped, kept when [given back](Self::give_back).

@@ -140,9 +140,13 @@ impl HttpRequest {
     #[must_use]
     pub fn new(method: impl AsRef<str>, url: impl Into<RequestUrl>) -> Self {
         let method = method.as_ref();
+        Self::with_method(Method::from_bytes(method.as_bytes()).map_err(|_| method.to_owned()), url.into())
+    }
+
+    fn with_method(method: Result<Method, String>, url: RequestUrl) -> Self {
         Self {
-            url: url.into(),
-            method: Method::from_bytes(method.as_bytes()).map_err(|_| method.to_owned()),
+            url,
+            method,
             headers: HttpHeaders::new(),
             body: Body::None,
             auth: None,
@@ -415,26 +419,26 @@ impl HttpRequest {
     /// the one that it let through.
     #[must_use]
     pub(crate) fn verbatim(mut self, target: String) -> Self {
+        self.set_verbatim(target);
+        self
+    }
+
+    fn set_verbatim(&mut self, target: String) {
         if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             self.mistake.get_or_insert(format!("{target:?} is no request target"));
         }
         self.verbatim = Some(target);
-        self
     }
 
-    /// Is told of every interim response (RFC 9110 §15.2) but a 101.
-    #[must_use]
-    pub(crate) fn on_interim(mut self, tell: OnInterim) -> Self {
-        self.on_interim = Some(tell);
-        self
-    }
-
-    /// How long the server may take nothing of a body that is [produced](Self::body_producer), beside the time for the whole
-    /// request.
-    #[must_use]
-    pub(crate) fn send_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.send_timeout = timeout;
-        self
+    /// One that a proxy hands on, as yet without a body.
+    pub(crate) fn relayed(relayed: Relayed) -> Self {
+        let mut request = Self::with_method(Ok(relayed.method), relayed.url);
+        request.set_verbatim(relayed.target);
+        request.headers = relayed.headers;
+        request.options.connect_timeout = Some(Some(relayed.connect_timeout));
+        request.send_timeout = relayed.send_timeout;
+        request.on_interim = relayed.on_interim;
+        request
     }
 
     /// All headers at once.
@@ -472,6 +476,20 @@ impl HttpRequest {
         }
         Ok(method)
     }
+}
+
+/// What a proxy hands on.
+pub(crate) struct Relayed {
+    pub(crate) method: Method,
+    pub(crate) url: RequestUrl,
+    /// As in [`HttpRequest::verbatim`].
+    pub(crate) target: String,
+    pub(crate) headers: HttpHeaders,
+    pub(crate) connect_timeout: Duration,
+    /// How long the server may take nothing of a body that is [produced](HttpRequest::body_producer).
+    pub(crate) send_timeout: Option<Duration>,
+    /// Is told of every interim response (RFC 9110 §15.2) but a 101.
+    pub(crate) on_interim: Option<OnInterim>,
 }
 
 /// Where a request goes: text, or a [`Url`] that was parsed before, which is worth it for one that is fetched often.

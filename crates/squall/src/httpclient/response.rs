@@ -156,6 +156,11 @@ impl StreamingResponse {
         self.body.trailers()
     }
 
+    /// Whether nothing more of it comes, neither a piece nor what stands behind the body.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.body.is_at_its_end() && self.trailers().is_none()
+    }
+
     /// Whether the rest of the request's body is still on its way: it goes on while the response is read.
     pub(crate) fn is_uploading(&self) -> bool {
         self.body.is_uploading()

@@ -220,6 +220,12 @@ impl IoStream {
         self.read_buffer().is_empty() && self.transport().is_some_and(|transport| transport.is_quiet())
     }
 
+    /// Whether nothing has come that was not read, and no end, as far as the loop has heard.
+    #[cfg(feature = "client")]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.try_fill(), Err(error) if would_block(&error))
+    }
+
     /// One `recv` without waiting.
     pub(super) fn try_fill(&self) -> io::Result<usize> {
         let filled = match self.0.link.borrow().open() {

@@ -104,7 +104,7 @@ impl HttpHeaders {
     }
 
     /// Makes room for so many fields more, of so many bytes in all.
-    #[cfg(any(feature = "http2", feature = "tower"))]
+    #[cfg(any(feature = "client", feature = "http2", feature = "tower"))]
     pub(crate) fn reserve(&mut self, fields: usize, bytes: usize) {
         self.fields.reserve(fields);
         // `: ` and the end of the line.
@@ -297,10 +297,40 @@ impl HttpHeaders {
             is_token(name) && case::is_title_case(name.as_bytes()) && is_field_value(value.as_bytes()),
             "{name}: {value:?}"
         );
+        self.push_line(name, value.as_bytes());
+    }
+
+    /// [`push_trusted`](Self::push_trusted) of octets that were a field's value before, or are made of such.
+    #[cfg(feature = "client")]
+    pub(crate) fn push_trusted_octets(&mut self, name: &'static str, value: &[u8]) {
+        debug_assert!(is_token(name) && is_field_value(value), "{name}: {}", value.escape_ascii());
+        self.push_line(name, value);
+        self.note_latin1(self.fields.len() - 1);
+    }
+
+    /// Adds those fields of another message that are wanted. They need no checking again.
+    #[cfg(feature = "client")]
+    pub(crate) fn add_some(&mut self, other: &Self, wanted: impl Fn(&str, &[u8]) -> bool) {
+        self.block.reserve(other.block.len());
+        self.fields.reserve(other.fields.len());
+        for at in 0..other.fields.len() {
+            let (name, value) = (other.name(at), other.octets(at));
+            if !wanted(name, value) {
+                continue;
+            }
+            self.push_line(name, value);
+            if let Some((_, reading)) = other.latin1.iter().find(|(place, _)| *place == at) {
+                self.latin1.push((self.fields.len() - 1, reading.clone()));
+            }
+        }
+    }
+
+    #[inline]
+    fn push_line(&mut self, name: &str, value: &[u8]) {
         let start = self.block.len();
         self.block.reserve(name.len() + value.len() + 4);
-        for part in [name, ": ", value, "\r\n"] {
-            self.block.extend_from_slice(part.as_bytes());
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.block.extend_from_slice(part);
         }
         self.names.insert(name.as_bytes());
         self.fields.push(Field {
@@ -335,6 +365,7 @@ impl HttpHeaders {
 
     /// [`write_to`](Self::write_to) for the fields whose names are wanted.
     pub(crate) fn write_some(&self, out: &mut Vec<u8>, wanted: impl Fn(&str) -> bool) {
+        out.reserve(self.block.len());
         for (name, value) in self.iter_bytes().filter(|(name, _)| wanted(name)) {
             for part in [name.as_bytes(), b": ", value, b"\r\n"] {
                 out.extend_from_slice(part);
@@ -604,6 +635,21 @@ mod tests {
         }
         let all: Vec<u8> = octets().collect();
         assert_eq!(loaded(&[(b"x", &all)]).get("x").unwrap().chars().count(), all.len());
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn some_fields_are_taken_over_as_they_are() {
+        let came =
+            loaded(&[(b"a-b", b"1"), (b"x", b"\xe9"), (b"y", b""), (b"A-B", b"2"), (b"z", b"\xc3\xa9")]);
+        let mut h = HttpHeaders::new();
+        h.push_trusted_octets("First", b"\xff");
+        h.add_some(&came, |name, value| name != "Y" && value != b"2");
+        assert_wire(&h, b"First: \xff\r\nA-B: 1\r\nX: \xe9\r\nZ: \xc3\xa9\r\n");
+        let expected = [("First", "\u{ff}"), ("A-B", "1"), ("X", "\u{e9}"), ("Z", "\u{e9}")];
+        assert_eq!(h.iter().collect::<Vec<_>>(), expected);
+        assert!(h.remove("first") && h.set("a-b", "longer").is_ok());
+        assert_wire(&h, b"A-B: longer\r\nX: \xe9\r\nZ: \xc3\xa9\r\n");
     }
 
     #[test]

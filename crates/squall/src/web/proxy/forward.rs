@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Shared;
 use super::onward::OnwardRequest;
 use super::upload::Sent;
-use crate::httpclient::{HttpClientError, HttpRequest, StreamingResponse};
+use crate::httpclient::{HttpClientError, HttpRequest, Relayed, RequestUrl, StreamingResponse};
 use crate::log;
 
 /// Is told of interim responses.
@@ -15,7 +15,7 @@ pub(super) type OnInterim = Rc<dyn Fn(&crate::http1::response::ResponseHead)>;
 /// Sends a request to the upstreams, one after the other, until one can be reached.
 pub(super) async fn send(
     shared: &Shared,
-    onward: &OnwardRequest,
+    onward: &mut OnwardRequest<'_>,
     body: &Sent,
     interim: Option<OnInterim>,
 ) -> Result<StreamingResponse, HttpClientError> {
@@ -25,7 +25,8 @@ pub(super) async fn send(
         let Some(index) = next else {
             return Err(HttpClientError::Proxy("there is no upstream server to ask".to_owned()));
         };
-        let request = request(shared, index, onward, body, interim.as_ref());
+        let is_last = shared.upstreams.borrow().len() == tried.len() + 1;
+        let request = request(shared, index, onward, body, interim.as_ref(), is_last);
         match shared.client.fetch_stream(request).await {
             Ok(response) => {
                 shared.upstreams.borrow_mut().answered(index);
@@ -49,27 +50,32 @@ pub(super) async fn send(
 fn request(
     shared: &Shared,
     index: usize,
-    onward: &OnwardRequest,
+    onward: &mut OnwardRequest<'_>,
     body: &Sent,
     interim: Option<&OnInterim>,
+    is_last: bool,
 ) -> HttpRequest {
     let upstreams = shared.upstreams.borrow();
     let upstream = upstreams.get(index);
-    let method = onward.method.as_str();
-    let request = match &upstream.url {
-        Some(url) => HttpRequest::new(method, url),
-        None => HttpRequest::new(method, &upstream.base),
+    let url = match &upstream.url {
+        Some(url) => RequestUrl::from(url),
+        None => RequestUrl::from(&upstream.base),
     };
-    let target = match onward.target.as_str() {
+    let target = match &*onward.target {
         "*" => "*".to_owned(),
-        path => format!("{}{path}", upstream.prefix),
+        path => [upstream.prefix.as_str(), path].concat(),
     };
-    let mut request =
-        request.verbatim(target).with_headers(onward.headers.clone()).connect_timeout(shared.connect_timeout);
-    request = request.send_timeout(shared.send_timeout);
-    if let Some(interim) = interim {
-        request = request.on_interim(Rc::clone(interim));
-    }
+    // Whoever may be asked after this one needs them, too.
+    let headers = if is_last { std::mem::take(&mut onward.headers) } else { onward.headers.clone() };
+    let request = HttpRequest::relayed(Relayed {
+        method: onward.method.clone(),
+        url,
+        target,
+        headers,
+        connect_timeout: shared.connect_timeout,
+        send_timeout: shared.send_timeout,
+        on_interim: interim.map(Rc::clone),
+    });
     match body {
         Sent::Nothing => request,
         Sent::Whole(bytes) => request.body(bytes.clone()),

@@ -10,14 +10,6 @@ use http::Version;
 use crate::httputil::connection_fields::is_hop_by_hop;
 use crate::httputil::{HttpHeaders, ows};
 
-/// How the proxy names itself in `Via`.
-const NAME: &str = "squall";
-
-/// Adds a field whose value was a header's before, or is made of such.
-pub(super) fn add(headers: &mut HttpHeaders, name: &str, value: &[u8]) {
-    let _ = headers.add(name, value);
-}
-
 /// The members of a field that is a list (RFC 9110 §5.6.1).
 pub(super) fn members<'a>(headers: &'a HttpHeaders, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let members = headers.list_bytes(name).flat_map(|value| value.split(|&byte| byte == b','));
@@ -137,10 +129,12 @@ pub(super) struct Forwarded<'a> {
 pub(super) fn of_request(headers: &HttpHeaders, forwarded: &Forwarded<'_>) -> HttpHeaders {
     let end_to_end = EndToEnd::of(headers);
     let mut onward = HttpHeaders::new();
+    // What this proxy adds, and what comes of the body, included.
+    onward.reserve(headers.len() + 8, 512);
     if let Some(host) = forwarded.host {
-        add(&mut onward, "Host", host);
+        onward.push_trusted_octets("Host", host);
     }
-    for (name, value) in headers.iter_bytes() {
+    onward.add_some(headers, |name, value| {
         let is_ours = matches!(
             name,
             "Host"
@@ -153,10 +147,8 @@ pub(super) fn of_request(headers: &HttpHeaders, forwarded: &Forwarded<'_>) -> Ht
                 | "X-Real-Ip"
                 | "X-Scheme"
         ) || (name == "Expect" && is_100_continue(value));
-        if !is_ours && end_to_end.passes(name) && !is_twin(name) {
-            add(&mut onward, name, value);
-        }
-    }
+        !is_ours && end_to_end.passes(name) && !is_twin(name)
+    });
     introduce(&mut onward, headers, forwarded);
     onward
 }
@@ -164,7 +156,7 @@ pub(super) fn of_request(headers: &HttpHeaders, forwarded: &Forwarded<'_>) -> Ht
 /// Tells the upstream about the client. `X-Real-Ip` and `X-Scheme` are what Tornado believes first, so a client's own
 /// do not get through.
 fn introduce(onward: &mut HttpHeaders, headers: &HttpHeaders, forwarded: &Forwarded<'_>) {
-    let ip = forwarded.remote_ip.to_string();
+    let ip = text_of(forwarded.remote_ip);
     if headers.contains("Forwarded") {
         // RFC 7239 §4: the last element is that of the proxy before.
         let mut element = match forwarded.remote_ip {
@@ -174,66 +166,72 @@ fn introduce(onward: &mut HttpHeaders, headers: &HttpHeaders, forwarded: &Forwar
         if let Some(host) = forwarded.host.and_then(|host| std::str::from_utf8(host).ok()) {
             element += &format!(";host=\"{host}\"");
         }
-        extend(onward, headers, "Forwarded", &element);
+        extend(onward, headers, "Forwarded", element.as_bytes());
     }
-    extend(onward, headers, "X-Forwarded-For", &ip);
-    add(onward, "X-Forwarded-Proto", forwarded.protocol.as_bytes());
+    extend(onward, headers, "X-Forwarded-For", ip.as_bytes());
+    onward.push_trusted("X-Forwarded-Proto", forwarded.protocol);
     if let Some(host) = forwarded.host {
-        add(onward, "X-Forwarded-Host", host);
+        onward.push_trusted_octets("X-Forwarded-Host", host);
     }
-    add(onward, "X-Real-Ip", ip.as_bytes());
+    onward.push_trusted("X-Real-Ip", &ip);
     add_via(onward, headers, forwarded.version);
 }
 
-/// Adds every value of a field.
-pub(super) fn copy(onward: &mut HttpHeaders, headers: &HttpHeaders, name: &str) {
-    for value in headers.list_bytes(name) {
-        add(onward, name, value);
+/// An address as text. Most are of IPv4, of which the formatter makes as much work as all else here.
+fn text_of(ip: IpAddr) -> String {
+    let IpAddr::V4(ip) = ip else { return ip.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for octet in ip.octets() {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
     }
+    text
 }
 
-/// The fields of a response as they go to the client, `Date` aside. The two statuses that make no sense without a field
-/// that is hop-by-hop keep it (RFC 9110 §15.5.8, §15.5.22).
-pub(super) fn of_response(status: u16, headers: &HttpHeaders, version: Version) -> HttpHeaders {
+/// The fields of a response as they go to the client, `Date` aside, in place of those in `onward`. The two statuses that
+/// make no sense without a field that is hop-by-hop keep it (RFC 9110 §15.5.8, §15.5.22).
+pub(super) fn of_response(onward: &mut HttpHeaders, status: u16, headers: &HttpHeaders, version: Version) {
     let end_to_end = EndToEnd::of(headers);
     let meant = match status {
         407 => "Proxy-Authenticate",
         426 => "Upgrade",
         _ => "",
     };
-    let mut onward = HttpHeaders::new();
-    for (name, value) in headers.iter_bytes() {
+    onward.clear();
+    onward.add_some(headers, |name, _| {
         let is_meant = name == meant && !end_to_end.is_nominated(name);
-        if name != "Via" && (is_meant || end_to_end.passes(name)) {
-            add(&mut onward, name, value);
-        }
-    }
-    add_via(&mut onward, headers, version);
+        name != "Via" && (is_meant || end_to_end.passes(name))
+    });
+    add_via(onward, headers, version);
     if onward.contains("Upgrade") {
-        add(&mut onward, "Connection", b"Upgrade");
+        onward.push_trusted("Connection", "Upgrade");
     }
-    onward
 }
 
-/// `Via` with this proxy at its end (RFC 9110 §7.6.3); `version` is that of the message that came.
+/// `Via` with this proxy, `squall`, at its end (RFC 9110 §7.6.3); `version` is that of the message that came.
 fn add_via(onward: &mut HttpHeaders, headers: &HttpHeaders, version: Version) {
-    let version = match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
-        _ => "1.1",
+    let own: &[u8] = match version {
+        Version::HTTP_10 => b"1.0 squall",
+        Version::HTTP_2 => b"2.0 squall",
+        _ => b"1.1 squall",
     };
-    extend(onward, headers, "Via", &format!("{version} {NAME}"));
+    extend(onward, headers, "Via", own);
 }
 
 /// Adds the field's values in `headers`, in one line, and one more of our own.
-fn extend(onward: &mut HttpHeaders, headers: &HttpHeaders, name: &str, own: &str) {
+fn extend(onward: &mut HttpHeaders, headers: &HttpHeaders, name: &'static str, own: &[u8]) {
+    if !headers.contains(name) {
+        return onward.push_trusted_octets(name, own);
+    }
     let mut list = Vec::new();
     for value in headers.list_bytes(name).filter(|value| !value.is_empty()) {
         list.extend_from_slice(value);
         list.extend_from_slice(b", ");
     }
-    list.extend_from_slice(own.as_bytes());
-    add(onward, name, &list);
+    list.extend_from_slice(own);
+    onward.push_trusted_octets(name, &list);
 }
 
 #[cfg(test)]
@@ -247,6 +245,14 @@ mod tests {
     fn forwarded(host: Option<&'static str>, version: Version) -> Forwarded<'static> {
         let remote_ip = [127, 0, 0, 1].into();
         Forwarded { remote_ip, protocol: "http", host: host.map(str::as_bytes), version }
+    }
+
+    #[test]
+    fn addresses_are_written_as_everybody_does() {
+        for text in ["0.0.0.0", "255.255.255.255", "127.0.0.1", "10.200.30.4", "::1", "2001:db8::1"] {
+            let ip: IpAddr = text.parse().unwrap();
+            assert_eq!(text_of(ip), text);
+        }
     }
 
     #[test]
@@ -267,7 +273,8 @@ mod tests {
             ("Cookie", "a"),
             ("Cookie", "b"),
         ]);
-        let onward = of_response(200, &came, Version::HTTP_11);
+        let mut onward = HttpHeaders::new();
+        of_response(&mut onward, 200, &came, Version::HTTP_11);
         let expected = [("Host", "h"), ("Cookie", "a"), ("Cookie", "b"), ("Via", "1.1 squall")];
         assert_eq!(onward.iter().collect::<Vec<_>>(), expected);
     }
@@ -289,7 +296,8 @@ mod tests {
         let all = names.join(" ,").to_lowercase();
         let mut lines = vec![("Connection", all.as_str())];
         lines.extend(names.iter().map(|name| (*name, "1")));
-        let onward = of_response(200, &headers(&lines), Version::HTTP_11);
+        let mut onward = HttpHeaders::new();
+        of_response(&mut onward, 200, &headers(&lines), Version::HTTP_11);
         assert_eq!(onward.iter().map(|(name, _)| name).collect::<Vec<_>>()[..names.len()], names);
     }
 

@@ -1,15 +1,17 @@
 //! The request that goes on to an upstream, made from what was understood of the one that came. Pure.
 
+use std::borrow::Cow;
+
 use http::{Method, Version};
 
 use super::headers::{self, Forwarded};
 use crate::httputil::{HttpHeaders, HttpServerRequest, host, trailers};
 
 /// A request to an upstream, but for its body.
-pub(super) struct OnwardRequest {
+pub(super) struct OnwardRequest<'a> {
     pub(super) method: Method,
     /// Path and query as they came, byte for byte, or `*`.
-    pub(super) target: String,
+    pub(super) target: Cow<'a, str>,
     pub(super) headers: HttpHeaders,
     pub(super) body: BodyKind,
     /// The client asks to go on with WebSocket.
@@ -37,8 +39,8 @@ pub(super) enum Stays {
     LastRecipient,
 }
 
-impl OnwardRequest {
-    pub(super) fn of(request: &HttpServerRequest) -> Result<Self, Stays> {
+impl<'a> OnwardRequest<'a> {
+    pub(super) fn of(request: &'a HttpServerRequest) -> Result<Self, Stays> {
         let method = request.method().clone();
         if method == Method::CONNECT {
             return Err(Stays::Connect);
@@ -66,20 +68,20 @@ impl OnwardRequest {
             let _ = onward.set("Max-Forwards", left.to_string());
         }
         if let BodyKind::Length(length) = body {
-            headers::add(&mut onward, "Content-Length", length.to_string().as_bytes());
+            onward.push_trusted("Content-Length", itoa::Buffer::new().format(length));
         }
         if body == BodyKind::Chunked {
             // The only body that can have trailers on the way up.
-            headers::copy(&mut onward, came, "Trailer");
+            onward.add_some(came, |name, _| name == "Trailer");
         }
         let websocket = asks_for_websocket(request, body);
         if websocket {
-            headers::add(&mut onward, "Connection", b"Upgrade");
-            headers::add(&mut onward, "Upgrade", b"websocket");
+            onward.push_trusted("Connection", "Upgrade");
+            onward.push_trusted("Upgrade", "websocket");
         } else if takes_trailers(request) {
             // RFC 9110 §10.1.4: who sends TE names it.
-            headers::add(&mut onward, "Connection", b"TE");
-            headers::add(&mut onward, "Te", b"trailers");
+            onward.push_trusted("Connection", "TE");
+            onward.push_trusted("Te", "trailers");
         }
         Ok(Self { method, target, headers: onward, body, websocket })
     }
@@ -87,21 +89,21 @@ impl OnwardRequest {
 
 /// What a route or a check has let through must mean the same to the upstream, so nothing of it is decoded or
 /// normalised. Of the absolute form it is what stands behind the authority, which goes into `Host` (RFC 9112 §3.2.2).
-fn target<'a>(method: &Method, uri: &'a str) -> Result<(String, Option<&'a str>), Stays> {
+fn target<'a>(method: &Method, uri: &'a str) -> Result<(Cow<'a, str>, Option<&'a str>), Stays> {
     // A fragment is never sent (RFC 9112 §3.2). Whoever takes it for a part of the path sees another resource than who
     // cuts it off.
     if uri.bytes().any(|byte| !(b'!'..=b'~').contains(&byte) || byte == b'#') {
         return Err(Stays::Bad("Invalid request target"));
     }
     if uri.starts_with('/') || (uri == "*" && *method == Method::OPTIONS) {
-        return Ok((uri.to_owned(), None));
+        return Ok((uri.into(), None));
     }
     let (authority, rest) = host::split_absolute(uri).ok_or(Stays::Bad("Invalid request target"))?;
     let target = match rest {
         // RFC 9112 §3.2.4: the last proxy makes the asterisk of it.
-        "" if *method == Method::OPTIONS => "*".to_owned(),
-        rest if rest.starts_with('/') => rest.to_owned(),
-        rest => format!("/{rest}"),
+        "" if *method == Method::OPTIONS => "*".into(),
+        rest if rest.starts_with('/') => rest.into(),
+        rest => format!("/{rest}").into(),
     };
     Ok((target, Some(authority)))
 }
@@ -189,7 +191,7 @@ mod tests {
             ("GET", "/caf\u{e9}", BAD),
         ] {
             let found = target(&Method::from_bytes(method.as_bytes()).unwrap(), uri);
-            let expected = expected.map(|(target, authority)| (target.to_owned(), authority));
+            let expected = expected.map(|(target, authority)| (Cow::from(target), authority));
             assert_eq!(found, expected, "{method} {uri}");
         }
     }

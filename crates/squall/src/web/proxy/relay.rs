@@ -19,7 +19,7 @@ use super::upload::{Fed, Feed, Sent, begin};
 use super::{Shared, append, headers, tunnel};
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{HttpClientError, StreamingResponse, TimedOut};
-use crate::httputil::ResponseStartLine;
+use crate::httputil::{HttpHeaders, ResponseStartLine};
 use crate::log;
 
 /// How long a client that has closed its sending side is taken to wait for the head of a response: it cannot be told
@@ -29,14 +29,14 @@ const HALF_CLOSED_HEAD: Duration = Duration::from_secs(3);
 const HALF_CLOSED_BODY: Duration = Duration::from_secs(30);
 
 /// Takes a request to an upstream and its response back.
-pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, mut onward: OnwardRequest) -> Result {
+pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, mut onward: OnwardRequest<'_>) -> Result {
     let html = shared.append_html.as_ref().map(|html| html());
     if html.is_some() {
         append::ask(&mut onward.headers);
     }
     let (body, feed) = begin(ctx, onward.body).await?;
     let mut upload = Upload { fed: if feed.is_some() { Fed::Going } else { Fed::Whole }, feed };
-    let mut response = head(shared, ctx, &onward, &body, &mut upload).await?;
+    let mut response = head(shared, ctx, &mut onward, &body, &mut upload).await?;
     if response.status() == 101 {
         return change_protocol(shared, ctx, response, onward.websocket);
     }
@@ -76,7 +76,7 @@ impl Upload<'_> {
 async fn head(
     shared: &Shared,
     ctx: &Context,
-    onward: &OnwardRequest,
+    onward: &mut OnwardRequest<'_>,
     body: &Sent,
     upload: &mut Upload<'_>,
 ) -> Result<StreamingResponse> {
@@ -125,14 +125,16 @@ async fn relay(
 ) -> Result {
     let html = set_head(ctx, response, upload, html)?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
-        ctx.flush().await?;
         return ctx.finish_now();
     }
     loop {
         match next(shared, ctx, response, upload).await? {
             Ok(Some(piece)) => {
                 ctx.write(piece);
-                flush(ctx, response, upload).await?;
+                // What is the last goes out with the end.
+                if !response.is_at_its_end() {
+                    flush(ctx, response, upload).await?;
+                }
             }
             Ok(None) => {
                 if let Some(html) = html {
@@ -140,8 +142,8 @@ async fn relay(
                 }
                 if let Some(trailers) = response.trailers() {
                     ctx.pass_trailers(trailers);
+                    ctx.flush().await?;
                 }
-                ctx.flush().await?;
                 return ctx.finish_now();
             }
             Err(error) if ctx.headers_sent() => return Err(cut_off(ctx, &error)),
@@ -157,27 +159,25 @@ fn set_head(
     upload: &Upload<'_>,
     html: Option<Bytes>,
 ) -> Result<Option<Bytes>> {
-    let mut onward = headers::of_response(response.status(), response.headers(), response.version());
-    if ctx.request().accepts_trailers() && !onward.contains("Content-Length") {
-        headers::copy(&mut onward, response.headers(), "Trailer");
-    }
-    let html = html.filter(|_| append::prepare(response.status(), &mut onward));
     // The rest of the request is not read; what follows it could not be found. In HTTP/2 other streams have their own frames.
     let is_unwanted = upload.fed == Fed::Unwanted || (upload.fed == Fed::Going && !response.is_uploading());
-    if is_unwanted && ctx.request().version() != Version::HTTP_2 {
-        onward.add("Connection", "close")?;
-    }
+    let came = response.headers();
     ctx.relay_head(response.status(), response.reason(), |own| {
         // RFC 9110 §6.6.1: who forwards a response without a date adds one.
-        if !onward.contains("Date")
-            && let Some(date) = own.get("Date")
-        {
-            onward.add("Date", date)?;
+        let date = if came.contains("Date") { None } else { own.get("Date").map(str::to_owned) };
+        headers::of_response(own, response.status(), came, response.version());
+        if ctx.request().accepts_trailers() && !own.contains("Content-Length") {
+            own.add_some(came, |name, _| name == "Trailer");
         }
-        own.copy_from(&onward);
-        Ok(())
-    })?;
-    Ok(html)
+        let html = html.filter(|_| append::prepare(response.status(), own));
+        if is_unwanted && ctx.request().version() != Version::HTTP_2 {
+            own.add("Connection", "close")?;
+        }
+        if let Some(date) = date {
+            own.add("Date", date)?;
+        }
+        Ok(html)
+    })
 }
 
 /// The next piece of the response. The head goes out before one that is not there yet.
@@ -235,9 +235,10 @@ fn interim(ctx: &Context) -> Option<OnInterim> {
     Some(Rc::new(move |head: &ResponseHead| {
         if head.status != 100 || !answers_expect {
             let start = ResponseStartLine { status: head.status, reason: &head.reason };
+            let mut onward = HttpHeaders::new();
+            headers::of_response(&mut onward, head.status, &head.headers, head.version);
             // Without a client there is nobody to tell.
-            let _ = connection
-                .write_interim(start, &headers::of_response(head.status, &head.headers, head.version));
+            let _ = connection.write_interim(start, &onward);
         }
     }))
 }
@@ -248,7 +249,8 @@ fn change_protocol(shared: &Shared, ctx: &Context, response: StreamingResponse, 
     if !websocket || !names_websocket(response.headers()) {
         return failed("to one that was not asked for");
     }
-    let mut onward = headers::of_response(101, response.headers(), response.version());
+    let mut onward = HttpHeaders::new();
+    headers::of_response(&mut onward, 101, response.headers(), response.version());
     onward.set("Connection", "Upgrade")?;
     onward.set("Upgrade", "websocket")?;
     let reason = response.reason().to_owned();

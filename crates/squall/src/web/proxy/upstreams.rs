@@ -83,6 +83,10 @@ impl Upstreams {
         &self.list[index]
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// The upstream could not be reached.
     pub(super) fn failed(&mut self, index: usize, now: Instant) {
         self.list[index].down_until = Some(now + PENALTY);

@@ -236,12 +236,12 @@ impl Context {
     /// # Panics
     /// When `status` is not from 200 to 999.
     #[cfg(feature = "client")]
-    pub(in crate::web) fn relay_head(
+    pub(in crate::web) fn relay_head<T>(
         &self,
         status: u16,
         reason: &str,
-        set: impl FnOnce(&mut HttpHeaders) -> Result,
-    ) -> Result {
+        set: impl FnOnce(&mut HttpHeaders) -> Result<T>,
+    ) -> Result<T> {
         assert!((200..=999).contains(&status), "{status} is no status of a response");
         let mut response = self.response.borrow_mut();
         response.relayed = true;
