@@ -22,7 +22,7 @@ use crate::http1::ParseError;
 use crate::http1connection::kinds;
 use crate::httputil::exchange::{self, Incoming, Rest};
 use crate::httputil::inflate::Inflater;
-use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext, RequestHead};
+use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext};
 use crate::iostream::IoStream;
 use crate::log;
 use crate::metrics::{self, Counted};
@@ -235,15 +235,17 @@ impl Connection {
         let limits = &self.server.limits;
         // What follows a CONNECT is the tunnel's, and no body that an answer has to wait for (RFC 9113 §8.5).
         let is_empty = body.is_end_stream() || protocol.is_some() || parts.method == Method::CONNECT;
-        match convert::request_head(&parts, is_empty, limits.max_header_count) {
-            Ok((mut head, _)) if protocol.is_some() => {
+        let mut request = HttpServerRequest::pooled();
+        let head = request.head_mut();
+        match convert::request_head(&parts, is_empty, limits.max_header_count, head) {
+            Ok(_) if protocol.is_some() => {
                 convert::ask_for_websocket(&mut head.headers);
-                let stream = Stream::new(Rc::clone(self), respond, &head, Some(body));
-                self.serve(stream, head, BodyKind::None, None, cx);
+                let stream = Stream::new(Rc::clone(self), respond, head, Some(body));
+                self.serve(stream, request, BodyKind::None, None, cx);
             }
-            Ok((head, kind)) => {
-                let stream = Stream::new(Rc::clone(self), respond, &head, None);
-                self.serve(stream, head, kind, Some(body), cx);
+            Ok(kind) => {
+                let stream = Stream::new(Rc::clone(self), respond, head, None);
+                self.serve(stream, request, kind, Some(body), cx);
             }
             Err(refusal) => self.refuse(refusal, respond, is_head),
         }
@@ -252,15 +254,15 @@ impl Connection {
     fn serve(
         &self,
         stream: Rc<Stream>,
-        mut head: RequestHead,
+        mut request: HttpServerRequest,
         kind: BodyKind,
         body: Option<RecvStream>,
         cx: &mut Context<'_>,
     ) {
         let inflates = kind != BodyKind::None && self.server.limits.decompress;
-        let inflater = if inflates { Inflater::for_request(&mut head) } else { None };
+        let inflater = if inflates { Inflater::for_request(request.head_mut()) } else { None };
         let arrived = self.last_busy.get().into_std();
-        let request = HttpServerRequest::new(head, self.context, stream.handle(), arrived);
+        request.arrived(self.context, stream.handle(), arrived);
         let carrier = Rc::clone(&stream);
         let work: Pending<'static> =
             match exchange::start(&*stream, &*self.server.delegate, request, kind, cx) {

@@ -62,6 +62,8 @@ pub(super) struct Frames {
     next: usize,
     /// A head goes on in CONTINUATION frames.
     in_block: bool,
+    /// How many heads of requests may have been passed on that nobody has asked for: never too few.
+    heads: usize,
     fault: Option<Reason>,
 }
 
@@ -78,6 +80,7 @@ impl Default for Frames {
             ended: [(u32::MAX, Ended::Reset); REMEMBERED],
             next: 0,
             in_block: false,
+            heads: 0,
             fault: None,
         }
     }
@@ -87,6 +90,18 @@ impl Frames {
     /// What is wrong with the frames, from when it has been read.
     pub(super) fn fault(&self) -> Option<Reason> {
         self.fault
+    }
+
+    /// A request was taken. True when no other can be there, so that asking for one would be in vain; asking costs as much
+    /// as a tenth of a request.
+    pub(super) fn was_last(&mut self) -> bool {
+        self.heads = self.heads.saturating_sub(1);
+        self.heads == 0
+    }
+
+    /// All requests were taken: the other heads were trailers, or refused.
+    pub(super) fn forget_heads(&mut self) {
+        self.heads = 0;
     }
 
     /// Takes bytes that have come, and says how many of them may be passed on: all of them, or those before the fault.
@@ -142,6 +157,7 @@ impl Frames {
             DATA if flags & FIRST_FLAG != 0 => self.end(stream, Ended::Whole),
             HEADERS => {
                 self.in_block = flags & END_HEADERS == 0;
+                self.heads += 1;
                 if flags & FIRST_FLAG != 0 { self.end(stream, Ended::Whole) } else { None }
             }
             RST_STREAM => self.end(stream, Ended::Reset),

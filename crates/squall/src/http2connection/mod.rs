@@ -9,6 +9,7 @@ mod body;
 pub(crate) mod client;
 mod connection;
 mod convert;
+mod doorbell;
 mod frames;
 mod options;
 mod output;

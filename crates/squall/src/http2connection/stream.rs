@@ -207,10 +207,13 @@ impl Future for StreamTask {
         {
             self.work = None;
         }
-        // After the handler, which may have written; before it is left, so that a write from elsewhere wakes this.
+        // After the handler, which may have written.
+        if self.stream.pump(cx) && self.work.is_none() {
+            return Poll::Ready(());
+        }
+        // What is written from elsewhere wakes this.
         self.stream.task.set(Some(cx.waker().clone()));
-        let done = self.stream.pump(cx);
-        if done && self.work.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        Poll::Pending
     }
 }
 
