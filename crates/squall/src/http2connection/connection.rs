@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::body::Data;
 use super::convert::{self, Refusal};
+use super::frames::Frames;
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
 use crate::http1::ParseError;
@@ -32,6 +33,8 @@ pub(super) struct Connection {
     server: Rc<Server>,
     context: RequestContext,
     order: Cell<Order>,
+    /// What is seen of them before the machine gets them.
+    frames: Rc<RefCell<Frames>>,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
     /// Those that wait for something.
@@ -64,6 +67,7 @@ impl Connection {
             server,
             context,
             order: Cell::new(Order::Serve),
+            frames: Rc::default(),
             task: Cell::default(),
             streams: RefCell::default(),
             open: Cell::new(0),
@@ -84,6 +88,15 @@ impl Connection {
 
     pub(super) fn remote_address(&self) -> Option<SocketAddr> {
         self.context.remote_port.map(|port| SocketAddr::new(self.context.remote_ip, port))
+    }
+
+    pub(super) fn frames(&self) -> Rc<RefCell<Frames>> {
+        Rc::clone(&self.frames)
+    }
+
+    /// Whether what stands behind a stream's body is malformed. Asked once, when it is taken.
+    pub(super) fn has_malformed_trailers(&self, stream: u32) -> bool {
+        self.frames.borrow_mut().take_malformed(stream)
     }
 
     pub(super) fn stream(&self) -> &IoStream {

@@ -17,6 +17,7 @@ mod preface;
 mod server;
 mod set;
 mod stream;
+mod trailers;
 mod tunnel;
 
 pub use options::Http2Options;

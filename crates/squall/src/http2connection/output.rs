@@ -331,7 +331,7 @@ impl Output {
         }
     }
 
-    fn reset(&mut self, reason: Reason) {
+    pub(super) fn reset(&mut self, reason: Reason) {
         match &mut self.sink {
             Sink::Head(respond) => respond.send_reset(reason),
             Sink::Body(body) => body.send_reset(reason),

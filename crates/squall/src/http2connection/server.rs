@@ -43,12 +43,12 @@ const MOST_AT_ONCE: usize = 64;
 pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: RequestContext) {
     let connection = Connection::new(stream.clone(), Rc::clone(&server), context);
     let member = server.set.enter(Rc::clone(&connection));
-    let (watched, frames) = Watched::new(stream.clone());
+    let watched = Watched::new(stream.clone(), connection.frames());
     let handshake = server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(watched);
     let patience = server.limits.header_timeout.unwrap_or(Duration::MAX);
     match timeout(patience, connection.unless_cut(handshake)).await {
         Ok(Some(Ok(machine))) => {
-            let ended = Driver::new(Rc::clone(&connection), machine, frames).run().await;
+            let ended = Driver::new(Rc::clone(&connection), machine).run().await;
             connection.end();
             if ended == Ended::Told {
                 // Else what the client still sends would reset the connection, and the reset overtake the last GOAWAY.
@@ -100,7 +100,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(connection: Rc<Connection>, mut machine: Machine, frames: Rc<RefCell<Frames>>) -> Self {
+    fn new(connection: Rc<Connection>, mut machine: Machine) -> Self {
         let now = Instant::now();
         let options = &connection.server().options;
         let old_at = options.stretched_age().and_then(|age| now.checked_add(age));
@@ -109,9 +109,9 @@ impl Driver {
         // Nobody's, until there is a task.
         let doorbell = Doorbell::new(Waker::noop());
         let mut driver = Self {
+            frames: connection.frames(),
             connection,
             machine,
-            frames,
             waker: Waker::from(Arc::clone(&doorbell)),
             doorbell,
             is_told: false,

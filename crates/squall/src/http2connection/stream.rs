@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -112,6 +112,18 @@ impl Stream {
     /// When the piece of the body that is waited for must have come.
     pub(super) fn deadline(&self) -> Option<Instant> {
         [self.body_deadline.get(), self.piece_deadline.get()].into_iter().flatten().min()
+    }
+
+    /// Whether there are pseudo-header fields behind the body, which resets the stream (RFC 9113 §8.1.1). Asked once.
+    pub(super) fn has_malformed_trailers(&self) -> bool {
+        let is_malformed = self.connection.has_malformed_trailers(self.id as u32);
+        if is_malformed {
+            let remote = self.connection.remote_ip();
+            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 request from {remote}: pseudo-header field in trailers");
+            self.output.borrow_mut().reset(Reason::PROTOCOL_ERROR);
+            self.lose();
+        }
+        is_malformed
     }
 
     /// Ends the stream so that its response does not look complete.
