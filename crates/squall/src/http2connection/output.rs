@@ -107,6 +107,11 @@ impl Output {
         matches!(self.writing, Writing::Head | Writing::Body(_))
     }
 
+    /// Whether a part of the response is on its way, but not all of it.
+    pub(super) fn has_begun(&self) -> bool {
+        matches!((&self.sink, self.writing), (Sink::Body(_), Writing::Body(_)))
+    }
+
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.sink, Sink::Lost)
     }

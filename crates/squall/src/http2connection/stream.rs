@@ -110,8 +110,14 @@ impl Stream {
     }
 
     /// When the piece of the body that is waited for must have come.
+    ///
+    /// Once the response has begun, both sides may be silent for as long as they like, as the client of an event stream or a
+    /// WebSocket may: whether a body goes on in such a conversation (gRPC's streams in both directions) is its
+    /// application's business. The time for the whole body goes on.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.body_deadline.get(), self.piece_deadline.get()].into_iter().flatten().min()
+        let is_conversation = self.output.borrow().has_begun();
+        let piece = self.piece_deadline.get().filter(|_| !is_conversation);
+        [self.body_deadline.get(), piece].into_iter().flatten().min()
     }
 
     /// Whether there are pseudo-header fields behind the body, which resets the stream (RFC 9113 §8.1.1). Asked once.
