@@ -97,6 +97,10 @@ else
   echo "SKIPPED: no h2load" >&2
 fi
 
+# Twenty times, by a client that tells what was refused (GOAWAY, REFUSED_STREAM) from what is lost.
+python3 crates/squall/tests/wire/http2/drains.py 20 "$bin/hello" --port={port} --h2c --logging=none |
+  expect "drains under load lose no request" '20 drains'
+
 # The cases of httpwg (crates.io), each of which is a rule of RFC 9113, against a program that answers whatever is asked,
 # and not at once. What is left belongs to the h2 crate (crates/squall/tests/wire/http2/README.md says what): no more, or it
 # is a failure.
