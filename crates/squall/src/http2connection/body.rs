@@ -33,6 +33,7 @@ impl<'a> Data<'a> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<BodyEvent, BodyRefusal>> {
         let event = match ready!(self.body.poll_trailers(cx)) {
             Ok(None) => BodyEvent::Piece { data: Bytes::new(), is_last: true },
+            Ok(Some(_)) if self.stream.has_malformed_trailers() => BodyEvent::Gone,
             Ok(Some(fields)) => {
                 let most = self.stream.limits().max_header_count;
                 BodyEvent::Trailers(convert::trailers(&fields, most).ok_or(BodyRefusal::Trailers)?)

@@ -16,13 +16,14 @@ use tokio::time::Instant;
 
 use super::body::Data;
 use super::convert::{self, Refusal};
+use super::frames::Frames;
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
 use crate::http1::ParseError;
 use crate::http1connection::kinds;
 use crate::httputil::exchange::{self, Incoming, Rest};
 use crate::httputil::inflate::Inflater;
-use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext, RequestHead};
+use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext};
 use crate::iostream::IoStream;
 use crate::log;
 use crate::metrics::{self, Counted};
@@ -32,6 +33,8 @@ pub(super) struct Connection {
     server: Rc<Server>,
     context: RequestContext,
     order: Cell<Order>,
+    /// What is seen of them before the machine gets them.
+    frames: Rc<RefCell<Frames>>,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
     /// Those that wait for something.
@@ -64,6 +67,7 @@ impl Connection {
             server,
             context,
             order: Cell::new(Order::Serve),
+            frames: Rc::default(),
             task: Cell::default(),
             streams: RefCell::default(),
             open: Cell::new(0),
@@ -84,6 +88,15 @@ impl Connection {
 
     pub(super) fn remote_address(&self) -> Option<SocketAddr> {
         self.context.remote_port.map(|port| SocketAddr::new(self.context.remote_ip, port))
+    }
+
+    pub(super) fn frames(&self) -> Rc<RefCell<Frames>> {
+        Rc::clone(&self.frames)
+    }
+
+    /// Whether what stands behind a stream's body is malformed. Asked once, when it is taken.
+    pub(super) fn has_malformed_trailers(&self, stream: u32) -> bool {
+        self.frames.borrow_mut().take_malformed(stream)
     }
 
     pub(super) fn stream(&self) -> &IoStream {
@@ -235,15 +248,17 @@ impl Connection {
         let limits = &self.server.limits;
         // What follows a CONNECT is the tunnel's, and no body that an answer has to wait for (RFC 9113 §8.5).
         let is_empty = body.is_end_stream() || protocol.is_some() || parts.method == Method::CONNECT;
-        match convert::request_head(&parts, is_empty, limits.max_header_count) {
-            Ok((mut head, _)) if protocol.is_some() => {
+        let mut request = HttpServerRequest::pooled();
+        let head = request.head_mut();
+        match convert::request_head(&parts, is_empty, limits.max_header_count, head) {
+            Ok(_) if protocol.is_some() => {
                 convert::ask_for_websocket(&mut head.headers);
-                let stream = Stream::new(Rc::clone(self), respond, &head, Some(body));
-                self.serve(stream, head, BodyKind::None, None, cx);
+                let stream = Stream::new(Rc::clone(self), respond, head, Some(body));
+                self.serve(stream, request, BodyKind::None, None, cx);
             }
-            Ok((head, kind)) => {
-                let stream = Stream::new(Rc::clone(self), respond, &head, None);
-                self.serve(stream, head, kind, Some(body), cx);
+            Ok(kind) => {
+                let stream = Stream::new(Rc::clone(self), respond, head, None);
+                self.serve(stream, request, kind, Some(body), cx);
             }
             Err(refusal) => self.refuse(refusal, respond, is_head),
         }
@@ -252,15 +267,15 @@ impl Connection {
     fn serve(
         &self,
         stream: Rc<Stream>,
-        mut head: RequestHead,
+        mut request: HttpServerRequest,
         kind: BodyKind,
         body: Option<RecvStream>,
         cx: &mut Context<'_>,
     ) {
         let inflates = kind != BodyKind::None && self.server.limits.decompress;
-        let inflater = if inflates { Inflater::for_request(&mut head) } else { None };
+        let inflater = if inflates { Inflater::for_request(request.head_mut()) } else { None };
         let arrived = self.last_busy.get().into_std();
-        let request = HttpServerRequest::new(head, self.context, stream.handle(), arrived);
+        request.arrived(self.context, stream.handle(), arrived);
         let carrier = Rc::clone(&stream);
         let work: Pending<'static> =
             match exchange::start(&*stream, &*self.server.delegate, request, kind, cx) {

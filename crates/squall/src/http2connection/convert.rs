@@ -23,7 +23,8 @@ pub(super) fn request_head(
     parts: &http::request::Parts,
     is_empty: bool,
     max_fields: usize,
-) -> Result<(RequestHead, BodyKind), Refusal> {
+    head: &mut RequestHead,
+) -> Result<BodyKind, Refusal> {
     let fields = &parts.headers;
     if fields.len() > max_fields {
         return Err(Refusal::TooManyFields);
@@ -33,29 +34,32 @@ pub(super) fn request_head(
     }
     let lengths = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
     let length = field_map::content_length(lengths).map_err(|_| Refusal::Malformed("Content-Length"))?;
-    let mut headers = HttpHeaders::new();
+    let headers = &mut head.headers;
+    headers.clear();
     // The fields, Host and the framing.
     headers.reserve(fields.len() + 2, 128);
     let framed = match length {
-        Some(length) => headers.set("Content-Length", length),
+        Some(length) => headers.add("Content-Length", length),
         None if is_empty => Ok(()),
-        None => headers.set("Transfer-Encoding", "chunked"),
+        None => headers.add("Transfer-Encoding", "chunked"),
     };
-    framed.and_then(|()| add_fields(&mut headers, fields)).map_err(|_| Refusal::Malformed("header field"))?;
-    set_host(&mut headers, parts.uri.authority())?;
+    framed.and_then(|()| add_fields(headers, fields)).map_err(|_| Refusal::Malformed("header field"))?;
+    set_host(headers, parts.uri.authority())?;
     let target = match (parts.uri.path_and_query(), parts.uri.authority()) {
-        (Some(target), _) => target.to_string(),
-        (None, Some(authority)) if parts.method == Method::CONNECT => authority.to_string(),
+        (Some(target), _) => target.as_str(),
+        (None, Some(authority)) if parts.method == Method::CONNECT => authority.as_str(),
         (None, _) => return Err(Refusal::Malformed(":path")),
     };
-    check_target(&target, &parts.method)?;
-    let head = RequestHead { method: parts.method.clone(), target, version: Version::HTTP_2, headers };
-    let kind = match length {
+    check_target(target, &parts.method)?;
+    head.target.clear();
+    head.target.push_str(target);
+    head.method.clone_from(&parts.method);
+    head.version = Version::HTTP_2;
+    Ok(match length {
         _ if is_empty => BodyKind::None,
         Some(length) => BodyKind::Length(length),
         None => BodyKind::Unknown,
-    };
-    Ok((head, kind))
+    })
 }
 
 /// Says of a request for a tunnel what HTTP/1.1 would have said.
@@ -90,7 +94,7 @@ pub(super) fn trailers(fields: &HeaderMap, most: usize) -> Option<HttpHeaders> {
 
 fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {
     field_map::add_request_fields(headers, fields)?;
-    if fields.get_all(header::COOKIE).iter().nth(1).is_some() {
+    if headers.list_bytes("Cookie").nth(1).is_some() {
         let crumbs: Vec<&[u8]> = fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
         headers.set("Cookie", &crumbs.join(&b"; "[..])[..])?;
     }
@@ -109,10 +113,13 @@ fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<
         if authority.contains('@') {
             return Err(invalid);
         }
-        if headers.get_bytes("Host").is_some_and(|host| !host.eq_ignore_ascii_case(authority.as_bytes())) {
-            return Err(invalid);
+        match headers.get_bytes("Host") {
+            None => headers.add("Host", authority).map_err(|_| invalid)?,
+            Some(host) if host.eq_ignore_ascii_case(authority.as_bytes()) => {
+                headers.set("Host", authority).map_err(|_| invalid)?;
+            }
+            Some(_) => return Err(invalid),
         }
-        headers.set("Host", authority).map_err(|_| invalid)?;
     }
     headers.get_bytes("Host").is_some_and(host::is_valid).then_some(()).ok_or(invalid)
 }

@@ -1,5 +1,5 @@
 //! Looks at the heads of the frames that a client sends, for what breaks the connection in a way that has an error code of its
-//! own (RFC 9113 §5.1, §6). The `h2` crate calls all of it PROTOCOL_ERROR.
+//! own (RFC 9113 §5.1, §6), which the `h2` crate calls PROTOCOL_ERROR all alike; and for what it does not mind.
 //!
 //! The machine is pure; [`Watched`] puts it between the socket and `h2`.
 
@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::trailers::FirstField;
 use crate::iostream::IoStream;
 
 const PREFACE: usize = 24;
@@ -37,6 +38,8 @@ const LARGEST_WINDOW: u32 = 0x7fff_ffff;
 
 /// So many streams that the client has ended are remembered.
 const REMEMBERED: usize = 16;
+/// So many streams with malformed trailers may be without anybody who asks for them.
+const MOST_MALFORMED: usize = 128;
 
 /// How a client has ended a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,16 @@ pub(super) struct Frames {
     next: usize,
     /// A head goes on in CONTINUATION frames.
     in_block: bool,
+    /// How many heads of requests may have been passed on that nobody has asked for: never too few.
+    heads: usize,
+    /// The last stream that was opened: a head on an older one is what stands behind its body.
+    last_stream: u32,
+    /// Of that, what has been read. It goes on in CONTINUATION frames.
+    trailers: Option<FirstField>,
+    /// So much of the frame's payload belongs to it.
+    block: usize,
+    /// Streams with pseudo-header fields behind their bodies.
+    malformed: Vec<u32>,
     fault: Option<Reason>,
 }
 
@@ -78,6 +91,11 @@ impl Default for Frames {
             ended: [(u32::MAX, Ended::Reset); REMEMBERED],
             next: 0,
             in_block: false,
+            heads: 0,
+            last_stream: 0,
+            trailers: None,
+            block: 0,
+            malformed: Vec::new(),
             fault: None,
         }
     }
@@ -89,6 +107,24 @@ impl Frames {
         self.fault
     }
 
+    /// A request was taken. True when no other can be there, so that asking for one would be in vain; asking costs as much
+    /// as a tenth of a request.
+    pub(super) fn was_last(&mut self) -> bool {
+        self.heads = self.heads.saturating_sub(1);
+        self.heads == 0
+    }
+
+    /// All requests were taken: the other heads were trailers, or refused.
+    pub(super) fn forget_heads(&mut self) {
+        self.heads = 0;
+    }
+
+    /// Whether what stands behind this stream's body is malformed. Says so once.
+    pub(super) fn take_malformed(&mut self, stream: u32) -> bool {
+        let found = self.malformed.iter().position(|&malformed| malformed == stream);
+        found.map(|at| self.malformed.swap_remove(at)).is_some()
+    }
+
     /// Takes bytes that have come, and says how many of them may be passed on: all of them, or those before the fault.
     fn read(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
@@ -97,6 +133,9 @@ impl Frames {
             if self.skip > 0 {
                 let taken = self.skip.min(rest.len());
                 self.skip -= taken;
+                if self.block > 0 {
+                    self.read_trailers(&rest[..taken]);
+                }
                 at += taken;
             } else if self.settings > 0 {
                 at += self.read_settings(rest);
@@ -125,8 +164,10 @@ impl Frames {
         if self.in_block {
             // Only CONTINUATION may come, which `h2` sees to.
             self.in_block = flags & END_HEADERS == 0;
+            self.block = if self.trailers.is_some() { length } else { 0 };
             return None;
         }
+        (self.trailers, self.block) = (None, 0);
         match kind {
             PUSH_PROMISE => Some(Reason::PROTOCOL_ERROR),
             PRIORITY if length != 5 => Some(Reason::FRAME_SIZE_ERROR),
@@ -142,6 +183,12 @@ impl Frames {
             DATA if flags & FIRST_FLAG != 0 => self.end(stream, Ended::Whole),
             HEADERS => {
                 self.in_block = flags & END_HEADERS == 0;
+                self.heads += 1;
+                if stream > self.last_stream {
+                    self.last_stream = stream;
+                } else {
+                    (self.trailers, self.block) = (Some(FirstField::new(stream, flags)), length);
+                }
                 if flags & FIRST_FLAG != 0 { self.end(stream, Ended::Whole) } else { None }
             }
             RST_STREAM => self.end(stream, Ended::Reset),
@@ -158,6 +205,21 @@ impl Frames {
         self.ended[self.next] = (stream, how);
         self.next = (self.next + 1) % REMEMBERED;
         None
+    }
+
+    fn read_trailers(&mut self, bytes: &[u8]) {
+        self.block -= bytes.len();
+        let Some(first) = &mut self.trailers else { return };
+        let stream = first.stream;
+        let Some(is_pseudo) = first.read(bytes) else { return };
+        (self.trailers, self.block) = (None, 0);
+        if is_pseudo {
+            if self.malformed.len() == MOST_MALFORMED {
+                self.fault = Some(Reason::ENHANCE_YOUR_CALM);
+            } else {
+                self.malformed.push(stream);
+            }
+        }
     }
 
     /// Takes settings one by one; says how many bytes it has taken.
@@ -187,9 +249,8 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(stream: IoStream) -> (Self, Rc<RefCell<Frames>>) {
-        let frames = Rc::new(RefCell::new(Frames::default()));
-        (Self { stream, frames: Rc::clone(&frames) }, frames)
+    pub(super) fn new(stream: IoStream, frames: Rc<RefCell<Frames>>) -> Self {
+        Self { stream, frames }
     }
 }
 

@@ -9,6 +9,7 @@ mod body;
 pub(crate) mod client;
 mod connection;
 mod convert;
+mod doorbell;
 mod frames;
 mod options;
 mod output;
@@ -16,6 +17,7 @@ mod preface;
 mod server;
 mod set;
 mod stream;
+mod trailers;
 mod tunnel;
 
 pub use options::Http2Options;

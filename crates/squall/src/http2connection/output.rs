@@ -23,7 +23,7 @@ pub(super) struct Output {
     /// Written, and not handed on yet.
     head: Option<http::Response<()>>,
     writing: Writing,
-    pieces: VecDeque<Bytes>,
+    pieces: Pieces,
     queued: usize,
     /// What is sent behind the pieces.
     trailers: Option<HeaderMap>,
@@ -31,6 +31,38 @@ pub(super) struct Output {
     taken: u64,
     /// They wait until everything is handed on.
     flushers: Vec<Waker>,
+}
+
+/// Pieces in their order. The first, which is mostly the only one, costs no allocation.
+#[derive(Default)]
+struct Pieces {
+    first: Option<Bytes>,
+    others: VecDeque<Bytes>,
+}
+
+impl Pieces {
+    fn push_back(&mut self, piece: Bytes) {
+        match &self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.others.push_back(piece),
+        }
+    }
+
+    fn front_mut(&mut self) -> Option<&mut Bytes> {
+        self.first.as_mut()
+    }
+
+    fn pop_front(&mut self) {
+        self.first = self.others.pop_front();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Where the response goes.
@@ -62,7 +94,7 @@ impl Output {
             is_connect,
             head: None,
             writing: Writing::Head,
-            pieces: VecDeque::new(),
+            pieces: Pieces::default(),
             queued: 0,
             trailers: None,
             taken: 0,
@@ -73,6 +105,11 @@ impl Output {
     /// Whether the response is neither finished nor aborted; its client may have left.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.writing, Writing::Head | Writing::Body(_))
+    }
+
+    /// Whether a part of the response is on its way, but not all of it.
+    pub(super) fn has_begun(&self) -> bool {
+        matches!((&self.sink, self.writing), (Sink::Body(_), Writing::Body(_)))
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -247,7 +284,9 @@ impl Output {
         let Some((head, body)) = convert::refusal(status, text, self.is_head) else { return self.abort() };
         self.head = Some(head);
         self.queued = body.len();
-        self.pieces.extend(Some(body).filter(|body| !body.is_empty()));
+        if !body.is_empty() {
+            self.pieces.push_back(body);
+        }
         self.writing = Writing::Finished;
     }
 
@@ -276,12 +315,13 @@ impl Output {
 
     /// Hands on what there is room for; true when there is nothing more to do.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> bool {
-        self.notice_reset(cx);
         if self.writing == Writing::Aborted {
             self.reset(Reason::INTERNAL_ERROR);
         } else if self.send_head().and_then(|()| self.send_body(cx)).is_err() {
             self.lose();
         }
+        // What is sent to the end needs nobody any more who looks.
+        self.notice_reset(cx);
         matches!(self.sink, Sink::Done | Sink::Lost)
     }
 
@@ -296,7 +336,7 @@ impl Output {
         }
     }
 
-    fn reset(&mut self, reason: Reason) {
+    pub(super) fn reset(&mut self, reason: Reason) {
         match &mut self.sink {
             Sink::Head(respond) => respond.send_reset(reason),
             Sink::Body(body) => body.send_reset(reason),

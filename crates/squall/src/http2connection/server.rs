@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use h2::{Ping, PingPong, Reason, RecvStream};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::connection::{Connection, Order};
+use super::doorbell::Doorbell;
 use super::frames::{Frames, Watched};
 use super::options::Http2Options;
 use super::set::ConnectionSet;
@@ -41,12 +43,12 @@ const MOST_AT_ONCE: usize = 64;
 pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: RequestContext) {
     let connection = Connection::new(stream.clone(), Rc::clone(&server), context);
     let member = server.set.enter(Rc::clone(&connection));
-    let (watched, frames) = Watched::new(stream.clone());
+    let watched = Watched::new(stream.clone(), connection.frames());
     let handshake = server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(watched);
     let patience = server.limits.header_timeout.unwrap_or(Duration::MAX);
     match timeout(patience, connection.unless_cut(handshake)).await {
         Ok(Some(Ok(machine))) => {
-            let ended = Driver::new(Rc::clone(&connection), machine, frames).run().await;
+            let ended = Driver::new(Rc::clone(&connection), machine).run().await;
             connection.end();
             if ended == Ended::Told {
                 // Else what the client still sends would reset the connection, and the reset overtake the last GOAWAY.
@@ -79,6 +81,9 @@ struct Driver {
     connection: Rc<Connection>,
     machine: Machine,
     frames: Rc<RefCell<Frames>>,
+    doorbell: Arc<Doorbell>,
+    /// It rings it.
+    waker: Waker,
     /// The client has been told of what is wrong with them.
     is_told: bool,
     /// Requests that are to be begun.
@@ -95,16 +100,20 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(connection: Rc<Connection>, mut machine: Machine, frames: Rc<RefCell<Frames>>) -> Self {
+    fn new(connection: Rc<Connection>, mut machine: Machine) -> Self {
         let now = Instant::now();
         let options = &connection.server().options;
         let old_at = options.stretched_age().and_then(|age| now.checked_add(age));
         let next_ping = options.keep_alive_interval.and_then(|interval| now.checked_add(interval));
         let pings = next_ping.and_then(|_| machine.ping_pong());
+        // Nobody's, until there is a task.
+        let doorbell = Doorbell::new(Waker::noop());
         let mut driver = Self {
+            frames: connection.frames(),
             connection,
             machine,
-            frames,
+            waker: Waker::from(Arc::clone(&doorbell)),
+            doorbell,
             is_told: false,
             accepted: Vec::new(),
             timer: Box::pin(sleep_until(now)),
@@ -125,8 +134,20 @@ impl Driver {
 
     /// Ready when the connection is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        self.connection.park(cx);
+        if !self.doorbell.is_of(cx.waker()) {
+            self.doorbell = Doorbell::new(cx.waker());
+            self.waker = Waker::from(Arc::clone(&self.doorbell));
+        }
+        let waker = self.waker.clone();
+        let polled = self.poll_turn(&mut Context::from_waker(&waker));
+        self.doorbell.sleep();
+        polled
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         loop {
+            self.doorbell.begin();
+            self.connection.park(cx);
             match self.connection.take_order() {
                 Order::Serve => {}
                 Order::Drain => self.bid_farewell(),
@@ -165,14 +186,22 @@ impl Driver {
     }
 
     /// Takes the requests that have come, before any of them is begun: each look for another writes what there is to be
-    /// written, so that a response at a time would be a system call each.
+    /// written, so that a response at a time would be a system call each. Nothing is looked for that has not come.
     fn accept(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
         while self.accepted.len() < MOST_AT_ONCE {
             match self.machine.poll_accept(cx) {
-                Poll::Ready(Some(Ok(accepted))) => self.accepted.push(accepted),
+                Poll::Ready(Some(Ok(accepted))) => {
+                    self.accepted.push(accepted);
+                    if self.frames.borrow_mut().was_last() {
+                        return None;
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => return Some(self.failed(&error)),
                 Poll::Ready(None) => return Some(Ended::Told),
-                Poll::Pending => return None,
+                Poll::Pending => {
+                    self.frames.borrow_mut().forget_heads();
+                    return None;
+                }
             }
         }
         None

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -110,8 +110,26 @@ impl Stream {
     }
 
     /// When the piece of the body that is waited for must have come.
+    ///
+    /// Once the response has begun, both sides may be silent for as long as they like, as the client of an event stream or a
+    /// WebSocket may: whether a body goes on in such a conversation (gRPC's streams in both directions) is its
+    /// application's business. The time for the whole body goes on.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.body_deadline.get(), self.piece_deadline.get()].into_iter().flatten().min()
+        let is_conversation = self.output.borrow().has_begun();
+        let piece = self.piece_deadline.get().filter(|_| !is_conversation);
+        [self.body_deadline.get(), piece].into_iter().flatten().min()
+    }
+
+    /// Whether there are pseudo-header fields behind the body, which resets the stream (RFC 9113 §8.1.1). Asked once.
+    pub(super) fn has_malformed_trailers(&self) -> bool {
+        let is_malformed = self.connection.has_malformed_trailers(self.id as u32);
+        if is_malformed {
+            let remote = self.connection.remote_ip();
+            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 request from {remote}: pseudo-header field in trailers");
+            self.output.borrow_mut().reset(Reason::PROTOCOL_ERROR);
+            self.lose();
+        }
+        is_malformed
     }
 
     /// Ends the stream so that its response does not look complete.
@@ -207,10 +225,13 @@ impl Future for StreamTask {
         {
             self.work = None;
         }
-        // After the handler, which may have written; before it is left, so that a write from elsewhere wakes this.
+        // After the handler, which may have written.
+        if self.stream.pump(cx) && self.work.is_none() {
+            return Poll::Ready(());
+        }
+        // What is written from elsewhere wakes this.
         self.stream.task.set(Some(cx.waker().clone()));
-        let done = self.stream.pump(cx);
-        if done && self.work.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        Poll::Pending
     }
 }
 

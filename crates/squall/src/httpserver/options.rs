@@ -153,6 +153,11 @@ impl HttpServer {
     /// longer than two minutes without sending more.
     ///
     /// Only the time counts in which the server waits for the client, not that in which a handler deals with what has come.
+    ///
+    /// Over HTTP/2 it ends when the response begins: from then on both sides are in a conversation (gRPC's streams in both
+    /// directions), in which each may be silent for as long as it likes, as the client of an event stream may.
+    /// [`body_timeout`](Self::body_timeout) goes on. A handler that answers only what has come in full, and whose clients
+    /// send it in the course of hours, needs `None` here.
     #[must_use]
     pub fn body_stall_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(|c| c.limits.body_stall_timeout = timeout.into())

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use squall::httpserver::Http2Options;
-use squall::{Application, Context, get, post};
+use squall::websocket::{WebSocket, WebSocketHandler, ws};
+use squall::{Application, Context, Message, RequestHandler, Result, get, handler, post, url};
 
-use super::support::{self, Client, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, read, serve};
+use super::support::{
+    self, Client, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, literals, read, send,
+    serve,
+};
+
+const GOAWAY: u8 = 7;
 
 fn app() -> Application {
     Application::new([
@@ -29,7 +36,39 @@ fn app() -> Application {
             ctx.write(ctx.request().body());
             Ok(())
         }),
+        url("/conversation", Conversation),
+        ws("/socket", Echo),
     ])
+}
+
+/// Answers before the body has come, and then every piece of it.
+#[derive(Clone)]
+struct Conversation;
+
+#[handler(stream_body)]
+impl RequestHandler for Conversation {
+    async fn prepare(&mut self, ctx: &Context) -> Result {
+        ctx.write("ready");
+        ctx.flush().await
+    }
+
+    async fn data_received(&mut self, ctx: &Context, chunk: Bytes) -> Result {
+        ctx.write(chunk);
+        ctx.flush().await
+    }
+
+    async fn post(&mut self, _: &Context) -> Result {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Echo;
+
+impl WebSocketHandler for Echo {
+    async fn on_message(&mut self, socket: &WebSocket, message: Message) -> Result {
+        socket.write_message(message).await
+    }
 }
 
 #[squall::test]
@@ -108,6 +147,73 @@ async fn a_body_that_stays_away_is_answered() {
     let (response, _sink) = client.open(support::request("POST", "/echo").body(()).unwrap(), false).await;
     assert_eq!(answer(response).await.unwrap().status(), 408);
     assert_eq!(client.get("/").await.status(), 200);
+}
+
+/// Whose answer has begun is in a conversation, in which both may be silent; who only sends is not.
+#[squall::test]
+async fn a_conversation_may_be_silent_for_longer_than_an_upload() {
+    let (_server, port) = serve(app, |server| server.body_stall_timeout(Duration::from_millis(100)));
+    let mut client = Client::new(port).await;
+    let ask = |path| support::request("POST", path).body(()).unwrap();
+    let (response, mut sink) = client.open(ask("/conversation"), false).await;
+    let mut response = response.await.unwrap();
+    assert_eq!(response.body_mut().data().await.unwrap().unwrap(), "ready");
+    // An upload that began later is given up meanwhile, several times, from before its answer and after.
+    for _ in 0..3 {
+        let (upload, _sink) = client.open(ask("/echo"), false).await;
+        assert_eq!(answer(upload).await.unwrap().status(), 408);
+    }
+    for said in ["one", "two"] {
+        send(&mut sink, said.as_bytes(), said == "two").await;
+        let heard = tokio::time::timeout(support::DEADLINE, response.body_mut().data()).await;
+        assert_eq!(heard.expect("an answer in time").unwrap().unwrap(), said);
+    }
+    assert_eq!(read(response.body_mut()).await.unwrap(), b"");
+}
+
+/// RFC 8441: the streams that were taken out of HTTP have their WebSockets' farewell, and then end.
+#[squall::test]
+async fn a_drain_bids_websockets_on_streams_farewell() {
+    let (server, port) = serve(app, |server| server);
+    let mut raw = Raw::new(port).await;
+    let connect = literals(&[
+        (":method", b"CONNECT"),
+        (":protocol", b"websocket"),
+        (":scheme", b"http"),
+        (":authority", b"x"),
+        (":path", b"/socket"),
+        ("sec-websocket-version", b"13"),
+    ]);
+    for stream in [1, 3] {
+        raw.frame(HEADERS, 4, stream, &connect).await;
+        assert_eq!(raw.verdict(stream).await, Ok(()));
+    }
+    server.stop();
+    server.drain();
+    let (mut goaways, mut closes, mut ends) = (Vec::new(), 0, 0);
+    while let Some((kind, flags, stream, payload)) = raw.next().await {
+        match kind {
+            GOAWAY => goaways.push(u32::from_be_bytes([payload[0], payload[1], payload[2], payload[3]])),
+            // The server wants to know which streams the client has opened before it was told.
+            PING if flags & 1 == 0 => raw.frame(PING, 1, 0, &payload).await,
+            // Close with 1001, unmasked.
+            DATA if payload.starts_with(b"\x88") => {
+                assert_eq!(&payload[2..4], 1001_u16.to_be_bytes());
+                closes += 1;
+                // The answer, masked with zeros.
+                raw.frame(DATA, 1, stream, b"\x88\x82\0\0\0\0\x03\xe9").await;
+                ends += u32::from(flags & 1);
+            }
+            DATA => ends += u32::from(flags & 1),
+            RST_STREAM => panic!("stream {stream} is reset"),
+            _ => {}
+        }
+    }
+    assert_eq!((closes, ends), (2, 2));
+    assert_eq!(goaways, [(1 << 31) - 1, 3], "first all streams may come, then none behind the last");
+    while server.connection_count() > 0 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[squall::test]

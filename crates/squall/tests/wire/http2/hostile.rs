@@ -10,7 +10,8 @@ use squall::{Application, Context, Message, Result, get, post};
 use tokio::sync::{Notify, mpsc};
 
 use super::support::{
-    self, Client, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, code, request, send, serve,
+    self, Client, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, code, literals, request, send,
+    serve,
 };
 
 const PROTOCOL_ERROR: u32 = 1;
@@ -18,19 +19,6 @@ const REFUSED_STREAM: u32 = 7;
 
 /// A window of nothing for every stream.
 const NO_WINDOW: &[u8] = b"\x00\x04\x00\x00\x00\x00";
-
-/// Fields as HPACK literals that name themselves.
-fn literals(fields: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut block = Vec::new();
-    for (name, value) in fields {
-        assert!(name.len() < 127 && value.len() < 127);
-        block.extend([0, name.len() as u8]);
-        block.extend(name.as_bytes());
-        block.push(value.len() as u8);
-        block.extend(*value);
-    }
-    block
-}
 
 /// Waits until the server has seen all that was sent.
 async fn sync(raw: &mut Raw) {

@@ -154,6 +154,19 @@ pub(crate) const CONTINUATION: u8 = 9;
 /// `GET /` for `x`, by indexes of HPACK's static table and one literal.
 pub(crate) const GET_ROOT: &[u8] = b"\x82\x86\x84\x41\x01x";
 
+/// Fields as HPACK literals that name themselves.
+pub(crate) fn literals(fields: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        assert!(name.len() < 127 && value.len() < 127);
+        block.extend([0, name.len() as u8]);
+        block.extend(name.as_bytes());
+        block.push(value.len() as u8);
+        block.extend(*value);
+    }
+    block
+}
+
 impl Raw {
     pub(crate) async fn new(port: u16) -> Self {
         Self::over(connect(port).await).await

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use squall::{Application, Context, RequestHandler, Result, get, handler, post, url};
 
-use super::support::{Client, answer, get as asks, request, send, serve};
+use super::support::{
+    CONTINUATION, Client, DATA, HEADERS, PING, Raw, answer, get as asks, request, send, serve,
+};
 
 fn app() -> Application {
     Application::new([
@@ -124,4 +126,45 @@ async fn trailers_of_requests() {
     let (response, mut sink) = client.open(request("POST", "/whole").body(()).unwrap(), false).await;
     sink.send_trailers(fields(&[("x-a", "1")])).unwrap();
     assert_eq!(answer(response).await.unwrap().text(), r#"Some([("X-A", "1")])"#);
+}
+
+/// `POST` to a path for `x`.
+fn post_to(path: &str) -> Vec<u8> {
+    [&b"\x83\x86\x04"[..], &[path.len() as u8], path.as_bytes(), b"\x41\x01x"].concat()
+}
+
+/// RFC 9113 §8.1: the stream is malformed, and no other.
+#[squall::test]
+async fn pseudo_header_fields_in_trailers_reset_the_stream() {
+    const PROTOCOL_ERROR: u32 = 1;
+    let (_server, port) = serve(app, |server| server);
+    let mut raw = Raw::new(port).await;
+    let mut stream = 1;
+    for path in ["/whole", "/streamed"] {
+        // The frames behind the body: whether the block ends with them, their flags, the block.
+        let rows: &[(&[(u8, u8, &[u8])], Result<(), u32>)] = &[
+            (&[(HEADERS, 5, b"\x00\x03x-a\x01b")], Ok(())),
+            (&[(HEADERS, 5, b"\x82")], Err(PROTOCOL_ERROR)),
+            (&[(HEADERS, 5, b"\x00\x05:path\x01/")], Err(PROTOCOL_ERROR)),
+            (&[(HEADERS, 5, b"\x82\x00\x03x-a\x01b")], Err(PROTOCOL_ERROR)),
+            (&[(HEADERS, 5, b"\x00\x03x-a\x01b\x82")], Err(PROTOCOL_ERROR)),
+            (&[(HEADERS, 1, b""), (CONTINUATION, 4, b"\x82")], Err(PROTOCOL_ERROR)),
+            (&[(HEADERS, 1, b"\x00\x05"), (CONTINUATION, 4, b":path\x01/")], Err(PROTOCOL_ERROR)),
+            (&[(HEADERS, 1, b"\x00\x03"), (CONTINUATION, 4, b"x-a\x01b")], Ok(())),
+            (&[(HEADERS, 13, b"\x02\x82\x00\x00")], Err(PROTOCOL_ERROR)),
+        ];
+        for (frames, expected) in rows {
+            raw.frame(HEADERS, 4, stream, &post_to(path)).await;
+            if path == "/whole" {
+                raw.frame(DATA, 0, stream, b"abc").await;
+            }
+            for (kind, flags, block) in *frames {
+                raw.frame(*kind, *flags, stream, block).await;
+            }
+            assert_eq!(raw.verdict(stream).await, *expected, "{path} {frames:?}");
+            stream += 2;
+        }
+    }
+    raw.frame(PING, 0, 0, b"12345678").await;
+    assert!(raw.find(PING).await.is_some(), "the connection lives");
 }
