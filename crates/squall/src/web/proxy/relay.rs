@@ -125,7 +125,7 @@ async fn relay(
 ) -> Result {
     let html = set_head(ctx, response, upload, html)?;
     if *ctx.method() == Method::HEAD || matches!(response.status(), 204 | 304) {
-        ctx.flush().await?;
+        ctx.flush_now().await?;
         return ctx.finish_now();
     }
     loop {
@@ -141,7 +141,7 @@ async fn relay(
                 if let Some(trailers) = response.trailers() {
                     ctx.pass_trailers(trailers);
                 }
-                ctx.flush().await?;
+                ctx.flush_now().await?;
                 return ctx.finish_now();
             }
             Err(error) if ctx.headers_sent() => return Err(cut_off(ctx, &error)),
@@ -217,7 +217,7 @@ async fn flush(ctx: &Context, response: &mut StreamingResponse, upload: &mut Upl
     let flushing = async {
         tokio::select! {
             biased;
-            flushed = ctx.flush() => flushed,
+            flushed = ctx.flush_now() => flushed,
             never = response.keep_uploading() => match never {},
         }
     };

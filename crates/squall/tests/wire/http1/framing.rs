@@ -1,4 +1,4 @@
-//! Keep-alive, pipelining, body framing and limits (inventory 3.2).
+//! Keep-alive, pipelining, body framing and limits.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! Timeouts, lingering close and compressed bodies (inventory 3.2), with small values: what is asserted is the answer
+//! Timeouts, lingering close and compressed bodies, with small values: what is asserted is the answer
 //! and the close, never how long it took.
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! What a proxy says about the client (`xheaders`, inventory 3.3).
+//! What a proxy says about the client (`xheaders`).
 
 use squall::httpserver::HttpServer;
 use squall::testing::{TestServer, serve_on};

@@ -1,4 +1,4 @@
-//! The request line, headers and Host (inventory 3.1).
+//! The request line, headers and Host.
 
 use squall::httpserver::callback;
 use squall::routing::{Matcher, Rule, RuleRouter};
@@ -423,7 +423,7 @@ async fn unknown_path_with_a_bare_router() {
     .await;
 }
 
-/// The row of inventory 3.4 says "treat as UTF-8"; issue 12 asks for 400, since servers disagree on what it means.
+/// Tornado takes it for UTF-8. Here it is a 400, since servers disagree on what it means.
 #[squall::test(timeout = 60)]
 async fn what_a_target_cannot_hold() {
     let server = serve(Application::new([any("/.*", show)]));

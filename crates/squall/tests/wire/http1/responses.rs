@@ -1,4 +1,4 @@
-//! What a handler's response looks like (inventory 3.4), and the framing of responses (3.2).
+//! What a handler's response looks like, and the framing of responses.
 
 use std::cell::RefCell;
 use std::io;

@@ -1,4 +1,4 @@
-//! One negative test for each attack of Tornado's history (inventory section 4) that concerns what the server can do
+//! One negative test for each attack of Tornado's history that concerns what the server can do
 //! so far. Each is named after the version, and the id if it has one, in which Tornado was fixed.
 
 use std::io::{self, Write};

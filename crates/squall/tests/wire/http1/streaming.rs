@@ -1,4 +1,4 @@
-//! Streamed request bodies, detached connections, clients that leave (inventory 3.2 and 3.11).
+//! Streamed request bodies, detached connections, clients that leave.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Forms and files (inventory 3.8 and 3.11): what a handler sees of them, and what becomes of those that are malformed,
+//! Forms and files: what a handler sees of them, and what becomes of those that are malformed,
 //! too large, or left in the middle.
 
 use std::cell::Cell;
