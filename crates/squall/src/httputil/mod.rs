@@ -50,7 +50,7 @@ pub use form::{
     parse_body_arguments, parse_multipart_form_data,
 };
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
-pub(crate) use headers::is_field_value;
+pub(crate) use headers::{GivenHeaders, is_field_value};
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, ParseHeadersError, is_token};
 pub(crate) use limits::ConnectionLimits;
 pub(crate) use multipart::last_component;

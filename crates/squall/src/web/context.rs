@@ -469,14 +469,14 @@ impl Context {
         let http = error.as_http();
         self.response.borrow_mut().set_status(status, http.and_then(HttpError::own_reason));
         let Some(http) = http else { return };
-        if let Some(error) = http.invalid_header() {
+        if let Some(error) = http.headers().invalid() {
             tracing::error!(target: log::APPLICATION, "{error}");
         }
         let headers = &mut self.response.borrow_mut().headers;
-        for (name, _) in http.headers().iter_bytes() {
+        for (name, _) in http.headers().headers.iter_bytes() {
             headers.remove(name);
         }
-        for (name, value) in http.headers().iter_bytes() {
+        for (name, value) in http.headers().headers.iter_bytes() {
             // It was taken once.
             let _ = headers.add(name, value);
         }

@@ -4,10 +4,10 @@ use squall::httpserver::callback;
 use squall::routing::{Matcher, Rule, RuleRouter};
 use squall::testing::{TestServer, serve, serve_on};
 use squall::web::any;
-use squall::{Application, Context, HttpServer, RequestHandler, Result, get, handler, url};
+use squall::{Application, Context, HttpServer, RequestHandler, Result, handler, url};
 
 use super::support::{
-    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, refused, stays, table,
+    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, probe, refused, stays, table,
     target_too_long, too_many_headers,
 };
 
@@ -51,16 +51,7 @@ impl RequestHandler for PostOnly {
 }
 
 fn app() -> Application {
-    Application::new([
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-        url("/", Plain),
-        url("/p", Plain),
-        url("/post", PostOnly),
-        any("/any", show),
-    ])
+    Application::new([probe(), url("/", Plain), url("/p", Plain), url("/post", PostOnly), any("/any", show)])
 }
 
 fn server() -> TestServer {

@@ -4,25 +4,16 @@
 use std::io::{self, Write};
 
 use squall::testing::{TestServer, serve, serve_on};
-use squall::web::any;
 use squall::{Application, Context, HttpError, HttpServer, Result, escape, get};
 
-use super::support::{Case, Client, bad, body_too_large, closes, ok, page, stays, table, too_many_headers};
-
-fn probe() -> squall::web::UrlSpec {
-    get("/probe", async |ctx: &Context| {
-        ctx.write("alive");
-        Ok(())
-    })
-}
+use super::support::{
+    Case, Client, bad, body_too_large, closes, echo_route, ok, page, probe, stays, table, too_many_headers,
+};
 
 fn app() -> Application {
     Application::new([
         probe(),
-        any("/echo", async |ctx: &Context| {
-            ctx.write(ctx.request().body());
-            Ok(())
-        }),
+        echo_route(),
         get("/ip", async |ctx: &Context| {
             ctx.write(ctx.request().remote_ip().to_string());
             Ok(())
