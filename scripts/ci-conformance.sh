@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares examples/conformance with a Tornado application that does the same, over the wire, byte by byte. Needs
+# Compares examples/examples/conformance with a Tornado application that does the same, over the wire, byte by byte. Needs
 # Python and pip, from which it gets Tornado; without them it says so and skips. The application and the cases are in
 # tests/oracle, or the folder that ORACLE names; arguments go to compare.py (-k WORD, -v).
 set -euo pipefail

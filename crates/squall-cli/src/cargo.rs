@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -51,6 +51,16 @@ impl Target {
                 .action(ArgAction::SetTrue)
                 .help("Switch the default features off"),
         ]
+    }
+
+    /// What is not for cargo.
+    pub(crate) fn arguments() -> Arg {
+        Arg::new("arguments")
+            .last(true)
+            .num_args(0..)
+            .value_name("ARGUMENT")
+            .value_parser(value_parser!(OsString))
+            .help("What follows -- is for the program")
     }
 
     pub(crate) fn of(matches: &ArgMatches) -> Self {

@@ -12,7 +12,6 @@ mod running;
 mod watch;
 mod workshop;
 
-use std::ffi::OsString;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -72,14 +71,7 @@ pub(crate) fn command() -> Command {
                 .value_name("PATH")
                 .help("A file or folder of the project whose changes do not matter"),
         )
-        .arg(
-            Arg::new("arguments")
-                .last(true)
-                .num_args(0..)
-                .value_name("ARGUMENT")
-                .value_parser(value_parser!(OsString))
-                .help("What follows -- is for the program"),
-        )
+        .arg(Target::arguments())
 }
 
 /// Serves until SIGINT or SIGTERM.

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Deserialize;
 use squall::IoLoop;
 
@@ -28,14 +28,7 @@ pub(crate) fn command() -> Command {
         )
         .args(Target::args())
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Write JSON, with all that is known"))
-        .arg(
-            Arg::new("arguments")
-                .last(true)
-                .num_args(0..)
-                .value_name("ARGUMENT")
-                .value_parser(value_parser!(OsString))
-                .help("What follows -- is for the program"),
-        )
+        .arg(Target::arguments())
 }
 
 /// Prints the table.

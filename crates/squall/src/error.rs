@@ -8,7 +8,7 @@ use std::panic::Location;
 
 use bytes::Bytes;
 
-use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader, reason_phrase};
+use crate::httputil::{GivenHeaders, HeaderValue, reason_phrase};
 use crate::ioloop::panic_message;
 
 /// The result of a handler.
@@ -226,9 +226,7 @@ pub struct HttpError {
     reason: Option<Cow<'static, str>>,
     message: Option<String>,
     log_message: Option<Cow<'static, str>>,
-    headers: HttpHeaders,
-    /// The first header that could not be taken.
-    invalid_header: Option<InvalidHeader>,
+    headers: GivenHeaders,
     source: Option<Box<dyn StdError>>,
     /// Which call of the application's it was, if that is to blame.
     at: Option<&'static Location<'static>>,
@@ -242,8 +240,7 @@ impl HttpError {
             reason: None,
             message: None,
             log_message: None,
-            headers: HttpHeaders::new(),
-            invalid_header: None,
+            headers: GivenHeaders::default(),
             source: None,
             at: None,
         }
@@ -279,22 +276,14 @@ impl HttpError {
     /// default one. One that must not be sent is left out, and logged with the answer.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl HeaderValue) -> Self {
-        let set = self.headers.set(name, value);
-        self.note(set)
+        self.headers.set(name, value);
+        self
     }
 
     /// Adds a header beside those of that name, such as a second `WWW-Authenticate`.
     #[must_use]
     pub fn add_header(mut self, name: &str, value: impl HeaderValue) -> Self {
-        let added = self.headers.add(name, value);
-        self.note(added)
-    }
-
-    /// The first mistake is the one that is told.
-    fn note(mut self, set: Result<(), InvalidHeader>) -> Self {
-        if let Err(error) = set {
-            self.invalid_header.get_or_insert(error);
-        }
+        self.headers.add(name, value);
         self
     }
 
@@ -320,12 +309,8 @@ impl HttpError {
         self.reason.as_deref()
     }
 
-    pub(super) fn headers(&self) -> &HttpHeaders {
+    pub(super) fn headers(&self) -> &GivenHeaders {
         &self.headers
-    }
-
-    pub(super) fn invalid_header(&self) -> Option<&InvalidHeader> {
-        self.invalid_header.as_ref()
     }
 }
 

@@ -214,14 +214,7 @@ fn framing(lines: &[httparse::Header<'_>], head: &mut RequestHead) -> Result<Req
                 }
             }
             14 if name.eq_ignore_ascii_case("content-length") => {
-                for value in line.value.split(|&b| b == b',').map(ows::trim_bytes) {
-                    let value = parse_length(value)?;
-                    if length.is_some_and(|former| former != value) {
-                        return Err(ParseError::ContentLength);
-                    }
-                    length = Some(value);
-                    lengths += 1;
-                }
+                lengths += read_lengths(line.value, &mut length)?;
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                 // A second line would make the coding a list, and a list is not `chunked` alone.
@@ -247,6 +240,20 @@ fn framing(lines: &[httparse::Header<'_>], head: &mut RequestHead) -> Result<Req
     };
     facts.keep_alive = !close && (http11 || keep);
     Ok(facts)
+}
+
+/// The numbers of a line of Content-Length, which are to be the same as before, and how many they are.
+fn read_lengths(line: &[u8], length: &mut Option<u64>) -> Result<u32, ParseError> {
+    let mut count = 0;
+    for value in line.split(|&b| b == b',').map(ows::trim_bytes) {
+        let value = parse_length(value)?;
+        if length.is_some_and(|former| former != value) {
+            return Err(ParseError::ContentLength);
+        }
+        *length = Some(value);
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// RFC 9110 §8.6: a length that is told several times is replaced by the one number before anybody else reads it.

@@ -268,19 +268,10 @@ where
     if !carrier.is_open() {
         return Ok(Received::Answered);
     }
-    let (limits, limit) = (carrier.limits(), carrier.max_body_size());
-    if let BodyKind::Length(length) = kind
-        && length > limit
-    {
-        return Err(Failure::Refused(BodyRefusal::TooLarge.into()));
-    }
-    if let Some(inflater) = &mut inflater {
-        // A handler that says how much it takes of this body means what comes out.
-        let of_server = limit == limits.max_body_size;
-        inflater.set_limits(limit, if of_server { limits.max_decompressed_size } else { limit });
-    }
+    let limit =
+        limit_of(carrier, kind, inflater.as_mut()).map_err(|refusal| Failure::Refused(refusal.into()))?;
     carrier.want_body();
-    let mut pace = BodyPace::new(limits.body_stall_timeout);
+    let mut pace = BodyPace::new(carrier.limits().body_stall_timeout);
     let mut seen = 0_u64;
     let mut trailer_fields = None;
     loop {
@@ -319,6 +310,26 @@ where
         return Ok(Received::Answered);
     }
     Ok(Received::Whole)
+}
+
+/// How long the body may be, before it is inflated.
+fn limit_of(
+    carrier: &impl Carrier,
+    kind: BodyKind,
+    inflater: Option<&mut Inflater>,
+) -> Result<u64, BodyRefusal> {
+    let (limits, limit) = (carrier.limits(), carrier.max_body_size());
+    if let BodyKind::Length(length) = kind
+        && length > limit
+    {
+        return Err(BodyRefusal::TooLarge);
+    }
+    if let Some(inflater) = inflater {
+        // A handler that says how much it takes of this body means what comes out.
+        let of_server = limit == limits.max_body_size;
+        inflater.set_limits(limit, if of_server { limits.max_decompressed_size } else { limit });
+    }
+    Ok(limit)
 }
 
 /// What comes next of the body; the application may go on while that is waited for. `None` when the response is over

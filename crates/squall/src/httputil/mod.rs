@@ -50,8 +50,8 @@ pub use form::{
     parse_body_arguments, parse_multipart_form_data,
 };
 pub(crate) use form::{Kind as FormKind, UNKNOWN_TYPE};
+pub(crate) use headers::{GivenHeaders, NameSet, is_field_value};
 pub use headers::{HeaderValue, HttpHeaders, InvalidHeader, ParseHeadersError, is_token};
-pub(crate) use headers::{NameSet, is_field_value};
 pub(crate) use limits::ConnectionLimits;
 pub(crate) use multipart::last_component;
 pub use multipart::{MultipartError, MultipartEvent, MultipartParser, ParseMultipartConfig, PartHead};

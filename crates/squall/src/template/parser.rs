@@ -280,12 +280,8 @@ impl<'a> Parser<'a> {
                 let condition = needs("condition")?;
                 self.conditional(condition, offset, in_loop)?
             }
-            "for" => {
-                let header = needs("target and list")?;
-                self.repeat(name, header, offset, in_loop)?
-            }
-            "while" => {
-                let header = needs("condition")?;
+            "for" | "while" => {
+                let header = needs(if name == "for" { "target and list" } else { "condition" })?;
                 self.repeat(name, header, offset, in_loop)?
             }
             "try" => Node::Try(self.attempt(offset, in_loop)?),

@@ -13,7 +13,6 @@ use http::Method;
 use super::application::Core;
 use super::arguments::TextArguments;
 use super::cookies::CookieState;
-use super::disconnected::Disconnected;
 use super::error::{Error, HttpError, Result};
 use super::extensions::Extensions;
 use super::hooks::HeadHooks;
@@ -267,7 +266,7 @@ impl Context {
 
     #[track_caller]
     #[inline]
-    fn assert_not_finished(&self) {
+    pub(in crate::web) fn assert_not_finished(&self) {
         assert!(self.response.borrow().phase != Phase::Finished, "Cannot write() after finish()");
     }
 
@@ -287,67 +286,6 @@ impl Context {
         self.set_header("Content-Type", "application/json; charset=UTF-8")?;
         self.write(json);
         Ok(())
-    }
-
-    /// Sends what has been written so far and waits until the kernel has it. The first call sends the head.
-    ///
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// [`Disconnected`] when the client has left; an error when more was written than the Content-Length that was set.
-    #[track_caller]
-    pub fn flush(&self) -> impl Future<Output = Result> {
-        let caller = Location::caller();
-        async move { self.flush_now().await.map_err(|error| error.blame_misuse(caller)) }
-    }
-
-    async fn flush_now(&self) -> Result {
-        let heavy = self.is_heavy();
-        if heavy && self.compresses_much() {
-            // Boxed: it is rare, and need not make every request's future larger.
-            Box::pin(self.send_much()).await?;
-        } else {
-            self.send_part()?;
-        }
-        self.request.connection().flush().await.map_err(Disconnected::from)?;
-        if heavy {
-            // A fast client must not make the loop compress for it alone.
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    }
-
-    /// Ends the response and waits until the kernel has it. A handler that returns need not call it.
-    ///
-    /// # Errors
-    /// When the response is finished already, or does not fit its Content-Length or status.
-    #[track_caller]
-    pub fn finish(&self) -> impl Future<Output = Result> {
-        let caller = Location::caller();
-        async move {
-            self.end().await.map_err(|error| error.blame_misuse(caller))?;
-            // A client that left is no error of a response that is complete.
-            let _ = self.request.connection().flush().await;
-            Ok(())
-        }
-    }
-
-    /// Writes this, then [`finish`](Self::finish)es.
-    ///
-    /// # Errors
-    /// As [`finish`](Self::finish).
-    ///
-    /// # Panics
-    /// As [`write`](Self::write).
-    #[track_caller]
-    pub fn finish_with(&self, chunk: impl AsRef<[u8]>) -> impl Future<Output = Result> {
-        // Here, where it is known who calls.
-        self.assert_not_finished();
-        let caller = Location::caller();
-        async move {
-            self.write(chunk);
-            self.finish().await.map_err(|error| error.blame_misuse(caller))
-        }
     }
 
     /// Whether the response is finished.
@@ -538,14 +476,14 @@ impl Context {
         let http = error.as_http();
         self.response.borrow_mut().set_status(status, http.and_then(HttpError::own_reason));
         let Some(http) = http else { return };
-        if let Some(error) = http.invalid_header() {
+        if let Some(error) = http.headers().invalid() {
             tracing::error!(target: log::APPLICATION, "{error}");
         }
         let headers = &mut self.response.borrow_mut().headers;
-        for (name, _) in http.headers().iter_bytes() {
+        for (name, _) in http.headers().headers.iter_bytes() {
             headers.remove(name);
         }
-        for (name, value) in http.headers().iter_bytes() {
+        for (name, value) in http.headers().headers.iter_bytes() {
             // It was taken once.
             let _ = headers.add(name, value);
         }

@@ -12,11 +12,12 @@ import pathlib
 import random
 import re
 import sys
+import time
 import urllib.parse
 
 HERE = pathlib.Path(__file__).parent
 FILE = HERE / "expressions.json"
-NAMES = {"datetime": datetime, "json": json, "math": math, "re": re, "urllib": urllib, "os": os}
+NAMES = {"datetime": datetime, "json": json, "math": math, "re": re, "urllib": urllib, "os": os, "time": time}
 
 E = r"""
 1 + 2 * 3 - 4 // 3 % 2
@@ -283,6 +284,29 @@ datetime.datetime(2024, 3, 1) + 1
 datetime.datetime(2024, 3, 1) < 1
 datetime.datetime.strptime('x', '%Y')
 f'{datetime.datetime(2024, 3, 1):%d.%m.%Y}', '{:%Y}'.format(datetime.date(2024, 3, 1)), format(datetime.datetime(2024, 3, 1), '%H')
+time.gmtime(0), time.gmtime(1700000000.9).tm_year, time.gmtime(-0.5)[:6], time.gmtime(1709251200).tm_yday
+time.strftime('%d.%m.%Y %H:%M:%S %a %j', time.gmtime(1700000000)), time.strftime('%Y', time.struct_time((2020, 2, 29, 0, 0, 0, 5, 60, -1)))
+time.strftime('%c %j', (2020, 0, 0, 0, 0, 0, 2, 0, 0)), time.strftime('%H', (2020, 1, 1, 23, 59, 59, 2, 1, 0))
+len(time.localtime()), time.localtime(0).tm_year in (1969, 1970), len(time.strftime('%Y-%m-%d')), time.strftime('%Y', time.localtime(86400 * 400))
+isinstance(time.gmtime(0), tuple), type(time.gmtime(0)), time.gmtime(0) == (1970, 1, 1, 0, 0, 0, 3, 1, 0), len(time.gmtime(0)), tuple(time.gmtime(0))
+datetime.datetime(2024, 3, 1, 15, 4, 5).timetuple(), time.strftime('%F %T', datetime.datetime(2024, 3, 1, 15, 4, 5).timetuple())
+[part for part in time.gmtime(86400)], sorted([time.gmtime(5), time.gmtime(3)])[0].tm_sec, time.gmtime(0)[0], time.gmtime(0).index(3)
+time.strftime('%Y', (2020, 13, 1, 0, 0, 0, 0, 1, 0))
+time.strftime('%Y', (2020, 1, 32, 0, 0, 0, 0, 1, 0))
+time.strftime('%Y', (2020, 1, 1, 24, 0, 0, 0, 1, 0))
+time.strftime('%Y', (2020, 1, 1, 0, 60, 0, 0, 1, 0))
+time.strftime('%Y', (2020, 1, 1, 0, 0, 62, 0, 1, 0))
+time.strftime('%Y', (2020, 1, 1, 0, 0, 0, -2, 1, 0))
+time.strftime('%Y', (2020, 1, 1, 0, 0, 0, 0, 367, 0))
+time.strftime('%Y', (1, 2))
+time.strftime('%Y', 5)
+time.strftime('%Y', (2020, 1, 1, 0, 0, 0, 'a', 0, 0))
+time.strftime(5)
+time.gmtime('a')
+time.gmtime(1, 2)
+time.gmtime(0).tm_foo
+time.struct_time((1, 2))
+time.struct_time(range(9)), str(time.struct_time('123456789'))
 math.sqrt(16), math.floor(2.7), math.ceil(2.1), math.floor(-2.5), math.pi, math.log(math.e), math.log10(1000), math.log2(8), math.gcd(12, 18), math.factorial(20), math.isnan(float('nan')), math.hypot(3, 4), math.trunc(-2.7), math.pow(2, 3), math.comb(5, 2)
 math.sqrt(-1)
 math.log(0)

@@ -1,4 +1,4 @@
-//! The example of DESIGN.md, cookies and WebSocket aside: the code that users should be able to write.
+//! A whole application as squall is meant to be written, cookies and WebSocket aside.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -105,7 +105,7 @@ impl RequestHandler for Mine {
     }
 }
 
-/// The folder `templates/` of DESIGN.md.
+/// Its folder `templates/`.
 const TEMPLATES: [(&str, &str); 2] = [
     ("story.html", "<h1>{{ story.title }}</h1><p>{{ story.author }}, {{ story.id }}</p>"),
     ("error.html", "oops: {{ status }} {{ reason }}"),
@@ -178,7 +178,7 @@ async fn pages_for_users_redirect_to_the_login() {
         .assert_text("hi ann");
 }
 
-/// `main` of DESIGN.md: it must compile; forking is tested by the examples.
+/// Its `main`: it must compile; forking is tested by the examples.
 #[allow(dead_code)]
 fn main_with_processes() -> Result {
     let server = HttpServer::new(|| make_app(Rc::new(Db::fixture())));

@@ -1,4 +1,4 @@
-//! DESIGN.md's layers: a file may use what is in its own or a lower layer, never what is in a higher one; `unsafe`
+//! The layers of ARCHITECTURE.md: a file may use what is in its own or a lower layer, never what is in a higher one; `unsafe`
 //! stands in `sys/` only; and no protocol code trims Unicode's white space. Read from the sources, comments and strings
 //! aside.
 

@@ -5,6 +5,7 @@ mod autoreload;
 #[cfg(all(feature = "templates", feature = "websocket"))]
 mod design;
 mod layers;
+mod names;
 mod options;
 #[cfg(feature = "redis")]
 mod redis;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use squall::httputil::Cookie;
 use squall::template::Value;
 use squall::testing::{TestServer, serve};
-use squall::web::{CookieSecret, SignedVersion, StaticUrl};
+use squall::web::{CookieSecret, Event, SignedVersion, StaticUrl};
 use squall::{Application, Context, Result, Site, get};
 
 type Mistake = Rc<dyn Fn(&Context) -> Result>;
@@ -162,4 +162,56 @@ async fn what_can_be_found_at_the_start_is_found_there() {
     let keys = CookieSecret::keys([(1, "a"), (2, "b")]);
     let error = Application::new([]).cookie_secret(keys).route_table().unwrap_err();
     assert!(error.to_string().contains("key_version"), "{error}");
+}
+
+/// Whose users are texts.
+struct Texts;
+
+impl Site for Texts {
+    type User = String;
+
+    async fn current_user(&self, _: &Context) -> Result<Option<String>> {
+        Ok(Some("ann".to_owned()))
+    }
+}
+
+/// A mistake with a function that waits: where it stands, what is said of it.
+#[rustfmt::skip] // a line each
+async fn waiting(which: usize, ctx: &Context) -> Option<(u32, &'static str, squall::Error)> {
+    Some(match which {
+        0 => (line!(), "Cannot flush() after finish()", finished(ctx).flush().await.unwrap_err()),
+        1 => (line!(), "finish() called twice", finished(ctx).finish().await.unwrap_err()),
+        2 => (line!(), "after headers written", finished(ctx).send_error(404).await.unwrap_err()),
+        3 => (line!(), "The site's User is not u8", ctx.user::<u8>().await.unwrap_err()),
+        4 => (line!(), "The site's User is not u8", ctx.require_user::<u8>().await.unwrap_err()),
+        5 => (line!(), "holds a line end", ctx.event_stream().unwrap().send(&Event::new().id("\n")).await.unwrap_err()),
+        6 => {
+            ctx.set_header("Content-Length", 5).unwrap();
+            (line!(), "Content-Length is 5", ctx.finish_with("abc").await.unwrap_err())
+        }
+        _ => return None,
+    })
+}
+
+#[squall::test(timeout = 60)]
+async fn what_waits_names_the_line_of_the_application() {
+    let server = serve(
+        Application::new([get("/{which}", async |ctx: &Context| {
+            let Some((line, says, error)) = waiting(ctx.path_arg("which")?, ctx).await else { return Ok(()) };
+            let place = error.location().unwrap_or_else(|| panic!("no place: {error}"));
+            assert_eq!((place.file(), place.line()), (file!(), line), "{error}");
+            assert!(error.to_string().contains(says), "{says}: {error}");
+            MADE.set(MADE.get() + 1);
+            Ok(())
+        })])
+        .site(Texts),
+    );
+    for which in 0..8 {
+        server.get(&format!("/{which}")).await;
+    }
+    assert_eq!(MADE.get(), 7, "the log says which was not as it should be");
+}
+
+thread_local! {
+    static MADE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }

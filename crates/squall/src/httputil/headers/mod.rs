@@ -1,6 +1,7 @@
 //! Header fields: case-insensitive, in the order they were added, several values per name.
 
 mod case;
+mod given;
 mod parse;
 mod value;
 
@@ -9,6 +10,7 @@ use std::fmt;
 use std::ops::Range;
 
 use self::case::title_case;
+pub(crate) use self::given::GivenHeaders;
 pub use self::parse::ParseHeadersError;
 pub(crate) use self::value::is_field_value;
 pub use self::value::{HeaderValue, InvalidHeader, is_token};

@@ -29,12 +29,13 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, of: Type, args: Ar
                 _ => Py::Set(Rc::new(Set::new(items, of == Type::FrozenSet)?)),
             })
         }
-        Type::Dict => {
+        Type::Dict | Type::ObjectDict => {
             let keywords = args.keywords;
             let [other] = Args::from(args.positional).take("dict", ["*iterable"], 0)?;
             let mut all = other.map_or(Ok(Vec::new()), |other| pairs(interp, &other))?;
             all.extend(keywords.into_iter().map(|(name, value)| (Py::from(&*name), value)));
-            let dict = Dict::new(Map::default());
+            let map = Map::default();
+            let dict = if of == Type::Dict { Dict::new(map) } else { Dict::object(map) };
             all.into_iter().try_for_each(|(key, value)| dict.set(key, value))?;
             Ok(Py::Dict(Rc::new(dict)))
         }
@@ -59,6 +60,10 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, of: Type, args: Ar
         Type::None => Ok(Py::None),
         Type::Date | Type::DateTime | Type::Time | Type::TimeDelta | Type::TimeZone => {
             modules::construct_moment(of, args)
+        }
+        Type::StructTime => {
+            let [items] = args.take("structseq", ["*sequence"], 1)?;
+            modules::construct_time(interp.collect(&items.unwrap_or(Py::None))?)
         }
         Type::Object | Type::Other(_) => {
             Err(PyError::type_error(format!("cannot create '{}' instances in a template", of.name())))

@@ -11,6 +11,8 @@ impl Interp<'_> {
     pub(in crate::template) fn attribute(&mut self, of: &Py, name: &str) -> R {
         match self.attribute_opt(of, name)? {
             Some(value) => Ok(value),
+            // Its own `__getattr__` says no more.
+            None if Type::of(of) == Type::ObjectDict => Err(PyError::new(Class::AttributeError, name)),
             None => Err(PyError::no_attribute(of, name)),
         }
     }
@@ -19,7 +21,10 @@ impl Interp<'_> {
     #[expect(clippy::unused_self, reason = "as its sibling")]
     pub(in crate::template) fn attribute_opt(&mut self, of: &Py, name: &str) -> R<Option<Py>> {
         let found = match of {
+            // As in Python, methods come before what its `__getattr__` finds.
+            Py::Dict(dict) if dict.is_object() && methods::has(of, name) => None,
             Py::Dict(dict) if dict.has_attributes() => dict.get_str(name)?,
+            Py::Tuple(items) => items.named(name),
             Py::Host(host) => {
                 let value = host.get_attr(name).map_err(|error| from_host_error(&error))?;
                 if value.is_undefined() { None } else { Some(from_host(&value)?) }

@@ -59,8 +59,8 @@ fn names(of: Type) -> &'static [&'static str] {
         Type::Str => text::NAMES,
         Type::Bytes => bytes::NAMES,
         Type::List => collections::LIST,
-        Type::Tuple | Type::Range => &["count", "index"],
-        Type::Dict => collections::DICT,
+        Type::Tuple | Type::StructTime | Type::Range => &["count", "index"],
+        Type::Dict | Type::ObjectDict => collections::DICT,
         Type::Set => collections::SET,
         Type::FrozenSet => collections::FROZEN_SET,
         Type::Int | Type::Bool => &["bit_length", "bit_count", "conjugate", "is_integer"],
@@ -78,7 +78,7 @@ fn has_type(of: Type, name: &str) -> bool {
     names(of).contains(&name)
         || OF_ALL.contains(&name)
         || match of {
-            Type::Dict => name == "fromkeys",
+            Type::Dict | Type::ObjectDict => name == "fromkeys",
             Type::Str => name == "maketrans",
             Type::Bytes => name == "fromhex",
             _ => modules::type_methods(of).contains(&name),
@@ -131,11 +131,16 @@ fn range_items(range: &Range) -> R<Vec<Py>> {
 /// `str.upper(text)`, and what types have themselves.
 fn of_type(interp: &mut Interp<'_>, of: Type, name: &str, mut args: Args) -> R {
     match (of, name) {
-        (Type::Dict, "fromkeys") => {
+        (Type::Dict | Type::ObjectDict, "fromkeys") => {
             let [keys, value] = args.take("fromkeys", ["*iterable", "*value"], 1)?;
             let keys = interp.collect(&keys.unwrap_or(Py::None))?;
             let value = value.unwrap_or(Py::None);
-            Py::dict(keys.into_iter().map(|key| (key, value.clone())))
+            let made = Py::dict(keys.into_iter().map(|key| (key, value.clone())))?;
+            if of == Type::Dict {
+                Ok(made)
+            } else {
+                super::builtins::construct(interp, of, Args::from(vec![made]))
+            }
         }
         (Type::Str, "maketrans") => text::make_translation(args),
         (Type::Bytes, "fromhex") => {

@@ -9,6 +9,7 @@ mod options;
 mod re;
 mod small;
 mod strftime;
+mod time;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -22,6 +23,7 @@ pub(super) use moment_methods::{
 };
 
 pub(super) use strftime::strftime;
+pub(super) use time::construct as construct_time;
 
 use super::builtins::Builtin;
 use super::value::{Py, R, Type, from_host};
@@ -82,7 +84,7 @@ const STANDARD: &[(&str, Find)] = &[
     ("os", |name| submodule("os", name)),
     ("os.path", small::path),
     ("re", re::find),
-    ("time", small::time),
+    ("time", time::find),
     ("tornado", |name| submodule("tornado", name)),
     ("tornado.escape", escapes::find),
     ("tornado.options", options::find),

@@ -6,6 +6,7 @@ use chrono::{Datelike, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Ti
 
 use super::moment::{Moment, checked, delta, iso, iso_time, micros, offset, seconds};
 use super::strftime::strftime;
+use super::time::struct_time;
 use crate::template::eval::{Args, Interp};
 use crate::template::value::{Class, Py, PyError, R, Type, as_float, index};
 
@@ -188,7 +189,7 @@ fn clock(hour: u32, minute: u32, second: u32, micro: u32) -> R<NaiveTime> {
 }
 
 /// The moment that is so many seconds after 1970, in UTC.
-fn of_timestamp(value: Option<Py>) -> R<NaiveDateTime> {
+pub(super) fn of_timestamp(value: Option<Py>) -> R<NaiveDateTime> {
     let value = value.unwrap_or(Py::None);
     let seconds = as_float(&value)?.ok_or_else(|| {
         PyError::type_error(format!("'{}' object cannot be interpreted as an integer", value.type_name()))
@@ -397,18 +398,7 @@ fn of_date(time: NaiveDateTime, zone: Option<i32>, name: &str, args: Args) -> R 
             ];
             Py::tuple(parts.into_iter().map(Py::Int).collect())
         }
-        "timetuple" => {
-            let date = [i64::from(time.year()), i64::from(time.month()), i64::from(time.day())];
-            let clock = [
-                time.hour(),
-                time.minute(),
-                time.second(),
-                time.weekday().num_days_from_monday(),
-                time.ordinal(),
-            ];
-            let parts = date.into_iter().chain(clock.into_iter().map(i64::from)).chain([-1]);
-            Py::tuple(parts.map(Py::Int).collect())
-        }
+        "timetuple" => struct_time(time, zone, -1),
         "timestamp" => {
             let utc = match zone {
                 Some(zone) => time.and_utc().timestamp_micros() - i64::from(zone) * 1_000_000,

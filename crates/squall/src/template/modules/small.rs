@@ -1,36 +1,10 @@
-//! `time`, `os.path`, `urllib.parse` and `tornado.util`: the parts that pages use.
-
-use std::time::{SystemTime, UNIX_EPOCH};
+//! `os.path`, `urllib.parse` and `tornado.util`: the parts that pages use.
 
 use super::function;
-use super::strftime::strftime;
 use crate::escape;
 use crate::template::builtins::Builtin;
 use crate::template::eval::{Args, Interp};
 use crate::template::value::{Py, PyError, R, Type, str};
-
-static TIME: &[Builtin] = &[
-    Builtin {
-        name: "time",
-        call: |_, args| {
-            let [] = args.take("time", [], 0)?;
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Ok(Py::Float(since.as_secs_f64()))
-        },
-    },
-    Builtin {
-        name: "strftime",
-        call: |_, args| {
-            let [format] = args.take("strftime", ["*format"], 1)?;
-            let format = needed(format, "strftime")?;
-            Ok(Py::from(strftime(chrono::Local::now().naive_local(), None, &format)?))
-        },
-    },
-];
-
-pub(super) fn time(name: &str) -> Option<Py> {
-    function(TIME, name)
-}
 
 static PATH: &[Builtin] = &[
     Builtin {
@@ -68,7 +42,7 @@ pub(super) fn path(name: &str) -> Option<Py> {
     if name == "sep" { Some(Py::from("/")) } else { function(PATH, name) }
 }
 
-fn needed(value: Option<Py>, function: &str) -> R<String> {
+pub(super) fn needed(value: Option<Py>, function: &str) -> R<String> {
     match value {
         Some(Py::Str(text)) => Ok(text.to_string()),
         Some(Py::Bytes(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
@@ -194,7 +168,7 @@ pub(super) fn util(name: &str) -> Option<Py> {
     match name {
         "unicode_type" | "basestring_type" => Some(Py::Type(Type::Str)),
         "bytes_type" => Some(Py::Type(Type::Bytes)),
-        "ObjectDict" => Some(Py::Type(Type::Dict)),
+        "ObjectDict" => Some(Py::Type(Type::ObjectDict)),
         _ => None,
     }
 }

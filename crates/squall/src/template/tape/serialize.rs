@@ -448,41 +448,29 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl SerializeStruct for Fields<'_> {
-    type Ok = Node;
-    type Error = Invalid;
+macro_rules! as_fields {
+    ($($of:ident)*) => {$(
+        impl $of for Fields<'_> {
+            type Ok = Node;
+            type Error = Invalid;
 
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        field: &'static str,
-        value: &T,
-    ) -> Result<(), Invalid> {
-        self.add(field, value);
-        Ok(())
-    }
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                field: &'static str,
+                value: &T,
+            ) -> Result<(), Invalid> {
+                self.add(field, value);
+                Ok(())
+            }
 
-    fn end(self) -> Result<Node, Invalid> {
-        self.finish()
-    }
+            fn end(self) -> Result<Node, Invalid> {
+                self.finish()
+            }
+        }
+    )*};
 }
 
-impl SerializeStructVariant for Fields<'_> {
-    type Ok = Node;
-    type Error = Invalid;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        field: &'static str,
-        value: &T,
-    ) -> Result<(), Invalid> {
-        self.add(field, value);
-        Ok(())
-    }
-
-    fn end(self) -> Result<Node, Invalid> {
-        self.finish()
-    }
-}
+as_fields!(SerializeStruct SerializeStructVariant);
 
 /// What a `Serialize` says that it cannot.
 #[derive(Debug)]

@@ -12,11 +12,44 @@ use super::{Class, Key, Py, PyError, R, trash};
 type Hasher = rapidhash::fast::RandomState;
 pub(in crate::template) type Map = IndexMap<Key, Py, Hasher>;
 
-pub(in crate::template) struct Tuple(Vec<Py>);
+pub(in crate::template) struct Tuple {
+    items: Vec<Py>,
+    /// Of a `time.struct_time`.
+    time: Option<Time>,
+}
+
+struct Time {
+    /// Seconds east of Greenwich, if that is known.
+    zone: Option<i32>,
+}
+
+/// The names of a `time.struct_time`'s items.
+const TIME: [&str; 9] =
+    ["tm_year", "tm_mon", "tm_mday", "tm_hour", "tm_min", "tm_sec", "tm_wday", "tm_yday", "tm_isdst"];
 
 impl Tuple {
     pub(super) fn new(items: Vec<Py>) -> Self {
-        Self(items)
+        Self { items, time: None }
+    }
+
+    /// A `time.struct_time` of nine items.
+    pub(in crate::template) fn time(items: Vec<Py>, zone: Option<i32>) -> Self {
+        Self { items, time: Some(Time { zone }) }
+    }
+
+    /// The names of its items, if it is a `time.struct_time`.
+    pub(in crate::template) fn names(&self) -> Option<&'static [&'static str]> {
+        self.time.as_ref().map(|_| &TIME[..])
+    }
+
+    pub(in crate::template) fn zone(&self) -> Option<i32> {
+        self.time.as_ref()?.zone
+    }
+
+    /// The item of a name.
+    pub(in crate::template) fn named(&self, name: &str) -> Option<Py> {
+        let at = self.names()?.iter().position(|known| *known == name)?;
+        self.items.get(at).cloned()
     }
 }
 
@@ -24,13 +57,13 @@ impl Deref for Tuple {
     type Target = [Py];
 
     fn deref(&self) -> &[Py] {
-        &self.0
+        &self.items
     }
 }
 
 impl Drop for Tuple {
     fn drop(&mut self) {
-        trash::bury(std::mem::take(&mut self.0));
+        trash::bury(std::mem::take(&mut self.items));
     }
 }
 
@@ -104,19 +137,30 @@ pub(in crate::template) struct Dict {
     host: Option<Host>,
     /// Python's own, once something needs more than the application's as it is.
     own: RefCell<Option<Box<Map>>>,
+    /// Made by a template as an `ObjectDict`.
+    is_object: bool,
 }
 
 impl Dict {
     pub(in crate::template) fn new(map: Map) -> Self {
-        Self { host: None, own: RefCell::new(Some(Box::new(map))) }
+        Self { host: None, own: RefCell::new(Some(Box::new(map))), is_object: false }
+    }
+
+    /// `ObjectDict`
+    pub(in crate::template) fn object(map: Map) -> Self {
+        Self { host: None, own: RefCell::new(Some(Box::new(map))), is_object: true }
     }
 
     pub(super) fn of_host(host: Host) -> Self {
-        Self { host: Some(host), own: RefCell::new(None) }
+        Self { host: Some(host), own: RefCell::new(None), is_object: false }
     }
 
     pub(in crate::template) fn has_attributes(&self) -> bool {
-        self.host.is_some()
+        self.host.is_some() || self.is_object
+    }
+
+    pub(in crate::template) fn is_object(&self) -> bool {
+        self.is_object
     }
 
     /// The application's dict, if nothing has changed it.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Method, Part, Py, R, Type};
+use super::{Method, Part, Py, R, Tuple, Type};
 use crate::template::{budget, text};
 
 /// `str(value)`
@@ -91,8 +91,21 @@ pub(in crate::template) fn write_repr(value: &Py, out: &mut String) -> R<()> {
         Py::Iter(_) => {
             let _ = write!(out, "<{} object>", Type::of(value).name());
         }
+        Py::Tuple(items) if items.names().is_some() => write_time(items, out)?,
         _ => write_container(value, out)?,
     }
+    Ok(())
+}
+
+/// `time.struct_time(tm_year=2024, ..)`
+fn write_time(items: &Tuple, out: &mut String) -> R<()> {
+    let _level = budget::deeper()?;
+    out.push_str("time.struct_time(");
+    for (at, (name, item)) in items.names().unwrap_or_default().iter().zip(items.iter()).enumerate() {
+        let _ = write!(out, "{}{name}=", if at == 0 { "" } else { ", " });
+        write_repr(item, out)?;
+    }
+    out.push(')');
     Ok(())
 }
 

@@ -18,6 +18,8 @@ pub(in crate::template) enum Type {
     Tuple,
     List,
     Dict,
+    /// `tornado.util.ObjectDict`
+    ObjectDict,
     Set,
     FrozenSet,
     Range,
@@ -32,6 +34,8 @@ pub(in crate::template) enum Type {
     Time,
     TimeDelta,
     TimeZone,
+    /// `time.struct_time`
+    StructTime,
     Exception(Class),
     /// A type that no name leads to, such as that of functions.
     Other(&'static str),
@@ -75,8 +79,10 @@ impl Type {
             Py::Float(_) => Self::Float,
             Py::Str(_) => Self::Str,
             Py::Bytes(_) => Self::Bytes,
+            Py::Tuple(items) if items.names().is_some() => Self::StructTime,
             Py::Tuple(_) => Self::Tuple,
             Py::List(_) => Self::List,
+            Py::Dict(dict) if dict.is_object() => Self::ObjectDict,
             Py::Dict(_) => Self::Dict,
             Py::Set(set) if set.is_frozen() => Self::FrozenSet,
             Py::Set(_) => Self::Set,
@@ -118,6 +124,8 @@ impl Type {
             Self::Time => "time",
             Self::TimeDelta => "timedelta",
             Self::TimeZone => "timezone",
+            Self::ObjectDict => "ObjectDict",
+            Self::StructTime => "struct_time",
             Self::Exception(class) => class.name(),
             Self::Other(name) => name,
             _ => BUILT_IN.iter().find(|(_, of)| *of == self).map_or("object", |(name, _)| name),
@@ -130,6 +138,8 @@ impl Type {
             Self::Date | Self::DateTime | Self::Time | Self::TimeDelta | Self::TimeZone => {
                 format!("datetime.{}", self.name())
             }
+            Self::ObjectDict => "tornado.util.ObjectDict".to_owned(),
+            Self::StructTime => "time.struct_time".to_owned(),
             Self::Exception(Class::JSONDecodeError) => "json.decoder.JSONDecodeError".to_owned(),
             Self::Exception(Class::PatternError) => "re.error".to_owned(),
             _ => self.name().to_owned(),
@@ -141,6 +151,7 @@ impl Type {
         match (self, other) {
             (_, Self::Object) => true,
             (Self::Bool, Self::Int) | (Self::DateTime, Self::Date) => true,
+            (Self::ObjectDict, Self::Dict) | (Self::StructTime, Self::Tuple) => true,
             (Self::Exception(own), Self::Exception(other)) => own.is_a(other),
             _ => self == other,
         }

@@ -158,7 +158,7 @@ impl Application {
     }
 
     /// Called with the span of each request ([`log::REQUEST`]) before anything happens inside of it, where a subscriber wants
-    /// that span: to record more in it, or to make it a child of what the request's headers say (`examples/opentelemetry`).
+    /// that span: to record more in it, or to make it a child of what the request's headers say (`examples/examples/opentelemetry.rs`).
     #[must_use]
     pub fn on_request_span(mut self, prepare: impl Fn(&Context, &tracing::Span) + 'static) -> Self {
         self.settings.span_function = Some(Box::new(prepare));

@@ -290,7 +290,6 @@ impl Route {
         let arg_names = name_groups(&pattern, wanted)?;
         let groups: Vec<_> = arg_names.iter().map(Option::as_deref).collect();
         target.check(&groups)?;
-        let hooks = boxed(hooks);
         Ok(Self {
             target,
             further,
@@ -298,7 +297,7 @@ impl Route {
             name,
             options,
             arg_names,
-            hooks,
+            hooks: boxed(hooks),
             sites,
             templates,
             is_unmatched: false,

@@ -262,13 +262,7 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
         };
         match served {
             Err(error) if error.downcast_ref::<ClientLeft>().is_some() => {
-                guard("on_connection_close", || handler.on_connection_close(&ctx));
-                ctx.abort();
-                if let Some(hooks) = ctx.route().hooks() {
-                    hooks.run_on_finish(&ctx);
-                }
-                count_request(&ctx, CLIENT_LEFT, &Took::of(ctx.request()));
-                return;
+                return left(&mut handler, &ctx);
             }
             // Boxed: errors are rare, and their way need not make every request's future larger.
             Err(error) => {
@@ -290,6 +284,16 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
         }
         count_request(&ctx, ctx.status(), &took);
     }
+}
+
+/// The client left in the middle of the body.
+fn left<S: Serve>(handler: &mut S, ctx: &Context) {
+    guard("on_connection_close", || handler.on_connection_close(ctx));
+    ctx.abort();
+    if let Some(hooks) = ctx.route().hooks() {
+        hooks.run_on_finish(ctx);
+    }
+    count_request(ctx, CLIENT_LEFT, &Took::of(ctx.request()));
 }
 
 /// Turns an error into a response.

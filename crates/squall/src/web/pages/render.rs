@@ -315,7 +315,7 @@ impl Context {
         };
         while let Some(piece) = on_new_page(|| self.with_errors(|| pieces.next_piece(PIECE))).0? {
             self.write(piece);
-            self.flush().await?;
+            self.flush_now().await?;
             // A fast client must not have the loop for itself.
             tokio::task::yield_now().await;
         }
@@ -331,7 +331,7 @@ impl Context {
         }
         rendered.0?;
         self.write(pieces.buffer);
-        self.flush().await
+        self.flush_now().await
     }
 
     /// The text that a template makes of these values: [`context!`](crate::template::context), and what all templates

@@ -142,7 +142,7 @@ async fn relay(
                 }
                 if let Some(trailers) = response.trailers() {
                     ctx.pass_trailers(trailers);
-                    ctx.flush().await?;
+                    ctx.flush_now().await?;
                 }
                 return ctx.finish_now();
             }
@@ -217,7 +217,7 @@ async fn flush(ctx: &Context, response: &mut StreamingResponse, upload: &mut Upl
     let flushing = async {
         tokio::select! {
             biased;
-            flushed = ctx.flush() => flushed,
+            flushed = ctx.flush_now() => flushed,
             never = response.keep_uploading() => match never {},
         }
     };

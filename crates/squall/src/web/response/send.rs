@@ -1,5 +1,7 @@
 //! The way of a response from a [`Context`] to the connection: what the head needs, hooks, transforms.
 
+use std::panic::Location;
+
 use http::Method;
 
 use crate::httputil::conditional::{self, Validators};
@@ -14,6 +16,68 @@ use crate::web::transforms::Pace;
 const HEAVY: usize = 16 * 1024;
 
 impl Context {
+    /// Sends what has been written so far and waits until the kernel has it. The first call sends the head.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`Disconnected`] when the client has left; an error when more was written than the Content-Length that was set.
+    #[track_caller]
+    pub fn flush(&self) -> impl Future<Output = Result> {
+        let caller = Location::caller();
+        async move { self.flush_now().await.map_err(|error| error.blame_misuse(caller)) }
+    }
+
+    pub(in crate::web) async fn flush_now(&self) -> Result {
+        let heavy = self.is_heavy();
+        if heavy && self.compresses_much() {
+            // Boxed: it is rare, and need not make every request's future larger.
+            Box::pin(self.send_much()).await?;
+        } else {
+            self.send_part()?;
+        }
+        self.request().connection().flush().await.map_err(Disconnected::from)?;
+        if heavy {
+            // A fast client must not make the loop compress for it alone.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Ends the response and waits until the kernel has it. A handler that returns need not call it.
+    ///
+    /// # Errors
+    /// When the response is finished already, or does not fit its Content-Length or status.
+    #[track_caller]
+    pub fn finish(&self) -> impl Future<Output = Result> {
+        self.finish_by(Location::caller())
+    }
+
+    async fn finish_by(&self, caller: &'static Location<'static>) -> Result {
+        self.end().await.map_err(|error| error.blame_misuse(caller))?;
+        // A client that left is no error of a response that is complete.
+        let _ = self.request().connection().flush().await;
+        Ok(())
+    }
+
+    /// Writes this, then [`finish`](Self::finish)es.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    #[track_caller]
+    pub fn finish_with(&self, chunk: impl AsRef<[u8]>) -> impl Future<Output = Result> {
+        // Here, where it is known who calls.
+        self.assert_not_finished();
+        let caller = Location::caller();
+        async move {
+            self.write(chunk);
+            self.finish_by(caller).await
+        }
+    }
+
     /// Ends the response. Much that is to be compressed goes slice by slice, so that nobody else waits for all of it.
     pub(in crate::web) async fn end(&self) -> Result {
         if !self.compresses_much() {

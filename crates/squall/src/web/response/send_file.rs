@@ -38,7 +38,7 @@ impl Context {
     async fn transform_file(&self, mut part: FilePart) -> Result {
         while !part.is_empty() {
             self.write(part.split_front(PIECE).read().await?);
-            self.flush().await?;
+            self.flush_now().await?;
         }
         Ok(())
     }

@@ -114,10 +114,11 @@ impl EventStream<'_> {
     /// log. 500 when the event's id or name holds what cannot be sent.
     #[track_caller]
     pub fn send(&self, event: &Event) -> impl Future<Output = Result> {
+        self.ctx.assert_not_finished();
         let caller = Location::caller();
         async move {
             event.check().map_err(|error| error.blame(caller))?;
-            self.send_text(|out| event.append_to(out)).await
+            self.send_text(|out| event.append_to(out), caller).await
         }
     }
 
@@ -125,21 +126,26 @@ impl EventStream<'_> {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn send_data(&self, data: impl AsRef<str>) -> Result {
-        self.send_text(|out| Event::append_data(out, data.as_ref())).await
+    #[track_caller]
+    pub fn send_data(&self, data: impl AsRef<str>) -> impl Future<Output = Result> {
+        self.ctx.assert_not_finished();
+        let caller = Location::caller();
+        self.send_text(move |out| Event::append_data(out, data.as_ref()), caller)
     }
 
     /// Sends a comment, which clients do not see.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn comment(&self, text: impl AsRef<str>) -> Result {
-        self.send_text(|out| {
+    #[track_caller]
+    pub fn comment(&self, text: impl AsRef<str>) -> impl Future<Output = Result> {
+        self.ctx.assert_not_finished();
+        let write = move |out: &mut String| {
             for line in lines(text.as_ref()) {
                 field(out, "", line);
             }
-        })
-        .await
+        };
+        self.send_text(write, Location::caller())
     }
 
     /// Resolves when the client has left. Cancel safe.
@@ -160,16 +166,16 @@ impl EventStream<'_> {
         }
     }
 
-    async fn send_text(&self, write: impl FnOnce(&mut String)) -> Result {
+    async fn send_text(&self, write: impl FnOnce(&mut String), caller: &'static Location<'static>) -> Result {
         let mut text = String::new();
         write(&mut text);
         text.push('\n');
         self.ctx.write(text);
         self.ctx.rare().heartbeat.restart();
         match self.write_timeout {
-            None => self.ctx.flush().await,
-            Some(timeout) => match tokio::time::timeout(timeout, self.ctx.flush()).await {
-                Ok(flushed) => flushed,
+            None => self.ctx.flush_now().await.map_err(|error| error.blame_misuse(caller)),
+            Some(timeout) => match tokio::time::timeout(timeout, self.ctx.flush_now()).await {
+                Ok(flushed) => flushed.map_err(|error| error.blame_misuse(caller)),
                 Err(_) => {
                     self.ctx.abort();
                     Err(Disconnected::slow().into())

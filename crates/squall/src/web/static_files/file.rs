@@ -193,7 +193,7 @@ async fn hand_to_transforms(ctx: &Context, length: u64) -> Result {
     let transformed = ctx.core().settings.transforms.read_bodies() || ctx.coding_of_file().is_some();
     if transformed && !ctx.has_no_body() {
         ctx.set_header("Content-Length", length)?;
-        Box::pin(ctx.flush()).await?;
+        Box::pin(ctx.flush_now()).await?;
     }
     Ok(())
 }
@@ -208,7 +208,7 @@ async fn send_content(ctx: &Context, mut content: Box<dyn StaticContent>, mut ra
         range.start += piece.len() as u64;
         ctx.write(&piece);
         if !range.is_empty() {
-            ctx.flush().await?;
+            ctx.flush_now().await?;
         }
     }
     Ok(())

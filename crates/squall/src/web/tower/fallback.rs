@@ -253,7 +253,7 @@ where
     write_head(ctx, head.status.as_u16(), &head.headers)?;
     if *ctx.method() == Method::HEAD || matches!(head.status.as_u16(), 204 | 304) {
         // Now: when the response is finished it would get the length of the body that is not there.
-        return ctx.flush().await;
+        return ctx.flush_now().await;
     }
     let mut body = pin!(body);
     while let Some(frame) = next_frame(ctx, body.frame()).await? {
@@ -264,7 +264,7 @@ where
                 if let Ok(fields) = frame.into_trailers() {
                     if !ctx.headers_sent() {
                         // The service's head says what it wants to be said of them.
-                        ctx.flush().await?;
+                        ctx.flush_now().await?;
                     }
                     ctx.pass_trailers(&field_map::from_trailers(&fields)?);
                     // They are the last frame, and not every body says so when it is asked for another.
@@ -276,7 +276,7 @@ where
         ctx.write(data.copy_to_bytes(data.remaining()));
         // What is whole in one piece goes out in one, with its length.
         if !body.is_end_stream() {
-            ctx.flush().await?;
+            ctx.flush_now().await?;
         }
     }
     Ok(())
@@ -293,7 +293,7 @@ async fn next_frame<T>(ctx: &Context, frame: impl Future<Output = T>) -> Result<
         if let Some(frame) = at_once.await {
             return Ok(frame);
         }
-        ctx.flush().await?;
+        ctx.flush_now().await?;
     }
     beside_leaving(ctx, PATIENCE_FOR_PIECE, frame).await
 }

@@ -14,7 +14,7 @@ use self::connect::{CloseOnDrop, Target, parse_url, read_head, redirect};
 use crate::http1::head_writer;
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{Proxy, TlsConfig, secured};
-use crate::httputil::{HeaderValue, HttpHeaders, InvalidHeader};
+use crate::httputil::{GivenHeaders, HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
 use crate::netutil::{Resolver, spawn_here};
 use crate::tcpclient::{ConnectError, TcpClient};
@@ -72,9 +72,7 @@ pub async fn websocket_connect(
 /// ```
 pub struct WebSocketRequest {
     url: String,
-    headers: HttpHeaders,
-    /// Of a header that cannot be sent.
-    mistake: Option<InvalidHeader>,
+    headers: GivenHeaders,
     subprotocols: Vec<String>,
     compression: Option<CompressionOptions>,
     options: WebSocketOptions,
@@ -96,8 +94,7 @@ impl WebSocketRequest {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
-            headers: HttpHeaders::new(),
-            mistake: None,
+            headers: GivenHeaders::default(),
             subprotocols: Vec::new(),
             compression: None,
             options: WebSocketOptions::new(),
@@ -114,28 +111,20 @@ impl WebSocketRequest {
     /// that must not be sent fails the connection, with [`WebSocketConnectError::Header`].
     #[must_use]
     pub fn header(mut self, name: &str, value: impl HeaderValue) -> Self {
-        let set = self.headers.set(name, value);
-        self.note(set)
+        self.headers.set(name, value);
+        self
     }
 
     /// Adds a header beside those of that name.
     #[must_use]
     pub fn add_header(mut self, name: &str, value: impl HeaderValue) -> Self {
-        let added = self.headers.add(name, value);
-        self.note(added)
-    }
-
-    /// The first mistake is the one that is told.
-    fn note(mut self, set: Result<(), InvalidHeader>) -> Self {
-        if let Err(error) = set {
-            self.mistake.get_or_insert(error);
-        }
+        self.headers.add(name, value);
         self
     }
 
     /// The headers added so far.
     pub fn headers_mut(&mut self) -> &mut HttpHeaders {
-        &mut self.headers
+        &mut self.headers.headers
     }
 
     /// Subprotocols to offer, the favourite first. Default: none.
@@ -221,8 +210,8 @@ impl WebSocketRequest {
     }
 
     async fn connect(mut self) -> Result<WebSocketClientConnection, WebSocketConnectError> {
-        if let Some(mistake) = self.mistake.take() {
-            return Err(mistake.into());
+        if let Some(invalid) = self.headers.invalid() {
+            return Err(invalid.clone().into());
         }
         let first = parse_url(&self.url)?;
         let mut url = first.clone();
@@ -241,7 +230,7 @@ impl WebSocketRequest {
             self.max_redirects -= 1;
             if other_origin {
                 for name in ["Authorization", "Cookie", "Host"] {
-                    self.headers.remove(name);
+                    self.headers.headers.remove(name);
                 }
             }
             url = next;
@@ -336,7 +325,7 @@ impl WebSocketRequest {
         compression: Option<CompressionOptions>,
     ) -> Result<Vec<u8>, WebSocketConnectError> {
         let mut headers = HttpHeaders::new();
-        if !self.headers.contains("Host") {
+        if !self.headers.headers.contains("Host") {
             headers.add("Host", target.authority.as_str())?;
         }
         headers.add("Upgrade", "websocket")?;
@@ -350,14 +339,14 @@ impl WebSocketRequest {
             headers.add("Sec-WebSocket-Extensions", compression.offer())?;
         }
         if let Some(credentials) =
-            target.authorization.as_ref().filter(|_| !self.headers.contains("Authorization"))
+            target.authorization.as_ref().filter(|_| !self.headers.headers.contains("Authorization"))
         {
             headers.add("Authorization", credentials.as_str())?;
         }
         let mut head = Vec::with_capacity(512);
         head_writer::request_line(&mut head, &Method::GET, &[&target.path]);
         head_writer::fields(&mut head, &headers);
-        head_writer::fields(&mut head, &self.headers);
+        head_writer::fields(&mut head, &self.headers.headers);
         head_writer::end(&mut head);
         Ok(head)
     }

@@ -11,7 +11,7 @@ use squall::web::{Disconnected, Event};
 use squall::{Application, Context, HttpServer, Result, get};
 use tokio::sync::{Notify, mpsc};
 
-use super::support::{Client, ok, within};
+use super::support::{Client, ok, probe, within};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -28,13 +28,6 @@ fn head(fields: &str) -> String {
 
 fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())
-}
-
-fn probe() -> squall::web::UrlSpec {
-    get("/probe", async |ctx: &Context| {
-        ctx.write("alive");
-        Ok(())
-    })
 }
 
 fn serving<F: AsyncFn(&Context) -> Result + 'static>(function: F) -> TestServer {

@@ -1,26 +1,20 @@
-//! Keep-alive, pipelining, body framing and limits (inventory 3.2).
+//! Keep-alive, pipelining, body framing and limits.
 
 use std::rc::Rc;
 
 use squall::testing::{TestServer, serve, serve_on};
-use squall::web::any;
 use squall::{Application, Context, HttpServer, get, post};
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, body_too_large, closes, closing, ok, ok_untagged, ok_with, stays, table, within,
+    Client, bad, body_too_large, closes, closing, echo_route, ok, ok_untagged, ok_with, probe, stays, table,
+    within,
 };
 
 fn app() -> Application {
     Application::new([
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-        any("/echo", async |ctx: &Context| {
-            ctx.write(ctx.request().body());
-            Ok(())
-        }),
+        probe(),
+        echo_route(),
         get("/stream", async |ctx: &Context| {
             ctx.write("one");
             ctx.flush().await?;
@@ -207,10 +201,7 @@ async fn a_slow_request_does_not_overtake() {
             ctx.write("slow");
             Ok(())
         }),
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
+        probe(),
     ]));
     let mut client = Client::connect(&server).await;
     client.send(request("GET /slow HTTP/1.1", "", "") + &request("GET /probe HTTP/1.1", "", "")).await;
@@ -527,10 +518,7 @@ async fn draining_ends_idle_connections_and_lets_others_finish() {
                 ctx.write("slow");
                 Ok(())
             }),
-            get("/probe", async |ctx: &Context| {
-                ctx.write("alive");
-                Ok(())
-            }),
+            probe(),
         ])
     });
     let options = squall::netutil::BindOptions::new().address("127.0.0.1");

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use squall::testing::{TestServer, serve};
-use squall::{Application, Context, RequestHandler, Result, get, handler, url};
+use squall::{Application, Context, RequestHandler, Result, handler, url};
 
-use super::support::{Case, Client, bad, closes, ok, ok_untagged, stays, table};
+use super::support::{Case, Client, bad, closes, ok, ok_untagged, probe, stays, table};
 
 /// How many cases h1spec has; the two tables below have as many together.
 const ALL: usize = 33;
@@ -29,13 +29,7 @@ impl RequestHandler for Main {
 }
 
 fn server() -> TestServer {
-    serve(Application::new([
-        url("/", Main),
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-    ]))
+    serve(Application::new([url("/", Main), probe()]))
 }
 
 /// Where the first piece of a request may end without the server saying anything.

@@ -4,7 +4,7 @@ use squall::httputil::HttpHeaders;
 use squall::testing::{TestServer, serve};
 use squall::{Application, Context, get};
 
-use super::support::{closes, ok, page, stays, table};
+use super::support::{closes, ok, page, probe, stays, table};
 
 fn hints() -> HttpHeaders {
     [("Link", "</a.css>; rel=preload"), ("Link", "</b.js>"), ("Content-Length", "5")].into_iter().collect()
@@ -12,10 +12,7 @@ fn hints() -> HttpHeaders {
 
 fn server() -> TestServer {
     serve(Application::new([
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
+        probe(),
         get("/hints", async |ctx: &Context| {
             ctx.set_header("X-Own", "1")?;
             ctx.send_informational(102, &HttpHeaders::new()).await?;

@@ -1,4 +1,4 @@
-//! Timeouts, lingering close and compressed bodies (inventory 3.2), with small values: what is asserted is the answer
+//! Timeouts, lingering close and compressed bodies, with small values: what is asserted is the answer
 //! and the close, never how long it took.
 
 use std::io::Write;
@@ -11,21 +11,16 @@ use squall::{Application, Context, HttpServer, RequestHandler, Result, get, hand
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, body_too_large, closes, ok, ok_untagged, refused, stays, table, target_too_long, within,
+    Client, bad, body_too_large, closes, echo_route, ok, ok_untagged, probe, refused, stays, table,
+    target_too_long, within,
 };
 
 const SHORT: Duration = Duration::from_millis(100);
 
 fn app() -> Application {
     Application::new([
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-        any("/echo", async |ctx: &Context| {
-            ctx.write(ctx.request().body());
-            Ok(())
-        }),
+        probe(),
+        echo_route(),
         any("/encoding", async |ctx: &Context| {
             let headers = ctx.request().headers();
             ctx.write(format!(
@@ -238,15 +233,7 @@ impl RequestHandler for Patient {
 
 #[squall::test(timeout = 60)]
 async fn set_body_timeout_in_prepare() {
-    let app = || {
-        Application::new([
-            url("/", Patient),
-            any("/echo", async |ctx: &Context| {
-                ctx.write(ctx.request().body());
-                Ok(())
-            }),
-        ])
-    };
+    let app = || Application::new([url("/", Patient), echo_route()]);
     // Shorter than the server's, which is none.
     let server = serve_on(HttpServer::new(app));
     let mut client = Client::connect(&server).await;
@@ -416,10 +403,7 @@ async fn what_a_body_may_inflate_to() {
                 Ok(())
             }),
             url("/stream", Counting::default()),
-            get("/probe", async |ctx: &Context| {
-                ctx.write("alive");
-                Ok(())
-            }),
+            probe(),
         ])
     };
     let inflates = |limit: u64| {

@@ -1,10 +1,10 @@
-//! What a proxy says about the client (`xheaders`, inventory 3.3).
+//! What a proxy says about the client (`xheaders`).
 
 use squall::httpserver::HttpServer;
 use squall::testing::{TestServer, serve_on};
 use squall::{Application, Context, get};
 
-use super::support::{Case, Client, ok, stays, table};
+use super::support::{Case, Client, ok, probe, stays, table};
 
 fn app() -> Application {
     Application::new([
@@ -17,10 +17,7 @@ fn app() -> Application {
             ctx.write(format!("{} {}", ctx.request().full_url(), ctx.request().host_name()));
             Ok(())
         }),
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
+        probe(),
     ])
 }
 

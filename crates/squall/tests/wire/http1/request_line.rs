@@ -1,13 +1,13 @@
-//! The request line, headers and Host (inventory 3.1).
+//! The request line, headers and Host.
 
 use squall::httpserver::callback;
 use squall::routing::{Matcher, Rule, RuleRouter};
 use squall::testing::{TestServer, serve, serve_on};
 use squall::web::any;
-use squall::{Application, Context, HttpServer, RequestHandler, Result, get, handler, url};
+use squall::{Application, Context, HttpServer, RequestHandler, Result, handler, url};
 
 use super::support::{
-    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, refused, stays, table,
+    Case, bad, closes, head_too_large, ok, ok_with, page, page_saying, probe, refused, stays, table,
     target_too_long, too_many_headers,
 };
 
@@ -51,16 +51,7 @@ impl RequestHandler for PostOnly {
 }
 
 fn app() -> Application {
-    Application::new([
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-        url("/", Plain),
-        url("/p", Plain),
-        url("/post", PostOnly),
-        any("/any", show),
-    ])
+    Application::new([probe(), url("/", Plain), url("/p", Plain), url("/post", PostOnly), any("/any", show)])
 }
 
 fn server() -> TestServer {
@@ -423,7 +414,7 @@ async fn unknown_path_with_a_bare_router() {
     .await;
 }
 
-/// The row of inventory 3.4 says "treat as UTF-8"; issue 12 asks for 400, since servers disagree on what it means.
+/// Tornado takes it for UTF-8. Here it is a 400, since servers disagree on what it means.
 #[squall::test(timeout = 60)]
 async fn what_a_target_cannot_hold() {
     let server = serve(Application::new([any("/.*", show)]));

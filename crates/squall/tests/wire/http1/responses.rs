@@ -1,4 +1,4 @@
-//! What a handler's response looks like (inventory 3.4), and the framing of responses (3.2).
+//! What a handler's response looks like, and the framing of responses.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,17 +9,10 @@ use squall::web::{Error, Finish, any, options};
 use squall::{Application, Context, HttpError, RequestHandler, Result, Site, get, handler, post, url};
 use tokio::sync::Notify;
 
-use super::support::{Case, Client, closes, ok, ok_with, page, page_body, page_saying, stays, table};
+use super::support::{Case, Client, closes, ok, ok_with, page, page_body, page_saying, probe, stays, table};
 
 fn request(line: &str, fields: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: h\r\n{fields}\r\n")
-}
-
-fn probe() -> squall::web::UrlSpec {
-    get("/probe", async |ctx: &Context| {
-        ctx.write("alive");
-        Ok(())
-    })
 }
 
 /// Serves one function on `/` for every method.

@@ -10,7 +10,7 @@ use squall::testing::{serve, serve_on};
 use squall::web::{BuildError, delegate, router, rules};
 use squall::{Application, Context, RequestHandler, Result, get, handler, post, url};
 
-use super::support::{Case, ok, ok_untagged, page, page_saying, stays, table};
+use super::support::{Case, ok, ok_untagged, page, page_saying, probe, stays, table};
 
 /// A route that writes `text`.
 #[track_caller]
@@ -19,10 +19,6 @@ fn text(pattern: &str, text: &'static str) -> squall::web::UrlSpec {
         ctx.write(text);
         Ok(())
     })
-}
-
-fn probe() -> squall::web::UrlSpec {
-    text("/probe", "alive")
 }
 
 fn host(row: &str, host: &str, path: &str, answer: impl Into<String>) -> Case {

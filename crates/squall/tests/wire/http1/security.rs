@@ -1,28 +1,19 @@
-//! One negative test for each attack of Tornado's history (inventory section 4) that concerns what the server can do
+//! One negative test for each attack of Tornado's history that concerns what the server can do
 //! so far. Each is named after the version, and the id if it has one, in which Tornado was fixed.
 
 use std::io::{self, Write};
 
 use squall::testing::{TestServer, serve, serve_on};
-use squall::web::any;
 use squall::{Application, Context, HttpError, HttpServer, Result, escape, get};
 
-use super::support::{Case, Client, bad, body_too_large, closes, ok, page, stays, table, too_many_headers};
-
-fn probe() -> squall::web::UrlSpec {
-    get("/probe", async |ctx: &Context| {
-        ctx.write("alive");
-        Ok(())
-    })
-}
+use super::support::{
+    Case, Client, bad, body_too_large, closes, echo_route, ok, page, probe, stays, table, too_many_headers,
+};
 
 fn app() -> Application {
     Application::new([
         probe(),
-        any("/echo", async |ctx: &Context| {
-            ctx.write(ctx.request().body());
-            Ok(())
-        }),
+        echo_route(),
         get("/ip", async |ctx: &Context| {
             ctx.write(ctx.request().remote_ip().to_string());
             Ok(())

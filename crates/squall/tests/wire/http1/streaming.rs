@@ -1,4 +1,4 @@
-//! Streamed request bodies, detached connections, clients that leave (inventory 3.2 and 3.11).
+//! Streamed request bodies, detached connections, clients that leave.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,8 +9,8 @@ use squall::{Application, Context, HttpError, HttpServer, RequestHandler, Result
 use tokio::sync::Notify;
 
 use super::support::{
-    Client, bad, body_too_large, closes, closes_early, closing, ok, ok_untagged, page, page_saying, stays,
-    table, within,
+    Client, bad, body_too_large, closes, closes_early, closing, ok, ok_untagged, page, page_saying, probe,
+    stays, table, within,
 };
 
 /// What the handlers did, and a signal each time that something is added.
@@ -96,13 +96,7 @@ impl RequestHandler for Upload {
 }
 
 fn make_app(log: &Log) -> Application {
-    Application::new([
-        url("/", Upload { log: log.clone(), received: 0 }),
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-    ])
+    Application::new([url("/", Upload { log: log.clone(), received: 0 }), probe()])
 }
 
 fn server(log: &Log) -> TestServer {
@@ -255,13 +249,7 @@ const STREAMED: &str = "HTTP/1.1 200 OK\r\nServer: <server>\r\nContent-Type: tex
 
 #[squall::test(timeout = 60)]
 async fn a_response_may_begin_before_the_body_ends() {
-    let server = serve(Application::new([
-        url("/", Echo),
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
-    ]));
+    let server = serve(Application::new([url("/", Echo), probe()]));
     let mut client = Client::connect(&server).await;
     client.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
     client.expect(STREAMED.to_owned() + "3\r\nabc\r\n").await;
@@ -352,10 +340,7 @@ async fn closed_waits_while_the_client_does() {
             ctx.write(first);
             Ok(())
         }),
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
+        probe(),
     ]));
     let mut client = Client::connect(&server).await;
     client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;

@@ -6,11 +6,29 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use squall::testing::TestServer;
+use squall::web::{UrlSpec, any};
+use squall::{Context, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How long a client waits for bytes before the test fails.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What [`Then::Open`] asks for.
+pub(crate) fn probe() -> UrlSpec {
+    get("/probe", async |ctx: &Context| {
+        ctx.write("alive");
+        Ok(())
+    })
+}
+
+/// `/echo`: the request's body.
+pub(crate) fn echo_route() -> UrlSpec {
+    any("/echo", async |ctx: &Context| {
+        ctx.write(ctx.request().body());
+        Ok(())
+    })
+}
 
 /// One row of a table.
 pub(crate) struct Case {

@@ -5,7 +5,7 @@ use squall::httputil::HttpHeaders;
 use squall::testing::{TestServer, serve_on};
 use squall::{Application, Context, HttpServer, RequestHandler, Result, get, handler, post, url};
 
-use super::support::{bad, closes, ok, ok_untagged, stays, table};
+use super::support::{bad, closes, ok, ok_untagged, probe, stays, table};
 
 fn shown(trailers: Option<&HttpHeaders>) -> String {
     let Some(trailers) = trailers else { return "none".to_owned() };
@@ -38,10 +38,7 @@ fn server() -> TestServer {
 
 fn app() -> Application {
     Application::new([
-        get("/probe", async |ctx: &Context| {
-            ctx.write("alive");
-            Ok(())
-        }),
+        probe(),
         post("/whole", async |ctx: &Context| {
             let host = ctx.request().headers().get("Host").unwrap_or_default();
             ctx.write(format!("{host} {}", shown(ctx.request_trailers())));

@@ -1,4 +1,4 @@
-//! Forms and files (inventory 3.8 and 3.11): what a handler sees of them, and what becomes of those that are malformed,
+//! Forms and files: what a handler sees of them, and what becomes of those that are malformed,
 //! too large, or left in the middle.
 
 use std::cell::Cell;
@@ -10,13 +10,11 @@ use serde::Deserialize;
 use squall::httputil::ParseBodyConfig;
 use squall::testing::{TestServer, serve, serve_on};
 use squall::web::MultipartReader;
-use squall::{
-    Application, Bytes, Context, HttpServer, RequestHandler, Result, Site, get, handler, post, url,
-};
+use squall::{Application, Bytes, Context, HttpServer, RequestHandler, Result, Site, handler, post, url};
 
 use super::support::{
-    Client, body_too_large, closes, closes_early, closing, ok_untagged, page, page_saying, refused, stays,
-    table, within,
+    Client, body_too_large, closes, closes_early, closing, ok_untagged, page, page_saying, probe, refused,
+    stays, table, within,
 };
 
 const MULTIPART: &str = "Content-Type: multipart/form-data; boundary=XyZ\r\n";
@@ -37,10 +35,7 @@ fn body(parts: &[String]) -> String {
 }
 
 fn alive() -> squall::web::UrlSpec {
-    get("/probe", async |ctx: &Context| {
-        ctx.write("alive");
-        Ok(())
-    })
+    probe()
 }
 
 fn refusal(status: &str, message: &str) -> String {

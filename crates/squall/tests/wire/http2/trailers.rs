@@ -133,6 +133,9 @@ fn post_to(path: &str) -> Vec<u8> {
     [&b"\x83\x86\x04"[..], &[path.len() as u8], path.as_bytes(), b"\x41\x01x"].concat()
 }
 
+/// Its kind, its flags, what it carries.
+type Frame<'a> = (u8, u8, &'a [u8]);
+
 /// RFC 9113 §8.1: the stream is malformed, and no other.
 #[squall::test]
 async fn pseudo_header_fields_in_trailers_reset_the_stream() {
@@ -141,8 +144,7 @@ async fn pseudo_header_fields_in_trailers_reset_the_stream() {
     let mut raw = Raw::new(port).await;
     let mut stream = 1;
     for path in ["/whole", "/streamed"] {
-        // The frames behind the body: whether the block ends with them, their flags, the block.
-        let rows: &[(&[(u8, u8, &[u8])], Result<(), u32>)] = &[
+        let rows: &[(&[Frame<'_>], Result<(), u32>)] = &[
             (&[(HEADERS, 5, b"\x00\x03x-a\x01b")], Ok(())),
             (&[(HEADERS, 5, b"\x82")], Err(PROTOCOL_ERROR)),
             (&[(HEADERS, 5, b"\x00\x05:path\x01/")], Err(PROTOCOL_ERROR)),
