@@ -12,25 +12,14 @@ use std::task::{Context, Poll, ready};
 use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::heads::{
+    DATA, END_HEADERS, FIRST_FLAG, HEADERS, Head, Heads, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE,
+};
 use super::trailers::FirstField;
 use crate::iostream::IoStream;
 
 const PREFACE: usize = 24;
-const HEAD: usize = 9;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
-const WINDOW_UPDATE: u8 = 8;
-
-/// END_STREAM of HEADERS and DATA, ACK of SETTINGS.
-const FIRST_FLAG: u8 = 1;
-/// Of HEADERS and CONTINUATION.
-const END_HEADERS: u8 = 4;
 
 /// `SETTINGS_INITIAL_WINDOW_SIZE`, and the largest window there is (RFC 9113 §6.5.2).
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -51,11 +40,7 @@ enum Ended {
 
 /// What has been read of a client's frames.
 pub(super) struct Frames {
-    /// Bytes that are passed over: the preface at first, then payloads.
-    skip: usize,
-    /// Of a head that came in pieces.
-    head: [u8; HEAD],
-    have: usize,
+    heads: Heads,
     /// A SETTINGS frame's payload is being read, of which this much is left, and one setting of it.
     settings: usize,
     setting: [u8; 6],
@@ -66,7 +51,7 @@ pub(super) struct Frames {
     /// A head goes on in CONTINUATION frames.
     in_block: bool,
     /// How many heads of requests may have been passed on that nobody has asked for: never too few.
-    heads: usize,
+    unasked: usize,
     /// The last stream that was opened: a head on an older one is what stands behind its body.
     last_stream: u32,
     /// Of that, what has been read. It goes on in CONTINUATION frames.
@@ -81,9 +66,7 @@ pub(super) struct Frames {
 impl Default for Frames {
     fn default() -> Self {
         Self {
-            skip: PREFACE,
-            head: [0; HEAD],
-            have: 0,
+            heads: Heads::behind(PREFACE),
             settings: 0,
             setting: [0; 6],
             in_setting: 0,
@@ -91,7 +74,7 @@ impl Default for Frames {
             ended: [(u32::MAX, Ended::Reset); REMEMBERED],
             next: 0,
             in_block: false,
-            heads: 0,
+            unasked: 0,
             last_stream: 0,
             trailers: None,
             block: 0,
@@ -110,13 +93,13 @@ impl Frames {
     /// A request was taken. True when no other can be there, so that asking for one would be in vain; asking costs as much
     /// as a tenth of a request.
     pub(super) fn was_last(&mut self) -> bool {
-        self.heads = self.heads.saturating_sub(1);
-        self.heads == 0
+        self.unasked = self.unasked.saturating_sub(1);
+        self.unasked == 0
     }
 
     /// All requests were taken: the other heads were trailers, or refused.
     pub(super) fn forget_heads(&mut self) {
-        self.heads = 0;
+        self.unasked = 0;
     }
 
     /// Whether what stands behind this stream's body is malformed. Says so once.
@@ -130,25 +113,19 @@ impl Frames {
         let mut at = 0;
         while at < bytes.len() && self.fault.is_none() {
             let rest = &bytes[at..];
-            if self.skip > 0 {
-                let taken = self.skip.min(rest.len());
-                self.skip -= taken;
+            let payload = self.heads.payload(rest);
+            if payload > 0 {
                 if self.block > 0 {
-                    self.read_trailers(&rest[..taken]);
+                    self.read_trailers(&rest[..payload]);
                 }
-                at += taken;
+                at += payload;
             } else if self.settings > 0 {
                 at += self.read_settings(rest);
             } else {
-                let taken = (HEAD - self.have).min(rest.len());
-                self.head[self.have..self.have + taken].copy_from_slice(&rest[..taken]);
-                self.have += taken;
-                if self.have == HEAD {
-                    self.have = 0;
-                    self.fault = self.check_head();
-                    if self.fault.is_some() {
-                        break;
-                    }
+                let (taken, head) = self.heads.head(rest);
+                self.fault = head.and_then(|head| self.check(head));
+                if self.fault.is_some() {
+                    break;
                 }
                 at += taken;
             }
@@ -156,11 +133,7 @@ impl Frames {
         at
     }
 
-    fn check_head(&mut self) -> Option<Reason> {
-        let [a, b, c, kind, flags, stream @ ..] = self.head;
-        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        let stream = u32::from_be_bytes(stream) & LARGEST_WINDOW;
-        self.skip = length;
+    fn check(&mut self, Head { kind, flags, stream, length }: Head) -> Option<Reason> {
         if self.in_block {
             // Only CONTINUATION may come, which `h2` sees to.
             self.in_block = flags & END_HEADERS == 0;
@@ -176,14 +149,14 @@ impl Frames {
             SETTINGS if flags & FIRST_FLAG != 0 && length > 0 => Some(Reason::FRAME_SIZE_ERROR),
             SETTINGS if length % 6 != 0 => Some(Reason::FRAME_SIZE_ERROR),
             SETTINGS => {
-                (self.settings, self.skip) = (length, 0);
+                self.settings = self.heads.take_payload();
                 None
             }
             DATA | HEADERS if self.has_ended(kind, stream) => Some(Reason::STREAM_CLOSED),
             DATA if flags & FIRST_FLAG != 0 => self.end(stream, Ended::Whole),
             HEADERS => {
                 self.in_block = flags & END_HEADERS == 0;
-                self.heads += 1;
+                self.unasked += 1;
                 if stream > self.last_stream {
                     self.last_stream = stream;
                 } else {

@@ -11,6 +11,7 @@ mod connection;
 mod convert;
 mod doorbell;
 mod frames;
+mod heads;
 mod options;
 mod output;
 mod preface;

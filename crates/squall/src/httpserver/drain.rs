@@ -56,8 +56,15 @@ pub(super) async fn serve(serving: Option<String>) -> io::Result<()> {
     };
     let mut at_once = AtOnce::listen(is_worker)?;
     let cause: Box<dyn fmt::Display> = tokio::select! {
-        signal = signals.recv() => Box::new(signal),
+        signal = signals.recv() => {
+            if is_worker {
+                // Whoever has sent it: the supervisor knows whether another is to take its place.
+                process::say_retiring();
+            }
+            Box::new(signal)
+        }
         signal = at_once.recv() => {
+            process::say_retiring();
             Drain::new().cut_for(signal, Duration::ZERO).await;
             return Ok(());
         }

@@ -65,7 +65,8 @@ impl HttpServer {
     /// }
     /// ```
     ///
-    /// The calling process supervises them. A worker that crashes is replaced, after a while if it does so again and again;
+    /// The calling process supervises them. A worker that crashes is replaced, after a while if it does so again and again, and
+    /// so is one that somebody else ends by a signal;
     /// see [`fork_processes`](process::fork_processes). All end with it, however it ends. Its signals are those of gunicorn:
     ///
     /// | signal | what it does |

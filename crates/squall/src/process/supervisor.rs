@@ -170,8 +170,11 @@ impl Supervisor {
                 Some(pause) => self.signals.wait_for(pause)?,
                 None => Some(self.signals.wait()?),
             };
-            // What a child said before it ended counts, so it is heard first.
-            if let Some(child) = self.look_after()? {
+            // What a child said before it ended counts, so it is heard first; but not before the end of all, which a terminal
+            // tells each process by itself.
+            if !matches!(signal, Some(Signal::TERM | Signal::INT | Signal::QUIT))
+                && let Some(child) = self.look_after()?
+            {
                 return Ok(child);
             }
             let child = match signal {

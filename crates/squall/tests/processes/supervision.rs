@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("a_stopped_worker_is_replaced", a_stopped_worker_is_replaced),
     ("a_worker_that_hangs_before_it_serves_is_replaced", a_worker_that_hangs_before_it_serves_is_replaced),
     ("workers_retire_after_so_many_requests", workers_retire_after_so_many_requests),
+    ("a_worker_that_somebody_ends_is_replaced", a_worker_that_somebody_ends_is_replaced),
     ("a_worker_that_does_not_end_is_killed", a_worker_that_does_not_end_is_killed),
     ("a_second_signal_cuts_what_workers_are_at", a_second_signal_cuts_what_workers_are_at),
     ("sockets_and_wishes_of_the_service_manager", sockets_and_wishes_of_the_service_manager),
@@ -220,6 +221,28 @@ fn workers_retire_after_so_many_requests() {
     let (status, log) = t.finish();
     assert_eq!(status, Some(0), "{log}");
     assert!(log.contains(" retires") && !log.contains("restarting"), "{log}");
+}
+
+fn a_worker_that_somebody_ends_is_replaced() {
+    let t = Program::start("--processes=2", "one");
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        let before = Program::children_of(t.pid());
+        t.seen_by(&before);
+        for &worker in &before {
+            kill_process(Pid::from_raw(worker).unwrap(), signal).unwrap();
+        }
+        let others = || {
+            let now = Program::children_of(t.pid());
+            now.len() == 2 && now.is_disjoint(&before)
+        };
+        until(others, "other workers");
+        t.seen_by(&Program::children_of(t.pid()));
+    }
+    t.signal(Signal::TERM);
+    let (status, log) = t.finish();
+    assert_eq!(status, Some(0), "{log}");
+    assert_eq!(log.matches(" retires").count(), 6, "{log}");
+    assert!(!log.contains("restarting"), "{log}");
 }
 
 fn a_worker_that_does_not_end_is_killed() {

@@ -169,10 +169,16 @@ impl Reception {
         self.trailers.take()
     }
 
+    /// Whether nothing is missing of an answer whose stream was reset.
     fn is_whole(&self, error: &h2::Error) -> bool {
         match self.left {
             Some(left) => left == 0,
-            None => error.is_remote() && error.is_reset() && error.reason() == Some(Reason::NO_ERROR),
+            None if self.is_bodiless => true,
+            None => {
+                error.is_remote()
+                    && error.reason() == Some(Reason::NO_ERROR)
+                    && self.place.was_whole(self.body.stream_id())
+            }
         }
     }
 }

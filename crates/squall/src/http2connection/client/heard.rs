@@ -1,4 +1,4 @@
-//! A connection that counts what comes on it.
+//! A connection that takes note of what comes on it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -27,8 +27,9 @@ impl AsyncRead for Heard {
         cx: &mut Context<'_>,
         target: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = target.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
-        self.link.hear();
+        self.link.hear(&target.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }

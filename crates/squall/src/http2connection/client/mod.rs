@@ -2,6 +2,7 @@
 
 mod convert;
 mod driver;
+mod ends;
 mod exchange;
 mod failure;
 mod heard;

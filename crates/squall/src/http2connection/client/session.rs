@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::convert::Request;
 use super::driver::Driver;
+use super::ends::Ends;
 use super::exchange::Exchange;
 use super::failure::Failure;
 use super::heard::Heard;
@@ -40,6 +41,7 @@ pub(super) struct Link {
     waiting: Cell<usize>,
     /// How often something has come.
     heard: Cell<u64>,
+    ends: RefCell<Ends>,
     /// Somebody doubts that the server is there.
     doubted: Cell<bool>,
     /// The task that drives the machine.
@@ -66,6 +68,7 @@ impl Session {
             room: Notify::new(),
             waiting: Cell::new(0),
             heard: Cell::new(0),
+            ends: RefCell::new(Ends::new()),
             doubted: Cell::new(false),
             task: Cell::default(),
             idle_since: Cell::new(Instant::now()),
@@ -146,8 +149,9 @@ impl Link {
         !self.over.get() && self.requests.borrow().is_some()
     }
 
-    pub(super) fn hear(&self) {
+    pub(super) fn hear(&self, bytes: &[u8]) {
         self.heard.set(self.heard.get().wrapping_add(1));
+        self.ends.borrow_mut().read(bytes);
     }
 
     /// Whether the server is to be asked for a sign of life.
@@ -270,6 +274,11 @@ impl Place {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.link.settings
+    }
+
+    /// Whether this stream was reset when all of its answer had come.
+    pub(super) fn was_whole(&self, stream: h2::StreamId) -> bool {
+        self.link.ends.borrow().was_whole(stream.into())
     }
 
     /// The answer has come to its end.

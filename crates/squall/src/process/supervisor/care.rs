@@ -22,6 +22,8 @@ impl Supervisor {
         let retiring = self.listen(heartbeat);
         self.kill_overdue();
         self.look_at_the_new_generation();
+        // Told to stop, they retire as well.
+        let retiring = if self.stopping.is_some() { Vec::new() } else { retiring };
         for id in retiring {
             if let Some(former) = self.children.remove(&id) {
                 tracing::info!(target: GENERAL, "child {id} (pid {}) retires", former.pid);

@@ -1,0 +1,71 @@
+//! Frames in a stream of bytes, which comes in whatever pieces: their heads and how long they are (RFC 9113 §4.1).
+
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const PRIORITY: u8 = 2;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PUSH_PROMISE: u8 = 5;
+pub(super) const PING: u8 = 6;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+
+/// END_STREAM of HEADERS and DATA, ACK of SETTINGS.
+pub(super) const FIRST_FLAG: u8 = 1;
+/// Of HEADERS and CONTINUATION.
+pub(super) const END_HEADERS: u8 = 4;
+
+const HEAD: usize = 9;
+
+/// The head of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    /// Of what follows.
+    pub(super) length: usize,
+}
+
+/// Where in the frames the bytes are.
+pub(super) struct Heads {
+    /// Bytes of a payload that are yet to come.
+    payload: usize,
+    /// Of a head that came in pieces.
+    head: [u8; HEAD],
+    have: usize,
+}
+
+impl Heads {
+    /// What comes behind so many bytes of something else.
+    pub(super) fn behind(bytes: usize) -> Self {
+        Self { payload: bytes, head: [0; HEAD], have: 0 }
+    }
+
+    /// How many of these bytes are payload of the frame whose head came last.
+    pub(super) fn payload(&mut self, bytes: &[u8]) -> usize {
+        let taken = self.payload.min(bytes.len());
+        self.payload -= taken;
+        taken
+    }
+
+    /// The payload is read elsewhere, this much of it.
+    pub(super) fn take_payload(&mut self) -> usize {
+        std::mem::take(&mut self.payload)
+    }
+
+    /// Takes bytes of a head, and says how many; and the head when it is whole.
+    pub(super) fn head(&mut self, bytes: &[u8]) -> (usize, Option<Head>) {
+        let taken = (HEAD - self.have).min(bytes.len());
+        self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+        self.have += taken;
+        if self.have < HEAD {
+            return (taken, None);
+        }
+        self.have = 0;
+        let [a, b, c, kind, flags, stream @ ..] = self.head;
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        self.payload = length;
+        let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
+        (taken, Some(Head { kind, flags, stream, length }))
+    }
+}
