@@ -97,12 +97,6 @@ impl<T: Member, C: 'static> Set<T, C> {
         self.now.get().after(timeout.checked_add(self.tick.get())?)
     }
 
-    /// The time since the set was made, exactly.
-    #[inline]
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     #[inline]
     pub(crate) fn started(&self) -> Instant {
         self.started

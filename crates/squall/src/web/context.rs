@@ -48,8 +48,8 @@ pub struct Context {
     rare: OnceCell<Box<Rare>>,
 }
 
-/// What many requests have nothing of. In the [`Context`] itself it would cost each of them @RARE@ instructions: it would be moved
-/// twice, and dropped piece by piece.
+/// What many requests have nothing of. In the [`Context`] itself it would cost each of them some 100 instructions: it would be
+/// moved twice, and dropped piece by piece.
 #[derive(Default)]
 pub(super) struct Rare {
     pub(super) arguments: OnceCell<TextArguments>,

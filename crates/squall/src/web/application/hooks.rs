@@ -13,7 +13,6 @@ use crate::web::debug::take_panic_location;
 use crate::web::error::{Error, Result};
 use crate::web::methods::Methods;
 use crate::web::route::UrlSpec;
-use crate::web::target::Function;
 
 type After = Rc<dyn Fn(&Context) -> Result>;
 type OnFinish = Rc<dyn Fn(&Context)>;
@@ -174,12 +173,7 @@ builders! {
 
 impl Hooks {
     fn add_before(&mut self, hook: impl AsyncFn(&Context) -> Result + 'static) {
-        let hook = Rc::new(hook);
-        let call: Function = Rc::new(move |ctx| {
-            let hook = Rc::clone(&hook);
-            Box::pin(async move { hook(ctx).await })
-        });
-        self.layers.push(Hook::new(Layer::Before(call)));
+        self.layers.push(Hook::new(Layer::Before(Rc::new(hook))));
     }
 
     fn add_around(&mut self, layer: impl AsyncFn(&Context, Next<'_>) -> Result + 'static) {
@@ -188,12 +182,8 @@ impl Hooks {
 
     /// Ahead of all others, whenever it was added.
     pub(in crate::web) fn add_first(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
-        let hook = Rc::new(hook);
-        let call: Function = Rc::new(move |ctx| {
-            let hook = Rc::clone(&hook);
-            Box::pin(async move { hook(ctx) })
-        });
-        self.layers.insert(0, Hook::new(Layer::Before(call)));
+        let call = async move |ctx: &Context| hook(ctx);
+        self.layers.insert(0, Hook::new(Layer::Before(Rc::new(call))));
     }
 
     pub(in crate::web) fn add_after(&mut self, hook: impl Fn(&Context) -> Result + 'static) {
@@ -257,12 +247,14 @@ impl Hooks {
         Next::new(&self.layers, handler)
     }
 
-    /// What comes ahead of the head.
+    /// Whether something [comes ahead](Self::run_after) of the head.
     #[inline]
+    fn have_after(&self) -> bool {
+        !self.after.is_empty() || !self.cors.is_empty()
+    }
+
+    /// What comes ahead of the head.
     pub(in crate::web) fn run_after(&self, ctx: &Context) -> Result {
-        if self.after.is_empty() && self.cors.is_empty() {
-            return Ok(());
-        }
         for hook in self.after.iter().rev().filter(|hook| hook.is_for(ctx)) {
             let done = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx)));
             done.unwrap_or_else(|payload| Err(Error::panic(&*payload, take_panic_location())))?;
@@ -276,6 +268,12 @@ impl Hooks {
 
     #[inline]
     pub(in crate::web) fn run_on_finish(&self, ctx: &Context) {
+        if !self.on_finish.is_empty() {
+            self.run_all_on_finish(ctx);
+        }
+    }
+
+    fn run_all_on_finish(&self, ctx: &Context) {
         for hook in self.on_finish.iter().rev().filter(|hook| hook.is_for(ctx)) {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (hook.call)(ctx))) {
                 crate::ioloop::log_panic("on_finish hook", &*payload);
@@ -322,7 +320,7 @@ pub(in crate::web) enum HeadHooks {
 impl Context {
     /// Calls the hooks ahead of the head, unless they have been called for this response.
     pub(in crate::web) fn run_head_hooks(&self) -> Result {
-        let Some(hooks) = self.route().hooks() else { return Ok(()) };
+        let Some(hooks) = self.route().hooks().filter(|hooks| hooks.have_after()) else { return Ok(()) };
         let is_page = match self.head_hooks.get() {
             HeadHooks::Due => false,
             HeadHooks::DueForPage => true,

@@ -1,12 +1,11 @@
 //! What a route leads to, erased: a handler type, or functions.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use http::Method;
 
 use crate::httputil::{EntityTag, HandlerWork};
+use crate::sys::RecycledFuture;
 use crate::web::context::Context;
 use crate::web::error::Result;
 use crate::web::execute::{Chosen, Instance, execute};
@@ -78,8 +77,19 @@ impl<H: RequestHandler> Target for Prototype<H> {
     }
 }
 
-pub(in crate::web) type BoxedResult<'a> = Pin<Box<dyn Future<Output = Result> + 'a>>;
-pub(in crate::web) type Function = Rc<dyn for<'a> Fn(&'a Context) -> BoxedResult<'a>>;
+/// A function as a handler, or ahead of one. It is borrowed by its future, which so needs no count of its own and no future
+/// around it.
+pub(in crate::web) trait Answer {
+    fn call<'a>(&'a self, ctx: &'a Context) -> RecycledFuture<'a, Result>;
+}
+
+impl<F: AsyncFn(&Context) -> Result> Answer for F {
+    fn call<'a>(&'a self, ctx: &'a Context) -> RecycledFuture<'a, Result> {
+        RecycledFuture::new(self(ctx))
+    }
+}
+
+pub(in crate::web) type Function = Rc<dyn Answer>;
 
 /// Functions as handler, each for methods of its own.
 #[derive(Clone)]
@@ -96,12 +106,11 @@ impl Functions {
         methods: Methods,
         function: F,
     ) -> Self {
-        let function = Rc::new(function);
-        let function: Function = Rc::new(move |ctx| {
-            let function = Rc::clone(&function);
-            Box::pin(async move { function(ctx).await })
-        });
-        Self { methods, functions: vec![(methods, function)], names: vec![std::any::type_name::<F>()] }
+        Self {
+            methods,
+            functions: vec![(methods, Rc::new(function))],
+            names: vec![std::any::type_name::<F>()],
+        }
     }
 
     /// None.

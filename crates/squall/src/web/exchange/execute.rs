@@ -155,7 +155,7 @@ impl Resource for Chosen {
 
     async fn answer(&mut self, ctx: &Context, _verb: Verb) -> Result {
         match &self.function {
-            Some(function) => function(ctx).await,
+            Some(function) => function.call(ctx).await,
             None => Err(ctx.method_not_allowed()),
         }
     }
