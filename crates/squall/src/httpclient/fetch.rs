@@ -210,7 +210,9 @@ impl Fetch<'_> {
                 Again::Unanswered if reused && self.method.is_idempotent() && tries <= MOST_AGAIN => {}
                 // RFC 9113 §8.7: whatever it asks for.
                 Again::Unprocessed if tries <= MOST_AGAIN => {}
-                Again::OverHttp1 if key.offer == Offer::Both => key.offer = Offer::Http1,
+                Again::OverHttp1 if key.offer == Offer::Both || self.request.websocket => {
+                    key = key.over_http1();
+                }
                 _ => return Err(failed.error),
             }
         }
@@ -230,6 +232,7 @@ impl Fetch<'_> {
             absolute: self.forwarding().is_some(),
             on_interim: request.on_interim.as_deref(),
             send_timeout: request.send_timeout,
+            websocket: request.websocket,
             expect_continue: request.options.expect_100_continue == Some(true)
                 && !matches!(request.body, Body::None),
         };
@@ -258,6 +261,10 @@ impl Fetch<'_> {
                     if let Some(carrier) = Box::pin(self.lead(key, lead)).await? {
                         return Ok((carrier, false));
                     }
+                }
+                // No socket waits for another to end.
+                Course::Wait(full) if self.request.websocket && full.is_told() => {
+                    return Ok((Box::pin(self.make(&key.over_http1())).await?, false));
                 }
                 Course::Wait(full) => {
                     let place = async { Ok(full.place().await) };
@@ -310,7 +317,8 @@ impl Fetch<'_> {
     /// What the request can be sent over.
     fn offer(&self) -> Offer {
         let options = &self.request.options;
-        let only_http1 = self.forwarding().is_some() || self.request.headers.contains("Upgrade");
+        let changes = self.request.headers.contains("Upgrade") && !self.request.websocket;
+        let only_http1 = self.forwarding().is_some() || changes;
         match self.url.scheme() {
             _ if !http2::IS_SPOKEN || only_http1 => Offer::Http1,
             "https" if options.http2 != Some(false) => Offer::Both,
@@ -503,6 +511,7 @@ impl Fetch<'_> {
         let max_body_size = self.request.options.max_body_size.unwrap_or(u64::MAX);
         let body = match head.status {
             101 => ResponseBody::upgraded(rest),
+            _ if rest.is_tunnel() => ResponseBody::upgraded(rest),
             _ => ResponseBody::new(rest, upload, decoder, max_body_size, self.limits.whole)?,
         };
         let mut url = self.url;
