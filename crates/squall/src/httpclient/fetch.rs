@@ -266,9 +266,10 @@ impl Fetch<'_> {
                 Course::Wait(full) if self.request.websocket && full.is_told() => {
                     return Ok((Box::pin(self.make(&key.over_http1())).await?, false));
                 }
+                // The connection is there, so its time limit is not that of this wait.
                 Course::Wait(full) => {
                     let place = async { Ok(full.place().await) };
-                    if let Some(place) = within(deadline, TimedOut::Queue, pin!(place)).await? {
+                    if let Some(place) = within(self.limits.whole, TimedOut::Queue, pin!(place)).await? {
                         return Ok((Carrier::Http2(place), true));
                     }
                 }

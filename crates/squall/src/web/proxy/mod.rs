@@ -189,8 +189,8 @@ impl ReverseProxy {
     /// Whether `http` upstreams are spoken to over HTTP/2, which they are then known to understand (RFC 9113 §3.3; feature
     /// `http2`). With `https` ones it is spoken if they choose it. Default: no.
     ///
-    /// An upstream has one connection then, with as many requests at once as it allows; more wait for as long as a
-    /// connection may take, and are answered with 504.
+    /// An upstream has one connection then, with as many requests at once as it allows; more wait for their turn, as a part
+    /// of the [`response_timeout`](Self::response_timeout).
     ///
     /// # Panics
     /// As [`upstream`](Self::upstream).

@@ -305,17 +305,25 @@ async fn a_server_that_allows_few_has_the_others_wait() {
     let (all, ()) = tokio::join!(fetches, let_go);
     assert!(all.into_iter().all(|response| response.unwrap().text() == "held"));
     assert_eq!((served.connections.get(), served.shared.most.get()), (1, 3));
-    // For as long as one waits for a slot.
+    // Not for as long as a connection may take, which is there: for as long as the request may.
     let held = tokio::task::spawn_local(join_all((0..3).map(|_| {
         let (client, url) = (client.clone(), served.url("/held"));
         async move { client.fetch(url).await.unwrap().text() }
     })));
     served.until(|shared| shared.at_work.get() == 3).await;
-    let late = HttpRequest::get(served.url("/")).connect_timeout(Duration::from_millis(20));
+    let quick = Duration::from_millis(20);
+    let late = HttpRequest::get(served.url("/")).request_timeout(quick);
     let error = client.fetch(late).await.unwrap_err();
     assert!(error.is_timeout() && !error.is_connect(), "{error}");
-    served.shared.go.notify_waiters();
+    let patient = client.fetch(HttpRequest::get(served.url("/")).connect_timeout(quick));
+    let later = async {
+        tokio::time::sleep(2 * quick).await;
+        served.shared.go.notify_waiters();
+    };
+    let (patient, ()) = tokio::join!(patient, later);
+    assert_eq!(patient.unwrap().status(), 200);
     assert_eq!(held.await.unwrap(), ["held"; 3]);
+    assert_eq!(served.connections.get(), 1);
 }
 
 #[squall::test(timeout = 60)]
