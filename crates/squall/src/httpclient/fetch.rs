@@ -98,8 +98,8 @@ pub(super) async fn run(
     let ran = fetch.run(start).await;
     drop(waiting);
     if metrics::is_on() {
-        let status = ran.as_ref().ok().map(|answer| answer.head.status);
-        metrics::fetch(fetch.method.as_str(), status, start.elapsed());
+        let answer = ran.as_ref().ok().map(|answer| (answer.head.status, answer.head.version));
+        metrics::fetch(fetch.method.as_str(), answer, start.elapsed());
     }
     fetch.respond(ran?)
 }
