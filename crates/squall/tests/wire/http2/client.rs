@@ -326,6 +326,31 @@ async fn a_server_that_allows_few_has_the_others_wait() {
     assert_eq!(served.connections.get(), 1);
 }
 
+/// One after the other, in every way that a response can end; with pauses in which the connection is idle.
+#[squall::test(timeout = 60)]
+async fn a_connection_is_kept_for_the_next_request() {
+    let served = Served::new().await;
+    let client = client();
+    for path in ["/", "/none", "/moved", "/zipped", "/large", "/missing", "/"] {
+        let response = client.fetch(HttpRequest::get(served.url(path)).raise_error(false)).await.unwrap();
+        assert_eq!(format!("{:?}", response.version()), "HTTP/2.0", "{path}");
+        assert_eq!((client.idle_connections(), served.connections.get()), (1, 1), "{path}");
+    }
+    let head = client.fetch(HttpRequest::head(served.url("/"))).await.unwrap();
+    assert_eq!((head.status(), head.body().len()), (200, 0));
+    let echo = HttpRequest::post(served.url("/echo")).body(vec![b'x'; 300_000]);
+    assert_eq!(client.fetch(echo).await.unwrap().body().len(), 300_000);
+    // Responses that are left before their end, and requests that are never answered.
+    drop(client.fetch_stream(served.url("/large")).await.unwrap());
+    let never = HttpRequest::get(served.url("/never")).request_timeout(Duration::from_millis(20));
+    assert!(client.fetch(never).await.unwrap_err().is_timeout());
+    assert_eq!(client.fetch(served.url("/")).await.unwrap().status(), 200);
+    assert_eq!((client.idle_connections(), served.connections.get()), (1, 1));
+    // Another client has another.
+    builder().build().fetch(served.url("/")).await.unwrap();
+    assert_eq!(served.connections.get(), 2);
+}
+
 #[squall::test(timeout = 60)]
 async fn bodies_that_are_not_taken_block_no_other() {
     let served = Served::new().await;
