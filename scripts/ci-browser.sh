@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Visits the examples `members`, `chat_websocket` (also over https) and `chat_longpoll` with a headless Chromium. Needs
+# Visits the examples `members`, `chat_websocket` (also over https) and `chat_longpoll` with a headless Chromium, and opens
+# WebSockets of `websocket_echo` over HTTP/2. Needs
 # Debian's packages chromium and chromium-driver, which it installs where it may, and Python's selenium; without them it
 # says so and skips.
 set -euo pipefail
@@ -46,3 +47,13 @@ bin=${CARGO_TARGET_DIR:-target}/$profile/examples
 "$bin/localhost_certificate" --certfile "$work/cert.pem" --keyfile "$work/key.pem" >/dev/null
 timeout 300 "$work/venv/bin/python" scripts/browser/chat.py "$bin/chat_websocket" $((20000 + RANDOM % 10000)) \
   --certfile "$work/cert.pem" --keyfile "$work/key.pem"
+# Over HTTP/2 (RFC 8441), which Chromium chooses for a WebSocket where it has such a connection.
+kill "$server" && wait "$server" || true
+port=$(free_port)
+"$bin/websocket_echo" --port "$port" --certfile "$work/cert.pem" --keyfile "$work/key.pem" >"$work/log" 2>&1 &
+server=$!
+listens "$port" "$server"
+timeout 300 "$work/venv/bin/python" scripts/browser/http2.py "https://localhost:$port/" || {
+  sed 's|^|  websocket_echo: |' "$work/log" >&2
+  exit 1
+}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # HTTP/2 with other programs: curl, nghttp and h2load (Debian's nghttp2-client), Python's httpx; in clear text and over TLS,
-# and h2load while the server is told to end. Says what it skips.
+# and h2load while the server is told to end. Our client with nghttpd, nginx and Python's hypercorn, WebSockets among it, and
+# our proxy before a server over TLS. Says what it skips.
 #
 #   scripts/ci-http2.sh                 builds the examples in release mode
 #   PROFILE=debug scripts/ci-http2.sh
@@ -145,3 +146,105 @@ PY
 else
   echo "SKIPPED: no httpx" >&2
 fi
+
+# The other way round: our client, and servers of others.
+PATH=$PATH:/usr/sbin
+if ! { command -v nghttpd && command -v nginx; } >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  # RUNLEVEL=1: without starting their services.
+  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive timeout 300 \
+    apt-get install -y -qq --no-install-recommends nghttp2-server nginx-light >/dev/null 2>&1 || true
+fi
+chmod 755 "$work"
+mkdir "$work/root" "$work/tmp"
+printf 'small\n' >"$work/root/small.txt"
+head -c 5000000 /dev/zero | tr '\0' 'x' >"$work/root/large.bin"
+chmod -R a+rX "$work/root"
+others=()
+if command -v nghttpd >/dev/null; then
+  port=$(free_port)
+  start "$port" nghttpd nghttpd --no-tls -d "$work/root" "$port"
+  others+=("nghttpd=http://localhost:$port")
+  port=$(free_port)
+  start "$port" nghttpd-tls nghttpd -d "$work/root" "$port" "$work/key.pem" "$work/cert.pem"
+  others+=("nghttpd=https://localhost:$port")
+else
+  echo "SKIPPED: no nghttpd" >&2
+fi
+if command -v nginx >/dev/null; then
+  port=$(free_port)
+  nginx_tls=$(free_port)
+  cat >"$work/nginx.conf" <<CONF
+worker_processes 1;
+pid $work/nginx.pid;
+daemon off;
+error_log stderr;
+events {}
+http {
+  access_log off;
+  client_body_temp_path $work/tmp;
+  proxy_temp_path $work/tmp/p;
+  fastcgi_temp_path $work/tmp/f;
+  uwsgi_temp_path $work/tmp/u;
+  scgi_temp_path $work/tmp/s;
+  ssl_certificate $work/cert.pem;
+  ssl_certificate_key $work/key.pem;
+  # A connection serves fewer requests than are made, and allows fewer at once.
+  keepalive_requests 50;
+  http2_max_concurrent_streams 8;
+  server { listen 127.0.0.1:$port http2; root $work/root; }
+  server { listen 127.0.0.1:$nginx_tls ssl http2; root $work/root; }
+}
+CONF
+  start "$port" nginx nginx -c "$work/nginx.conf"
+  others+=("nginx=http://127.0.0.1:$port" "nginx=https://127.0.0.1:$nginx_tls")
+else
+  echo "SKIPPED: no nginx" >&2
+fi
+if [ -x "$work/venv/bin/pip" ] && "$work/venv/bin/pip" -q install hypercorn >/dev/null 2>&1; then
+  cat >"$work/asgi.py" <<'PY'
+FILES = {"/small.txt": b"small\n", "/large.bin": b"x" * 5_000_000}
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept", "headers": [(b"x-version", scope["http_version"].encode())]})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})
+    elif scope["type"] == "http":
+        body, more = b"", True
+        while more:
+            event = await receive()
+            body, more = body + event.get("body", b""), event.get("more_body", False)
+        if scope["path"] == "/echo":
+            status = 200
+        else:
+            body = FILES.get(scope["path"])
+            status = 404 if body is None else 200
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" or body is None else body})
+PY
+  port=$(free_port)
+  start "$port" hypercorn env PYTHONPATH="$work" "$work/venv/bin/hypercorn" asgi:app --bind "127.0.0.1:$port"
+  others+=("hypercorn=http://127.0.0.1:$port")
+  port=$(free_port)
+  start "$port" hypercorn-tls env PYTHONPATH="$work" "$work/venv/bin/hypercorn" asgi:app --bind "127.0.0.1:$port" \
+    --certfile "$work/cert.pem" --keyfile "$work/key.pem"
+  others+=("hypercorn=https://127.0.0.1:$port")
+else
+  echo "SKIPPED: no hypercorn" >&2
+fi
+if [ "${#others[@]}" -gt 0 ]; then
+  SQUALL_HTTP2=${others[*]} timeout -k 10 900 \
+    cargo test --quiet -p squall --test client servers::http2 -- --ignored --nocapture || fail "a server of others"
+  echo "ok: our client with ${others[*]%%=*}"
+fi
+
+# Our proxy before a server over TLS, with which it agrees on HTTP/2.
+before=$(free_port)
+start "$before" proxy env SSL_CERT_FILE="$work/cert.pem" \
+  "$bin/porting" --port "$before" --step 0 --upstream "https://localhost:$tls" --data "$work/notes.json"
+curl -isS "http://localhost:$before/" | expect "the proxy over HTTP/2 by ALPN" '^[Vv]ia: 2.0 squall'
+curl -sS --data-binary "@$work/body" -H 'Content-Type: application/octet-stream' "http://localhost:$before/echo" |
+  cmp - "$work/body" || fail "10 MB came back changed through the proxy"
+echo "ok: 10 MB there and back through it"

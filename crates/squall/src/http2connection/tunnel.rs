@@ -15,14 +15,14 @@ use crate::iostream::{self, IoStream};
 
 /// Both sides of such a stream. Its windows are what holds either side back.
 pub(super) struct Tunnel<C> {
-    /// Told of its end by being dropped; the tunnel is one of its connection's until then.
-    _place: C,
     connection: IoStream,
     sink: RefCell<SendStream<Bytes>>,
     /// The sending side is over, and the peer knows.
     is_told: Cell<bool>,
     source: RefCell<Source>,
     end: Rc<End>,
+    /// Told of its end by being dropped, last; the tunnel is one of its connection's until then.
+    _place: C,
 }
 
 struct Source {
@@ -53,12 +53,12 @@ impl<C: 'static> Tunnel<C> {
         body: RecvStream,
     ) -> IoStream {
         IoStream::over(Box::new(Self {
-            _place: place,
             connection,
             sink: RefCell::new(sink),
             is_told: Cell::new(false),
             source: RefCell::new(Source { body, rest: Bytes::new() }),
             end: Rc::default(),
+            _place: place,
         }))
     }
 }

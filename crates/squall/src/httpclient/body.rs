@@ -217,6 +217,10 @@ impl Rest {
             Self::Http2(arriving) => arriving.hold(permit),
         }
     }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        matches!(self, Self::Http2(arriving) if arriving.is_tunnel())
+    }
 }
 
 /// The body of a response, read from its connection piece by piece.
@@ -242,6 +246,8 @@ enum Source {
         keep_alive: bool,
     },
     Http2(Arriving),
+    /// There is none: the protocol is another one.
+    Upgraded(Rest),
     /// It has ended.
     Nothing,
 }
@@ -295,17 +301,10 @@ impl ResponseBody {
         Ok(body)
     }
 
-    /// After a 101: no body follows, but another protocol.
+    /// After a 101, or a 2xx to who asked for a tunnel: no body follows, but another protocol.
     pub(super) fn upgraded(rest: Rest) -> Self {
-        let source = match rest {
-            Rest::Http1(lease, _) => {
-                Source::Http1 { lease, framing: Framing::UntilClose(0), keep_alive: false }
-            }
-            // There is no such thing in HTTP/2.
-            Rest::Http2(_) => Source::Nothing,
-        };
         Self {
-            source,
+            source: Source::Upgraded(rest),
             upload: None,
             decoder: None,
             compressed: Bytes::new(),
@@ -315,11 +314,16 @@ impl ResponseBody {
         }
     }
 
-    /// The connection, for whoever speaks what follows a 101.
-    pub(super) fn into_stream(mut self) -> Option<IoStream> {
+    pub(super) fn is_upgraded(&self) -> bool {
+        matches!(self.source, Source::Upgraded(_))
+    }
+
+    /// The connection, or its tunnel, for whoever speaks what follows.
+    pub(super) fn into_upgraded(mut self) -> Option<IoStream> {
         match std::mem::replace(&mut self.source, Source::Nothing) {
-            Source::Http1 { lease, .. } => Some(lease.stream().clone()),
-            Source::Http2(_) | Source::Nothing => None,
+            Source::Upgraded(Rest::Http1(lease, _)) => Some(lease.stream().clone()),
+            Source::Upgraded(Rest::Http2(arriving)) => arriving.into_tunnel(),
+            Source::Http1 { .. } | Source::Http2(_) | Source::Nothing => None,
         }
     }
 
@@ -407,7 +411,7 @@ impl ResponseBody {
                 self.read_framed(&stream).await
             }
             Source::Http2(_) => poll_fn(|cx| self.poll_arriving(cx)).await,
-            Source::Nothing => Ok(None),
+            Source::Upgraded(_) | Source::Nothing => Ok(None),
         }
     }
 

@@ -98,8 +98,8 @@ pub(super) async fn run(
     let ran = fetch.run(start).await;
     drop(waiting);
     if metrics::is_on() {
-        let status = ran.as_ref().ok().map(|answer| answer.head.status);
-        metrics::fetch(fetch.method.as_str(), status, start.elapsed());
+        let answer = ran.as_ref().ok().map(|answer| (answer.head.status, answer.head.version));
+        metrics::fetch(fetch.method.as_str(), answer, start.elapsed());
     }
     fetch.respond(ran?)
 }
@@ -210,7 +210,9 @@ impl Fetch<'_> {
                 Again::Unanswered if reused && self.method.is_idempotent() && tries <= MOST_AGAIN => {}
                 // RFC 9113 §8.7: whatever it asks for.
                 Again::Unprocessed if tries <= MOST_AGAIN => {}
-                Again::OverHttp1 if key.offer == Offer::Both => key.offer = Offer::Http1,
+                Again::OverHttp1 if key.offer == Offer::Both || self.request.websocket => {
+                    key = key.over_http1();
+                }
                 _ => return Err(failed.error),
             }
         }
@@ -230,6 +232,7 @@ impl Fetch<'_> {
             absolute: self.forwarding().is_some(),
             on_interim: request.on_interim.as_deref(),
             send_timeout: request.send_timeout,
+            websocket: request.websocket,
             expect_continue: request.options.expect_100_continue == Some(true)
                 && !matches!(request.body, Body::None),
         };
@@ -259,9 +262,14 @@ impl Fetch<'_> {
                         return Ok((carrier, false));
                     }
                 }
+                // No socket waits for another to end.
+                Course::Wait(full) if self.request.websocket && full.is_told() => {
+                    return Ok((Box::pin(self.make(&key.over_http1())).await?, false));
+                }
+                // The connection is there, so its time limit is not that of this wait.
                 Course::Wait(full) => {
                     let place = async { Ok(full.place().await) };
-                    if let Some(place) = within(deadline, TimedOut::Queue, pin!(place)).await? {
+                    if let Some(place) = within(self.limits.whole, TimedOut::Queue, pin!(place)).await? {
                         return Ok((Carrier::Http2(place), true));
                     }
                 }
@@ -310,7 +318,8 @@ impl Fetch<'_> {
     /// What the request can be sent over.
     fn offer(&self) -> Offer {
         let options = &self.request.options;
-        let only_http1 = self.forwarding().is_some() || self.request.headers.contains("Upgrade");
+        let changes = self.request.headers.contains("Upgrade") && !self.request.websocket;
+        let only_http1 = self.forwarding().is_some() || changes;
         match self.url.scheme() {
             _ if !http2::IS_SPOKEN || only_http1 => Offer::Http1,
             "https" if options.http2 != Some(false) => Offer::Both,
@@ -503,6 +512,7 @@ impl Fetch<'_> {
         let max_body_size = self.request.options.max_body_size.unwrap_or(u64::MAX);
         let body = match head.status {
             101 => ResponseBody::upgraded(rest),
+            _ if rest.is_tunnel() => ResponseBody::upgraded(rest),
             _ => ResponseBody::new(rest, upload, decoder, max_body_size, self.limits.whole)?,
         };
         let mut url = self.url;

@@ -11,7 +11,7 @@ use super::body::Way;
 use super::error::HttpClientError;
 use super::exchange::{Again, Answer, Failed, Heads, Upload, receive_while_sending, send_body};
 use super::request::Body;
-pub(super) use super::tls::takes_http2 as is_agreed;
+pub(crate) use super::tls::takes_http2 as is_agreed;
 use super::wire::Outgoing;
 use crate::http1::response::ResponseHead;
 use crate::http2connection::client::{Exchange, Failure, Received, Reception, Request};
@@ -33,6 +33,8 @@ pub(super) async fn begin(
 /// A body that comes in frames, and the slot of its request.
 pub(super) struct Arriving {
     reception: Reception,
+    /// The way out of a tunnel that the server has agreed to.
+    tunnel: Option<Sink>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -53,6 +55,15 @@ impl Arriving {
         Ok(is_empty)
     }
 
+    /// Whether it is no body, but what comes out of a tunnel.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.is_some()
+    }
+
+    pub(super) fn into_tunnel(self) -> Option<IoStream> {
+        self.reception.into_tunnel(self.tunnel?)
+    }
+
     pub(super) fn take_trailers(&mut self) -> Option<HttpHeaders> {
         self.reception.take_trailers()
     }
@@ -67,7 +78,11 @@ impl Arriving {
 }
 
 /// Sends the request in its place and receives the head of its final response.
-pub(super) async fn exchange(place: Place, request: &Outgoing<'_>) -> Result<Answer<Arriving>, Failed> {
+pub(super) async fn exchange(mut place: Place, request: &Outgoing<'_>) -> Result<Answer<Arriving>, Failed> {
+    if request.websocket && !place.take_tunnel().await {
+        let error = io::Error::other("the server makes no tunnel over HTTP/2");
+        return Err(Failed { error: HttpClientError::Closed(Some(error)), again: Again::OverHttp1 });
+    }
     let (headers, length) = request.common_fields()?;
     let asked = Request {
         method: request.method,
@@ -77,17 +92,23 @@ pub(super) async fn exchange(place: Place, request: &Outgoing<'_>) -> Result<Ans
         headers: &headers,
         length,
         is_forwarded: request.verbatim.is_some(),
+        protocol: request.websocket.then_some("websocket"),
     };
     let is_all = match request.body {
+        // What follows is the tunnel's.
+        _ if request.websocket => false,
         Body::None => true,
         Body::Bytes(body) => body.is_empty(),
         Body::Producer(_) => false,
     };
     let (exchange, sink) = place.send(asked, is_all)?;
-    let upload = (!is_all).then(|| -> Upload {
-        let way = Way::Http2(sink);
-        Box::pin(send_body(way, request.body.clone(), length, request.send_timeout))
-    });
+    let (mut tunnel, mut upload) = (None, None);
+    if request.websocket {
+        tunnel = Some(sink);
+    } else if !is_all {
+        let sending = send_body(Way::Http2(sink), request.body.clone(), length, request.send_timeout);
+        upload = Some(Box::pin(sending) as Upload);
+    }
     let answer = receive_while_sending(&mut Frames(exchange), request, upload).await?;
     let Answer { head, rest: Some(mut reception), upload } = answer else {
         return Err(HttpClientError::Closed(None).into());
@@ -95,7 +116,11 @@ pub(super) async fn exchange(place: Place, request: &Outgoing<'_>) -> Result<Ans
     if *request.method == Method::HEAD {
         reception.has_no_body();
     }
-    Ok(Answer { head, rest: Arriving { reception, permit: None }, upload })
+    if let Some(sink) = tunnel.take_if(|_| !(200..300).contains(&head.status)) {
+        // There is none, and nothing to be said: this does not wait.
+        let _ = sink.finish(Bytes::new(), None).await;
+    }
+    Ok(Answer { head, rest: Arriving { reception, tunnel, permit: None }, upload })
 }
 
 struct Frames(Exchange);

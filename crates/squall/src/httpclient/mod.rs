@@ -69,6 +69,8 @@ pub use body::BodyWriter;
 pub use builder::HttpClientBuilder;
 pub use cookie_jar::CookieJar;
 pub use error::{HttpClientError, TimedOut};
+#[cfg(feature = "websocket")]
+pub(crate) use http2::is_agreed as has_chosen_http2;
 pub use multipart::MultipartForm;
 pub use proxy::Proxy;
 #[cfg(feature = "websocket")]

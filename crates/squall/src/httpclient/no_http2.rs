@@ -16,7 +16,7 @@ use crate::iostream::{IoStream, StreamError};
 
 pub(super) const IS_SPOKEN: bool = false;
 
-pub(super) fn is_agreed(_: &IoStream) -> bool {
+pub(crate) fn is_agreed(_: &IoStream) -> bool {
     false
 }
 
@@ -44,6 +44,14 @@ impl Arriving {
 
     pub(super) fn begin(&self, _: u64) -> Result<bool, HttpClientError> {
         match *self {}
+    }
+
+    pub(super) fn is_tunnel(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn into_tunnel(self) -> Option<IoStream> {
+        match self {}
     }
 
     pub(super) fn take_trailers(&mut self) -> Option<HttpHeaders> {
@@ -94,6 +102,10 @@ impl Session {
     }
 
     pub(super) async fn place(&self) -> Option<Place> {
+        match *self {}
+    }
+
+    pub(super) fn is_told(&self) -> bool {
         match *self {}
     }
 

@@ -14,7 +14,7 @@ impl TlsConfig {
 }
 
 #[cfg(feature = "http2")]
-pub(super) fn takes_http2(_: &IoStream) -> bool {
+pub(crate) fn takes_http2(_: &IoStream) -> bool {
     false
 }
 
@@ -22,6 +22,7 @@ pub(crate) async fn secured(
     _: Option<&TlsConfig>,
     _: &IoStream,
     _: &str,
+    _: bool,
 ) -> Result<IoStream, HttpClientError> {
     Err(HttpClientError::Request("TLS is spoken with squall's feature `tls` only".to_owned()))
 }

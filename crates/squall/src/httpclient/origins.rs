@@ -123,6 +123,11 @@ impl Origins {
 pub(super) struct Full(Rc<Session>);
 
 impl Full {
+    /// Whether the server has said how many requests there may be: before, there is room for one.
+    pub(super) fn is_told(&self) -> bool {
+        self.0.is_told()
+    }
+
     /// A place, or `None` when the connection takes no more requests.
     pub(super) async fn place(self) -> Option<Place> {
         self.0.place().await

@@ -31,6 +31,13 @@ pub(super) struct Key {
     pub(super) offer: Offer,
 }
 
+impl Key {
+    /// The key of connections to the same place that speak HTTP/1.1, whatever else the server can.
+    pub(super) fn over_http1(&self) -> Self {
+        Self { offer: Offer::Http1, ..self.clone() }
+    }
+}
+
 /// What a request can be sent over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Offer {

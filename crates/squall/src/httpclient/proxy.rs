@@ -112,7 +112,7 @@ impl Proxy {
     /// A new connection to the proxy, over TLS if it wants that.
     pub(crate) async fn secure(&self, stream: IoStream) -> Result<IoStream, HttpClientError> {
         match self.kind {
-            Kind::Https => secured(self.tls.as_ref(), &stream, &self.host).await,
+            Kind::Https => secured(self.tls.as_ref(), &stream, &self.host, false).await,
             Kind::Http | Kind::Socks5 => Ok(stream),
         }
     }

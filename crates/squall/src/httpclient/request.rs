@@ -40,6 +40,8 @@ pub struct HttpRequest {
     pub(super) on_interim: Option<OnInterim>,
     /// See `send_timeout`.
     pub(super) send_timeout: Option<Duration>,
+    /// See `websocket`.
+    pub(super) websocket: bool,
     pub(super) options: Options,
     /// The first mistake made while it was put together.
     pub(super) mistake: Option<String>,
@@ -154,6 +156,7 @@ impl HttpRequest {
             verbatim: None,
             on_interim: None,
             send_timeout: None,
+            websocket: false,
             options: Options::default(),
             mistake: None,
         }
@@ -410,6 +413,14 @@ impl HttpRequest {
     #[must_use]
     pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
         self.options.http2_prior_knowledge = Some(on);
+        self
+    }
+
+    /// Whether this is the handshake of a WebSocket, with the headers of HTTP/1.1 (RFC 6455 §4.1). Where HTTP/2 is spoken and
+    /// the server makes tunnels, it asks for one (RFC 8441): the answer is a 2xx then. It goes over HTTP/1.1 else.
+    #[must_use]
+    pub(crate) fn websocket(mut self, on: bool) -> Self {
+        self.websocket = on;
         self
     }
 

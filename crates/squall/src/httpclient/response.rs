@@ -171,10 +171,16 @@ impl StreamingResponse {
         self.body.keep_uploading().await
     }
 
+    /// Whether another protocol follows the head.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.body.is_upgraded()
+    }
+
     /// The connection, when the server has agreed to change the protocol (101) that the request's `Connection: Upgrade`
-    /// and `Upgrade` headers asked for. What it has sent since is in the stream. `None` for any other response.
+    /// and `Upgrade` headers asked for. What it has sent since is in the stream. `None` for any other response. (Requests of
+    /// one's own that ask for an upgrade go over HTTP/1.1.)
     pub fn into_upgraded(self) -> Option<IoStream> {
-        if self.status() == 101 { self.body.into_stream() } else { None }
+        self.body.into_upgraded()
     }
 
     /// The body as a whole.

@@ -96,22 +96,23 @@ fn server_name(host: &str) -> Result<ServerName<'static>, HttpClientError> {
         .map_err(|_| HttpClientError::Request(format!("{host} is no name that a certificate can have")))
 }
 
-/// Makes `stream`, which is connected to `host`, one over TLS for HTTP/1.1, with the system's authorities unless there are
-/// settings.
+/// Makes `stream`, which is connected to `host`, one over TLS, with the system's authorities unless there are settings;
+/// perhaps with an offer of HTTP/2.
 pub(crate) async fn secured(
     config: Option<&TlsConfig>,
     stream: &IoStream,
     host: &str,
+    offers_http2: bool,
 ) -> Result<IoStream, HttpClientError> {
     match config {
-        Some(config) => config.connect(stream, host, false).await,
-        None => TlsConfig::system()?.connect(stream, host, false).await,
+        Some(config) => config.connect(stream, host, offers_http2).await,
+        None => TlsConfig::system()?.connect(stream, host, offers_http2).await,
     }
 }
 
 /// Whether a server that was offered HTTP/2 takes it.
 #[cfg(feature = "http2")]
-pub(super) fn takes_http2(stream: &IoStream) -> bool {
+pub(crate) fn takes_http2(stream: &IoStream) -> bool {
     stream.has_chosen(HTTP_2)
 }
 

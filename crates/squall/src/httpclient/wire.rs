@@ -34,6 +34,9 @@ pub(super) struct Outgoing<'a> {
     pub(super) on_interim: Option<&'a dyn Fn(&ResponseHead)>,
     /// How long the server may take nothing of a body that is sent piece by piece.
     pub(super) send_timeout: Option<Duration>,
+    /// It is a WebSocket's handshake, which is another one over HTTP/2.
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "as with the feature"))]
+    pub(super) websocket: bool,
 }
 
 impl Outgoing<'_> {
@@ -233,6 +236,7 @@ mod tests {
             expect_continue: expect,
             on_interim: None,
             send_timeout: None,
+            websocket: false,
         };
         match outgoing.encode() {
             Ok(head) => String::from_utf8(head)

@@ -107,12 +107,12 @@ pub(crate) fn request(
     });
 }
 
-/// A fetch of the client has a response, by its status, or an error.
+/// A fetch of the client has a response, by its status and version, or an error.
 #[cfg(feature = "client")]
-pub(crate) fn fetch(method: &str, status: Option<u16>, took: Duration) {
+pub(crate) fn fetch(method: &str, answer: Option<(u16, http::Version)>, took: Duration) {
     record(|recorder| {
         let slab = recorder.lease.0;
-        let entry = recorder.fetches.entry(slab, slab::FETCHES, Key::fetch(method, status));
+        let entry = recorder.fetches.entry(slab, slab::FETCHES, Key::fetch(method, answer));
         slab.observe(entry, took);
     });
 }

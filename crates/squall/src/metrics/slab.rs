@@ -81,7 +81,8 @@ impl Table {
 
 pub(super) const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other"];
-pub(super) const VERSIONS: [&str; 5] = ["1.1", "1.0", "0.9", "2", "3"];
+/// The last is that of a fetch without a response.
+pub(super) const VERSIONS: [&str; 6] = ["1.1", "1.0", "0.9", "2", "3", "none"];
 
 /// A label set.
 #[derive(Clone, Copy)]
@@ -93,20 +94,16 @@ pub(super) struct Key<'a> {
 
 impl<'a> Key<'a> {
     pub(super) fn request(route: &'a str, method: &str, status: u16, version: http::Version) -> Self {
-        let version = match version {
-            http::Version::HTTP_11 => 0,
-            http::Version::HTTP_10 => 1,
-            http::Version::HTTP_09 => 2,
-            http::Version::HTTP_2 => 3,
-            _ => 4,
-        };
+        let version = version_number(version);
         Self { text: route, parts: method_number(method) | version << 8 | u64::from(status) << 16 }
     }
 
     #[cfg(feature = "client")]
-    pub(super) fn fetch(method: &str, status: Option<u16>) -> Self {
-        let class = status.map_or(0, |status| status / 100);
-        Self { text: "", parts: method_number(method) | u64::from(class) << 16 }
+    pub(super) fn fetch(method: &str, answer: Option<(u16, http::Version)>) -> Self {
+        let none = VERSIONS.len() as u64 - 1;
+        let (class, version) =
+            answer.map_or((0, none), |(status, version)| (u64::from(status / 100), version_number(version)));
+        Self { text: "", parts: method_number(method) | version << 8 | class << 16 }
     }
 
     fn cut(self) -> Self {
@@ -120,6 +117,16 @@ impl<'a> Key<'a> {
     /// As the first word of an entry has it, with the length of the text.
     fn word(self) -> u64 {
         self.parts | (self.text.len() as u64) << 32
+    }
+}
+
+fn version_number(version: http::Version) -> u64 {
+    match version {
+        http::Version::HTTP_11 => 0,
+        http::Version::HTTP_10 => 1,
+        http::Version::HTTP_09 => 2,
+        http::Version::HTTP_2 => 3,
+        _ => 4,
     }
 }
 

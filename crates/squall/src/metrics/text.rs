@@ -27,8 +27,8 @@ struct Totals {
     requests: BTreeMap<(String, String, String, String), u64>,
     /// By route and method.
     durations: BTreeMap<(String, String), Histogram>,
-    /// By method and status.
-    fetches: BTreeMap<(String, String), Histogram>,
+    /// By method, status and version.
+    fetches: BTreeMap<(String, String, String), Histogram>,
 }
 
 impl Totals {
@@ -73,7 +73,9 @@ impl Totals {
                 0 => "error".to_owned(),
                 class => format!("{class}xx"),
             };
-            self.fetches.entry((entry.method.to_owned(), status)).or_default().add(&entry.histogram);
+            let version = if entry.rest { "other" } else { entry.version };
+            let labels = (entry.method.to_owned(), status, version.to_owned());
+            self.fetches.entry(labels).or_default().add(&entry.histogram);
         }
     }
 
@@ -147,8 +149,9 @@ impl Totals {
     fn write_client(&self, out: &mut String) -> fmt::Result {
         let name = "squall_client_fetch_duration_seconds";
         head(out, name, "histogram", "From a fetch to the head of its response, redirects included.")?;
-        for ((method, status), took) in &self.fetches {
-            histogram(out, name, &format!("method=\"{method}\",status=\"{status}\""), took)?;
+        for ((method, status, version), took) in &self.fetches {
+            let labels = format!("method=\"{method}\",status=\"{status}\",version=\"{version}\"");
+            histogram(out, name, &labels, took)?;
         }
         let about = "Fetches that wait for the head of their response.";
         single(out, "squall_client_fetches_in_flight", "gauge", about, self.gauge(Value::FetchesInFlight))?;

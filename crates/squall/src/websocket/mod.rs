@@ -1,6 +1,10 @@
 //! WebSockets, servers and clients (RFC 6455, RFC 7692; Tornado's `tornado.websocket`). With the feature `websocket`, a
 //! default one; `websocket_connect` needs `client` too.
 //!
+//! Over HTTP/2 (RFC 8441; feature `http2`) handlers serve whoever asks that way, as browsers do that have such a connection,
+//! and notice nothing. The client does when it is told to: `WebSocketRequest::http2` and
+//! `WebSocketRequest::http2_prior_knowledge`. The reverse proxy passes WebSockets on between any two versions.
+//!
 //! A [`WebSocketHandler`] is a type, as with HTTP: each connection is served by a fresh clone of the value in the
 //! routing table.
 //!
@@ -56,3 +60,5 @@ pub use machine::options::{WebSocketOptions, WhenFull};
 pub use machine::__fuzz;
 
 pub(crate) use handler::WebSockets;
+#[cfg(feature = "client")]
+pub(crate) use machine::handshake::{check_key, check_response, new_key};

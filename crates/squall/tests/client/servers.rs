@@ -271,3 +271,77 @@ async fn through_socks() {
         assert!(matches!(error, HttpClientError::Proxy(_)), "{error:?}");
     }
 }
+
+/// `NAME=URL` of servers that speak HTTP/2, by ALPN or in clear text.
+#[cfg(all(feature = "http2", feature = "tls"))]
+#[squall::test(timeout = 300)]
+#[ignore = "needs nghttpd, nginx or hypercorn: scripts/ci-http2.sh"]
+async fn http2_files() {
+    let Some(servers) = server("SQUALL_HTTP2") else { return };
+    for (name, url) in servers.split_whitespace().filter_map(|server| server.split_once('=')) {
+        println!("{name} at {url}");
+        let defaults = HttpRequest::get("").validate_cert(false).raise_error(false);
+        let client = AsyncHttpClient::builder().defaults(defaults);
+        let client = client.http2_prior_knowledge(true).max_clients(32).build();
+        let fetch = async |request: HttpRequest| client.fetch(request).await.unwrap();
+        for _ in 0..12 {
+            let small = fetch(HttpRequest::get(format!("{url}/small.txt"))).await;
+            assert_eq!(
+                (small.text().as_str(), format!("{:?}", small.version()).as_str()),
+                ("small\n", "HTTP/2.0")
+            );
+        }
+        assert_eq!(client.idle_connections(), 1);
+        let head = fetch(HttpRequest::head(format!("{url}/small.txt"))).await;
+        assert_eq!((head.status(), head.body().len()), (200, 0));
+        assert_eq!(fetch(HttpRequest::get(format!("{url}/missing"))).await.status(), 404);
+        let many = (0..200).map(|n| {
+            let path = if n % 20 == 0 { "large.bin" } else { "small.txt" };
+            let request = HttpRequest::get(format!("{url}/{path}"));
+            let client = &client;
+            async move { client.fetch(request).await.unwrap().body().len() }
+        });
+        let lengths = futures_util::future::join_all(many).await;
+        assert_eq!(lengths.iter().sum::<usize>(), 10 * 5_000_000 + 190 * 6);
+        // One that is left in the middle disturbs nobody.
+        let mut large = client.fetch_stream(format!("{url}/large.bin")).await.unwrap();
+        assert!(large.chunk().await.unwrap().is_some());
+        drop(large);
+        assert_eq!(fetch(HttpRequest::get(format!("{url}/small.txt"))).await.text(), "small\n");
+        if name == "hypercorn" {
+            let body = vec![b'z'; 3_000_000];
+            let echo = fetch(HttpRequest::post(format!("{url}/echo")).body(body.clone())).await;
+            assert!(echo.body()[..] == body[..]);
+        }
+    }
+}
+
+/// RFC 8441 with a server of others.
+#[cfg(all(feature = "http2", feature = "tls", feature = "websocket"))]
+#[squall::test(timeout = 60)]
+#[ignore = "needs hypercorn: scripts/ci-http2.sh"]
+async fn http2_websockets() {
+    use squall::websocket::{CompressionOptions, Message, WebSocketRequest, websocket_connect};
+
+    let Some(servers) = server("SQUALL_HTTP2") else { return };
+    for (name, url) in servers.split_whitespace().filter_map(|server| server.split_once('=')) {
+        if name != "hypercorn" {
+            continue;
+        }
+        let request = WebSocketRequest::new(url.replacen("http", "ws", 1))
+            .validate_cert(false)
+            .http2(true)
+            .http2_prior_knowledge(true)
+            .compression(CompressionOptions::new());
+        let mut connection = websocket_connect(request).await.unwrap();
+        assert_eq!(connection.headers().get("X-Version"), Some("2"), "{url}");
+        for size in [0, 1, 1_000, 100_000, 1_000_000] {
+            let text = "squall ".repeat(size / 7 + 1)[..size].to_owned();
+            connection.write_message(text.as_str()).await.unwrap();
+            assert_eq!(connection.read_message().await, Some(Message::from(text)), "{size}");
+        }
+        connection.close(1000, "done");
+        assert_eq!(connection.read_message().await, None);
+        assert_eq!(connection.close_code(), Some(1000));
+    }
+}

@@ -4,10 +4,10 @@ use std::io;
 
 use squall::httpclient::{AsyncHttpClient, HttpRequest};
 use squall::log::{StructuredFields, StructuredFormatter};
-use squall::testing::serve;
+use squall::testing::{serve, serve_on};
 use squall::web::{self, metrics};
 use squall::websocket::{Message, WebSocket, WebSocketHandler, websocket_connect, ws};
-use squall::{Application, Context, Result, get, post, url};
+use squall::{Application, Context, HttpServer, Result, get, post, url};
 
 use crate::log::Lines;
 
@@ -68,15 +68,20 @@ impl WebSocketHandler for Echo {
 
 #[squall::test(timeout = 60)]
 async fn websockets_and_fetches_are_counted() {
-    let app = serve(Application::new([ws("/ws", Echo), url("/metrics", metrics())]));
+    let server = HttpServer::new(|| Application::new([ws("/ws", Echo), url("/metrics", metrics())]));
+    #[cfg(feature = "http2")]
+    let server = server.h2c(true);
+    let app = serve_on(server);
     // Of this process, other tests included: compared before and after.
     let names = [
         "squall_connections_opened_total{kind=\"websocket\"}",
         "squall_connections_opened_total{kind=\"client_websocket\"}",
         "squall_websocket_messages_total{direction=\"in\"}",
         "squall_websocket_messages_total{direction=\"out\"}",
-        "squall_client_fetch_duration_seconds_count{method=\"DELETE\",status=\"4xx\"}",
-        "squall_client_fetch_duration_seconds_count{method=\"DELETE\",status=\"error\"}",
+        "squall_client_fetch_duration_seconds_count{method=\"DELETE\",status=\"4xx\",version=\"1.1\"}",
+        "squall_client_fetch_duration_seconds_count{method=\"DELETE\",status=\"error\",version=\"none\"}",
+        #[cfg(feature = "http2")]
+        "squall_client_fetch_duration_seconds_count{method=\"DELETE\",status=\"4xx\",version=\"2\"}",
     ];
     let before = numbers(app.get("/metrics").await.text(), names);
     let mut ws = websocket_connect(app.url("/ws").replace("http:", "ws:")).await.unwrap();
@@ -88,10 +93,15 @@ async fn websockets_and_fetches_are_counted() {
     let request = |url: String| HttpRequest::new("DELETE", url);
     assert!(client.fetch(request(app.url("/metrics"))).await.is_err());
     assert!(client.fetch(request("http://127.0.0.1:1/".to_owned())).await.is_err());
+    #[cfg(feature = "http2")]
+    assert!(client.fetch(request(app.url("/metrics")).http2_prior_knowledge(true)).await.is_err());
     let after = numbers(app.get("/metrics").await.text(), names);
     let more: Vec<f64> = after.iter().zip(before).map(|(after, before)| after - before).collect();
     // Both sides are in this process.
-    assert_eq!(more, [1., 1., 6., 6., 1., 1.]);
+    assert_eq!(
+        more,
+        [&[1., 1., 6., 6., 1., 1.][..], if cfg!(feature = "http2") { &[1.] } else { &[] }].concat()
+    );
 }
 
 #[squall::test(timeout = 60)]

@@ -420,7 +420,7 @@ async fn group_7_codes() {
     }
 }
 
-#[squall::test(timeout = 120)]
+#[squall::test(timeout = 300)]
 async fn groups_9_and_10_large_messages() {
     const K: usize = 1024;
     const M: usize = 1024 * K;

@@ -9,8 +9,11 @@ mod handler;
 mod handshake;
 mod hostile;
 mod limits;
+mod our_client;
 #[cfg(feature = "http2")]
 mod over_http2;
 mod queue;
 mod slices;
 mod support;
+#[cfg(feature = "http2")]
+mod through_proxy;

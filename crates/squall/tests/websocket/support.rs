@@ -1,7 +1,10 @@
 //! A WebSocket client that shares no code with squall: it sends bytes and compares bytes.
 
+use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::net::Ipv4Addr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use squall::testing::TestServer;
@@ -80,12 +83,46 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Carrier for T {}
 pub(crate) struct Client {
     stream: Box<dyn Carrier>,
     got: Vec<u8>,
+    /// What it needs for as long as it lives.
+    _kept: Option<Box<dyn Any>>,
+}
+
+/// How the cases of `cases.rs` come to a WebSocket.
+pub(crate) trait Way {
+    async fn open(server: &TestServer, path: &str) -> Client;
+}
+
+/// A client that comes this way.
+pub(crate) struct Via<W>(Client, PhantomData<W>);
+
+impl<W: Way> Via<W> {
+    pub(crate) async fn open(server: &TestServer, path: &str) -> Self {
+        Self(W::open(server, path).await, PhantomData)
+    }
+}
+
+impl<W> Deref for Via<W> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl<W> DerefMut for Via<W> {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.0
+    }
 }
 
 impl Client {
     /// What goes on over this, the handshake done.
     pub(crate) fn over(stream: impl Carrier + 'static) -> Self {
-        Self { stream: Box::new(stream), got: Vec::new() }
+        Self { stream: Box::new(stream), got: Vec::new(), _kept: None }
+    }
+
+    pub(crate) fn keeping(self, what: impl Any) -> Self {
+        Self { _kept: Some(Box::new(what)), ..self }
     }
 
     /// Connects and sends a handshake; the head of the answer is returned.

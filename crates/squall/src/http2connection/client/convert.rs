@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use h2::ext::Protocol;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 
@@ -25,6 +26,8 @@ pub(crate) struct Request<'a> {
     pub(crate) length: Option<u64>,
     /// It is somebody else's: a status that nobody knows gets no reason.
     pub(crate) is_forwarded: bool,
+    /// It asks for a tunnel that carries this (RFC 8441 §4); the method is not sent.
+    pub(crate) protocol: Option<&'static str>,
 }
 
 impl Request<'_> {
@@ -48,7 +51,13 @@ impl Request<'_> {
         parts.path_and_query = Some(target);
         let uri = Uri::from_parts(parts).map_err(|error| error.to_string())?;
         let mut head = http::Request::new(());
-        *head.method_mut() = self.method.clone();
+        match self.protocol {
+            Some(protocol) => {
+                *head.method_mut() = Method::CONNECT;
+                head.extensions_mut().insert(Protocol::from_static(protocol));
+            }
+            None => *head.method_mut() = self.method.clone(),
+        }
         *head.uri_mut() = uri;
         *head.version_mut() = Version::HTTP_2;
         *head.headers_mut() = self.fields()?;
@@ -59,6 +68,10 @@ impl Request<'_> {
         let mut map = field_map::to_map(self.headers, self.length).map_err(|_| "too many header fields")?;
         map.remove(header::HOST);
         map.remove("http2-settings");
+        if self.protocol.is_some() {
+            // Whose answer shows that the server is none of HTTP alone, which `:protocol` has asked (RFC 8441 §5).
+            map.remove("sec-websocket-key");
+        }
         // What the caller's Connection names is about a connection of HTTP/1 (RFC 9110 §7.6.1).
         for name in members(self.headers, "Connection") {
             if let Ok(name) = HeaderName::from_bytes(name)
@@ -138,6 +151,7 @@ mod tests {
             headers: &headers,
             length: Some(3),
             is_forwarded: false,
+            protocol: None,
         }
         .into_head()
     }

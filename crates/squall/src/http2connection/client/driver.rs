@@ -100,6 +100,7 @@ impl Driver {
         if told != UNTOLD {
             self.untold = None;
             self.link.set_most(told);
+            self.link.tell_settings();
         } else if self.untold.is_some_and(|until| until <= Instant::now()) {
             self.untold = None;
             self.link.set_most(USUAL_STREAMS);

@@ -11,11 +11,14 @@ use h2::{Reason, RecvStream};
 use super::convert;
 use super::failure::Failure;
 use super::session::Place;
+use super::sink::Sink;
 use crate::http1::ParseError;
 use crate::http1::response::ResponseHead;
 use crate::http1connection::MOST_INTERIM;
 use crate::http2connection::convert as server_convert;
+use crate::http2connection::tunnel::Tunnel;
 use crate::httputil::HttpHeaders;
+use crate::iostream::IoStream;
 
 /// A request that has been sent. Dropping it gives the request up (`CANCEL`).
 pub(crate) struct Exchange {
@@ -117,6 +120,16 @@ impl Reception {
     pub(crate) fn has_no_body(&mut self) {
         self.left = None;
         self.is_bodiless = true;
+    }
+
+    /// What is a tunnel from now on, to whose other side `sink` leads. `None` when some of it was read, or something was
+    /// written.
+    pub(crate) fn into_tunnel(self, sink: Sink) -> Option<IoStream> {
+        let Self { body, mut place, rest, .. } = self;
+        let sink = sink.into_unused().filter(|_| rest.is_empty())?;
+        place.complete();
+        let connection = place.stream().clone();
+        Some(Tunnel::open(place, connection, sink, body))
     }
 
     /// The next piece, of so many bytes at most; `None` at the end.

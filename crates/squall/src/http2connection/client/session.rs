@@ -39,6 +39,11 @@ pub(super) struct Link {
     /// Who waits for a place is told when there is one, in the order of asking.
     room: Notify,
     waiting: Cell<usize>,
+    /// Whether the server's first settings have come, and who waits for them.
+    is_told: Cell<bool>,
+    told: Notify,
+    /// How many of the requests are tunnels.
+    tunnels: Cell<usize>,
     /// How often something has come.
     heard: Cell<u64>,
     ends: RefCell<Ends>,
@@ -67,6 +72,9 @@ impl Session {
             most: Cell::new(1),
             room: Notify::new(),
             waiting: Cell::new(0),
+            is_told: Cell::new(false),
+            told: Notify::new(),
+            tunnels: Cell::new(0),
             heard: Cell::new(0),
             ends: RefCell::new(Ends::new()),
             doubted: Cell::new(false),
@@ -109,6 +117,11 @@ impl Session {
             }
             told.await;
         }
+    }
+
+    /// Whether the server has said how many requests there may be.
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.is_told.get()
     }
 
     /// Since when nothing is under way.
@@ -170,6 +183,13 @@ impl Link {
         }
     }
 
+    /// The server's settings have come.
+    pub(super) fn tell_settings(&self) {
+        if !self.is_told.replace(true) {
+            self.told.notify_waiters();
+        }
+    }
+
     /// The server says how many streams there may be.
     pub(super) fn set_most(&self, most: usize) {
         let most = most.min(MOST_STREAMS);
@@ -192,6 +212,7 @@ impl Link {
         if requests.is_some() {
             drop(requests);
             self.room.notify_waiters();
+            self.told.notify_waiters();
             self.wake();
         }
     }
@@ -212,7 +233,7 @@ impl Link {
             drop(self.counted.replace(Some(Counted::new(Value::ClientConnectionsBusy))));
         }
         self.open.set(self.open.get() + 1);
-        Some(Place { link: Rc::clone(self), heard: 0, is_complete: true })
+        Some(Place { link: Rc::clone(self), heard: 0, is_complete: true, is_tunnel: false })
     }
 
     /// Whoever is told and finds no room waits again.
@@ -246,9 +267,36 @@ pub(crate) struct Place {
     heard: u64,
     /// No answer is waited for.
     is_complete: bool,
+    /// It is one of the connection's tunnels.
+    is_tunnel: bool,
 }
 
 impl Place {
+    /// Whether a tunnel can be asked for (RFC 8441 §3). Waits until the server has said whether it makes any; of one whose
+    /// connection has ended it is left to [`send`](Self::send) to tell. Tunnels last: they are given half of the streams
+    /// that the server allows, so that there is always room for requests. Cancel safe.
+    pub(crate) async fn take_tunnel(&mut self) -> bool {
+        let link = &self.link;
+        loop {
+            let told = link.told.notified();
+            if !link.is_open() {
+                return true;
+            }
+            if link.is_told.get() {
+                break;
+            }
+            told.await;
+        }
+        let requests = link.requests.borrow();
+        let makes_tunnels = requests.as_ref().is_some_and(SendRequest::is_extended_connect_protocol_enabled);
+        let is_room = link.tunnels.get() < link.most.get().div_ceil(2);
+        if makes_tunnels && is_room && !self.is_tunnel {
+            self.is_tunnel = true;
+            link.tunnels.set(link.tunnels.get() + 1);
+        }
+        self.is_tunnel
+    }
+
     /// Sends the head of a request. Its body goes into the sink, unless there is none.
     ///
     /// # Errors
@@ -281,6 +329,10 @@ impl Place {
         self.link.ends.borrow().was_whole(stream.into())
     }
 
+    pub(super) fn stream(&self) -> &IoStream {
+        &self.link.stream
+    }
+
     /// The answer has come to its end.
     pub(super) fn complete(&mut self) {
         self.is_complete = true;
@@ -294,6 +346,9 @@ impl Drop for Place {
         if !self.is_complete && self.heard == self.link.heard.get() && !self.link.over.get() {
             self.link.doubted.set(true);
             self.link.wake();
+        }
+        if self.is_tunnel {
+            self.link.tunnels.set(self.link.tunnels.get() - 1);
         }
         self.link.free_place();
     }

@@ -56,6 +56,12 @@ impl Sink {
         })))
     }
 
+    /// The bare stream, if nobody else can write and nothing was written.
+    pub(super) fn into_unused(self) -> Option<SendStream<Bytes>> {
+        let output = Rc::try_unwrap(self.0).ok()?.into_inner();
+        (output.written == 0 && !output.is_finished && !output.is_done).then_some(output.stream)
+    }
+
     /// Sends a piece, and waits until there was room for it, for as long as some of it goes within each `patience`. A piece
     /// is sent also when the future is dropped, with the next one.
     ///

@@ -75,7 +75,8 @@ fn request(
         connect_timeout: shared.connect_timeout,
         send_timeout: shared.send_timeout,
         on_interim: interim.map(Rc::clone),
-    });
+    })
+    .websocket(onward.tunnel);
     match body {
         Sent::Nothing => request,
         Sent::Whole(bytes) => request.body(bytes.clone()),

@@ -190,6 +190,14 @@ fn text_of(ip: IpAddr) -> String {
     text
 }
 
+/// Says that the protocol changes to WebSocket.
+pub(super) fn switch(onward: &mut HttpHeaders) {
+    for (name, value) in [("Connection", "Upgrade"), ("Upgrade", "websocket")] {
+        // Both are fields.
+        let _ = onward.set(name, value);
+    }
+}
+
 /// The fields of a response as they go to the client, `Date` aside, in place of those in `onward`. The two statuses that
 /// make no sense without a field that is hop-by-hop keep it (RFC 9110 §15.5.8, §15.5.22).
 pub(super) fn of_response(onward: &mut HttpHeaders, status: u16, headers: &HttpHeaders, version: Version) {

@@ -22,6 +22,8 @@ mod relay;
 mod tunnel;
 mod upload;
 mod upstreams;
+#[cfg_attr(not(feature = "websocket"), path = "no_websocket.rs")]
+mod websocket;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -84,12 +86,17 @@ use crate::httputil::EntityTag;
 /// [`trusted_downstream`](crate::HttpServer::trusted_downstream) says which addresses in `X-Forwarded-For` are proxies
 /// rather than the client; `X-Real-Ip` is then what these have told, not the address of the proxy before.
 ///
-/// **Upgrades.** Only `websocket` is passed on, when an HTTP/1.1 GET without a body asks for it; every other `Upgrade` is
-/// removed, so that the upstream answers in HTTP. A 101 that was not asked for, or that changes to another protocol, is a
-/// 502. With a good one, both connections become a tunnel. When one side of it ends, what it sent is passed on, and its end;
-/// the other then has three seconds to end as well. A side that takes nothing for the server's
-/// [`write_timeout`](crate::HttpServer::write_timeout) is given up, and the other with it; so are both when nothing passes
-/// for the [`tunnel_timeout`](Self::tunnel_timeout). When the server ends
+/// **Upgrades.** Only `websocket` is passed on, when an HTTP/1.1 GET without a body asks for it, or over HTTP/2 an extended
+/// CONNECT (RFC 8441; 501 for another `:protocol`); every other `Upgrade` is removed, so that the upstream answers in HTTP.
+/// A 101 that was not asked for, or that changes to another protocol, is a 502. Between the versions the handshake is made
+/// anew (feature `websocket`): `Sec-WebSocket-Key` and `-Accept` are said and checked where HTTP/1.1 is spoken, the other
+/// fields pass. An upstream of HTTP/2 is asked there if it says that it takes WebSockets
+/// (`SETTINGS_ENABLE_CONNECT_PROTOCOL`), for up to half of the streams that it allows, and over HTTP/1.1 else.
+///
+/// With an agreement both connections, or streams, become a tunnel. When one side of it ends, what it sent is passed on,
+/// and its end; the other then has three seconds to end as well. A side that is reset resets the other. A side that takes
+/// nothing for the server's [`write_timeout`](crate::HttpServer::write_timeout) is given up, and the other with it; so are
+/// both when nothing passes for the [`tunnel_timeout`](Self::tunnel_timeout). When the server ends
 /// ([`serve`](crate::HttpServer::serve)), tunnels have all of the time to drain, since nobody in between can tell their
 /// clients to come back elsewhere; those that are left are closed then, and counted.
 ///
@@ -180,11 +187,10 @@ impl ReverseProxy {
     }
 
     /// Whether `http` upstreams are spoken to over HTTP/2, which they are then known to understand (RFC 9113 §3.3; feature
-    /// `http2`). With `https` ones it is spoken if they choose it. Requests to change to WebSocket go over HTTP/1.1.
-    /// Default: no.
+    /// `http2`). With `https` ones it is spoken if they choose it. Default: no.
     ///
-    /// An upstream has one connection then, with as many requests at once as it allows; more wait for as long as a
-    /// connection may take, and are answered with 504.
+    /// An upstream has one connection then, with as many requests at once as it allows; more wait for their turn, as a part
+    /// of the [`response_timeout`](Self::response_timeout).
     ///
     /// # Panics
     /// As [`upstream`](Self::upstream).

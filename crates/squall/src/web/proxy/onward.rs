@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::{Method, Version};
 
 use super::headers::{self, Forwarded};
+use super::websocket::Handshake;
 use crate::httputil::{HttpHeaders, HttpServerRequest, host, trailers};
 
 /// A request to an upstream, but for its body.
@@ -16,6 +17,8 @@ pub(super) struct OnwardRequest<'a> {
     pub(super) body: BodyKind,
     /// The client asks to go on with WebSocket.
     pub(super) websocket: bool,
+    /// And may be given it over HTTP/2.
+    pub(super) tunnel: bool,
 }
 
 /// How the body is framed: the decoded length, written anew.
@@ -83,7 +86,7 @@ impl<'a> OnwardRequest<'a> {
             onward.push_trusted("Connection", "TE");
             onward.push_trusted("Te", "trailers");
         }
-        Ok(Self { method, target, headers: onward, body, websocket })
+        Ok(Self { method, target, headers: onward, body, websocket, tunnel: false })
     }
 }
 
@@ -139,12 +142,13 @@ fn max_forwards(came: &HttpHeaders) -> Result<Option<u32>, Stays> {
     }
 }
 
-/// RFC 9110 §7.8, RFC 6455 §4.1. Whatever else a client would change to is not spoken here, h2c above all: what goes
-/// through a tunnel is seen by no route.
+/// RFC 9110 §7.8, RFC 6455 §4.1; and RFC 8441, whose requests look the same here, and no others of HTTP/2 do. Whatever else a
+/// client would change to is not spoken here, h2c above all: what goes through a tunnel is seen by no route.
 fn asks_for_websocket(request: &HttpServerRequest, body: BodyKind) -> bool {
     let came = request.headers();
     *request.method() == Method::GET
-        && request.version() == Version::HTTP_11
+        && (request.version() == Version::HTTP_11
+            || (Handshake::IS_TRANSLATED && request.version() == Version::HTTP_2))
         && matches!(body, BodyKind::None | BodyKind::Length(0))
         && headers::members(came, "Connection").any(|option| option.eq_ignore_ascii_case(b"upgrade"))
         && names_websocket(came)

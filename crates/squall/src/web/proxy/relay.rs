@@ -14,8 +14,9 @@ use super::super::context::Context;
 use super::super::disconnected::Disconnected;
 use super::super::error::{HttpError, Result};
 use super::forward::{OnInterim, send};
-use super::onward::{OnwardRequest, names_websocket};
+use super::onward::OnwardRequest;
 use super::upload::{Fed, Feed, Sent, begin};
+use super::websocket::Handshake;
 use super::{Shared, append, headers, tunnel};
 use crate::http1::response::ResponseHead;
 use crate::httpclient::{HttpClientError, StreamingResponse, TimedOut};
@@ -30,6 +31,8 @@ const HALF_CLOSED_BODY: Duration = Duration::from_secs(30);
 
 /// Takes a request to an upstream and its response back.
 pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, mut onward: OnwardRequest<'_>) -> Result {
+    let handshake = onward.websocket.then(|| Handshake::begin(ctx.request(), &mut onward.headers));
+    onward.tunnel = handshake.as_ref().is_some_and(Handshake::fits_http2);
     let html = shared.append_html.as_ref().map(|html| html());
     if html.is_some() {
         append::ask(&mut onward.headers);
@@ -37,8 +40,8 @@ pub(super) async fn pass(shared: &Rc<Shared>, ctx: &Context, mut onward: OnwardR
     let (body, feed) = begin(ctx, onward.body).await?;
     let mut upload = Upload { fed: if feed.is_some() { Fed::Going } else { Fed::Whole }, feed };
     let mut response = head(shared, ctx, &mut onward, &body, &mut upload).await?;
-    if response.status() == 101 {
-        return change_protocol(shared, ctx, response, onward.websocket);
+    if response.is_upgraded() {
+        return change_protocol(shared, ctx, response, handshake.as_ref());
     }
     relay(shared, ctx, &mut response, &mut upload, html).await
 }
@@ -244,22 +247,37 @@ fn interim(ctx: &Context) -> Option<OnInterim> {
 }
 
 /// Hands on the agreement to go on with WebSocket, and then bytes.
-fn change_protocol(shared: &Shared, ctx: &Context, response: StreamingResponse, websocket: bool) -> Result {
-    let failed = |why| Err(gateway_error(502, "the upstream server changes the protocol", why, websocket));
-    if !websocket || !names_websocket(response.headers()) {
-        return failed("to one that was not asked for");
-    }
+fn change_protocol(
+    shared: &Shared,
+    ctx: &Context,
+    response: StreamingResponse,
+    handshake: Option<&Handshake>,
+) -> Result {
+    let what = "the upstream server changes the protocol";
+    let failed = |why| Err(gateway_error(502, what, why, handshake.is_some()));
+    let Some(handshake) = handshake else { return failed("to one that was not asked for") };
     let mut onward = HttpHeaders::new();
     headers::of_response(&mut onward, 101, response.headers(), response.version());
-    onward.set("Connection", "Upgrade")?;
-    onward.set("Upgrade", "websocket")?;
-    let reason = response.reason().to_owned();
+    if let Err(why) = handshake.agree(response.headers(), response.version(), &mut onward) {
+        return failed(why);
+    }
+    let reason = match response.status() {
+        101 => response.reason().to_owned(),
+        _ => "Switching Protocols".to_owned(),
+    };
     let Some(upstream) = response.into_upgraded() else { return failed("without a connection") };
-    ctx.request().connection().write_interim(ResponseStartLine { status: 101, reason: &reason }, &onward)?;
+    let client = match ctx.open_tunnel(&onward) {
+        Some(tunnel) => tunnel?,
+        None => {
+            let start = ResponseStartLine { status: 101, reason: &reason };
+            ctx.request().connection().write_interim(start, &onward)?;
+            ctx.detach()?
+        }
+    };
     let write_timeout = ctx.request().connection().write_timeout();
     let limits = tunnel::Limits { write: write_timeout, idle: shared.tunnel_timeout };
     let place = ctx.core().tunnels().enter();
-    tokio::task::spawn_local(tunnel::run(ctx.detach()?, upstream, limits, place));
+    tokio::task::spawn_local(tunnel::run(client, upstream, limits, place));
     Ok(())
 }
 

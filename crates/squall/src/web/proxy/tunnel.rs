@@ -8,11 +8,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::httputil::{Detached, Shutdown};
+use crate::httputil::{Detached, HttpHeaders, Shutdown};
 use crate::ioloop::later;
 use crate::iostream::{IoStream, Stalled};
 use crate::log;
 use crate::web::application::Core;
+use crate::web::context::Context;
+use crate::web::error::Result as WebResult;
+use crate::web::response::Phase;
 
 /// How long one side may go on after the other has ended. Most protocols have nothing more to say then, and a side that
 /// stays silent would keep both connections for ever.
@@ -49,6 +52,15 @@ impl Tunnels {
 impl Core {
     pub(super) fn tunnels(&self) -> &Tunnels {
         &self.tunnels
+    }
+}
+
+impl Context {
+    /// Agrees to the tunnel that is asked for, with these fields; `None` where 101 is the word for that.
+    pub(super) fn open_tunnel(&self, headers: &HttpHeaders) -> Option<WebResult<IoStream>> {
+        let opened = self.request().connection().tunnel(headers)?;
+        self.response.borrow_mut().phase = Phase::Finished;
+        Some(opened.map_err(Into::into))
     }
 }
 
@@ -115,12 +127,30 @@ pub(super) async fn run(client: IoStream, upstream: IoStream, limits: Limits, pl
             client.close();
             upstream.close();
         }
-        Err(Stalled) => {
-            tracing::info!(target: log::GENERAL, "a side of a tunnel takes no bytes");
-            // A reset, since the kernel would keep what it has for such a peer much longer.
+        Err(broken) => {
+            if broken == Broken::Stalled {
+                tracing::info!(target: log::GENERAL, "a side of a tunnel takes no bytes");
+            }
+            // A reset, as one side had it (RFC 9113 §8.5), or since the kernel would keep what it has for a peer that takes
+            // nothing much longer.
             client.abort();
             upstream.abort();
         }
+    }
+}
+
+/// What ends a tunnel so that it must not look complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// A side took nothing for too long.
+    Stalled,
+    /// A side was reset.
+    Reset,
+}
+
+impl From<Stalled> for Broken {
+    fn from(_: Stalled) -> Self {
+        Self::Stalled
     }
 }
 
@@ -129,7 +159,7 @@ async fn both_ways(
     upstream: &IoStream,
     write_timeout: Option<Duration>,
     heard: &Cell<Instant>,
-) -> Result<(), Stalled> {
+) -> Result<(), Broken> {
     let mut up = pin!(one_way(client, upstream, write_timeout, heard));
     let mut down = pin!(one_way(upstream, client, write_timeout, heard));
     let other = tokio::select! {
@@ -151,12 +181,17 @@ async fn one_way(
     to: &IoStream,
     write_timeout: Option<Duration>,
     heard: &Cell<Instant>,
-) -> Result<(), Stalled> {
+) -> Result<(), Broken> {
     loop {
-        let has_more = !from.read_buffer().is_empty() || matches!(from.fill().await, Ok(1..));
+        let is_empty = from.read_buffer().is_empty();
+        let filled = if is_empty { from.fill().await } else { Ok(1) };
         // Who watches for the end may have put the last bytes there.
-        if !has_more && from.read_buffer().is_empty() {
-            break;
+        if from.read_buffer().is_empty() {
+            match filled {
+                Ok(0) => break,
+                Ok(1..) => continue,
+                Err(_) => return Err(Broken::Reset),
+            }
         }
         heard.set(Instant::now());
         let written = {

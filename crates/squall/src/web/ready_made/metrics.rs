@@ -28,7 +28,7 @@ use crate::web::methods::Methods;
 /// | `squall_network_bytes_total` | `direction` | on all sockets of servers and clients, as on the wire |
 /// | `squall_loop_lag_seconds` | | histogram, how late the loop comes to a timer |
 /// | `squall_executor_jobs` | | jobs in executors that are waited for |
-/// | `squall_client_fetch_duration_seconds` | `method`, `status` | histogram of fetches, until the head; `status` is `2xx` and so on, or `error` |
+/// | `squall_client_fetch_duration_seconds` | `method`, `status`, `version` | histogram of fetches, until the head; `status` is `2xx` and so on, or `error`, whose `version` is `none` |
 /// | `squall_client_fetches_in_flight`, `squall_client_connections` | `state` | `busy` ones, and `idle` ones of the pools |
 /// | `squall_processes`, `squall_process_restarts_total` | | |
 ///

@@ -1,6 +1,8 @@
 //! The client (Tornado's `websocket_connect`).
 
 mod connect;
+#[cfg_attr(not(feature = "http2"), path = "no_http2.rs")]
+mod http2;
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +15,7 @@ use url::Url;
 use self::connect::{CloseOnDrop, Target, parse_url, read_head, redirect};
 use crate::http1::head_writer;
 use crate::http1::response::ResponseHead;
-use crate::httpclient::{Proxy, TlsConfig, secured};
+use crate::httpclient::{Proxy, TlsConfig, has_chosen_http2, secured};
 use crate::httputil::{GivenHeaders, HeaderValue, HttpHeaders, InvalidHeader};
 use crate::iostream::{IoStream, StreamError};
 use crate::netutil::{Resolver, spawn_here};
@@ -36,7 +38,7 @@ use crate::websocket::machine::protocol::{Decoder, Role};
 ///
 /// # Errors
 /// [`WebSocketConnectError`], which says whose fault it is: the caller's (`Url`, `Header`), the network's
-/// (`Connect`, `Proxy`, `Tls`, `Timeout`) or the server's (`Status`, `Handshake`).
+/// (`Connect`, `Proxy`, `Tls`, `Timeout`) or the server's (`Status`, `Handshake`, `ExtendedConnect`).
 pub async fn websocket_connect(
     request: impl Into<WebSocketRequest>,
 ) -> Result<WebSocketClientConnection, WebSocketConnectError> {
@@ -80,6 +82,8 @@ pub struct WebSocketRequest {
     max_redirects: u32,
     proxy: Option<Proxy>,
     tls: Option<TlsConfig>,
+    http2: bool,
+    http2_prior_knowledge: bool,
     tcp: TcpClient,
     on_message: Option<MessageCallback>,
 }
@@ -102,6 +106,8 @@ impl WebSocketRequest {
             max_redirects: 0,
             proxy: None,
             tls: None,
+            http2: false,
+            http2_prior_knowledge: false,
             tcp: TcpClient::new(),
             on_message: None,
         }
@@ -200,6 +206,28 @@ impl WebSocketRequest {
         self
     }
 
+    /// Whether a `wss` server is offered HTTP/2 (by ALPN; feature `http2`), over which the WebSocket then goes (RFC 8441). One
+    /// that chooses HTTP/2 and takes no WebSockets there is asked over HTTP/1.1, on another connection. Default: no, since most
+    /// do not (browsers use HTTP/2 only where they have such a connection already).
+    ///
+    /// The connection is this WebSocket's own. Nothing else changes, but that the answer's status is 200.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2(mut self, on: bool) -> Self {
+        self.http2 = on;
+        self
+    }
+
+    /// Whether HTTP/2 is spoken with a `ws` server, in clear text and without asking (RFC 9113 §3.3, RFC 8441; feature
+    /// `http2`): it must be known to understand it. One that takes no WebSockets there is a
+    /// [`WebSocketConnectError::ExtendedConnect`]. Default: no.
+    #[cfg(feature = "http2")]
+    #[must_use]
+    pub fn http2_prior_knowledge(mut self, on: bool) -> Self {
+        self.http2_prior_knowledge = on;
+        self
+    }
+
     /// Call this with each message, and at last with `None`, instead of
     /// [`read_message`](WebSocketClientConnection::read_message).
     #[must_use]
@@ -240,39 +268,55 @@ impl WebSocketRequest {
     /// Asks one server.
     async fn handshake(&self, url: &Url) -> Result<Opened, WebSocketConnectError> {
         let target = Target::of(url)?;
+        let wants_http2 = if target.tls { self.http2 } else { self.http2_prior_knowledge };
+        let mut stream = self.reach(&target, wants_http2).await?;
+        if wants_http2 && (!target.tls || has_chosen_http2(&stream)) {
+            match self.over_http2(&target, stream).await? {
+                Some(opened) => return Ok(opened),
+                None if target.tls => stream = self.reach(&target, false).await?,
+                None => return Err(WebSocketConnectError::ExtendedConnect),
+            }
+        }
+        self.over_http1(&target, stream).await
+    }
+
+    async fn over_http1(&self, target: &Target, stream: IoStream) -> Result<Opened, WebSocketConnectError> {
+        let closing = CloseOnDrop::new(&stream);
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| WebSocketConnectError::Connect(error.into()))?;
         let key = new_key(random);
-        let compression = self.compression.map(CompressionOptions::within_memory);
-        let head = self.head(&target, &key, compression)?;
-        let stream = self.reach(&target).await?;
-        let closing = CloseOnDrop::new(&stream);
-        stream.write(head).await?;
+        stream.write(self.head(target, &key)?).await?;
         let ResponseHead { status, headers, .. } = read_head(&stream).await?;
-        let refused = |what| Err(WebSocketConnectError::Handshake(what));
         match status {
             101 => {}
-            200..=299 => return refused("Non-websocket response"),
+            200..=299 => return Err(WebSocketConnectError::Handshake("Non-websocket response")),
             status => return Err(WebSocketConnectError::Status { status, headers: Box::new(headers) }),
         }
         check_response(&headers, &key).map_err(WebSocketConnectError::Handshake)?;
+        let opened = self.agree(stream, headers)?;
+        closing.disarm();
+        Ok(opened)
+    }
+
+    /// The server agrees, with these headers.
+    fn agree(&self, stream: IoStream, headers: HttpHeaders) -> Result<Opened, WebSocketConnectError> {
+        let refused = |what| Err(WebSocketConnectError::Handshake(what));
         let subprotocol = headers.get("Sec-WebSocket-Protocol").map(str::to_owned);
         if subprotocol.as_ref().is_some_and(|chosen| !self.subprotocols.contains(chosen)) {
             return refused("the server chose a subprotocol that was not offered");
         }
-        let agreed = match (headers.joined("Sec-WebSocket-Extensions"), compression) {
+        let agreed = match (headers.joined("Sec-WebSocket-Extensions"), self.offer()) {
             (None, _) => None,
             (Some(_), None) => return refused("the server uses an extension that was not offered"),
             (Some(answer), Some(offered)) => {
                 Some(offered.confirm(&answer).map_err(WebSocketConnectError::Handshake)?)
             }
         };
-        closing.disarm();
         Ok(Opened { stream, agreed, subprotocol, headers })
     }
 
     /// A connection to the server, perhaps through a proxy.
-    async fn reach(&self, target: &Target) -> Result<IoStream, WebSocketConnectError> {
+    async fn reach(&self, target: &Target, offers_http2: bool) -> Result<IoStream, WebSocketConnectError> {
         let stream = match &self.proxy {
             None => self.tcp.connect(&target.host, target.port).await?,
             Some(proxy) => self.reach_through(proxy, target).await?,
@@ -280,7 +324,7 @@ impl WebSocketRequest {
         if !target.tls {
             return Ok(stream);
         }
-        let secured = secured(self.tls.as_ref(), &stream, &target.host).await;
+        let secured = secured(self.tls.as_ref(), &stream, &target.host, offers_http2).await;
         secured.map_err(|error| WebSocketConnectError::Tls(error.into()))
     }
 
@@ -317,13 +361,13 @@ impl WebSocketRequest {
         WebSocketClientConnection { socket, messages, headers }
     }
 
-    /// The request as it goes on the wire.
-    fn head(
-        &self,
-        target: &Target,
-        key: &str,
-        compression: Option<CompressionOptions>,
-    ) -> Result<Vec<u8>, WebSocketConnectError> {
+    /// The compression that is offered.
+    fn offer(&self) -> Option<CompressionOptions> {
+        self.compression.map(CompressionOptions::within_memory)
+    }
+
+    /// The request of HTTP/1.1.
+    fn head(&self, target: &Target, key: &str) -> Result<Vec<u8>, WebSocketConnectError> {
         let mut headers = HttpHeaders::new();
         if !self.headers.headers.contains("Host") {
             headers.add("Host", target.authority.as_str())?;
@@ -331,11 +375,22 @@ impl WebSocketRequest {
         headers.add("Upgrade", "websocket")?;
         headers.add("Connection", "Upgrade")?;
         headers.add("Sec-WebSocket-Key", key)?;
+        self.add_fields(&mut headers, target)?;
+        let mut head = Vec::with_capacity(512);
+        head_writer::request_line(&mut head, &Method::GET, &[&target.path]);
+        head_writer::fields(&mut head, &headers);
+        head_writer::fields(&mut head, &self.headers.headers);
+        head_writer::end(&mut head);
+        Ok(head)
+    }
+
+    /// What is said over HTTP/1.1 and HTTP/2 alike, the caller's headers aside.
+    fn add_fields(&self, headers: &mut HttpHeaders, target: &Target) -> Result<(), InvalidHeader> {
         headers.add("Sec-WebSocket-Version", "13")?;
         if !self.subprotocols.is_empty() {
             headers.add("Sec-WebSocket-Protocol", self.subprotocols.join(", "))?;
         }
-        if let Some(compression) = compression {
+        if let Some(compression) = self.offer() {
             headers.add("Sec-WebSocket-Extensions", compression.offer())?;
         }
         if let Some(credentials) =
@@ -343,12 +398,7 @@ impl WebSocketRequest {
         {
             headers.add("Authorization", credentials.as_str())?;
         }
-        let mut head = Vec::with_capacity(512);
-        head_writer::request_line(&mut head, &Method::GET, &[&target.path]);
-        head_writer::fields(&mut head, &headers);
-        head_writer::fields(&mut head, &self.headers.headers);
-        head_writer::end(&mut head);
-        Ok(head)
+        Ok(())
     }
 }
 
@@ -442,7 +492,10 @@ pub enum WebSocketConnectError {
     Proxy(Box<dyn Error>),
     /// It took longer than [`WebSocketRequest::connect_timeout`].
     Timeout,
-    /// The server answered with another status than 101.
+    /// The server was to be asked over HTTP/2 and does not say that it takes WebSockets there
+    /// (`SETTINGS_ENABLE_CONNECT_PROTOCOL`, RFC 8441 §3).
+    ExtendedConnect,
+    /// The server answered with another status than 101, or over HTTP/2 than 2xx.
     Status {
         /// The status.
         status: u16,
@@ -462,6 +515,7 @@ impl fmt::Display for WebSocketConnectError {
             Self::Connect(error) => write!(f, "cannot connect: {error}"),
             Self::Proxy(error) => error.fmt(f),
             Self::Timeout => f.write_str("connecting took too long"),
+            Self::ExtendedConnect => f.write_str("the server takes no WebSockets over HTTP/2"),
             Self::Status { status, .. } => {
                 write!(f, "the server answered {status} {}", crate::httputil::reason_phrase(*status))
             }

@@ -17,7 +17,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Why a request is not upgraded. The texts are Tornado's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::websocket) enum Refusal {
+pub(crate) enum Refusal {
     NotWebSocket,
     NotUpgrade,
     Origin,
@@ -67,7 +67,7 @@ pub(in crate::websocket) fn check_version(headers: &HttpHeaders) -> Result<(), R
 }
 
 /// What comes after it over HTTP/1.1; gives the key.
-pub(in crate::websocket) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
+pub(crate) fn check_key(headers: &HttpHeaders) -> Result<&str, Refusal> {
     check_version(headers)?;
     // RFC 6455 §11.3.1: not more than once.
     if headers.list_bytes("Sec-WebSocket-Key").nth(1).is_some() {
@@ -122,12 +122,12 @@ pub(in crate::websocket) fn subprotocols(headers: &HttpHeaders) -> impl Iterator
 }
 
 /// A fresh `Sec-WebSocket-Key` from these random bytes.
-pub(in crate::websocket) fn new_key(random: [u8; 16]) -> String {
+pub(crate) fn new_key(random: [u8; 16]) -> String {
     STANDARD.encode(random)
 }
 
 /// What is wrong with the head of a server's 101, extensions and subprotocol aside (§4.1).
-pub(in crate::websocket) fn check_response(headers: &HttpHeaders, key: &str) -> Result<(), &'static str> {
+pub(crate) fn check_response(headers: &HttpHeaders, key: &str) -> Result<(), &'static str> {
     if !headers.get("Upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err("the server does not upgrade to websocket");
     }

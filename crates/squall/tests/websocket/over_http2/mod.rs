@@ -3,5 +3,6 @@
 #[path = "../cases.rs"]
 #[expect(clippy::duplicate_mod, reason = "the same cases, with another `support`")]
 mod cases;
-mod support;
-mod tunnels;
+pub(crate) mod client;
+pub(crate) mod support;
+pub(crate) mod tunnels;

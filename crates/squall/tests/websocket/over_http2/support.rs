@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 pub(super) use crate::support::{close, raw_frame, server_close, server_frame, text, within};
 
 /// A WebSocket on a connection of its own.
-pub(super) struct Client(crate::support::Client);
+pub(crate) struct Client(pub(crate) crate::support::Client);
 
 impl Deref for Client {
     type Target = crate::support::Client;
@@ -40,15 +40,15 @@ impl Client {
 }
 
 /// A connection, and streams of it.
-pub(super) struct Connection(pub(super) SendRequest<Bytes>);
+pub(crate) struct Connection(pub(crate) SendRequest<Bytes>);
 
 impl Connection {
-    pub(super) async fn new(port: u16) -> Self {
+    pub(crate) async fn new(port: u16) -> Self {
         Self::with(port, &h2::client::Builder::new()).await
     }
 
     /// One whose window no stream can use up alone.
-    pub(super) async fn roomy(port: u16) -> Self {
+    pub(crate) async fn roomy(port: u16) -> Self {
         Self::with(port, h2::client::Builder::new().initial_connection_window_size(1 << 20)).await
     }
 
@@ -74,7 +74,7 @@ impl Connection {
     }
 
     /// What comes of a request, and both sides of its stream.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         request: Request<()>,
     ) -> Result<(Response<()>, SendStream<Bytes>, RecvStream), h2::Error> {
@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// A WebSocket on a stream.
-    pub(super) async fn open(&mut self, path: &str) -> Client {
+    pub(crate) async fn open(&mut self, path: &str) -> Client {
         let asked = connect("websocket", path).header("sec-websocket-version", "13");
         let (head, sink, body) = self.ask(asked.body(()).unwrap()).await.expect("a tunnel");
         assert_eq!(head.status(), 200, "{head:?}");
@@ -94,7 +94,7 @@ impl Connection {
 }
 
 /// An extended CONNECT (RFC 8441 §4).
-pub(super) fn connect(protocol: &'static str, path: &str) -> http::request::Builder {
+pub(crate) fn connect(protocol: &'static str, path: &str) -> http::request::Builder {
     Request::builder()
         .method("CONNECT")
         .uri(format!("http://localhost{path}"))
@@ -103,7 +103,7 @@ pub(super) fn connect(protocol: &'static str, path: &str) -> http::request::Buil
 }
 
 /// The two sides as one that is read and written.
-pub(super) fn bridge(mut sink: SendStream<Bytes>, mut body: RecvStream) -> DuplexStream {
+pub(crate) fn bridge(mut sink: SendStream<Bytes>, mut body: RecvStream) -> DuplexStream {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (mut reader, mut writer) = tokio::io::split(theirs);
     tokio::task::spawn_local(async move {

@@ -18,8 +18,8 @@ use super::support::{Connection, bridge, close, connect, server_close, server_fr
 
 /// What its sockets saw.
 #[derive(Clone, Default)]
-struct Seen {
-    lines: Rc<RefCell<Vec<String>>>,
+pub(crate) struct Seen {
+    pub(crate) lines: Rc<RefCell<Vec<String>>>,
     added: Rc<Notify>,
 }
 
@@ -29,7 +29,7 @@ impl Seen {
         self.added.notify_one();
     }
 
-    async fn wait_for(&self, line: &str) {
+    pub(crate) async fn wait_for(&self, line: &str) {
         let found = async {
             while !self.lines.borrow().iter().any(|seen| seen == line) {
                 self.added.notified().await;
@@ -97,7 +97,7 @@ impl WebSocketHandler for Talk {
     }
 }
 
-fn serve(options: impl FnOnce(HttpServer) -> HttpServer) -> (TestServer, Seen) {
+pub(crate) fn serve(options: impl FnOnce(HttpServer) -> HttpServer) -> (TestServer, Seen) {
     serve_with(WebSocketOptions::new(), options)
 }
 

@@ -305,17 +305,50 @@ async fn a_server_that_allows_few_has_the_others_wait() {
     let (all, ()) = tokio::join!(fetches, let_go);
     assert!(all.into_iter().all(|response| response.unwrap().text() == "held"));
     assert_eq!((served.connections.get(), served.shared.most.get()), (1, 3));
-    // For as long as one waits for a slot.
+    // Not for as long as a connection may take, which is there: for as long as the request may.
     let held = tokio::task::spawn_local(join_all((0..3).map(|_| {
         let (client, url) = (client.clone(), served.url("/held"));
         async move { client.fetch(url).await.unwrap().text() }
     })));
     served.until(|shared| shared.at_work.get() == 3).await;
-    let late = HttpRequest::get(served.url("/")).connect_timeout(Duration::from_millis(20));
+    let quick = Duration::from_millis(20);
+    let late = HttpRequest::get(served.url("/")).request_timeout(quick);
     let error = client.fetch(late).await.unwrap_err();
     assert!(error.is_timeout() && !error.is_connect(), "{error}");
-    served.shared.go.notify_waiters();
+    let patient = client.fetch(HttpRequest::get(served.url("/")).connect_timeout(quick));
+    let later = async {
+        tokio::time::sleep(2 * quick).await;
+        served.shared.go.notify_waiters();
+    };
+    let (patient, ()) = tokio::join!(patient, later);
+    assert_eq!(patient.unwrap().status(), 200);
     assert_eq!(held.await.unwrap(), ["held"; 3]);
+    assert_eq!(served.connections.get(), 1);
+}
+
+/// One after the other, in every way that a response can end; with pauses in which the connection is idle.
+#[squall::test(timeout = 60)]
+async fn a_connection_is_kept_for_the_next_request() {
+    let served = Served::new().await;
+    let client = client();
+    for path in ["/", "/none", "/moved", "/zipped", "/large", "/missing", "/"] {
+        let response = client.fetch(HttpRequest::get(served.url(path)).raise_error(false)).await.unwrap();
+        assert_eq!(format!("{:?}", response.version()), "HTTP/2.0", "{path}");
+        assert_eq!((client.idle_connections(), served.connections.get()), (1, 1), "{path}");
+    }
+    let head = client.fetch(HttpRequest::head(served.url("/"))).await.unwrap();
+    assert_eq!((head.status(), head.body().len()), (200, 0));
+    let echo = HttpRequest::post(served.url("/echo")).body(vec![b'x'; 300_000]);
+    assert_eq!(client.fetch(echo).await.unwrap().body().len(), 300_000);
+    // Responses that are left before their end, and requests that are never answered.
+    drop(client.fetch_stream(served.url("/large")).await.unwrap());
+    let never = HttpRequest::get(served.url("/never")).request_timeout(Duration::from_millis(20));
+    assert!(client.fetch(never).await.unwrap_err().is_timeout());
+    assert_eq!(client.fetch(served.url("/")).await.unwrap().status(), 200);
+    assert_eq!((client.idle_connections(), served.connections.get()), (1, 1));
+    // Another client has another.
+    builder().build().fetch(served.url("/")).await.unwrap();
+    assert_eq!(served.connections.get(), 2);
 }
 
 #[squall::test(timeout = 60)]

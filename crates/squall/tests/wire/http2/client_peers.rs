@@ -346,6 +346,33 @@ async fn malformed_responses_are_errors_of_their_request() {
     play(script, fetches).await;
 }
 
+/// RFC 9113 §8.1: there are none in trailers. Those that are there are passed over with the names that they have.
+#[squall::test(timeout = 60)]
+async fn pseudo_fields_in_trailers_reach_nobody() {
+    let server = Server::new().await;
+    let client = client();
+    // `:status: 500`, and a name that is none.
+    let trailers = [&b"\x8e"[..], &field("x-sum", "7")].concat();
+    let script = async {
+        let mut raw = server.accept(b"").await;
+        let id = raw.request().await;
+        raw.frame(HEADERS, END_HEADERS, id, OK).await;
+        raw.frame(DATA, 0, id, b"body").await;
+        raw.frame(HEADERS, END_HEADERS | END_STREAM, id, &trailers).await;
+        let id = raw.request().await;
+        raw.answer(id, b"fine").await;
+    };
+    let fetches = async {
+        let response = client.fetch(&*server.url).await.unwrap();
+        assert_eq!((response.status(), response.text().as_str()), (200, "body"));
+        let fields: Vec<_> = response.trailers().into_iter().flat_map(|trailers| trailers.iter()).collect();
+        assert_eq!(fields, [("X-Sum", "7")]);
+        assert!(response.headers().iter().all(|(name, _)| !name.contains(':')));
+        assert_eq!(client.fetch(&*server.url).await.unwrap().text(), "fine");
+    };
+    play(script, fetches).await;
+}
+
 #[squall::test(timeout = 60)]
 async fn heads_without_measure_end_the_connection() {
     let server = Server::new().await;

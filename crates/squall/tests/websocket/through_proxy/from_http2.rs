@@ -1,0 +1,10 @@
+//! From HTTP/2 to HTTP/1.1.
+
+#[path = "../cases.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same cases, with another `support`")]
+mod cases;
+
+mod support {
+    pub(super) type Client = crate::support::Via<super::super::support::FromHttp2>;
+    pub(super) use crate::support::{close, raw_frame, server_close, server_frame};
+}
