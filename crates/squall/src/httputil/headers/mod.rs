@@ -292,7 +292,7 @@ impl HttpHeaders {
     }
 
     /// Adds a line that needs no checking: a name in Title-Case that is not there yet, and a printable ASCII value.
-    #[inline(always)] // so that the name is a constant: 60 instructions instead of 90
+    #[inline(always)] // as `push_line`
     pub(crate) fn push_trusted(&mut self, name: &'static str, value: &str) {
         #[cfg(debug_assertions)]
         assert!(
@@ -327,7 +327,7 @@ impl HttpHeaders {
         }
     }
 
-    #[inline]
+    #[inline(always)] // so that a name that is a constant is one here: 60 instructions instead of 90
     fn push_line(&mut self, name: &str, value: &[u8]) {
         let start = self.block.len();
         self.block.reserve(name.len() + value.len() + 4);
