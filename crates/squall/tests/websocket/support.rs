@@ -121,6 +121,7 @@ impl Client {
         Self { stream: Box::new(stream), got: Vec::new(), _kept: None }
     }
 
+    #[cfg_attr(not(feature = "http2"), expect(dead_code, reason = "what is kept are proxies"))]
     pub(crate) fn keeping(self, what: impl Any) -> Self {
         Self { _kept: Some(Box::new(what)), ..self }
     }

@@ -19,6 +19,8 @@ impl WebSocketRequest {
         stream: IoStream,
     ) -> Result<Option<Opened>, WebSocketConnectError> {
         let closing = CloseOnDrop::new(&stream);
+        // Frames that open windows are small, and the server waits for them, whatever the WebSocket's own messages may do.
+        let _ = stream.set_nodelay(true);
         let (headers, host) = self.fields_of_http2(target)?;
         let session = Session::begin(stream, settings()).await?;
         let leaving = || WebSocketConnectError::from(Failure::Ended(None));

@@ -9,8 +9,6 @@ use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
-use squall::HttpServer;
-use squall::testing::serve_on;
 use squall::websocket::{
     CompressionOptions, Message, WebSocketClientConnection, WebSocketConnectError, WebSocketOptions,
     WebSocketRequest, websocket_connect,
@@ -337,8 +335,10 @@ async fn join(one: impl Future, other: impl Future) {
 
 #[cfg(feature = "tls")]
 mod tls {
+    use squall::HttpServer;
     use squall::httpclient::TlsConfig;
     use squall::iostream::IoStream;
+    use squall::testing::serve_on;
     use squall::tls::{SslOptions, TlsAcceptor};
     use squall::websocket::{WebSocketStream, accept_key, websocket};
     use squall::{Application, Context};
