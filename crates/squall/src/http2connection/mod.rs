@@ -24,3 +24,4 @@ mod tunnel;
 pub use options::Http2Options;
 pub(crate) use preface::Preface;
 pub(crate) use server::{Server, serve};
+pub(crate) use set::ConnectionSet;
