@@ -20,6 +20,7 @@ use super::convert::{self, Refusal};
 use super::frames::Frames;
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
+use super::window::Window;
 use crate::http1::ParseError;
 use crate::http1connection::kinds;
 use crate::httputil::exchange::{self, Incoming, Rest};
@@ -37,6 +38,7 @@ pub(crate) struct Connection {
     order: Cell<Order>,
     /// What is seen of them before the machine gets them.
     frames: Rc<RefCell<Frames>>,
+    window: Window,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
     /// Those that wait for something.
@@ -67,12 +69,14 @@ impl Connection {
     pub(super) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Rc<Self> {
         let (open, opened) = kinds(context.protocol);
         metrics::add(opened, 1);
+        let window = Window::new(server.options.stream_window, server.options.largest_window());
         Rc::new(Self {
             stream,
             server,
             context,
             order: Cell::new(Order::Serve),
             frames: Rc::default(),
+            window,
             task: Cell::default(),
             streams: RefCell::default(),
             open: Cell::new(0),
@@ -165,6 +169,17 @@ impl Connection {
 
     pub(super) fn take_call(&self) -> bool {
         self.is_to_look.take()
+    }
+
+    /// The window that each stream should have.
+    pub(super) fn window(&self) -> u32 {
+        self.window.wanted()
+    }
+
+    pub(super) fn change_window(&self, change: impl FnOnce(&Window) -> bool) {
+        if change(&self.window) {
+            self.wake();
+        }
     }
 
     /// `None` when the connection is cut before `future` is ready.

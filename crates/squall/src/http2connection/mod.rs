@@ -20,6 +20,7 @@ mod set;
 mod stream;
 mod trailers;
 mod tunnel;
+mod window;
 
 pub use options::Http2Options;
 pub(crate) use preface::Preface;

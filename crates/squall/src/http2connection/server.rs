@@ -78,6 +78,8 @@ struct Driver {
     doorbell: Arc<Doorbell>,
     /// It rings it.
     waker: Waker,
+    /// The window of a stream, as the client was told last.
+    window: u32,
     /// The client has been told of what is wrong with them.
     is_told: bool,
     /// Requests that are to be begun.
@@ -120,6 +122,7 @@ impl Driver {
         let doorbell = Doorbell::new(Waker::noop());
         let driver = Self {
             frames: connection.frames(),
+            window: connection.window(),
             connection,
             machine,
             waker: Waker::from(Arc::clone(&doorbell)),
@@ -164,7 +167,7 @@ impl Driver {
             let end = self.accept(cx);
             let begun = self.accepted.len();
             self.begin(cx);
-            if end.is_none() && self.tell_fault() {
+            if end.is_none() && (self.tell_fault() || self.tell_window()) {
                 continue;
             }
             match end {
@@ -232,6 +235,17 @@ impl Driver {
         tracing::info!(target: log::GENERAL, "Malformed HTTP/2 from {remote}: {reason}");
         self.machine.abrupt_shutdown(reason);
         self.look_soon();
+        true
+    }
+
+    /// Changes the window of the streams, if it should be another. The client must have read what it was told before: till
+    /// then nothing happens, and its answer leads here again.
+    fn tell_window(&mut self) -> bool {
+        let window = self.connection.window();
+        if window == self.window || self.machine.set_initial_window_size(window).is_err() {
+            return false;
+        }
+        self.window = window;
         true
     }
 
