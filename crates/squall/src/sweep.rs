@@ -1,4 +1,4 @@
-//! What has deadlines of which nobody needs to know the millisecond: connections, WebSockets.
+//! What has deadlines of which nobody needs to know the millisecond: connections of either version, WebSockets.
 //!
 //! A timer of its own would cost each of them more memory than all the rest of it, and each request a registration. One
 //! task that looks at a few bytes of each member once in a while costs nothing measurable. The same set knows them all
@@ -65,7 +65,7 @@ impl<T: Member, C: 'static> Set<T, C> {
     }
 
     /// Adds a member until the place is dropped.
-    #[cfg(any(test, feature = "websocket"))]
+    #[cfg(any(test, feature = "http2", feature = "websocket"))]
     pub(crate) fn place(self: &Rc<Self>, member: T) -> Place<T, C> {
         Place { key: self.insert(member), set: Rc::clone(self) }
     }
@@ -146,13 +146,13 @@ impl<T: Member, C> Drop for Sweep<T, C> {
 }
 
 /// A member's place in its set.
-#[cfg(any(test, feature = "websocket"))]
+#[cfg(any(test, feature = "http2", feature = "websocket"))]
 pub(crate) struct Place<T: Member, C: 'static = ()> {
     set: Rc<Set<T, C>>,
     key: u32,
 }
 
-#[cfg(any(test, feature = "websocket"))]
+#[cfg(any(test, feature = "http2", feature = "websocket"))]
 impl<T: Member, C> Drop for Place<T, C> {
     fn drop(&mut self) {
         self.set.remove(self.key);

@@ -249,7 +249,7 @@ impl Http1Connection {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        self.server.set.is_draining()
+        self.server.set.is_leaving()
     }
 
     /// The end of the request's body has arrived.

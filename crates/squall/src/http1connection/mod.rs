@@ -18,6 +18,7 @@ pub mod __fuzz;
 mod client;
 mod connection;
 mod deadlines;
+mod end;
 mod exchange_end;
 mod out_pool;
 mod server;
@@ -34,6 +35,8 @@ pub(crate) use client::{HeadError, ResponseHeads};
 pub(crate) use connection::Server;
 #[cfg(feature = "http2")]
 pub(crate) use connection::kinds;
+#[cfg(feature = "http2")]
+pub(crate) use end::End;
 #[cfg(feature = "http2")]
 pub(crate) use server::linger;
 pub(crate) use set::ConnectionSet;

@@ -71,7 +71,7 @@ async fn converse(input: Vec<u8>, in_pieces: bool) {
         delegate: Rc::new(Echo { open: Rc::clone(&open) }),
         limits,
         options: Http2Options::new(),
-        set: Rc::new(ConnectionSet::default()),
+        set: ConnectionSet::of_server(),
     });
     let set = Rc::clone(&server.set);
     client.set_nonblocking(true).expect("a socket that does not block");

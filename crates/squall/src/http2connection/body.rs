@@ -26,6 +26,7 @@ pub(super) struct Data<'a> {
 
 impl<'a> Data<'a> {
     pub(super) fn new(stream: &'a Stream, body: RecvStream) -> Self {
+        stream.begin_body();
         Self { stream, body, rest: Bytes::new(), given: 0, received: 0, timer: None }
     }
 
@@ -56,6 +57,12 @@ impl<'a> Data<'a> {
     }
 }
 
+impl Drop for Data<'_> {
+    fn drop(&mut self) {
+        self.stream.end_body();
+    }
+}
+
 impl BodySource for Data<'_> {
     type Refusal = BodyRefusal;
 
@@ -64,6 +71,7 @@ impl BodySource for Data<'_> {
         if given > 0 {
             // An error is that of the stream, which is told below.
             let _ = self.body.flow_control().release_capacity(given);
+            self.stream.take_body(given);
         }
         while self.rest.is_empty() {
             match self.body.poll_data(cx) {

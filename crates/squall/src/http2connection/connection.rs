@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -19,6 +20,7 @@ use super::convert::{self, Refusal};
 use super::frames::Frames;
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
+use super::window::Window;
 use crate::http1::ParseError;
 use crate::http1connection::kinds;
 use crate::httputil::exchange::{self, Incoming, Rest};
@@ -27,14 +29,16 @@ use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext};
 use crate::iostream::IoStream;
 use crate::log;
 use crate::metrics::{self, Counted};
+use crate::sweep::Millis;
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: IoStream,
     server: Rc<Server>,
     context: RequestContext,
     order: Cell<Order>,
     /// What is seen of them before the machine gets them.
     frames: Rc<RefCell<Frames>>,
+    window: Window,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
     /// Those that wait for something.
@@ -44,6 +48,9 @@ pub(super) struct Connection {
     /// How many streams were taken out of HTTP, and are not at their end.
     tunnels: Cell<usize>,
     last_busy: Cell<Instant>,
+    /// When its task is to look at the clock, and whether it is to do so now.
+    next_look: Cell<Option<Millis>>,
+    is_to_look: Cell<bool>,
     /// Since a look found output waiting: how much the kernel had taken then.
     stall: Cell<Option<(u64, Instant)>>,
     _counted: Counted,
@@ -62,17 +69,21 @@ impl Connection {
     pub(super) fn new(stream: IoStream, server: Rc<Server>, context: RequestContext) -> Rc<Self> {
         let (open, opened) = kinds(context.protocol);
         metrics::add(opened, 1);
+        let window = Window::new(server.options.stream_window, server.options.largest_window());
         Rc::new(Self {
             stream,
             server,
             context,
             order: Cell::new(Order::Serve),
             frames: Rc::default(),
+            window,
             task: Cell::default(),
             streams: RefCell::default(),
             open: Cell::new(0),
             tunnels: Cell::new(0),
             last_busy: Cell::new(Instant::now()),
+            next_look: Cell::new(None),
+            is_to_look: Cell::new(false),
             stall: Cell::new(None),
             _counted: Counted::new(open),
         })
@@ -124,8 +135,50 @@ impl Connection {
 
     fn tell(&self, order: Order) {
         self.order.set(self.order.get().max(order));
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(task) = self.task.take() {
             task.wake();
+        }
+    }
+
+    /// Has the task look at the clock after this time, up to two sweeps of the set late; `None` for never.
+    pub(super) fn look_in(&self, time: Option<Duration>) {
+        self.next_look.set(time.and_then(|time| self.server.set.deadline(time)));
+    }
+
+    /// As [`look_in`](Self::look_in), unless it will do so earlier.
+    pub(super) fn look_within(&self, time: Duration) {
+        let deadline = self.server.set.deadline(time);
+        if self.next_look.get().is_none_or(|next| deadline.is_some_and(|deadline| !next.is_due(deadline))) {
+            self.next_look.set(deadline);
+        }
+    }
+
+    pub(super) fn is_due(&self, now: Millis) -> bool {
+        self.next_look.get().is_some_and(|next| next.is_due(now))
+    }
+
+    pub(super) fn call_to_look(&self) {
+        self.next_look.set(None);
+        self.is_to_look.set(true);
+        self.wake();
+    }
+
+    pub(super) fn take_call(&self) -> bool {
+        self.is_to_look.take()
+    }
+
+    /// The window that each stream should have.
+    pub(super) fn window(&self) -> u32 {
+        self.window.wanted()
+    }
+
+    pub(super) fn change_window(&self, change: impl FnOnce(&Window) -> bool) {
+        if change(&self.window) {
+            self.wake();
         }
     }
 
@@ -325,8 +378,6 @@ impl Drop for InTunnel {
         self.0.tunnels.set(self.0.tunnels.get().saturating_sub(1));
         self.0.last_busy.set(Instant::now());
         // What it waits for may be this.
-        if let Some(task) = self.0.task.take() {
-            task.wake();
-        }
+        self.0.wake();
     }
 }

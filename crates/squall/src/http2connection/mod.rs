@@ -20,7 +20,9 @@ mod set;
 mod stream;
 mod trailers;
 mod tunnel;
+mod window;
 
 pub use options::Http2Options;
 pub(crate) use preface::Preface;
 pub(crate) use server::{Server, serve};
+pub(crate) use set::ConnectionSet;

@@ -12,6 +12,7 @@ use std::time::Duration;
 pub struct Http2Options {
     pub(super) max_concurrent_streams: u32,
     pub(super) stream_window: u32,
+    pub(super) max_stream_window: u32,
     pub(super) connection_window: u32,
     pub(super) max_frame_size: u32,
     pub(super) max_send_buffer: usize,
@@ -24,12 +25,17 @@ pub struct Http2Options {
 /// many clients.
 const MAX_BROKEN_STREAMS: usize = 1_024;
 
+/// So many bodies that begin at once, before their client knows that the window is small again, may take a large one and
+/// none of it be taken, without blocking others.
+const ROOM_TO_GROW: u32 = 8;
+
 impl Default for Http2Options {
     fn default() -> Self {
         Self {
             max_concurrent_streams: 100,
             stream_window: 65_536,
-            connection_window: 100 * 65_536,
+            max_stream_window: 1_048_576,
+            connection_window: 100 * 65_536 + ROOM_TO_GROW * (1_048_576 - 65_536),
             max_frame_size: 16_384,
             max_send_buffer: 65_536,
             keep_alive_interval: None,
@@ -58,9 +64,22 @@ impl Http2Options {
     /// The most bytes of a request's body that may be under way before its handler takes them
     /// (`SETTINGS_INITIAL_WINDOW_SIZE`). Default: 65,536. From 1 byte to 1 GiB.
     ///
-    /// It bounds the speed of an upload to one window per round trip: raise it where clients are far away and send much.
+    /// It bounds the speed of an upload to one window per round trip: raise it where clients are far away and send much at
+    /// once. A body that comes alone has more, see [`max_stream_window`](Self::max_stream_window).
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.stream_window = bytes.clamp(1, 1 << 30);
+        self.with_windows()
+    }
+
+    /// How far the [`stream_window`](Self::stream_window) grows, in bytes. Default: 1,048,576. At most 1 GiB, and no less than
+    /// that window, which is to say that it does not grow.
+    ///
+    /// It doubles each time that a handler has taken a window's worth of a body, while that is the only one that comes on
+    /// its connection; it is small again when another comes beside it, or none. The connection's window has room for eight
+    /// that begin in that moment, so that handlers that do not take them block no others: with the defaults it is 14 MiB,
+    /// the most that one client can have the server hold of bodies that nobody takes.
+    pub fn max_stream_window(mut self, bytes: u32) -> Self {
+        self.max_stream_window = bytes.min(1 << 30);
         self.with_windows()
     }
 
@@ -99,9 +118,15 @@ impl Http2Options {
     }
 
     fn with_windows(mut self) -> Self {
-        let all = u64::from(self.stream_window) * u64::from(self.max_concurrent_streams);
+        let growth = u64::from(self.largest_window() - self.stream_window) * u64::from(ROOM_TO_GROW);
+        let all = u64::from(self.stream_window) * u64::from(self.max_concurrent_streams) + growth;
         self.connection_window = all.clamp(65_535, (1 << 31) - 1) as u32;
         self
+    }
+
+    /// The window that a body has which comes alone.
+    pub(super) fn largest_window(&self) -> u32 {
+        self.max_stream_window.max(self.stream_window)
     }
 
     /// The age at which a connection is let end.

@@ -1,8 +1,7 @@
 //! The task of one connection: takes requests from the machine, and looks at the clock.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Ping, PingPong, Reason, RecvStream};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, Order};
 use super::doorbell::Doorbell;
@@ -36,33 +35,28 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// How often a busy connection is looked at, at the least.
 const SLOWEST_LOOK: Duration = Duration::from_secs(1);
 const FASTEST_LOOK: Duration = Duration::from_millis(5);
+/// How often an idle one is.
+const FURTHEST_LOOK: Duration = Duration::from_secs(24 * 3600);
 /// So many requests are begun before others get their turn.
 const MOST_AT_ONCE: usize = 64;
 
 /// Serves a connection until it is closed. What the client sends first is to be the preface of HTTP/2.
 pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: RequestContext) {
     let connection = Connection::new(stream.clone(), Rc::clone(&server), context);
-    let member = server.set.enter(Rc::clone(&connection));
-    let watched = Watched::new(stream.clone(), connection.frames());
-    let handshake = server.options.builder(server.limits.max_header_size).handshake::<_, Bytes>(watched);
-    let patience = server.limits.header_timeout.unwrap_or(Duration::MAX);
-    match timeout(patience, connection.unless_cut(handshake)).await {
-        Ok(Some(Ok(machine))) => {
-            let ended = Driver::new(Rc::clone(&connection), machine).run().await;
-            connection.end();
-            if ended == Ended::Told {
-                // Else what the client still sends would reset the connection, and the reset overtake the last GOAWAY.
-                connection.unless_cut(Box::pin(linger(&stream))).await;
-            }
+    let place = server.set.enter(Rc::clone(&connection));
+    // In boxes: the handshake is soon over, and each time the machine is handed on this future would have room for it again.
+    if let Some(mut driver) = Box::pin(Driver::shake_hands(&connection)).await {
+        let ended = poll_fn(|cx| driver.poll(cx)).await;
+        drop(driver);
+        connection.end();
+        if ended == Ended::Told {
+            // Else what the client still sends would reset the connection, and the reset overtake the last GOAWAY.
+            connection.unless_cut(Box::pin(linger(&stream))).await;
         }
-        Ok(Some(Err(error))) => {
-            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 preface from {}: {error}", context.remote_ip);
-        }
-        Ok(None) | Err(_) => {}
     }
     connection.end();
     stream.close();
-    drop(member);
+    drop(place);
     server.delegate.on_close();
 }
 
@@ -84,11 +78,12 @@ struct Driver {
     doorbell: Arc<Doorbell>,
     /// It rings it.
     waker: Waker,
+    /// The window of a stream, as the client was told last.
+    window: u32,
     /// The client has been told of what is wrong with them.
     is_told: bool,
     /// Requests that are to be begun.
     accepted: Vec<(http::Request<RecvStream>, SendResponse<Bytes>)>,
-    timer: Pin<Box<Sleep>>,
     /// When it is told to end for its age.
     old_at: Option<Instant>,
     /// It was told to end.
@@ -100,6 +95,23 @@ struct Driver {
 }
 
 impl Driver {
+    /// What comes of the client's preface; nothing when it is none, or does not come in time.
+    async fn shake_hands(connection: &Rc<Connection>) -> Option<Box<Self>> {
+        let Server { limits, options, .. } = connection.server();
+        let watched = Watched::new(connection.stream().clone(), connection.frames());
+        let handshake = options.builder(limits.max_header_size).handshake::<_, Bytes>(watched);
+        let patience = limits.header_timeout.unwrap_or(Duration::MAX);
+        match timeout(patience, connection.unless_cut(handshake)).await {
+            Ok(Some(Ok(machine))) => Some(Box::new(Self::new(Rc::clone(connection), machine))),
+            Ok(Some(Err(error))) => {
+                let remote = connection.remote_ip();
+                tracing::info!(target: log::GENERAL, "Malformed HTTP/2 preface from {remote}: {error}");
+                None
+            }
+            Ok(None) | Err(_) => None,
+        }
+    }
+
     fn new(connection: Rc<Connection>, mut machine: Machine) -> Self {
         let now = Instant::now();
         let options = &connection.server().options;
@@ -108,28 +120,24 @@ impl Driver {
         let pings = next_ping.and_then(|_| machine.ping_pong());
         // Nobody's, until there is a task.
         let doorbell = Doorbell::new(Waker::noop());
-        let mut driver = Self {
+        let driver = Self {
             frames: connection.frames(),
+            window: connection.window(),
             connection,
             machine,
             waker: Waker::from(Arc::clone(&doorbell)),
             doorbell,
             is_told: false,
             accepted: Vec::new(),
-            timer: Box::pin(sleep_until(now)),
             old_at,
             farewell: None,
             pings,
             pinged: None,
             next_ping,
         };
-        let next = driver.next_look(now);
-        driver.timer.as_mut().reset(next);
+        driver.connection.server().set.allow_for(driver.interval() * 8);
+        driver.plan_look(now);
         driver
-    }
-
-    async fn run(mut self) -> Ended {
-        poll_fn(|cx| self.poll(cx)).await
     }
 
     /// Ready when the connection is over.
@@ -159,7 +167,7 @@ impl Driver {
             let end = self.accept(cx);
             let begun = self.accepted.len();
             self.begin(cx);
-            if end.is_none() && self.tell_fault() {
+            if end.is_none() && (self.tell_fault() || self.tell_window()) {
                 continue;
             }
             match end {
@@ -175,12 +183,13 @@ impl Driver {
             self.poll_pong(cx);
             if self.connection.stream().is_writing() {
                 // Answers to SETTINGS and PING too, of which no request knows: their client may take none of them.
-                self.look_soon(Instant::now());
+                self.look_soon();
             }
-            match self.timer.as_mut().poll(cx) {
-                Poll::Ready(()) if self.look() => {}
-                Poll::Ready(()) => return Poll::Ready(Ended::Gone),
-                Poll::Pending => return Poll::Pending,
+            if !self.connection.take_call() {
+                return Poll::Pending;
+            }
+            if !self.look() {
+                return Poll::Ready(Ended::Gone);
             }
         }
     }
@@ -215,7 +224,7 @@ impl Driver {
         for (request, respond) in self.accepted.drain(..) {
             self.connection.begin(request, respond, now, cx);
         }
-        self.look_soon(now);
+        self.look_soon();
     }
 
     /// Ends a connection whose frames are wrong, with the error that they are; false when there is nothing new.
@@ -225,7 +234,18 @@ impl Driver {
         let remote = self.connection.remote_ip();
         tracing::info!(target: log::GENERAL, "Malformed HTTP/2 from {remote}: {reason}");
         self.machine.abrupt_shutdown(reason);
-        self.look_soon(Instant::now());
+        self.look_soon();
+        true
+    }
+
+    /// Changes the window of the streams, if it should be another. The client must have read what it was told before: till
+    /// then nothing happens, and its answer leads here again.
+    fn tell_window(&mut self) -> bool {
+        let window = self.connection.window();
+        if window == self.window || self.machine.set_initial_window_size(window).is_err() {
+            return false;
+        }
+        self.window = window;
         true
     }
 
@@ -243,7 +263,7 @@ impl Driver {
         if self.farewell.is_none() {
             self.farewell = Some(Instant::now());
             self.machine.graceful_shutdown();
-            self.look_soon(Instant::now());
+            self.look_soon();
         }
     }
 
@@ -279,27 +299,23 @@ impl Driver {
             self.connection.abort();
             return false;
         }
-        let next = self.next_look(now);
-        self.timer.as_mut().reset(next);
+        self.plan_look(now);
         true
     }
 
-    /// When there is something to be seen, at the latest.
-    fn next_look(&self, now: Instant) -> Instant {
+    /// The next look is when there is something to be seen, at the latest.
+    fn plan_look(&self, now: Instant) {
         if !self.connection.is_idle() || self.farewell.is_some() || self.pinged.is_some() {
-            return now + self.interval();
+            return self.connection.look_in(Some(self.interval()));
         }
         let ends = [self.connection.idle_until(), self.old_at, self.next_ping];
-        // Far enough away, where there is no limit.
-        let far = now + Duration::from_secs(24 * 3600);
-        ends.into_iter().flatten().min().unwrap_or(far).min(far).max(now + FASTEST_LOOK)
+        let next = ends.into_iter().flatten().min();
+        // As far away as the set's clock goes, where the limit is further.
+        self.connection.look_in(next.map(|next| next.duration_since(now).min(FURTHEST_LOOK)));
     }
 
-    fn look_soon(&mut self, now: Instant) {
-        let soon = now + self.interval();
-        if self.timer.deadline() > soon {
-            self.timer.as_mut().reset(soon);
-        }
+    fn look_soon(&self) {
+        self.connection.look_within(self.interval());
     }
 
     /// Fine enough for the shortest limit.

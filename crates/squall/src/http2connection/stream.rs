@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::output::Output;
 use super::tunnel::Tunnel;
+use super::window::Window;
 use crate::http1::ParseError;
 use crate::httputil::exchange::{BodyRefusal, Carrier};
 use crate::httputil::{
@@ -118,6 +119,18 @@ impl Stream {
         let is_conversation = self.output.borrow().has_begun();
         let piece = self.piece_deadline.get().filter(|_| !is_conversation);
         [self.body_deadline.get(), piece].into_iter().flatten().min()
+    }
+
+    pub(super) fn begin_body(&self) {
+        self.connection.change_window(Window::begin);
+    }
+
+    pub(super) fn take_body(&self, bytes: usize) {
+        self.connection.change_window(|window| window.take(bytes));
+    }
+
+    pub(super) fn end_body(&self) {
+        self.connection.change_window(Window::end);
     }
 
     /// Whether there are pseudo-header fields behind the body, which resets the stream (RFC 9113 §8.1.1). Asked once.

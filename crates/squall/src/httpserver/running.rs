@@ -53,7 +53,7 @@ impl Running {
                     delegate: Rc::clone(&delegate),
                     limits: limits.clone(),
                     options,
-                    set: Rc::default(),
+                    set: http2connection::ConnectionSet::of_server(),
                 })
             }),
             #[cfg(feature = "http2")]
@@ -102,7 +102,8 @@ impl Running {
         stream: IoStream,
         context: RequestContext,
     ) {
-        match http2connection::Preface::listen(&stream, &http2, context).await {
+        // In a box: it is soon over.
+        match Box::pin(http2connection::Preface::listen(&stream, &http2, context)).await {
             http2connection::Preface::Http2 => http2connection::serve(stream, http2, context).await,
             http2connection::Preface::Nothing => {
                 stream.close();

@@ -99,6 +99,33 @@ async fn floods_end_the_connection_and_nobody_else_s() {
             streams(20_000, &|id| frame(HEADERS, 5, id, b"\x82\x86\x84")),
             &[ENHANCE_YOUR_CALM],
         ),
+        (
+            "requests that are begun rightly, and then broken",
+            streams(20_000, &|id| {
+                [frame(HEADERS, 5, id, GET_ROOT), frame(WINDOW_UPDATE, 0, id, b"\0\0\0\0")].concat()
+            }),
+            &[PROTOCOL_ERROR, ENHANCE_YOUR_CALM],
+        ),
+        (
+            "an endless head in empty frames",
+            [frame(HEADERS, 1, 1, GET_ROOT), frame(CONTINUATION, 0, 1, b"").repeat(5_000)].concat(),
+            &[ENHANCE_YOUR_CALM],
+        ),
+        (
+            "one field of 1 MB",
+            [
+                frame(HEADERS, 1, 1, &[GET_ROOT, b"\0\x01a\x7f\xc1\x83\x3d"].concat()),
+                frame(CONTINUATION, 0, 1, &[b'v'; 16_000]).repeat(62),
+                frame(CONTINUATION, 4, 1, &[b'v'; 8_000]),
+            ]
+            .concat(),
+            &[ENHANCE_YOUR_CALM],
+        ),
+        (
+            "requests at once beyond the limit, whatever SETTINGS say",
+            streams(20_000, &|id| frame(HEADERS, 4, id, POST_ROOT)),
+            &[ENHANCE_YOUR_CALM],
+        ),
         ("a frame beyond the limit", frame(DATA, 0, 1, &[0; 20_000]), &[FRAME_SIZE_ERROR, PROTOCOL_ERROR]),
         (
             "no HPACK",
@@ -159,6 +186,42 @@ async fn floods_end_the_connection_and_nobody_else_s() {
         assert!(code.is_some_and(|code| expected.contains(&code)), "{name}: {code:?}");
         assert_eq!(other.get("/").await.status(), 200, "{name}");
     }
+}
+
+/// Such a client may stay as long as an idle one.
+#[squall::test]
+async fn what_costs_next_to_nothing_goes_on() {
+    let (_server, port) = serve(app, |server| server);
+    let mut other = Client::new(port).await;
+    for (name, frames) in [
+        ("PRIORITY", frame(PRIORITY, 0, 5, b"\0\0\0\0\x10").repeat(20_000)),
+        (
+            "WINDOW_UPDATE",
+            [frame(HEADERS, 4, 1, POST_ROOT), frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01").repeat(20_000)]
+                .concat(),
+        ),
+    ] {
+        let mut raw = Raw::new(port).await;
+        raw.socket.write_all(&frames).await.unwrap();
+        raw.frame(PING, 0, 0, b"12345678").await;
+        assert!(raw.find(PING).await.is_some(), "{name}");
+        assert_eq!(other.get("/").await.status(), 200, "{name}");
+    }
+    // An answer of which one byte at a time may come.
+    let mut raw = Raw::new(port).await;
+    raw.frame(SETTINGS, 0, 0, b"\0\x04\0\0\0\x01").await;
+    raw.frame(HEADERS, 5, 1, GET_ROOT).await;
+    let mut body = Vec::new();
+    loop {
+        let (flags, _, data) = raw.find(DATA).await.expect("the connection lives");
+        body.extend(data);
+        if flags & 1 != 0 {
+            break;
+        }
+        raw.frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01").await;
+    }
+    assert_eq!(body, b"Hello");
+    assert_eq!(other.get("/").await.status(), 200);
 }
 
 /// Each such frame is to be answered: a client that takes no answers is read no further, and given up in the end.

@@ -10,8 +10,8 @@ use squall::{Application, Context, Message, Result, get, post};
 use tokio::sync::{Notify, mpsc};
 
 use super::support::{
-    self, Client, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, code, literals, request, send,
-    serve,
+    self, Client, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, code, literals, request,
+    send, serve,
 };
 
 const PROTOCOL_ERROR: u32 = 1;
@@ -302,7 +302,7 @@ async fn many_uploads_that_are_answered_early_are_no_abuse() {
     let mut flight: Vec<u8> = Vec::new();
     for &id in &ids {
         flight.extend(support::frame(HEADERS, 4, id, b"\x83\x86\x84\x41\x01x"));
-        flight.extend(support::frame(support::DATA, 0, id, &[b'x'; 2_000]));
+        flight.extend(support::frame(DATA, 0, id, &[b'x'; 2_000]));
     }
     tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &flight).await.unwrap();
     let mut answers = 0;
@@ -311,7 +311,7 @@ async fn many_uploads_that_are_answered_early_are_no_abuse() {
         answers += usize::from(kind == HEADERS);
     }
     for _ in 0..4 {
-        let late = ids.iter().flat_map(|&id| support::frame(support::DATA, 0, id, &[b'x'; 10_000]));
+        let late = ids.iter().flat_map(|&id| support::frame(DATA, 0, id, &[b'x'; 10_000]));
         let late: Vec<u8> = late.collect();
         tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &late).await.unwrap();
     }
@@ -370,4 +370,51 @@ async fn white_space_around_a_field_value_is_malformed() {
         let expected = if good { Ok(()) } else { Err(PROTOCOL_ERROR) };
         assert_eq!(raw.verdict(id).await, expected, "{name} {}", value.escape_ascii());
     }
+}
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE` of the next SETTINGS, which are acknowledged.
+async fn next_window(raw: &mut Raw) -> u32 {
+    loop {
+        let (flags, _, payload) = raw.find(SETTINGS).await.expect("the connection lives");
+        if flags & 1 == 0 {
+            raw.frame(SETTINGS, 1, 0, b"").await;
+            let window = payload.chunks(6).find(|setting| setting[..2] == [0, 4]).expect("a window");
+            return u32::from_be_bytes(window[2..].try_into().unwrap());
+        }
+    }
+}
+
+#[squall::test]
+async fn the_window_of_a_body_that_comes_alone_grows_while_it_is_taken() {
+    let make = || {
+        Application::new([post("/", async |ctx: &Context| {
+            ctx.write(ctx.request().body().len().to_string());
+            Ok(())
+        })])
+    };
+    let (_server, port) = serve(make, |server| server);
+    let mut raw = Raw::new(port).await;
+    let post = b"\x83\x86\x84\x41\x01x";
+    assert_eq!(next_window(&mut raw).await, 65_536);
+    raw.frame(HEADERS, 4, 1, post).await;
+    let mut window = 65_536;
+    while window < 1 << 20 {
+        for _ in 0..window / 16_384 {
+            raw.frame(DATA, 0, 1, &[0; 16_384]).await;
+        }
+        window *= 2;
+        assert_eq!(next_window(&mut raw).await, window);
+    }
+    // Another beside it, and it is as before for both.
+    raw.frame(HEADERS, 4, 3, post).await;
+    assert_eq!(next_window(&mut raw).await, 65_536);
+    raw.frame(DATA, 1, 3, b"").await;
+    assert_eq!(raw.verdict(3).await, Ok(()));
+    // Alone again, and then over.
+    for _ in 0..4 {
+        raw.frame(DATA, 0, 1, &[0; 16_384]).await;
+    }
+    assert_eq!(next_window(&mut raw).await, 131_072);
+    raw.frame(DATA, 1, 1, b"").await;
+    assert_eq!(next_window(&mut raw).await, 65_536);
 }
