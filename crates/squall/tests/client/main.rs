@@ -4,3 +4,5 @@
 
 mod httpclient;
 mod servers;
+#[path = "../support/waiting.rs"]
+mod waiting;

@@ -26,6 +26,8 @@ mod testing_tools;
 #[cfg(feature = "tower")]
 mod tower;
 mod users;
+#[path = "../support/waiting.rs"]
+mod waiting;
 mod watched;
 mod xsrf;
 

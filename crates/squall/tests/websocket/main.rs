@@ -17,3 +17,5 @@ mod slices;
 mod support;
 #[cfg(feature = "http2")]
 mod through_proxy;
+#[path = "../support/waiting.rs"]
+mod waiting;

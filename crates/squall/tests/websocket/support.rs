@@ -1,7 +1,6 @@
 //! A WebSocket client that shares no code with squall: it sends bytes and compares bytes.
 
 use std::any::Any;
-use std::future::Future;
 use std::marker::PhantomData;
 use std::net::Ipv4Addr;
 use std::ops::{Deref, DerefMut};
@@ -11,8 +10,7 @@ use squall::testing::TestServer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a client waits for bytes before the test fails.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) use crate::waiting::within;
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -245,11 +243,4 @@ impl Client {
 
 fn shown(bytes: &[u8]) -> String {
     format!("{} bytes: {}", bytes.len(), bytes[..bytes.len().min(200)].escape_ascii())
-}
-
-pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("waited {DEADLINE:?} for {what}"),
-    }
 }

@@ -9,3 +9,5 @@ mod http2;
 #[path = "../support/log.rs"]
 mod log;
 mod properties;
+#[path = "../support/waiting.rs"]
+mod waiting;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::wire::{SCHEME, builder, front};
 use crate::httpclient::script::{Server, Stall, Until, answer, send};
+use crate::waiting::until;
 
 /// What holds the answers to `/trigger` back, in the order of arrival.
 type Triggers = Rc<std::cell::RefCell<VecDeque<oneshot::Sender<()>>>>;
@@ -117,16 +118,6 @@ impl Case {
     fn release(&self) {
         self.triggers.borrow_mut().pop_front().unwrap().send(()).unwrap();
     }
-}
-
-/// Waits until something has become true, for at most 30 s.
-async fn until(condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
 }
 
 fn protocol_error(result: Result<squall::httpclient::HttpResponse, HttpClientError>) -> ParseError {

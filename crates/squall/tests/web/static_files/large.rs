@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use squall::iostream::FilePart;
 use squall::web::StaticFileHandler;
@@ -12,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::{Files, get_and_head};
+use crate::waiting::within;
 
 const SIZE: usize = 10 * 1024 * 1024 + 17;
 
@@ -29,12 +29,6 @@ fn content(size: usize) -> Vec<u8> {
 
 fn serve(files: &Files) -> testing::TestServer {
     testing::serve(Application::new([url(r"/files/(.*)", StaticFileHandler::new(files.root()))]))
-}
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future)
-        .await
-        .unwrap_or_else(|_| panic!("no {what} in time"))
 }
 
 #[squall::test(timeout = 60)]

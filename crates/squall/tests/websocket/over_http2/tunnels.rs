@@ -12,32 +12,9 @@ use squall::websocket::{
     CompressionOptions, Message, WebSocket, WebSocketHandler, WebSocketOptions, websocket, ws,
 };
 use squall::{Application, Context, HttpServer, Result, get, post};
-use tokio::sync::Notify;
 
 use super::support::{Connection, bridge, close, connect, server_close, server_frame, text, within};
-
-/// What its sockets saw.
-#[derive(Clone, Default)]
-pub(crate) struct Seen {
-    pub(crate) lines: Rc<RefCell<Vec<String>>>,
-    added: Rc<Notify>,
-}
-
-impl Seen {
-    fn add(&self, line: impl Into<String>) {
-        self.lines.borrow_mut().push(line.into());
-        self.added.notify_one();
-    }
-
-    pub(crate) async fn wait_for(&self, line: &str) {
-        let found = async {
-            while !self.lines.borrow().iter().any(|seen| seen == line) {
-                self.added.notified().await;
-            }
-        };
-        within(line, found).await;
-    }
-}
+use crate::waiting::Seen;
 
 #[derive(Clone)]
 struct Talk {

@@ -33,6 +33,17 @@ fn serving(callback: impl Fn(HttpServerRequest) + 'static) -> TestServer {
     }))
 }
 
+/// A server that answers nothing by itself: what it keeps, and word of each request.
+fn keeping() -> (TestServer, Kept, Rc<Notify>) {
+    let (kept, came) = (Kept::default(), Rc::new(Notify::new()));
+    let (keeps, comes) = (Rc::clone(&kept), Rc::clone(&came));
+    let server = serving(move |request| {
+        keeps.borrow_mut().push(request);
+        comes.notify_one();
+    });
+    (server, kept, came)
+}
+
 fn framed(
     request: &HttpServerRequest,
     status: u16,
@@ -197,13 +208,7 @@ async fn wrong_framing_by_the_application() {
 
 #[squall::test(timeout = 60)]
 async fn a_request_kept_and_answered_later() {
-    let kept = Kept::default();
-    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
-    let comes = Rc::clone(&came);
-    let server = serving(move |request| {
-        keeps.borrow_mut().push(request);
-        comes.notify_one();
-    });
+    let (server, kept, came) = keeping();
     let mut client = Client::connect(&server).await;
     client.send(get("/1") + &get("/probe")).await;
     within("the request", came.notified()).await;
@@ -238,13 +243,7 @@ async fn a_request_dropped_without_an_answer() {
     )
     .await;
     // Kept first, and dropped later.
-    let kept = Kept::default();
-    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
-    let comes = Rc::clone(&came);
-    let server = serving(move |request| {
-        keeps.borrow_mut().push(request);
-        comes.notify_one();
-    });
+    let (server, kept, came) = keeping();
     let mut client = Client::connect(&server).await;
     client.send(get("/")).await;
     within("the request", came.notified()).await;
@@ -315,13 +314,7 @@ async fn a_client_that_leaves_is_no_error() {
 
 #[squall::test(timeout = 60)]
 async fn a_request_whose_client_leaves() {
-    let kept = Kept::default();
-    let (keeps, came) = (Rc::clone(&kept), Rc::new(Notify::new()));
-    let comes = Rc::clone(&came);
-    let server = serving(move |request| {
-        keeps.borrow_mut().push(request);
-        comes.notify_one();
-    });
+    let (server, kept, came) = keeping();
     let mut client = Client::connect(&server).await;
     client.send(get("/")).await;
     within("the request", came.notified()).await;

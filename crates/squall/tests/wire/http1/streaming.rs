@@ -1,6 +1,6 @@
 //! Streamed request bodies, detached connections, clients that leave.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -10,39 +10,13 @@ use tokio::sync::Notify;
 
 use super::support::{
     Client, bad, body_too_large, closes, closes_early, closing, ok, ok_untagged, page, page_saying, probe,
-    stays, table, within,
+    stays, table,
 };
-
-/// What the handlers did, and a signal each time that something is added.
-#[derive(Clone, Default)]
-struct Log {
-    lines: Rc<RefCell<Vec<String>>>,
-    added: Rc<Notify>,
-}
-
-impl Log {
-    fn add(&self, line: impl Into<String>) {
-        self.lines.borrow_mut().push(line.into());
-        self.added.notify_one();
-    }
-
-    async fn wait_for(&self, line: &str) {
-        let found = async {
-            while !self.lines.borrow().iter().any(|l| l == line) {
-                self.added.notified().await;
-            }
-        };
-        within(line, found).await;
-    }
-
-    fn take(&self) -> Vec<String> {
-        self.lines.take()
-    }
-}
+use crate::waiting::Seen;
 
 #[derive(Clone)]
 struct Upload {
-    log: Log,
+    log: Seen,
     received: usize,
 }
 
@@ -95,11 +69,11 @@ impl RequestHandler for Upload {
     }
 }
 
-fn make_app(log: &Log) -> Application {
+fn make_app(log: &Seen) -> Application {
     Application::new([url("/", Upload { log: log.clone(), received: 0 }), probe()])
 }
 
-fn server(log: &Log) -> TestServer {
+fn server(log: &Seen) -> TestServer {
     let log = log.clone();
     serve_on(HttpServer::new(move || make_app(&log)).max_body_size(100))
 }
@@ -110,7 +84,7 @@ fn post(query: &str, body: &str) -> String {
 
 #[squall::test(timeout = 60)]
 async fn order_is_prepare_data_received_method() {
-    let log = Log::default();
+    let log = Seen::default();
     let server = server(&log);
     let mut client = Client::connect(&server).await;
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n").await;
@@ -134,7 +108,7 @@ async fn order_is_prepare_data_received_method() {
 
 #[squall::test(timeout = 60)]
 async fn streamed_requests_on_the_wire() {
-    let log = Log::default();
+    let log = Seen::default();
     let server = server(&log);
     let too_large = body_too_large(4);
     let allow = "Allow: POST, GET, HEAD, OPTIONS\r\n";
@@ -177,7 +151,7 @@ async fn streamed_requests_on_the_wire() {
 
 #[squall::test(timeout = 60)]
 async fn an_early_answer_reaches_a_client_that_sends_on() {
-    let log = Log::default();
+    let log = Seen::default();
     let server = server(&log);
     let mut client = Client::connect(&server).await;
     let body = "x".repeat(1 << 20);
@@ -189,7 +163,7 @@ async fn an_early_answer_reaches_a_client_that_sends_on() {
 
 #[squall::test(timeout = 60)]
 async fn an_early_answer_calls_for_no_100() {
-    let log = Log::default();
+    let log = Seen::default();
     let server = server(&log);
     let mut client = Client::connect(&server).await;
     client.send("POST /?deny HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
@@ -205,7 +179,7 @@ async fn an_early_answer_calls_for_no_100() {
 
 #[squall::test(timeout = 60)]
 async fn client_disconnect_mid_body() {
-    let log = Log::default();
+    let log = Seen::default();
     let server = server(&log);
     let mut client = Client::connect(&server).await;
     client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc").await;
@@ -218,7 +192,7 @@ async fn client_disconnect_mid_body() {
 
 #[squall::test(timeout = 60)]
 async fn chunk_size_bounds_the_pieces() {
-    let log = Log::default();
+    let log = Seen::default();
     let logged = log.clone();
     let server = serve_on(HttpServer::new(move || make_app(&logged)).chunk_size(4));
     let mut client = Client::connect(&server).await;
@@ -308,7 +282,7 @@ async fn reading_waits_for_data_received() {
 
 #[squall::test(timeout = 60)]
 async fn closed_resolves_when_the_client_leaves() {
-    let log = Log::default();
+    let log = Seen::default();
     let logged = log.clone();
     let server = serve(Application::new([get("/", async move |ctx: &Context| {
         logged.add("waiting");
@@ -326,7 +300,7 @@ async fn closed_resolves_when_the_client_leaves() {
 #[squall::test(timeout = 60)]
 async fn closed_waits_while_the_client_does() {
     // Another pipelined request is no end.
-    let log = Log::default();
+    let log = Seen::default();
     let (logged, go) = (log.clone(), Rc::new(Notify::new()));
     let goes = Rc::clone(&go);
     let server = serve(Application::new([
@@ -354,7 +328,7 @@ async fn closed_waits_while_the_client_does() {
 
 #[squall::test(timeout = 60)]
 async fn detach() {
-    let finished = Log::default();
+    let finished = Seen::default();
     let log = finished.clone();
     let server = serve(Application::new([get("/", async move |ctx: &Context| {
         let stream = ctx.detach()?;

@@ -1,7 +1,6 @@
 //! The client of these tests: it sends bytes and compares bytes.
 
 use std::fmt::Write as _;
-use std::future::Future;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -10,6 +9,8 @@ use squall::web::{UrlSpec, any};
 use squall::{Context, get};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+pub(crate) use crate::waiting::within;
 
 /// How long a client waits for bytes before the test fails.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -323,14 +324,6 @@ impl Client {
             }
             Err(_) => Err(format!("nothing more came in {DEADLINE:?}, after\n{}", shown(&self.got))),
         }
-    }
-}
-
-/// Waits, but not for ever.
-pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, work).await {
-        Ok(done) => done,
-        Err(_) => panic!("waited {DEADLINE:?} for {what}"),
     }
 }
 

@@ -17,7 +17,8 @@ use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::support::{DEADLINE, serve};
+use super::support::serve;
+pub(crate) use crate::waiting::until;
 
 /// What tests and handlers share.
 #[derive(Default)]
@@ -186,16 +187,6 @@ impl Counted {
         });
         Self { address, made, open }
     }
-}
-
-/// Lets others work until it is so.
-pub(crate) async fn until(is_so: impl Fn() -> bool) {
-    let all = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, all).await.expect("it becomes so in time");
 }
 
 fn builder() -> HttpClientBuilder {
