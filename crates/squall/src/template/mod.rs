@@ -40,6 +40,7 @@ mod engine;
 mod error;
 mod eval;
 mod format;
+mod given;
 mod jinja;
 mod jinja_page;
 mod jinja_trans;
@@ -68,8 +69,10 @@ pub use minijinja::value::{Kwargs, Object, Value, ValueKind, from_args};
 pub use tape::Serde;
 pub use whitespace::Whitespace;
 
+pub(crate) use compile::{Has, Member, Shape, Surface};
 pub(crate) use datetime::system_time;
-pub(crate) use error::Raised;
+pub(crate) use error::{Raised, python_error};
+pub(crate) use given::Given;
 pub(crate) use jinja::{with_variables, without_keywords};
 pub(crate) use layered::Layered;
 

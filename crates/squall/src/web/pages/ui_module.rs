@@ -231,7 +231,9 @@ impl Object for SetResources {
     }
 }
 
-const TEMPLATE: &str = "Template";
+pub(in crate::web) const TEMPLATE: &str = "Template";
+
+pub(in crate::web) const BUILT_IN: &[&str] = &["linkify", "xsrf_form_html", TEMPLATE];
 
 /// The modules that Tornado always has.
 pub(in crate::web) fn built_in(name: &str) -> Option<&'static dyn UiModule> {
