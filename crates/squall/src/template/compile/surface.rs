@@ -15,8 +15,8 @@ pub(crate) struct Surface {
     pub(crate) modules: HashSet<String>,
     /// The module that puts a template of the loader into the page, unless the application has another one of its name.
     pub(crate) template_module: Option<&'static str>,
-    /// The names of routes.
-    pub(crate) routes: HashSet<String>,
+    /// The names of routes, if no other program has some.
+    pub(crate) routes: Option<HashSet<String>>,
 }
 
 /// An object of the application.
@@ -133,10 +133,10 @@ impl Compiler<'_> {
             _ => return Ok(()),
         };
         if name == "reverse_url"
-            && let Some(surface) = &self.known.application
+            && let Some(names) = self.known.application.as_ref().and_then(|surface| surface.routes.as_ref())
             && let Some(Argument::Plain(route)) = arguments.first()
             && let Some(text) = constant_text(route)
-            && !surface.routes.contains(text)
+            && !names.contains(text)
         {
             let message = format!(
                 "no route is named {text:?}: name one with .name({text:?}), or put the call into {{% try %}} where the \

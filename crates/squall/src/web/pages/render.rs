@@ -91,6 +91,8 @@ impl TemplateSettings {
     /// Makes the loaders, those of single routes too, and compiles all templates.
     pub(in crate::web) fn finish(settings: &mut Settings, of_routes: OfRoutes, problems: &mut Vec<String>) {
         let names = template_handler::settings(settings).into_iter().map(|(name, _)| name).collect();
+        // While a service moves over, its other half has names too.
+        let routes = settings.fallback.is_none().then_some(of_routes.names);
         let templates = &mut settings.templates;
         if templates.loader.is_none() {
             templates.loader = templates.path.as_ref().map(|path| Rc::new(templates.loader_of(path)));
@@ -110,7 +112,7 @@ impl TemplateSettings {
                 loaders.push(loader);
             }
         }
-        let surface = Rc::new(templates.surface(names, of_routes.handler_values, of_routes.names));
+        let surface = Rc::new(templates.surface(names, of_routes.handler_values, routes));
         for loader in loaders {
             templates.prepare(&loader, &surface);
             if let Err(errors) = loader.check_all() {
@@ -120,7 +122,12 @@ impl TemplateSettings {
     }
 
     /// What templates are checked against.
-    fn surface(&self, settings: Vec<String>, values: HashSet<String>, routes: HashSet<String>) -> Surface {
+    fn surface(
+        &self,
+        settings: Vec<String>,
+        values: HashSet<String>,
+        routes: Option<HashSet<String>>,
+    ) -> Surface {
         let values = self.of_handler.keys().cloned().chain(values).map(|name| (name, Member::Any));
         let functions = self.methods.keys().map(|name| (name.clone(), Member::Function));
         let (request, locale) = (template_request::shape(), locale_shape());
@@ -573,18 +580,17 @@ impl Object for Modules {
         name: &str,
         args: &[Value],
     ) -> Result<Value, EngineError> {
-        with_context(|ctx| {
+        let html = with_context(|ctx| {
             let own = ctx.core().settings().templates.modules.get(name).map(|module| &**module);
-            let module = own
-                .or_else(|| built_in(name))
-                .ok_or_else(|| misuse(format!("there is no UI module {name}")))?;
+            let Some(module) = own.or_else(|| built_in(name)) else { return Ok(None) };
             let place = with_page(|page| page.add(name));
             let html = module.render(ctx, args)?;
             if let Some(place) = place {
                 let resources = Resources::of(ctx, module);
                 with_page(|page| page.set(place, resources));
             }
-            Ok(Value::from_safe_string(html))
-        })
+            Ok(Some(Value::from_safe_string(html)))
+        })?;
+        html.ok_or_else(|| python_error("AttributeError", format!("there is no UI module {name}")))
     }
 }

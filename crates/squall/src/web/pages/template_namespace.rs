@@ -36,6 +36,10 @@ impl Object for Function {
         ObjectRepr::Plain
     }
 
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<bound method {}>", self.0)
+    }
+
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
         self.call_with(args)
     }

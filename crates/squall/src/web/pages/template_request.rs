@@ -138,6 +138,10 @@ impl Object for Method {
         ObjectRepr::Plain
     }
 
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<bound method {}>", self.0)
+    }
+
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
         call(&self.0, args)
     }

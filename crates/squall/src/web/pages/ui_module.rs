@@ -18,7 +18,7 @@ use crate::web::render::{with_context, with_page};
 #[doc(alias = "UIModule")]
 pub trait UiModule: 'static {
     /// The module's HTML. The arguments are those of the tag, keyword arguments last;
-    /// [`minijinja::value::from_args`] takes them apart.
+    /// [`template::from_args`](crate::template::from_args) takes them apart.
     ///
     /// # Errors
     /// An error is one of the page's rendering.
