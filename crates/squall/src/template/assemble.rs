@@ -16,8 +16,31 @@ pub(super) trait Files {
     /// The file of this name, relative to the folder of `parent`.
     fn file(&self, name: &str, parent: Option<&str>) -> Result<Rc<File>, TemplateError>;
 
+    /// Whether there is such a file from the root, of whatever kind.
+    ///
+    /// # Errors
+    /// Why there is not.
+    fn check(&self, name: &str) -> Result<(), TemplateError>;
+
     /// Whether this is the first time that this file is asked for.
     fn is_new(&self, name: &str) -> bool;
+}
+
+/// None at all.
+pub(super) struct NoFiles;
+
+impl Files for NoFiles {
+    fn file(&self, name: &str, _: Option<&str>) -> Result<Rc<File>, TemplateError> {
+        Err(TemplateError::of_file(name, "there is no such template"))
+    }
+
+    fn check(&self, name: &str) -> Result<(), TemplateError> {
+        self.file(name, None).map(drop)
+    }
+
+    fn is_new(&self, _: &str) -> bool {
+        false
+    }
 }
 
 /// The file that a piece is from, and by which way it came into the template.

@@ -100,7 +100,7 @@ impl Template {
         steps: u64,
     ) -> Result<Self, TemplateError> {
         let Whole { origin, steps: assembled, parts } = assemble::assemble(file, files)?;
-        let program = compile::compile(&origin, &assembled, known)?;
+        let program = compile::compile(&origin, &assembled, known, files)?;
         let (known, env) = (Rc::clone(known), Rc::clone(env));
         Ok(Self(Rc::new(Compiled::Tornado { program, origin, parts, known, env, steps })))
     }

@@ -33,6 +33,29 @@ impl fmt::Display for Raised {
 
 impl StdError for Raised {}
 
+/// Stands in an error of the engine for one of Python's exceptions, by its class.
+#[derive(Debug)]
+pub(super) struct Exception {
+    pub(super) class: &'static str,
+    pub(super) message: String,
+}
+
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Exception {}
+
+/// An error that templates see as an exception of this class; of none, when it is not one that Python has.
+pub(crate) fn python_error(class: &'static str, message: impl Into<String>) -> minijinja::Error {
+    let message = message.into();
+    let told = if class.is_empty() { message.clone() } else { format!("{class}: {message}") };
+    minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, told)
+        .with_source(Exception { class, message })
+}
+
 impl TemplateError {
     /// An error at a place of a source, in bytes from its start.
     pub(super) fn at(file: &str, source: &str, offset: usize, message: impl Into<String>) -> Self {

@@ -10,7 +10,7 @@ use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 use regex::Regex;
 
-use super::assemble::Origin;
+use super::assemble::{NoFiles, Origin};
 use super::compile::{self, Known};
 use super::error::TemplateError;
 use super::eval::{Args, Interp};
@@ -315,7 +315,7 @@ fn run(args: &[Value], f: impl FnOnce(&mut Interp<'_>, Args) -> R) -> Result<Val
     let known = Known::default();
     let file = Rc::new(File::empty());
     let origin = Origin::new(file);
-    let program = compile::compile(&origin, &[], &known)
+    let program = compile::compile(&origin, &[], &known, &NoFiles)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
     let env = Environment::new();
     let mut interp = Interp::new(&program, &known, &env, Value::UNDEFINED, None);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use minijinja::{Environment, Value};
 
 use super::assemble::Files;
-use super::compile::Known;
+use super::compile::{Known, Surface};
 use super::engine::Template;
 use super::error::TemplateError;
 use super::jinja_page::Page;
@@ -168,11 +168,11 @@ impl Loader {
         self.templates.borrow_mut().clear();
     }
 
-    /// From now on, what is not below `handler` and functions that nobody has are refused when a template is loaded.
-    pub(crate) fn of_application(&self, handler: Vec<String>, context_functions: Vec<String>) {
+    /// From now on, what the application does not have and functions that nobody has are refused when a template is loaded.
+    pub(crate) fn of_application(&self, surface: &Rc<Surface>, context_functions: Vec<String>) {
         let mut known = self.known.borrow_mut();
         let known = Rc::make_mut(&mut *known);
-        known.handler = Some(handler);
+        known.application = Some(Rc::clone(surface));
         known.context_functions = context_functions;
         self.templates.borrow_mut().clear();
     }
@@ -290,6 +290,11 @@ impl Files for Loader {
         let file = Rc::new(parser::parse(&name, &text, self.whitespace, self.autoescape.as_deref())?);
         self.files.borrow_mut().insert(name, Rc::clone(&file));
         Ok(file)
+    }
+
+    fn check(&self, name: &str) -> Result<(), TemplateError> {
+        let name = resolve(name, None).ok_or_else(|| outside(name))?;
+        if self.files.borrow().contains_key(&name) { Ok(()) } else { self.source.read(&name).map(drop) }
     }
 
     fn is_new(&self, name: &str) -> bool {

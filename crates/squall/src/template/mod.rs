@@ -14,12 +14,13 @@
 //!
 //! # What is not as in Python
 //! * Dicts and structs of the application have their items as attributes too, as Tornado's `ObjectDict`.
-//! * A text holds no lone surrogates, and a page is text: bytes that are no UTF-8 come out as U+FFFD. There are no complex numbers, no classes, no `print`, `open`, `eval` and the like.
+//! * A text holds no lone surrogates, and a page is text: bytes that are no UTF-8 come out as U+FFFD. There are no complex numbers, no classes, no annotations
+//!   (`{% set x: int = 5 %}`), no `print`, `open`, `eval`, `id`, `dir` and the like.
 //! * What has no order in Python has one here: sets keep the order of small integers that CPython has, otherwise the order
 //!   in which they were filled. Functions show no addresses, and `hash` of what is no integer is another number.
 //! * Comprehensions have the variables of the function around them, as from Python 3.12 on.
 //! * No attribute can be assigned to, and no method has a name such as `__add__`.
-//! * `re` has no lookaround and no back-references. Errors have Python's classes; their words may differ.
+//! * `re` has no lookaround and no back-references; a pattern that stands in a template is refused when it is loaded. Errors have Python's classes; their words may differ.
 //! * A function of the application that is not text's gets text, not bytes, from `{% apply %}` and `{% autoescape %}`.
 //! * A page may take [so many steps](Loader::max_steps), a value 64 MiB, an integer 2²⁰ bits, a width 2²⁰ characters,
 //!   calls and values 1,000 levels.
@@ -40,6 +41,7 @@ mod engine;
 mod error;
 mod eval;
 mod format;
+mod given;
 mod jinja;
 mod jinja_page;
 mod jinja_trans;
@@ -68,8 +70,10 @@ pub use minijinja::value::{Kwargs, Object, Value, ValueKind, from_args};
 pub use tape::Serde;
 pub use whitespace::Whitespace;
 
+pub(crate) use compile::{Has, Member, Shape, Surface};
 pub(crate) use datetime::system_time;
-pub(crate) use error::Raised;
+pub(crate) use error::{Raised, python_error};
+pub(crate) use given::Given;
 pub(crate) use jinja::{with_variables, without_keywords};
 pub(crate) use layered::Layered;
 

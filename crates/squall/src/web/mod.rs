@@ -24,7 +24,7 @@ use self::application::{
 };
 use self::exchange::{access_log, around, cors, debug, execute, handler, receive, request_id, span};
 #[cfg(feature = "templates")]
-use self::pages::{render, template_namespace, ui_module};
+use self::pages::{render, template_handler, template_namespace, template_request, ui_module};
 #[cfg(feature = "websocket")]
 use self::ready_made::websocket;
 use self::ready_made::{health, metrics, redirect};

@@ -5,16 +5,38 @@
 /// Without `templates`: there are none to set.
 #[cfg(not(feature = "templates"))]
 pub(super) mod render {
+    use crate::web::application::Settings;
+    use crate::web::routes::Route;
     use crate::web::site::Site;
 
     #[derive(Clone)]
     pub(in crate::web) enum TemplateSource {}
 
+    #[derive(Clone, Default)]
+    pub(in crate::web) struct HandlerValues;
+
+    impl HandlerValues {
+        pub(in crate::web) fn within(self, _: &Self) -> Self {
+            self
+        }
+
+        pub(in crate::web) fn is_empty(&self) -> bool {
+            true
+        }
+    }
+
+    #[derive(Default)]
+    pub(in crate::web) struct OfRoutes;
+
+    impl OfRoutes {
+        pub(in crate::web) fn add(&mut self, _: &Route) {}
+    }
+
     #[derive(Default)]
     pub(in crate::web) struct TemplateSettings;
 
     impl TemplateSettings {
-        pub(in crate::web) fn finish(&mut self, _: Vec<TemplateSource>, _: &mut Vec<String>) {}
+        pub(in crate::web) fn finish(_: &mut Settings, _: OfRoutes, _: &mut Vec<String>) {}
     }
 
     /// Nothing of a site concerns templates.

@@ -32,6 +32,24 @@ const BROKEN: &[(&str, &str)] = &[
         "{% import json %}{{ json.load(f) }}",
         "t.html:1:21: the module json has no load here: register it with Application::template_module(\"json\", …):",
     ),
+    (
+        "{% import time %}{{ time.sleep(1) }}",
+        "t.html:1:21: the module time has no sleep here: register it with Application::template_module(\"time\", …), \
+         which keeps what the module has:",
+    ),
+    (
+        "{% import re %}\n{{ re.sub(r'(?<=a)b', '', x) }}",
+        "t.html:2:11: re has no look-around ((?=..), (?!..), (?<=..), (?<!..)) here: match what stands around it and keep \
+         a group, or register a function of your own:",
+    ),
+    ("{% from re import search as s %}{{ s('a(?!b)', x) }}", "t.html:1:38: re has no look-around"),
+    (
+        "{% import re %}{% try %}{{ re.findall(pattern=r'(.)\\1', string=x) }}{% except %}{% end %}",
+        "t.html:1:47: re has no back-references (\\1, (?P=name)) here: compare the groups of a match",
+    ),
+    ("{% import re %}{% set p = re.compile('(a') %}", "t.html:1:38: the pattern is wrong: unclosed group:"),
+    ("{{ 1.real }}", "t.html:1:4: no number: 1.real:"),
+    ("{{ 2.5x }}", "t.html:1:4: no number: 2.5x:"),
     ("{% from . import a %}", "t.html:1:9: a relative import has no package to start from:"),
     ("{% from a import * %}", "t.html:1:18: import * only allowed at module level"),
     ("{% import %}", "t.html:1:1: import missing what to import:"),
@@ -179,13 +197,77 @@ fn what_nobody_has_stops_the_start() {
         ("{{ xhtml_unescape('a') }}", "t.html:1:4: there is no function xhtml_unescape: import it"),
         ("{{ handler.nothing }}", "t.html:1:4: handler has no nothing: register it with"),
         ("{% if handler.nothing(1) %}{% end %}", "t.html:1:7: handler has no nothing: register it with"),
-        ("{{ handler.application.nothing }}", "t.html:1:4: handler has no nothing: register it with"),
+        (
+            "{{ handler.application.nothing }}",
+            "t.html:1:4: handler.application has no nothing: register it with",
+        ),
+        (
+            "{{ handler.write('a') }}",
+            "t.html:1:4: handler has no write: a template cannot do this, the handler does",
+        ),
+        (
+            "{{ handler.application.get_argument('a') }}",
+            "t.html:1:4: handler.application has no get_argument:",
+        ),
+        (
+            "{{ handler._headers }}",
+            "t.html:1:4: handler has no _headers: what begins with _ is Tornado's own",
+        ),
+        ("a\n {{ handler.greet }}", "t.html:2:5: handler.greet is a function: call it, handler.greet(..)"),
+        ("{{ request.full_url }}", "t.html:1:4: request.full_url is a function: call it"),
+        ("{{ handler.request.path() }}", "t.html:1:4: request.path is no function: write request.path"),
+        ("{{ request.nothing }}", "t.html:1:4: request has no nothing: give the page the value, or say"),
+        (
+            "{{ request.get_ssl_certificate() }}",
+            "t.html:1:4: request has no get_ssl_certificate: let the handler",
+        ),
+        (
+            "{{ request.connection.stream }}",
+            "t.html:1:4: request.connection has no stream: templates know its",
+        ),
+        (
+            "{{ request.connection.context.ssl }}",
+            "t.html:1:4: request.connection.context has no ssl: templates",
+        ),
+        ("{{ handler.locale.nothing }}", "t.html:1:4: locale has no nothing:"),
+        ("{{ handler.settings['no'] }}", "t.html:1:21: handler.settings has no \"no\": give it with"),
+        (
+            "{{ handler.settings['cookie_secret'] }}",
+            "t.html:1:21: handler.settings has no \"cookie_secret\":",
+        ),
+        (
+            "a\n{% module Nope() %}",
+            "t.html:2:11: there is no UI module Nope: register it with Application::ui_module",
+        ),
+        ("{% module Template('no.html', a=1) %}", "t.html:1:20: no.html: there is no such template:"),
+        ("{{ reverse_url('no', 1) }}", "t.html:1:16: no route is named \"no\": name one with .name(\"no\")"),
+        ("{{ handler.reverse_url('no') }}", "t.html:1:24: no route is named \"no\":"),
+        ("{% if b %}{{ handler.application.reverse_url('no') }}{% end %}", "no route is named \"no\":"),
     ] {
         let page = get("/", async |ctx: &Context| ctx.render("t.html", ()));
         let loader = Loader::from_texts([("t.html", text)]);
-        let error = Application::new([page]).template_loader(loader).route_table().unwrap_err().to_string();
+        let app = Application::new([page]).ui_method("greet", |_, _| Ok("hello".into()));
+        let error = app.template_loader(loader).route_table().unwrap_err().to_string();
         assert!(error.contains(expected), "{text:?}\n  expected {expected}\n  found    {error}");
     }
+    for text in [
+        // Where the names are the page's own, or may be missing.
+        "{% set request = 1 %}{{ request.nothing }}",
+        "{% for handler in [] %}{{ handler.nothing }}{% end %}",
+        "{{ [locale.nothing for locale in []] }}",
+        "{% try %}{{ request.nothing }}{{ handler.greet }}{% module Nope() %}{{ reverse_url('no') }}{% except %}{% end %}",
+        "{{ handler.settings.get('no') }}{{ handler.greet() }}{{ handler.settings['debug'] }}{{ reverse_url(name) }}",
+        "{{ type(handler).__name__ }}{{ getattr(handler, 'nothing', 1) }}{% set f = handler.greet %}",
+        "{% module Template('t.html') %}{% module linkify('a') %}{% module Template(name) %}",
+    ] {
+        let page = get("/", async |ctx: &Context| ctx.render("t.html", ()));
+        let app = Application::new([page]).ui_method("greet", |_, _| Ok("hello".into()));
+        app.template_loader(Loader::from_texts([("t.html", text)])).route_table().expect(text);
+    }
+    let page = get("/", async |ctx: &Context| ctx.render("t.html", ()));
+    let loader = Loader::from_texts([("t.html", "{{ request.title }}{{ locale.country }}")]);
+    let app = Application::new([page]).template_context_functions(["request", "locale"]);
+    app.template_loader(loader).route_table().unwrap();
     // A name that has no value is an error of the page, as in Python.
     let template = Loader::from_texts([("t.html", "{{ b(1) }}")]).load("t.html").unwrap();
     let error = template.generate(()).unwrap_err();

@@ -351,6 +351,22 @@ int(float('inf'))
 1e300 ** 2
 5 % 2.5, -5 % 2.5, 5.5 % -2, -0.0 % 1, 0 % 5.0, 1e20 % 3
 -7.0 // 2, 7 // 2.0, -0.0 // 1, 1e20 // 3
+2.5.is_integer(), 2.0.is_integer(), 1..is_integer(), 2.5.__class__.__name__, 1e3.is_integer(), 1_0.5_0, 0xfor 1, 1if 2else 3, .5.is_integer()
+1.5.real, 2.imag
+urllib.parse.urlparse('http://u:p@Ex.org:80/a/b;x?q=1&r#f')
+urllib.parse.urlparse('http://u:p@Ex.org:80/a/b;x?q=1&r#f').hostname, urllib.parse.urlparse('//h:8/x').port, urllib.parse.urlparse('/x').port, urllib.parse.urlparse('http://u:p@h/').username, urllib.parse.urlparse('http://u:p@h/').password, urllib.parse.urlparse('http://[::1]:9/').hostname, urllib.parse.urlparse('http://[::1]:9/').port, urllib.parse.urlparse('mailto:a@b').hostname
+urllib.parse.urlparse('/a?b=1')[2:5], len(urllib.parse.urlparse('')), list(urllib.parse.urlsplit('https://h/p?q#f')), tuple(urllib.parse.urlparse('x;y/z;w'))
+urllib.parse.urlparse('HTTP://h/p?q#f').geturl(), urllib.parse.urlparse('http://h?').geturl(), urllib.parse.urlsplit('a b').geturl(), urllib.parse.urlparse('http://h/a')._replace(path='/z', query='k=v').geturl()
+[urllib.parse.urlparse(u).path for u in ('a:b', '1:b', 'http:', '//h', 'a\tb', '  x', 'tel:1;2', 'urn:x;y', '', '#', '?', 'path:80', 'http://h/a;b;c')]
+urllib.parse.urlparse('x', scheme='https').scheme, urllib.parse.urlparse('x#y', allow_fragments=False), urllib.parse.urlsplit('http://h/x#y', 'ftp', False)
+urllib.parse.urlparse('http://[1/')
+urllib.parse.urlunparse(('http', 'h', 'p', 'x', 'q', 'f')), urllib.parse.urlunparse(['', '', '/p', '', '', '']), urllib.parse.urlunsplit(('http', 'h', '', '', 'f')), urllib.parse.urlunsplit(('file', '', '/p', '', ''))
+urllib.parse.parse_qs('a=1&b=2&a=3&c=&d&e=x+y%26'), urllib.parse.parse_qs('a=&b', keep_blank_values=True), urllib.parse.parse_qs(''), urllib.parse.parse_qs('a=1;b=2', separator=';')
+urllib.parse.parse_qsl('a=1&b=2&a=3&c=&d&&e=%C3%A9'), urllib.parse.parse_qsl('=1&a==b'), urllib.parse.parse_qs(b'a=1')
+urllib.parse.parse_qs('a', strict_parsing=True)
+[urllib.parse.urljoin('http://a/b/c/d;p?q', u) for u in ('g:h', 'g', './g', 'g/', '/g', '//g', '?y', 'g?y', '#s', 'g#s', 'g?y#s', ';x', 'g;x', 'g;x?y#s', '', '.', './', '..', '../', '../g', '../..', '../../', '../../g', '../../../g', '/./g', '/../g', 'g.', '.g', '..g', './../g', './g/.', 'g/./h', 'g/../h', 'http:g', 'mailto:x')]
+[urllib.parse.urljoin(b, u) for b, u in (('/a/b', 'c'), ('/a/b', '../c'), ('a', 'b'), ('', 'x'), ('http://h', 'x'), ('http://h', ''), ('http://h/a//b/', 'c'), ('x:y', 'z'), ('http://H/é', 'ü'), ('/a/', '?q'), ('http://h/a', '//o/p/../q'))]
+urllib.parse.urldefrag('http://h/p#f'), urllib.parse.urldefrag('x').url, urllib.parse.urldefrag('x#y').fragment
 """.strip("\n")
 
 

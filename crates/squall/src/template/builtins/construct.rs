@@ -48,6 +48,12 @@ pub(in crate::template) fn construct(interp: &mut Interp<'_>, of: Type, args: Ar
         }
         Type::Class => {
             let [value] = args.take("type", ["*object"], 1)?;
+            // One of the application may have another.
+            if let Some(host @ Py::Host(_)) = &value
+                && let Some(class) = interp.attribute_opt(host, "__class__")?
+            {
+                return Ok(class);
+            }
             Ok(Py::Type(Type::of(&value.unwrap_or(Py::None))))
         }
         Type::Enumerate | Type::Zip | Type::Map | Type::Filter | Type::Reversed => iterator(interp, of, args),

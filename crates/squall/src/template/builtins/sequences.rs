@@ -17,6 +17,7 @@ pub(in crate::template) fn len(value: &Py) -> R {
         Py::Range(range) => range.len(),
         Py::View(view) => view.dict.len(),
         Py::Host(host) if host.len().is_some() => host.len().unwrap_or(0),
+        Py::Object(object) if object.items().is_some() => object.items().map_or(0, |items| items.len()),
         _ => return Err(PyError::type_error(format!("object of type '{}' has no len()", value.type_name()))),
     }))
 }

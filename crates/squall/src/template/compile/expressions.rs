@@ -8,6 +8,7 @@ use super::{
     Scope, Var, names,
 };
 use crate::template::builtins;
+use crate::template::modules::{self, BadPattern};
 use crate::template::python::{self, Collection, Constant, Expr, ExprKind, Lambda};
 use crate::template::value::{Py, big};
 
@@ -81,7 +82,10 @@ impl Compiler<'_> {
                 self.check_attribute(value, name, at)?;
                 Code::Attribute(Box::new(self.expr(value)?), name.as_str().into())
             }
-            ExprKind::Item(value, key) => Code::Item(self.both(value, key)?),
+            ExprKind::Item(value, key) => {
+                self.check_item(value, key)?;
+                Code::Item(self.both(value, key)?)
+            }
             ExprKind::Slice(parts) => {
                 let mut part = |index: usize| -> Compiled<Option<Node>> {
                     parts[index].as_ref().map(|part| self.expr(part)).transpose()
@@ -161,15 +165,18 @@ impl Compiler<'_> {
     }
 
     fn call(&mut self, function: &Expr, arguments: &[python::Argument]) -> Compiled<Code> {
+        self.check_pattern(function, arguments)?;
         match &function.kind {
             ExprKind::Name(name) if matches!(self.resolve(name), Var::Global(_)) => {
                 if name == "locals" && arguments.is_empty() && !self.known.globals.contains_key(name) {
                     return Ok(Code::Locals(self.locals()));
                 }
                 self.check_function(name, function.at)?;
+                self.check_call(function, arguments)?;
             }
             ExprKind::Attribute(of, name) => {
                 self.check_attribute(of, name, function.at)?;
+                self.check_call(function, arguments)?;
                 let of = Box::new(self.expr(of)?);
                 return Ok(Code::CallMethod(of, name.as_str().into(), self.arguments(arguments)?));
             }
@@ -177,6 +184,43 @@ impl Compiler<'_> {
         }
         let function = Box::new(self.expr(function)?);
         Ok(Code::Call(function, self.arguments(arguments)?))
+    }
+
+    /// A pattern that stands in the template is read now: the page is too late.
+    fn check_pattern(&mut self, function: &Expr, arguments: &[python::Argument]) -> Compiled<()> {
+        let value = match &function.kind {
+            ExprKind::Name(name) if !matches!(self.resolve(name), Var::Global(_)) => {
+                self.imports.get(name).cloned()
+            }
+            ExprKind::Attribute(of, name) => match &of.kind {
+                ExprKind::Name(of) if !matches!(self.resolve(of), Var::Global(_)) => {
+                    match self.imports.get(of) {
+                        Some(Py::Module(module)) => module.get(name),
+                        _ => None,
+                    }
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(Py::Builtin(function)) = value else { return Ok(()) };
+        let pattern = arguments.iter().enumerate().find_map(|(index, argument)| match argument {
+            python::Argument::Plain(value) if index == 0 => Some(value),
+            python::Argument::Keyword(name, value) if name == "pattern" => Some(value),
+            _ => None,
+        });
+        let Some(Expr { kind: ExprKind::Constant(Constant::Str(text)), at, .. }) = pattern else {
+            return Ok(());
+        };
+        if !modules::takes_pattern(function) {
+            return Ok(());
+        }
+        match modules::check_pattern(text) {
+            Err(BadPattern::Missing(message)) => self.error(*at, message),
+            // `except re.error` may be meant.
+            Err(BadPattern::Wrong(message)) if self.tries == 0 => self.error(*at, message),
+            _ => Ok(()),
+        }
     }
 
     /// The variables of the function.
@@ -199,7 +243,7 @@ impl Compiler<'_> {
         if REFUSED.contains(&name) && self.tries == 0 {
             return self.error(at, format!("{name}() has no counterpart in a template"));
         }
-        if self.known.handler.is_none() || self.tries > 0 {
+        if self.known.application.is_none() || self.tries > 0 {
             return Ok(());
         }
         let how = match name {
@@ -214,42 +258,22 @@ impl Compiler<'_> {
         self.error(at, format!("there is no function {name}: {how}"))
     }
 
-    /// What is not below `handler`, or not in a module, is a mistake that need not wait for the page either.
+    /// What the application's objects and modules do not have is a mistake that need not wait for the page either.
     fn check_attribute(&mut self, of: &Expr, name: &str, at: usize) -> Compiled<()> {
-        let ExprKind::Name(of_name) = &of.kind else {
-            // `handler.application.x`
-            if let ExprKind::Attribute(inner, application) = &of.kind
-                && application == "application"
-            {
-                return self.check_attribute(inner, name, at);
-            }
-            return Ok(());
-        };
+        self.check_member(of, name, at)?;
+        let ExprKind::Name(of_name) = &of.kind else { return Ok(()) };
         if self.tries > 0 {
             return Ok(());
         }
         let is_global = matches!(self.resolve(of_name), Var::Global(_));
-        if is_global
-            && of_name == "handler"
-            && let Some(known) = &self.known.handler
-            && !known.iter().any(|known| known == name)
-        {
-            return self.error(
-                at,
-                format!(
-                    "handler has no {name}: register it with Application::ui_method(\"{name}\", …) or \
-                     Application::handler_value(\"{name}\", …)"
-                ),
-            );
-        }
         match self.imports.get(of_name) {
-            Some(module) if !is_global && module.get(name).is_none() => {
+            Some(Py::Module(module)) if !is_global && module.get(name).is_none() => {
                 let module = module.name();
                 self.error(
                     at,
                     format!(
                         "the module {module} has no {name} here: register it with \
-                         Application::template_module(\"{module}\", …)"
+                         Application::template_module(\"{module}\", …), which keeps what the module has"
                     ),
                 )
             }

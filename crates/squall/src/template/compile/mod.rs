@@ -4,6 +4,7 @@ mod code;
 mod expressions;
 mod names;
 mod steps;
+mod surface;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,10 +14,12 @@ pub(super) use code::{
     Op, Parameters, Piece, Program, Target, Try, Var,
 };
 use names::Names;
+pub(crate) use surface::{Has, Member, Shape, Surface};
 
-use super::assemble::{Origin, Step};
+use super::assemble::{Files, Origin, Step};
 use super::error::TemplateError;
 use super::modules::Module;
+use super::value::Py;
 
 /// What templates can know besides their own variables.
 #[derive(Default, Clone)]
@@ -25,9 +28,9 @@ pub(super) struct Known {
     pub(super) globals: HashMap<String, minijinja::Value>,
     /// What `{% import %}` finds besides the standard modules.
     pub(super) modules: HashMap<String, Rc<Module>>,
-    /// In an application: the names below `handler`, and that no function comes from elsewhere.
-    pub(super) handler: Option<Vec<String>>,
-    /// Functions that only the context gives.
+    /// In an application: what it has, and that no function comes from elsewhere.
+    pub(super) application: Option<Rc<Surface>>,
+    /// Functions that only the context gives, and objects that it gives instead of the application's.
     pub(super) context_functions: Vec<String>,
 }
 
@@ -35,9 +38,15 @@ pub(super) struct Known {
 ///
 /// # Errors
 /// What is refused, with its place.
-pub(super) fn compile(origin: &Rc<Origin>, steps: &[Step], known: &Known) -> Result<Program, TemplateError> {
+pub(super) fn compile(
+    origin: &Rc<Origin>,
+    steps: &[Step],
+    known: &Known,
+    files: &dyn Files,
+) -> Result<Program, TemplateError> {
     let mut compiler = Compiler {
         known,
+        files,
         origin: Rc::clone(origin),
         functions: Vec::new(),
         globals: Vec::new(),
@@ -53,14 +62,15 @@ pub(super) fn compile(origin: &Rc<Origin>, steps: &[Step], known: &Known) -> Res
 
 struct Compiler<'a> {
     known: &'a Known,
+    files: &'a dyn Files,
     origin: Rc<Origin>,
     /// The functions around, the innermost last.
     functions: Vec<Scope>,
     globals: Vec<Rc<str>>,
     /// Names that an import of what is unknown has bound, and how to make it known.
     unknown_imports: HashMap<String, String>,
-    /// Names that stand for modules.
-    imports: HashMap<String, Rc<Module>>,
+    /// What names stand for that an import has bound.
+    imports: HashMap<String, Py>,
     /// How many `{% try %}` are around.
     tries: usize,
 }

@@ -21,6 +21,7 @@ impl Compiler<'_> {
         let op = match step {
             Step::Text(text) => Op::Text(text.as_str().into()),
             Step::Print { value, escape } => {
+                self.check_printed(value)?;
                 let value = self.expr(value)?;
                 let escape = match escape {
                     assemble::Escape::None => Escape::None,
@@ -92,6 +93,7 @@ impl Compiler<'_> {
         let ExprKind::Name(name) = &function.kind else {
             return self.error(call.at, "module takes a call, such as Entry(1)");
         };
+        self.check_module(name, arguments, call.at)?;
         Ok(Op::Module(call.at, name.as_str().into(), self.arguments(arguments)?))
     }
 
@@ -142,9 +144,7 @@ impl Compiler<'_> {
 
     fn import(&mut self, name: &str, value: Py) -> Op {
         self.unknown_imports.remove(name);
-        if let Py::Module(module) = &value {
-            self.imports.insert(name.to_owned(), Rc::clone(module));
-        }
+        self.imports.insert(name.to_owned(), value.clone());
         Op::Import(self.resolve(name), value)
     }
 

@@ -16,9 +16,9 @@ pub(super) use calls::{Args, Closure};
 pub(super) use expressions::{Generator, convert};
 pub(super) use stream::Stream;
 
-use super::builtins;
 use super::compile::{CellFrom, Function, Known, Program, Var};
 use super::value::{Cell, Class, Dict, List, Py, PyError, R, from_host, from_host_error};
+use super::{builtins, modules};
 
 /// A page that is being made.
 pub(super) struct Interp<'a> {
@@ -203,6 +203,10 @@ impl<'a> Interp<'a> {
     pub(super) fn named(&self, name: &str) -> R<Option<Py>> {
         if let Some(value) = self.in_namespace(name)? {
             return Ok(Some(value));
+        }
+        // Tornado gives it to every template; the application may have added to it.
+        if name == "datetime" && self.known.modules.contains_key(name) {
+            return Ok(modules::find(name, &self.known.modules).map(Py::Module));
         }
         Ok(builtins::find(name))
     }

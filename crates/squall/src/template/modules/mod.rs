@@ -10,6 +10,7 @@ mod re;
 mod small;
 mod strftime;
 mod time;
+mod urls;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -22,11 +23,12 @@ pub(super) use moment_methods::{
     type_method, type_methods,
 };
 
+pub(super) use re::{BadPattern, check_pattern, takes_pattern};
 pub(super) use strftime::strftime;
 pub(super) use time::construct as construct_time;
 
 use super::builtins::Builtin;
-use super::value::{Py, R, Type, from_host};
+use super::value::{Py, Type, from_host};
 
 /// A module.
 pub(super) struct Module {
@@ -37,8 +39,8 @@ pub(super) struct Module {
 enum Items {
     /// Python's or Tornado's.
     Standard(Find),
-    /// The application's.
-    Registered(HashMap<String, Value>),
+    /// The application's, and what Python or Tornado has of this name.
+    Registered(HashMap<String, Value>, Option<Find>),
     /// One with others below it.
     Package { own: Option<Rc<Module>>, children: Vec<(String, Rc<Module>)> },
 }
@@ -52,7 +54,7 @@ impl Module {
                 items.insert(name.to_owned(), value);
             }
         }
-        Self { name: name.to_owned(), items: Items::Registered(items) }
+        Self { name: name.to_owned(), items: Items::Registered(items, standard_find(name)) }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -62,7 +64,10 @@ impl Module {
     pub(super) fn get(&self, name: &str) -> Option<Py> {
         match &self.items {
             Items::Standard(find) => find(name),
-            Items::Registered(items) => items.get(name).map(from_host).and_then(R::ok),
+            Items::Registered(items, beneath) => match items.get(name) {
+                Some(value) => from_host(value).ok(),
+                None => beneath.and_then(|find| find(name)),
+            },
             Items::Package { own, children } => {
                 let own = own.as_ref().and_then(|own| own.get(name));
                 own.or_else(|| {
@@ -116,8 +121,12 @@ pub(super) fn find(name: &str, registered: &HashMap<String, Rc<Module>>) -> Opti
 }
 
 fn standard(name: &str) -> Option<Rc<Module>> {
-    let (name, find) = STANDARD.iter().find(|(known, _)| *known == name)?;
-    Some(Rc::new(Module { name: (*name).to_owned(), items: Items::Standard(*find) }))
+    let find = standard_find(name)?;
+    Some(Rc::new(Module { name: name.to_owned(), items: Items::Standard(find) }))
+}
+
+fn standard_find(name: &str) -> Option<Find> {
+    STANDARD.iter().find(|(known, _)| *known == name).map(|(_, find)| *find)
 }
 
 fn submodule(package: &str, name: &str) -> Option<Py> {

@@ -66,6 +66,62 @@ thread_local! {
 
 const MAX_PATTERNS: usize = 32;
 
+/// Whether the first argument of this function is a pattern.
+pub(in crate::template) fn takes_pattern(function: &Builtin) -> bool {
+    function.name != "escape" && FUNCTIONS.iter().any(|known| std::ptr::eq(known, function))
+}
+
+/// What is wrong with a pattern that stands in the template.
+pub(in crate::template) enum BadPattern {
+    /// Python has it, and squall has not.
+    Missing(String),
+    /// Python refuses it too, on the page.
+    Wrong(String),
+}
+
+/// Whether such a pattern can be matched, whatever the flags may be.
+pub(in crate::template) fn check_pattern(text: &str) -> Result<(), BadPattern> {
+    let Err(error) = build(text, 0) else { return Ok(()) };
+    if build(text, 64).is_ok() {
+        return Ok(());
+    }
+    let cause = cause_of(&error);
+    let missing = |what: &str, how: &str| {
+        BadPattern::Missing(format!("re has no {what} here: {how}, or register a function of your own"))
+    };
+    Err(if cause.contains("look-around") {
+        missing(
+            "look-around ((?=..), (?!..), (?<=..), (?<!..))",
+            "match what stands around it and keep a group",
+        )
+    } else if cause.contains("backreference") || text.contains("(?P=") {
+        missing("back-references (\\1, (?P=name))", "compare the groups of a match")
+    } else if text.contains("(?>") || text.contains("(?(") {
+        missing("atomic groups and conditions ((?>..), (?(1)..))", "write the pattern without them")
+    } else {
+        BadPattern::Wrong(format!("the pattern is wrong: {cause}"))
+    })
+}
+
+fn cause_of(error: &regex::Error) -> String {
+    let cause = error.to_string();
+    let last = cause.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+fn build(text: &str, flags: i64) -> Result<Regex, regex::Error> {
+    // What Python writes in another way.
+    let source = text.replace("\\Z", "\\z");
+    RegexBuilder::new(&source)
+        .case_insensitive(flags & 2 != 0)
+        .multi_line(flags & 8 != 0)
+        .dot_matches_new_line(flags & 16 != 0)
+        .ignore_whitespace(flags & 64 != 0)
+        .unicode(flags & 256 == 0)
+        .size_limit(1 << 20)
+        .build()
+}
+
 fn compile(pattern: &Py, flags: i64) -> R<Rc<Pattern>> {
     let Py::Str(text) = pattern else {
         return Err(PyError::type_error("first argument must be string or compiled pattern"));
@@ -78,21 +134,10 @@ fn compile(pattern: &Py, flags: i64) -> R<Rc<Pattern>> {
         return Ok(pattern);
     }
     budget::pay(1_000)?;
-    // What Python writes in another way.
-    let source = text.replace("\\Z", "\\z");
-    let regex = RegexBuilder::new(&source)
-        .case_insensitive(flags & 2 != 0)
-        .multi_line(flags & 8 != 0)
-        .dot_matches_new_line(flags & 16 != 0)
-        .ignore_whitespace(flags & 64 != 0)
-        .unicode(flags & 256 == 0)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| {
-            let cause = error.to_string();
-            let last = cause.lines().last().unwrap_or_default();
-            PyError::new(Class::PatternError, format!("{}: {last}", repr(pattern).unwrap_or_default()))
-        })?;
+    let regex = build(text, flags).map_err(|error| {
+        let shown = repr(pattern).unwrap_or_default();
+        PyError::new(Class::PatternError, format!("{shown}: {}", cause_of(&error)))
+    })?;
     let pattern = Rc::new(Pattern { regex, source: text.to_string(), flags });
     PATTERNS.with_borrow_mut(|patterns| {
         if patterns.len() >= MAX_PATTERNS {

@@ -94,28 +94,10 @@ static URLS: &[Builtin] = &[
         },
     },
     Builtin { name: "urlencode", call: urlencode },
-    Builtin {
-        name: "urljoin",
-        call: |_, args| {
-            let [base, url] = args.take("urljoin", ["base", "url"], 2)?;
-            let (base, url) = (needed(base, "urljoin")?, needed(url, "urljoin")?);
-            // Only what is absolute can be joined by the rules of URLs; a path is joined to a made-up host.
-            let joined = match url::Url::parse(&base) {
-                Ok(parsed) => parsed.join(&url).map(String::from).unwrap_or(url),
-                Err(_) => url::Url::parse("http://h/")
-                    .and_then(|host| host.join(&base)?.join(&url))
-                    .map(|joined| {
-                        joined.as_str().strip_prefix("http://h").unwrap_or(joined.as_str()).to_owned()
-                    })
-                    .unwrap_or(url),
-            };
-            Ok(Py::from(joined))
-        },
-    },
 ];
 
 pub(super) fn urls(name: &str) -> Option<Py> {
-    function(URLS, name)
+    function(URLS, name).or_else(|| super::urls::find(name))
 }
 
 fn quoted(text: &str, safe: &str, is_plus: bool) -> String {

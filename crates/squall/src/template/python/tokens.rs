@@ -118,27 +118,35 @@ fn string(rest: &str, prefix: &str, quote: &str, place: usize) -> Parsed<(Kind, 
     Ok((kind, end + quote.len()))
 }
 
-/// How far a number goes; a sign belongs to it after the `e` of an exponent.
+/// How far a number goes: digits, a point with more of them, an exponent. What follows without a space belongs to it too and
+/// makes it wrong, unless it is a keyword (`1if x else 2`).
 fn number_length(rest: &str) -> usize {
-    let bytes = rest.as_bytes();
-    let has_prefix =
-        bytes.len() > 1 && bytes[0] == b'0' && matches!(bytes[1], b'x' | b'X' | b'o' | b'O' | b'b' | b'B');
-    let mut at = 0;
-    while at < bytes.len() {
-        let is_part = bytes[at].is_ascii_alphanumeric()
-            || bytes[at] == b'_'
-            || (bytes[at] == b'.' && !has_prefix)
-            || (matches!(bytes[at], b'+' | b'-')
-                && !has_prefix
-                && at > 0
-                && matches!(bytes[at - 1], b'e' | b'E')
-                && bytes.get(at + 1).is_some_and(u8::is_ascii_digit));
-        // `1if x`: Python reads a number and a keyword.
-        let keyword = ["if ", "or ", "and ", "in ", "is ", "else ", "for ", "not "];
-        if !is_part || (at > 0 && !has_prefix && keyword.iter().any(|word| rest[at..].starts_with(word))) {
-            break;
+    let is_digit = |c: char| c.is_ascii_digit() || c == '_';
+    let after = |at: usize, is_part: fn(char) -> bool| {
+        at + rest[at..].find(|c| !is_part(c)).unwrap_or(rest.len() - at)
+    };
+    let digits = |at: usize| after(at, |c| c.is_ascii_digit() || c == '_');
+    let lower = rest.get(..2).unwrap_or_default().to_ascii_lowercase();
+    let mut at = match lower.as_str() {
+        "0x" => after(2, |c| c.is_ascii_hexdigit() || c == '_'),
+        "0o" | "0b" => digits(2),
+        _ => {
+            let mut at = digits(0);
+            if rest[at..].starts_with('.') {
+                at = digits(at + 1);
+            }
+            if let Some(exponent) = rest[at..].strip_prefix(['e', 'E']) {
+                let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+                if unsigned.starts_with(is_digit) {
+                    at = digits(rest.len() - unsigned.len());
+                }
+            }
+            at + usize::from(rest[at..].starts_with(['j', 'J']))
         }
-        at += 1;
+    };
+    let word = after(at, is_name_part);
+    if !["and", "else", "for", "if", "in", "is", "not", "or"].contains(&&rest[at..word]) {
+        at = word;
     }
     at
 }

@@ -4,13 +4,13 @@ use std::error::Error as StdError;
 use std::rc::Rc;
 
 use minijinja::value::ValueKind;
-use minijinja::{Error, Value};
+use minijinja::{Error, ErrorKind, Value};
 use num_bigint::BigInt;
 
 use super::int::{as_big, big};
 use super::{Class, Dict, Key, List, Map, Py, PyError, R, Str};
 use crate::template::budget;
-use crate::template::error::Raised;
+use crate::template::error::{Exception, Raised};
 use crate::template::modules::Moment;
 use crate::template::tape::{Item, Part};
 
@@ -191,6 +191,10 @@ pub(in crate::template) fn from_host_error(error: &Error) -> PyError {
     let mut raised = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
+        if let Some(Exception { class, message }) = cause.downcast_ref() {
+            let class = Class::of_name(class).unwrap_or(Class::ApplicationError);
+            return PyError::new(class, message.as_str());
+        }
         if let Some(found) = cause.downcast_ref::<Raised>() {
             raised = Some(*found);
             break;
@@ -201,7 +205,11 @@ pub(in crate::template) fn from_host_error(error: &Error) -> PyError {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    PyError::new(Class::ApplicationError, message).with_raised(raised)
+    let class = match error.kind() {
+        ErrorKind::TooManyArguments | ErrorKind::MissingArgument => Class::TypeError,
+        _ => Class::ApplicationError,
+    };
+    PyError::new(class, message).with_raised(raised)
 }
 
 /// The value for the application.

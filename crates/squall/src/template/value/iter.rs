@@ -129,6 +129,10 @@ impl Source {
                 Ok(items) => Self::Host(Box::new(items)),
                 Err(_) => return Err(not_iterable(value)),
             },
+            Py::Object(object) => match object.items() {
+                Some(items) => Self::Values(items.into_iter()),
+                None => return Err(not_iterable(value)),
+            },
             _ => return Err(not_iterable(value)),
         })
     }

@@ -128,6 +128,11 @@ pub(super) trait Object {
         None
     }
 
+    /// What is in it, of one that is a tuple besides.
+    fn items(&self) -> Option<Vec<Py>> {
+        None
+    }
+
     /// Whether it is what `globals()` gives, of which the interpreter knows the items.
     fn is_globals(&self) -> bool {
         false

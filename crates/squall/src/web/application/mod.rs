@@ -31,7 +31,7 @@ use super::fallback::FallbackTo;
 use super::hooks::Hooks;
 use super::locale::LocaleSettings;
 use super::proxy::Tunnels;
-use super::render::TemplateSettings;
+use super::render::{HandlerValues, OfRoutes, TemplateSettings};
 use super::route::UrlSpec;
 use super::route_table::RouteInfo;
 use super::routes::{Found, Outer, Route, Routes};
@@ -201,16 +201,16 @@ impl Application {
             in_group: false,
             sites: &self.settings.sites,
             templates: None,
+            handler_values: &HandlerValues::default(),
             prefix: "",
         };
         let hosts = self.hosts.into_iter().filter_map(|spec| HostGroup::build(spec, outer, &mut problems));
         let hosts: Vec<HostGroup> = hosts.collect();
         let routes = Routes::build(self.routes, outer, &mut problems);
-        let mut sources = Vec::new();
-        let mut add_source = |route: &Route| sources.extend(route.templates().cloned());
-        hosts.iter().for_each(|group| group.routes.for_each(&mut add_source));
-        routes.for_each(&mut add_source);
-        self.settings.templates.finish(sources, &mut problems);
+        let mut of_routes = OfRoutes::default();
+        hosts.iter().for_each(|group| group.routes.for_each(&mut |route| of_routes.add(route)));
+        routes.for_each(&mut |route| of_routes.add(route));
+        TemplateSettings::finish(&mut self.settings, of_routes, &mut problems);
         let mut names: HashMap<String, PathPattern> = HashMap::new();
         let mut add_name = |route: &Route| {
             let Some(name) = route.name() else { return };
@@ -365,6 +365,11 @@ impl Core {
 
     pub(super) fn static_settings(&self) -> &StaticSettings {
         &self.settings.static_files
+    }
+
+    #[cfg(feature = "templates")]
+    pub(super) fn has_route_named(&self, name: &str) -> bool {
+        self.names.contains_key(name)
     }
 
     pub(super) fn reverse_url(&self, name: &str, arguments: &[&dyn fmt::Display]) -> Result<String> {

@@ -12,7 +12,7 @@ use crate::web::handler::RequestHandler;
 use crate::web::hooks::Hooks;
 use crate::web::methods::Methods;
 use crate::web::options::HandlerOptions;
-use crate::web::render::TemplateSource;
+use crate::web::render::{HandlerValues, TemplateSource};
 use crate::web::site::{ErasedSite, Site};
 use crate::web::slash::TrailingSlash;
 use crate::web::target::{Functions, Prototype, Target};
@@ -31,6 +31,7 @@ pub struct UrlSpec {
     pub(in crate::web) hooks: Hooks,
     pub(in crate::web) site: Option<Rc<dyn ErasedSite>>,
     pub(in crate::web) templates: Option<TemplateSource>,
+    pub(in crate::web) handler_values: HandlerValues,
     pub(in crate::web) location: &'static Location<'static>,
 }
 
@@ -157,6 +158,7 @@ impl UrlSpec {
             hooks: Hooks::default(),
             site: None,
             templates: None,
+            handler_values: HandlerValues::default(),
             location,
         }
     }

@@ -13,7 +13,7 @@ use crate::routing::{PathArgs, PathPattern, PathTable, Router};
 use crate::web::execute::ErrorTarget;
 use crate::web::hooks::Hooks;
 use crate::web::options::HandlerOptions;
-use crate::web::render::TemplateSource;
+use crate::web::render::{HandlerValues, TemplateSource};
 use crate::web::route::{Destination, UrlSpec};
 use crate::web::route_table::RouteInfo;
 use crate::web::site::Sites;
@@ -36,6 +36,8 @@ pub(in crate::web) struct Route {
     sites: Sites,
     /// Its own templates, or those of the group around it.
     templates: Option<TemplateSource>,
+    /// Those of the groups around it included.
+    handler_values: HandlerValues,
     /// It is in no table.
     is_unmatched: bool,
     location: &'static Location<'static>,
@@ -62,6 +64,7 @@ pub(in crate::web) struct Outer<'a> {
     pub(in crate::web) hooks: &'a Hooks,
     pub(in crate::web) sites: &'a Sites,
     pub(in crate::web) templates: Option<&'a TemplateSource>,
+    pub(in crate::web) handler_values: &'a HandlerValues,
     /// What comes before its patterns.
     pub(in crate::web) prefix: &'a str,
     /// Some of them are those of a group, which must not miss any of its routes.
@@ -107,6 +110,7 @@ impl Routes {
                             hooks: &group.hooks,
                             sites: &group.sites,
                             templates: group.templates.as_ref(),
+                            handler_values: &group.handler_values,
                             prefix: &group.prefix,
                             in_group: group.in_group,
                         };
@@ -176,6 +180,7 @@ fn merge_functions(specs: Vec<UrlSpec>) -> Vec<UrlSpec> {
         {
             last.name = last.name.take().or(spec.name);
             last.templates = last.templates.take().or(spec.templates);
+            last.handler_values = std::mem::take(&mut last.handler_values).within(&spec.handler_values);
             last.hooks.extend(spec.hooks);
             last.options = last.options.and(spec.options.only_for(left));
             continue;
@@ -191,6 +196,7 @@ struct Group {
     hooks: Hooks,
     sites: Sites,
     templates: Option<TemplateSource>,
+    handler_values: HandlerValues,
     in_group: bool,
     /// It has something of its own around its routes.
     has_own: bool,
@@ -204,7 +210,8 @@ impl Group {
         }
         let prefix = PathPattern::nested(&self.prefix, "(?:/.*)?").ok()?;
         let route = Route::unmatched(Rc::new(ErrorTarget(404)), self.hooks.clone(), self.sites.clone());
-        let route = Route { templates: self.templates.clone(), ..route };
+        let route =
+            Route { templates: self.templates.clone(), handler_values: self.handler_values.clone(), ..route };
         Some((prefix, Rc::new(route)))
     }
 }
@@ -220,11 +227,16 @@ impl UrlSpec {
         }
         let prefix = format!("{}{}", outer.prefix, self.pattern);
         PathPattern::nested(&prefix, "/").map_err(|error| error.to_string())?;
-        let has_own = !self.hooks.is_empty() || self.site.is_some() || self.templates.is_some();
+        let has_own = !self.hooks.is_empty()
+            || self.site.is_some()
+            || self.templates.is_some()
+            || !self.handler_values.is_empty();
+        let handler_values = self.handler_values.within(outer.handler_values);
         let templates = self.templates.or_else(|| outer.templates.cloned());
         let sites = self.site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
         let in_group = outer.in_group || !self.hooks.is_empty();
-        Ok(Group { prefix, hooks: outer.hooks.around(self.hooks), sites, templates, in_group, has_own })
+        let hooks = outer.hooks.around(self.hooks);
+        Ok(Group { prefix, hooks, sites, templates, handler_values, in_group, has_own })
     }
 
     /// Options that do nothing where they were set.
@@ -238,6 +250,7 @@ impl UrlSpec {
             ("name", is_group && self.name.is_some()),
             ("site", !is_group && self.site.is_some()),
             ("template_loader", !is_group && self.templates.is_some()),
+            ("handler_value", !is_group && !self.handler_values.is_empty()),
         ];
         let own = own.into_iter().filter(move |(_, set)| *set && !what.is_empty()).map(|(option, _)| option);
         let set = self.without_effect.clone().into_iter().chain(own);
@@ -252,12 +265,24 @@ impl Route {
             move |problem| format!("{}:{}: {problem}", location.file(), location.line())
         };
         problems.extend(spec.options_without_effect().map(at));
-        let UrlSpec { pattern, destination, name, options, hooks, site, templates, location, .. } = spec;
+        let UrlSpec {
+            pattern,
+            destination,
+            name,
+            options,
+            hooks,
+            site,
+            templates,
+            handler_values,
+            location,
+            ..
+        } = spec;
         problems.extend(hooks.problems().map(at));
         let in_group = outer.in_group || !hooks.is_empty();
         let hooks = outer.hooks.around(hooks);
         let sites = site.map_or_else(|| outer.sites.clone(), |site| outer.sites.with_inner(site));
         let templates = templates.or_else(|| outer.templates.cloned());
+        let handler_values = handler_values.within(outer.handler_values);
         let own = PathPattern::new(&pattern).map_err(|error| error.to_string())?;
         if !own.may_begin_a_path() {
             return Err(format!("the pattern {pattern:?} can match no path: those begin with a slash"));
@@ -272,7 +297,14 @@ impl Route {
             Destination::Functions(functions) => (Rc::new(functions) as Rc<dyn Target>, None),
             Destination::Nested(specs) => {
                 let templates = templates.as_ref();
-                let outer = Outer { hooks: &hooks, in_group, sites: &sites, templates, prefix: outer.prefix };
+                let outer = Outer {
+                    hooks: &hooks,
+                    in_group,
+                    sites: &sites,
+                    templates,
+                    handler_values: &handler_values,
+                    prefix: outer.prefix,
+                };
                 let nested = Routes::build(specs, outer, problems);
                 (nowhere(), Some(Further::Nested(nested)))
             }
@@ -300,6 +332,7 @@ impl Route {
             hooks: boxed(hooks),
             sites,
             templates,
+            handler_values,
             is_unmatched: false,
             location,
             place: OnceCell::new(),
@@ -319,6 +352,7 @@ impl Route {
             hooks: boxed(hooks),
             sites,
             templates: None,
+            handler_values: HandlerValues::default(),
             is_unmatched: true,
             location: Location::caller(),
             place: OnceCell::new(),
@@ -333,6 +367,22 @@ impl Route {
 
     pub(in crate::web) fn templates(&self) -> Option<&TemplateSource> {
         self.templates.as_ref()
+    }
+
+    #[cfg(feature = "templates")]
+    pub(in crate::web) fn handler_values(&self) -> &HandlerValues {
+        &self.handler_values
+    }
+
+    /// The name of the handler's type as Python would have it; of a function its own, and Tornado's for all others.
+    #[cfg(feature = "templates")]
+    pub(in crate::web) fn class_name(&self) -> String {
+        let whole = self.target.name();
+        let path = whole.split('<').next().unwrap_or_default();
+        match path.rsplit("::").next() {
+            Some(name) if !whole.contains("{{") && !whole.contains(", ") => name.to_owned(),
+            _ => "RequestHandler".to_owned(),
+        }
     }
 
     #[inline]

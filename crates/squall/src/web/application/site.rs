@@ -25,6 +25,9 @@ pub trait Site: 'static {
 
     /// The user of this request, if there is one. Called at most once per request, when first asked for.
     ///
+    /// Templates cannot wait for it: `{{ current_user }}` is an error of the page while this waits for something. When it may,
+    /// await [`Context::user`] in [`prepare`](Self::prepare); the page has it from there.
+    ///
     /// # Errors
     /// An error is answered as one of the handler.
     async fn current_user(&self, _ctx: &Context) -> Result<Option<Self::User>> {

@@ -31,7 +31,7 @@ impl DebugSettings {
         self.serve_traceback.unwrap_or(self.debug)
     }
 
-    fn reloads(&self) -> bool {
+    pub(in crate::web) fn reloads(&self) -> bool {
         self.autoreload.unwrap_or(self.debug)
     }
 

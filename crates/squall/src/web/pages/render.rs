@@ -1,7 +1,7 @@
 //! Pages from templates.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::io;
 use std::panic::Location;
@@ -13,14 +13,19 @@ use minijinja::value::Object;
 use minijinja::{Error as EngineError, ErrorKind, State, Value};
 
 use crate::sys::Scoped;
-use crate::template::{Layered, Loader, Raised, Template, TemplateError, Whitespace};
-use crate::web::application::Application;
+use crate::template::{
+    Layered, Loader, Member, Raised, Surface, Template, TemplateError, Whitespace, python_error,
+};
+use crate::web::application::{Application, Settings};
 use crate::web::context::{Context, is_misuse, misuse};
 use crate::web::error::{Error, Result};
 use crate::web::route::UrlSpec;
-use crate::web::template_namespace::{FUNCTIONS, Function, Namespace, OF_HANDLER};
-use crate::web::ui_module::{Page, Resources, UiModule, built_in};
+use crate::web::routes::Route;
+use crate::web::template_namespace::{FUNCTIONS, Function, Namespace, locale_shape};
+use crate::web::ui_module::{BUILT_IN, Page, Resources, TEMPLATE, UiModule, built_in};
+use crate::web::{template_handler, template_request};
 
+pub(in crate::web) use super::template_handler::HandlerValues;
 pub(in crate::web) use super::template_namespace::SiteValues;
 
 type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
@@ -30,6 +35,22 @@ type Method = Box<dyn Fn(&Context, &[Value]) -> Result<Value>>;
 pub(in crate::web) enum TemplateSource {
     Path(PathBuf),
     Loader(Rc<Loader>),
+}
+
+/// What of the routes concerns templates.
+#[derive(Default)]
+pub(in crate::web) struct OfRoutes {
+    sources: Vec<TemplateSource>,
+    names: HashSet<String>,
+    handler_values: HashSet<String>,
+}
+
+impl OfRoutes {
+    pub(in crate::web) fn add(&mut self, route: &Route) {
+        self.sources.extend(route.templates().cloned());
+        self.names.extend(route.name().map(str::to_owned));
+        self.handler_values.extend(route.handler_values().names().map(str::to_owned));
+    }
 }
 
 /// An application's templates.
@@ -54,23 +75,36 @@ pub(in crate::web) struct TemplateSettings {
 }
 
 impl TemplateSettings {
-    pub(in crate::web) fn settings(&self) -> Value {
-        Value::from_pairs(self.values.iter().cloned())
+    /// What the application gives to `handler.settings`.
+    pub(in crate::web) fn values(&self) -> &[(String, Value)] {
+        &self.values
+    }
+
+    pub(in crate::web) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    pub(in crate::web) fn keeps_compiled(&self, is_debug: bool) -> bool {
+        self.compiled_cache.unwrap_or(!is_debug)
     }
 
     /// Makes the loaders, those of single routes too, and compiles all templates.
-    pub(in crate::web) fn finish(&mut self, of_routes: Vec<TemplateSource>, problems: &mut Vec<String>) {
-        if self.loader.is_none() {
-            self.loader = self.path.as_ref().map(|path| Rc::new(self.loader_of(path)));
+    pub(in crate::web) fn finish(settings: &mut Settings, of_routes: OfRoutes, problems: &mut Vec<String>) {
+        let names = template_handler::settings(settings).into_iter().map(|(name, _)| name).collect();
+        // While a service moves over, its other half has names too.
+        let routes = settings.fallback.is_none().then_some(of_routes.names);
+        let templates = &mut settings.templates;
+        if templates.loader.is_none() {
+            templates.loader = templates.path.as_ref().map(|path| Rc::new(templates.loader_of(path)));
         }
-        let mut loaders: Vec<Rc<Loader>> = self.loader.iter().cloned().collect();
-        for source in of_routes {
+        let mut loaders: Vec<Rc<Loader>> = templates.loader.iter().cloned().collect();
+        for source in of_routes.sources {
             let loader = match source {
                 TemplateSource::Loader(loader) => loader,
                 TemplateSource::Path(path) => {
-                    let loader = self.others.get(&path).cloned();
-                    let loader = loader.unwrap_or_else(|| Rc::new(self.loader_of(&path)));
-                    self.others.insert(path, Rc::clone(&loader));
+                    let loader = templates.others.get(&path).cloned();
+                    let loader = loader.unwrap_or_else(|| Rc::new(templates.loader_of(&path)));
+                    templates.others.insert(path, Rc::clone(&loader));
                     loader
                 }
             };
@@ -78,11 +112,36 @@ impl TemplateSettings {
                 loaders.push(loader);
             }
         }
+        let surface = Rc::new(templates.surface(names, of_routes.handler_values, routes));
         for loader in loaders {
-            self.prepare(&loader);
+            templates.prepare(&loader, &surface);
             if let Err(errors) = loader.check_all() {
                 problems.extend(errors.iter().map(|error| format!("template {error}")));
             }
+        }
+    }
+
+    /// What templates are checked against.
+    fn surface(
+        &self,
+        settings: Vec<String>,
+        values: HashSet<String>,
+        routes: Option<HashSet<String>>,
+    ) -> Surface {
+        let values = self.of_handler.keys().cloned().chain(values).map(|name| (name, Member::Any));
+        let functions = self.methods.keys().map(|name| (name.clone(), Member::Function));
+        let (request, locale) = (template_request::shape(), locale_shape());
+        let handler = template_handler::shape(
+            values.chain(functions),
+            Rc::clone(&request),
+            Rc::clone(&locale),
+            settings,
+        );
+        Surface {
+            objects: vec![("handler", handler), ("request", request), ("locale", locale)],
+            modules: self.modules.keys().cloned().chain(BUILT_IN.iter().map(|&name| name.into())).collect(),
+            template_module: (!self.modules.contains_key(TEMPLATE)).then_some(TEMPLATE),
+            routes,
         }
     }
 
@@ -98,7 +157,7 @@ impl TemplateSettings {
     }
 
     /// Gives it what all templates of the application know.
-    fn prepare(&self, loader: &Loader) {
+    fn prepare(&self, loader: &Loader, surface: &Rc<Surface>) {
         // Tornado knows them by both names; the second is for Jinja's `{{ modules.Entry(1) }}`.
         for name in ["_tt_modules", "modules"] {
             loader.add_global(name.to_owned(), Value::from_object(Modules));
@@ -112,12 +171,10 @@ impl TemplateSettings {
         for (name, values) in &self.imports {
             loader.add_module(name, values);
         }
-        let own = self.methods.keys().chain(self.of_handler.keys()).cloned();
-        let of_handler = FUNCTIONS.iter().chain(OF_HANDLER).map(|name| (*name).to_owned()).chain(own);
         let mut of_context = self.context_functions.clone();
         // In the template of a `Template` module.
         of_context.push("set_resources".to_owned());
-        loader.of_application(of_handler.collect(), of_context);
+        loader.of_application(surface, of_context);
     }
 
     /// The loader of a request to a route with this source.
@@ -201,7 +258,20 @@ impl Application {
         self
     }
 
-    /// A value or function that templates read as `handler.name`.
+    /// A value or function that templates read as `handler.name`: the default of all routes, as an attribute of a base class.
+    /// Routes and groups may have [another](UrlSpec::handler_value), and so may [a request](Context::set_handler_value).
+    ///
+    /// ```
+    /// use squall::{Application, Context, get};
+    ///
+    /// let page = async |ctx: &Context| ctx.render("page.html", squall::context! {});
+    /// let app = Application::new([
+    ///     get("/", page),
+    ///     get("/users", page).handler_value("section", "users"),
+    /// ])
+    /// .handler_value("section", "home"); // {% if handler.section == "users" %}
+    /// # let _ = app;
+    /// ```
     #[must_use]
     pub fn handler_value(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.settings.templates.of_handler.insert(name.into(), value.into());
@@ -256,6 +326,15 @@ impl UrlSpec {
     #[doc(alias = "get_template_path")]
     pub fn template_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.templates = Some(TemplateSource::Path(path.into()));
+        self
+    }
+
+    /// A value or function that the templates of this route, or of all in this group, read as `handler.name` (an attribute of
+    /// Tornado's handler class). It replaces that of the group around it and
+    /// [of the application](Application::handler_value). On a router or a delegate it is an error at start-up.
+    #[must_use]
+    pub fn handler_value(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.handler_values.set(name.into(), value.into());
         self
     }
 
@@ -362,7 +441,7 @@ impl Context {
         let Some(loader) = settings.loader(self.route().templates()) else {
             return Err(misuse("You must give the application a template_path to render".to_owned()));
         };
-        if !settings.compiled_cache.unwrap_or(!self.core().settings().debug.is_on()) && !is_rendering() {
+        if !settings.keeps_compiled(self.core().settings().debug.is_on()) && !is_rendering() {
             loader.reset();
         }
         let template = loader.load(name)?;
@@ -452,12 +531,22 @@ fn on_new_page<R>(f: impl FnOnce() -> R) -> (R, Page) {
     (result, PAGE.take())
 }
 
-/// The application's own error, which keeps its status and type; what the framework says gets the template's place.
+/// The application's own error, which keeps its status and type; what the framework says gets the template's place, and so do
+/// wrong arguments.
 fn raise(error: Error) -> EngineError {
-    let raised = EngineError::new(ErrorKind::InvalidOperation, error.to_string());
     if is_misuse(&error) {
-        return raised;
+        return python_error("", error.log_message().map_or_else(|| error.to_string(), str::to_owned));
     }
+    if let Some(engine) = error.downcast_ref::<EngineError>() {
+        let detail = engine.detail().map_or_else(|| engine.kind().to_string(), str::to_owned);
+        return match engine.kind() {
+            ErrorKind::TooManyArguments | ErrorKind::MissingArgument => {
+                python_error("TypeError", format!("{}: {detail}", engine.kind()))
+            }
+            _ => python_error("", detail),
+        };
+    }
+    let raised = EngineError::new(ErrorKind::InvalidOperation, error.to_string());
     let (number, last) = RAISED.with_borrow_mut(|(number, last)| {
         *number += 1;
         (*number, last.replace(error))
@@ -491,18 +580,17 @@ impl Object for Modules {
         name: &str,
         args: &[Value],
     ) -> Result<Value, EngineError> {
-        with_context(|ctx| {
+        let html = with_context(|ctx| {
             let own = ctx.core().settings().templates.modules.get(name).map(|module| &**module);
-            let module = own
-                .or_else(|| built_in(name))
-                .ok_or_else(|| misuse(format!("there is no UI module {name}")))?;
+            let Some(module) = own.or_else(|| built_in(name)) else { return Ok(None) };
             let place = with_page(|page| page.add(name));
             let html = module.render(ctx, args)?;
             if let Some(place) = place {
                 let resources = Resources::of(ctx, module);
                 with_page(|page| page.set(place, resources));
             }
-            Ok(Value::from_safe_string(html))
-        })
+            Ok(Some(Value::from_safe_string(html)))
+        })?;
+        html.ok_or_else(|| python_error("AttributeError", format!("there is no UI module {name}")))
     }
 }

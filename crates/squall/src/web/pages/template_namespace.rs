@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::SystemTime;
@@ -11,31 +12,20 @@ use std::time::SystemTime;
 use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, from_args};
 use minijinja::{Error as EngineError, ErrorKind, State, Value};
 
-use crate::httputil::Arguments;
 use crate::locale::{DateFormat, Locale};
-use crate::template::{system_time, to_str, with_variables, without_keywords};
+use crate::template::{
+    Given, Has, Member, Shape, python_error, system_time, to_str, with_variables, without_keywords,
+};
 use crate::web::context::{Context, misuse};
 use crate::web::error::Result;
 use crate::web::render::with_context;
 use crate::web::site::{Site, Sites};
 use crate::web::static_files::StaticUrl;
+use crate::web::template_handler::Handler;
+use crate::web::template_request::Request;
 
 pub(in crate::web) const FUNCTIONS: &[&str] =
     &["_", "gettext", "ngettext", "npgettext", "pgettext", "static_url", "xsrf_form_html", "reverse_url"];
-
-/// What is below `handler`, besides [`FUNCTIONS`].
-pub(in crate::web) const OF_HANDLER: &[&str] = &[
-    "application",
-    "current_user",
-    "get_argument",
-    "get_arguments",
-    "get_cookie",
-    "get_status",
-    "locale",
-    "request",
-    "settings",
-    "xsrf_token",
-];
 
 /// A function of the namespace, or a `ui_method`, by its name.
 #[derive(Debug)]
@@ -46,40 +36,71 @@ impl Object for Function {
         ObjectRepr::Plain
     }
 
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<bound method {}>", self.0)
+    }
+
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
-        with_context(|ctx| match ctx.core().settings().templates.methods.get(&self.0) {
-            Some(method) => method(ctx, args),
-            None => call(ctx, &self.0, args),
-        })
+        self.call_with(args)
     }
 }
 
-fn call(ctx: &Context, name: &str, args: &[Value]) -> Result<Value> {
-    Ok(match name {
+impl Function {
+    pub(in crate::web) fn call_with(&self, args: &[Value]) -> Result<Value, EngineError> {
+        let of_application = with_context(|ctx| {
+            let method = ctx.core().settings().templates.methods.get(&self.0);
+            method.map(|method| method(ctx, args)).transpose()
+        })?;
+        match of_application {
+            Some(value) => Ok(value),
+            None => call(&self.0, args),
+        }
+    }
+}
+
+fn call(name: &str, args: &[Value]) -> Result<Value, EngineError> {
+    match name {
         "_" | "gettext" | "ngettext" | "npgettext" | "pgettext" => {
-            return translate(&ctx.locale_now()?, name, args);
+            with_context(|ctx| translate(&ctx.locale_now()?, name, args))
         }
         "static_url" => {
-            let (path, include_host, kwargs): (&str, Option<bool>, Kwargs) = from_args(args)?;
-            let include_host = include_host.or(kwargs.get("include_host")?).unwrap_or(false);
-            let include_version = kwargs.get::<Option<bool>>("include_version")?.unwrap_or(true);
-            kwargs.assert_all_used()?;
-            let options = StaticUrl::default().include_host(include_host).include_version(include_version);
+            let given = Given::new("static_url", ["path", "include_host", "include_version"], 1, args)?;
+            let path = given.text(0)?;
+            let options = StaticUrl::default()
+                .include_host(given.is_true(1, false))
+                .include_version(given.is_true(2, true));
             // A path that no file can have is the page's mistake: a 404 would be told of the page.
-            ctx.static_url_with(path, options)
-                .map_err(|error| misuse(format!("static_url({path:?}): {error}")))?
-                .into()
+            with_context(|ctx| {
+                let url = ctx.static_url_with(&path, options);
+                Ok(url.map_err(|error| misuse(format!("static_url({path:?}): {error}")))?.into())
+            })
         }
-        "xsrf_form_html" => ctx.xsrf_form_html()?.into(),
-        "reverse_url" => {
-            let (name, arguments) =
-                args.split_first().ok_or_else(|| misuse("reverse_url takes a name".into()))?;
-            let texts: Vec<String> = arguments.iter().map(to_str).collect();
-            let arguments: Vec<&dyn fmt::Display> =
-                texts.iter().map(|text| text as &dyn fmt::Display).collect();
-            ctx.reverse_url(&to_str(name), &arguments)?.into()
+        "xsrf_form_html" => {
+            Given::new("xsrf_form_html", [], 0, args)?;
+            with_context(|ctx| Ok(ctx.xsrf_form_html()?.into()))
         }
-        _ => return Err(misuse(format!("there is no function {name}"))),
+        "reverse_url" => reverse_url(args),
+        _ => Err(EngineError::from(ErrorKind::UnknownMethod)),
+    }
+}
+
+fn reverse_url(args: &[Value]) -> Result<Value, EngineError> {
+    let (arguments, keywords) = without_keywords(args);
+    if keywords.is_some_and(|keywords| keywords.args().next().is_some()) {
+        return Err(python_error("TypeError", "reverse_url() takes no keyword arguments"));
+    }
+    let Some((name, arguments)) = arguments.split_first() else {
+        return Err(python_error("TypeError", "reverse_url() missing required argument: 'name'"));
+    };
+    let name = to_str(name);
+    if !with_context(|ctx| Ok(ctx.core().has_route_named(&name)))? {
+        return Err(python_error("KeyError", format!("{name} not found in named urls")));
+    }
+    let texts: Vec<String> = arguments.iter().map(to_str).collect();
+    let arguments: Vec<&dyn fmt::Display> = texts.iter().map(|text| text as &dyn fmt::Display).collect();
+    with_context(|ctx| {
+        let url = ctx.reverse_url(&name, &arguments);
+        Ok(url.map_err(|error| misuse(format!("reverse_url({name:?}): {error}")))?.into())
     })
 }
 
@@ -117,14 +138,14 @@ pub(in crate::web) struct Namespace;
 
 impl Object for Namespace {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let value = match key.as_str()? {
-            "handler" => Ok(Value::from_object(Handler)),
-            "request" => Ok(Value::from_object(Request)),
-            "locale" => with_context(|ctx| Ok(Value::from_object(LocaleObject(ctx.locale_now()?)))),
-            "current_user" => with_context(current_user),
-            _ => return None,
-        };
-        Some(value.unwrap_or_else(Value::from))
+        let name = key.as_str()?;
+        match name {
+            "handler" => Some(Value::from_object(Handler)),
+            "request" | "locale" | "current_user" => {
+                with_context(|ctx| Ok(attribute(ctx, name))).unwrap_or_else(|error| Some(Value::from(error)))
+            }
+            _ => None,
+        }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -132,87 +153,25 @@ impl Object for Namespace {
     }
 }
 
-/// `request`
-#[derive(Debug)]
-struct Request;
-
-impl Object for Request {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let name = key.as_str()?;
-        let value = with_context(|ctx| {
-            let request = ctx.request();
-            Ok(Some(match name {
-                "method" => request.method().as_str().into(),
-                "uri" => request.uri().into(),
-                "path" => request.path().into(),
-                "query" => request.query().into(),
-                "remote_ip" => request.remote_ip().to_string().into(),
-                "protocol" => request.protocol().to_string().into(),
-                "host" => request.host().into(),
-                "headers" => Value::from_object(Headers),
-                "cookies" => Value::from_pairs(ctx.cookies()),
-                "arguments" => {
-                    let of_query = request.query_arguments().into_iter().flat_map(Arguments::iter);
-                    all_values(of_query.chain(request.body_arguments()?.iter()))
-                }
-                "query_arguments" => {
-                    all_values(request.query_arguments().into_iter().flat_map(Arguments::iter))
-                }
-                "body_arguments" => all_values(request.body_arguments()?.iter()),
-                _ => return Ok(None),
-            }))
-        });
-        value.unwrap_or_else(|error| Some(Value::from(error)))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        name: &str,
-        args: &[Value],
-    ) -> Result<Value, EngineError> {
-        if name != "full_url" {
-            return Err(EngineError::from(ErrorKind::UnknownMethod));
-        }
-        from_args::<()>(args)?;
-        with_context(|ctx| Ok(ctx.request().full_url().into()))
-    }
+/// What is both a variable of templates and below `handler`.
+pub(in crate::web) fn attribute(ctx: &Context, name: &str) -> Option<Value> {
+    let value = match name {
+        "request" => Ok(Value::from_object(Request)),
+        "locale" => with_context(|ctx| Ok(locale(ctx.locale_now()?))),
+        "current_user" => with_context(current_user),
+        _ => return function(ctx, name),
+    };
+    Some(value.unwrap_or_else(Value::from))
 }
 
-/// Lists of values by name, as Tornado has them.
-fn all_values<'a>(pairs: impl Iterator<Item = (&'a str, &'a [u8])>) -> Value {
-    let mut lists: Vec<(&str, Vec<String>)> = Vec::new();
-    for (name, value) in pairs {
-        let value = String::from_utf8_lossy(value).into_owned();
-        match lists.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(value),
-            None => lists.push((name, vec![value])),
-        }
-    }
-    Value::from_pairs(lists)
+/// A function that is both a variable of templates and below `handler`.
+pub(in crate::web) fn function(ctx: &Context, name: &str) -> Option<Value> {
+    let is_known = FUNCTIONS.contains(&name) || ctx.core().settings().templates.methods.contains_key(name);
+    is_known.then(|| Value::from_object(Function(name.to_owned())))
 }
 
-/// `request.headers`
-#[derive(Debug)]
-struct Headers;
-
-impl Object for Headers {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let name = key.as_str()?;
-        let found = with_context(|ctx| Ok(ctx.request().headers().get(name).map(Value::from)));
-        found.unwrap_or_else(|error| Some(Value::from(error)))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let names = with_context(|ctx| {
-            Ok(ctx.request().headers().iter().map(|(name, _)| Value::from(name.to_string())).collect())
-        });
-        names.map_or(Enumerator::Empty, Enumerator::Values)
-    }
+pub(in crate::web) fn locale(locale: Locale) -> Value {
+    Value::from_object(LocaleObject(locale))
 }
 
 fn current_user(ctx: &Context) -> Result<Value> {
@@ -257,70 +216,20 @@ impl Sites {
     }
 }
 
-/// `handler`
-#[derive(Debug)]
-struct Handler;
-
-impl Object for Handler {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        match key.as_str()? {
-            "handler" => None,
-            "settings" => with_context(|ctx| Ok(ctx.core().settings().templates.settings()))
-                .map_or_else(|error| Some(Value::from(error)), Some),
-            "xsrf_token" => {
-                let token = with_context(|ctx| Ok(Value::from(ctx.xsrf_token()?)));
-                Some(token.unwrap_or_else(Value::from))
-            }
-            "application" => Some(Value::from_object(Self)),
-            name => {
-                let own =
-                    with_context(|ctx| Ok(ctx.core().settings().templates.of_handler.get(name).cloned()));
-                let own = own.unwrap_or_else(|error| Some(Value::from(error)));
-                own.or_else(|| Arc::new(Namespace).get_value(&Value::from(name)))
-            }
-        }
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        state: &mut State<'_, '_>,
-        name: &str,
-        args: &[Value],
-    ) -> Result<Value, EngineError> {
-        let value = with_context(|ctx| Ok(ctx.core().settings().templates.of_handler.get(name).cloned()))?;
-        if let Some(function) = value {
-            return function.call(state, args);
-        }
-        with_context(|ctx| {
-            Ok(match name {
-                "get_argument" => {
-                    let (name, _): (&str, Option<Value>) = from_args(args)?;
-                    // `None` is a default like any other.
-                    match args.get(1).cloned() {
-                        Some(default) => ctx.argument_opt(name)?.map_or(default, Value::from),
-                        None => ctx.argument(name)?.into(),
-                    }
-                }
-                "get_arguments" => {
-                    let (name,): (&str,) = from_args(args)?;
-                    ctx.arguments(name)?.into_iter().map(Value::from).collect()
-                }
-                "get_cookie" => {
-                    let (name, default): (&str, Option<Value>) = from_args(args)?;
-                    ctx.cookie(name).map(Value::from).or(default).unwrap_or_else(|| Value::from(()))
-                }
-                "get_status" => ctx.status().into(),
-                _ => match ctx.core().settings().templates.methods.get(name) {
-                    Some(method) => return method(ctx, args),
-                    None => return call(ctx, name, args),
-                },
-            })
-        })
-    }
+/// What `locale` has.
+pub(in crate::web) fn locale_shape() -> Rc<Shape> {
+    let values = ["code", "name", "rtl"].map(|name| (name.to_owned(), Member::Value));
+    let functions = ["translate", "pgettext", "list", "friendly_number", "format_date", "format_day"];
+    let functions = functions.map(|name| (name.to_owned(), Member::Function));
+    Rc::new(Shape {
+        name: "locale",
+        has: Has::Attributes(values.into_iter().chain(functions).collect()),
+        advice: |_| {
+            "give the page the value, or say Application::template_context_functions([\"locale\"]) if locale is one of \
+             the page's own"
+                .to_owned()
+        },
+    })
 }
 
 /// `locale`

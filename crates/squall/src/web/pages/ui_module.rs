@@ -18,7 +18,7 @@ use crate::web::render::{with_context, with_page};
 #[doc(alias = "UIModule")]
 pub trait UiModule: 'static {
     /// The module's HTML. The arguments are those of the tag, keyword arguments last;
-    /// [`minijinja::value::from_args`] takes them apart.
+    /// [`template::from_args`](crate::template::from_args) takes them apart.
     ///
     /// # Errors
     /// An error is one of the page's rendering.
@@ -231,7 +231,9 @@ impl Object for SetResources {
     }
 }
 
-const TEMPLATE: &str = "Template";
+pub(in crate::web) const TEMPLATE: &str = "Template";
+
+pub(in crate::web) const BUILT_IN: &[&str] = &["linkify", "xsrf_form_html", TEMPLATE];
 
 /// The modules that Tornado always has.
 pub(in crate::web) fn built_in(name: &str) -> Option<&'static dyn UiModule> {

@@ -39,6 +39,11 @@ impl Default for XsrfSettings {
 }
 
 impl XsrfSettings {
+    #[cfg(feature = "templates")]
+    pub(in crate::web) fn is_on(&self) -> bool {
+        self.on
+    }
+
     /// A cookie that no browser would take is a mistake of the application.
     pub(in crate::web) fn check(&self, problems: &mut Vec<String>) {
         let cookie = self.decorate(Cookie::new(&*self.cookie_name, "value"));

@@ -22,6 +22,17 @@ pub(in crate::web) struct StaticSettings {
     hash_on_every_request: bool,
 }
 
+#[cfg(feature = "templates")]
+impl StaticSettings {
+    pub(in crate::web) fn path(&self) -> Option<&std::path::Path> {
+        self.path.as_deref()
+    }
+
+    pub(in crate::web) fn url_prefix(&self) -> String {
+        self.url_prefix.clone().unwrap_or_else(|| DEFAULT_PREFIX.to_owned())
+    }
+}
+
 impl Application {
     /// Serves the files below this directory under [`static_url_prefix`](Self::static_url_prefix), `/robots.txt` and
     /// `/favicon.ico` among them also at the root, before all other routes. Default: none.
