@@ -65,7 +65,7 @@ async fn flood(port: u16, bytes: Vec<u8>) -> Option<u32> {
     code
 }
 
-#[squall::test]
+#[squall::test(timeout = 60)]
 async fn floods_end_the_connection_and_nobody_else_s() {
     let (_server, port) = serve(app, |server| server);
     let mut other = Client::new(port).await;
