@@ -355,7 +355,7 @@ int(float('inf'))
 1.5.real, 2.imag
 urllib.parse.urlparse('http://u:p@Ex.org:80/a/b;x?q=1&r#f')
 urllib.parse.urlparse('http://u:p@Ex.org:80/a/b;x?q=1&r#f').hostname, urllib.parse.urlparse('//h:8/x').port, urllib.parse.urlparse('/x').port, urllib.parse.urlparse('http://u:p@h/').username, urllib.parse.urlparse('http://u:p@h/').password, urllib.parse.urlparse('http://[::1]:9/').hostname, urllib.parse.urlparse('http://[::1]:9/').port, urllib.parse.urlparse('mailto:a@b').hostname
-urllib.parse.urlparse('/a?b=1')[2:5], len(urllib.parse.urlparse('')), list(urllib.parse.urlsplit('https://h/p?q#f')), tuple(urllib.parse.urlparse('x;y/z;w'))
+tuple(urllib.parse.urlparse('/a?b=1'))[2:5], urllib.parse.urlparse('/a?b=1')[-2], len(urllib.parse.urlparse('')), list(urllib.parse.urlsplit('https://h/p?q#f')), tuple(urllib.parse.urlparse('x;y/z;w'))
 urllib.parse.urlparse('HTTP://h/p?q#f').geturl(), urllib.parse.urlparse('http://h?').geturl(), urllib.parse.urlsplit('a b').geturl(), urllib.parse.urlparse('http://h/a')._replace(path='/z', query='k=v').geturl()
 [urllib.parse.urlparse(u).path for u in ('a:b', '1:b', 'http:', '//h', 'a\tb', '  x', 'tel:1;2', 'urn:x;y', '', '#', '?', 'path:80', 'http://h/a;b;c')]
 urllib.parse.urlparse('x', scheme='https').scheme, urllib.parse.urlparse('x#y', allow_fragments=False), urllib.parse.urlsplit('http://h/x#y', 'ftp', False)

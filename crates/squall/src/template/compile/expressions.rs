@@ -273,7 +273,7 @@ impl Compiler<'_> {
                     at,
                     format!(
                         "the module {module} has no {name} here: register it with \
-                         Application::template_module(\"{module}\", …), which keeps what the module has"
+                         Application::template_module(\"{module}\", …)"
                     ),
                 )
             }
