@@ -50,6 +50,12 @@ pub(super) struct Frames {
     next: usize,
     /// A head goes on in CONTINUATION frames.
     in_block: bool,
+    /// The last frame is one of a body, for which there are other limits.
+    in_data: bool,
+    /// The first SETTINGS have begun to come.
+    is_greeted: bool,
+    /// How many frames have begun, without those that continue one.
+    begun: u64,
     /// How many heads of requests may have been passed on that nobody has asked for: never too few.
     unasked: usize,
     /// The last stream that was opened: a head on an older one is what stands behind its body.
@@ -74,6 +80,9 @@ impl Default for Frames {
             ended: [(u32::MAX, Ended::Reset); REMEMBERED],
             next: 0,
             in_block: false,
+            in_data: false,
+            is_greeted: false,
+            begun: 0,
             unasked: 0,
             last_stream: 0,
             trailers: None,
@@ -88,6 +97,14 @@ impl Frames {
     /// What is wrong with the frames, from when it has been read.
     pub(super) fn fault(&self) -> Option<Reason> {
         self.fault
+    }
+
+    /// The number of what has begun to come and is not whole: the client's greeting, a head, any frame that is not a body's.
+    pub(super) fn unfinished(&self) -> Option<u64> {
+        let in_payload = self.heads.is_in_payload() && !self.in_data;
+        let unfinished =
+            in_payload || self.in_block || self.settings > 0 || self.heads.is_in_head() || !self.is_greeted;
+        unfinished.then_some(self.begun)
     }
 
     /// A request was taken. True when no other can be there, so that asking for one would be in vain; asking costs as much
@@ -141,6 +158,7 @@ impl Frames {
             return None;
         }
         (self.trailers, self.block) = (None, 0);
+        (self.begun, self.in_data) = (self.begun + 1, kind == DATA);
         match kind {
             PUSH_PROMISE => Some(Reason::PROTOCOL_ERROR),
             PRIORITY if length != 5 => Some(Reason::FRAME_SIZE_ERROR),
@@ -150,6 +168,7 @@ impl Frames {
             SETTINGS if length % 6 != 0 => Some(Reason::FRAME_SIZE_ERROR),
             SETTINGS => {
                 self.settings = self.heads.take_payload();
+                self.is_greeted = true;
                 None
             }
             DATA | HEADERS if self.has_ended(kind, stream) => Some(Reason::STREAM_CLOSED),
@@ -283,6 +302,27 @@ mod tests {
     fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn what_is_not_whole_is_known_by_its_number() {
+        let mut frames = Frames::default();
+        let mut seen = |bytes: &[u8]| {
+            frames.read(bytes);
+            frames.unfinished()
+        };
+        assert_eq!(seen(&[b'p'; PREFACE]), Some(0));
+        assert_eq!(seen(&frame(SETTINGS, 0, 0, b"")), None);
+        let head = frame(HEADERS, 1, 1, b"block");
+        assert_eq!(seen(&head[..4]), Some(1));
+        assert_eq!(seen(&head[4..12]), Some(2));
+        assert_eq!(seen(&head[12..]), Some(2), "its block goes on");
+        assert_eq!(seen(&frame(9, 0, 1, b"more")), Some(2));
+        assert_eq!(seen(&frame(9, 4, 1, b"end")), None);
+        let data = frame(DATA, 0, 3, b"data");
+        assert_eq!(seen(&data[..10]), None, "bodies have limits of their own");
+        assert_eq!(seen(&data[10..]), None);
+        assert_eq!(seen(&frame(PING, 0, 0, &[0; 8])[..16]), Some(4));
     }
 
     #[test]

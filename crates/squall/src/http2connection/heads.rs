@@ -48,6 +48,16 @@ impl Heads {
         taken
     }
 
+    /// Whether a part of a head has come.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.have > 0
+    }
+
+    /// Whether some of a payload is yet to come.
+    pub(super) fn is_in_payload(&self) -> bool {
+        self.payload > 0
+    }
+
     /// The payload is read elsewhere, this much of it.
     pub(super) fn take_payload(&mut self) -> usize {
         std::mem::take(&mut self.payload)

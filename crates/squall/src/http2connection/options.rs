@@ -5,7 +5,9 @@ use std::time::Duration;
 /// What a server's HTTP/2 connections allow their clients, beside the limits that are the same in every version
 /// ([`HttpServer`](crate::HttpServer)'s: bodies, headers, time).
 ///
-/// Every limit is on by default. An honest client reaches none of them; one that does loses its connection
+/// Every limit is on by default. An honest client reaches none of them, but for two of the `h2` crate's that bound what frames cost
+/// beside their data: 101 empty DATA frames in all that end no body, and thousands of small ones that no handler takes, such as 14,000
+/// WebSocket messages of 10 bytes under way on one connection. A client that reaches one loses its connection
 /// (`ENHANCE_YOUR_CALM`), or the stream.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]

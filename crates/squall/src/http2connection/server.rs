@@ -92,6 +92,8 @@ struct Driver {
     /// When the last PING went out, if it is not answered yet.
     pinged: Option<Instant>,
     next_ping: Option<Instant>,
+    /// What a look found begun and not whole, and since when it is.
+    unfinished: Option<(u64, Instant)>,
 }
 
 impl Driver {
@@ -134,6 +136,7 @@ impl Driver {
             pings,
             pinged: None,
             next_ping,
+            unfinished: None,
         };
         driver.connection.server().set.allow_for(driver.interval() * 8);
         driver.plan_look(now);
@@ -181,8 +184,9 @@ impl Driver {
                 None => {}
             }
             self.poll_pong(cx);
-            if self.connection.stream().is_writing() {
-                // Answers to SETTINGS and PING too, of which no request knows: their client may take none of them.
+            // Answers to SETTINGS and PING too, of which no request knows: their client may take none of them. Nor does one know of
+            // a head that does not come to its end.
+            if self.connection.stream().is_writing() || self.frames.borrow().unfinished().is_some() {
                 self.look_soon();
             }
             if !self.connection.take_call() {
@@ -294,6 +298,10 @@ impl Driver {
         if is_idle && idle_until.is_some_and(|end| end <= now) || self.old_at.is_some_and(|end| end <= now) {
             self.bid_farewell();
         }
+        if self.is_head_late(now) {
+            self.is_told = true;
+            self.machine.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
         if !self.ping(now) {
             tracing::info!(target: log::GENERAL, "{} does not answer a PING", self.connection.remote_ip());
             self.connection.abort();
@@ -303,9 +311,30 @@ impl Driver {
         true
     }
 
+    /// Whether a head, or another frame that belongs to no body, has been on its way for longer than the head of a request
+    /// may be. Nothing else can come before its end.
+    fn is_head_late(&mut self, now: Instant) -> bool {
+        let unfinished = self.frames.borrow().unfinished().filter(|_| !self.is_told);
+        let Some(number) = unfinished else {
+            self.unfinished = None;
+            return false;
+        };
+        let (_, since) = *self.unfinished.get_or_insert((number, now));
+        if self.unfinished.is_some_and(|(known, _)| known != number) {
+            self.unfinished = Some((number, now));
+            return false;
+        }
+        self.connection
+            .server()
+            .limits
+            .header_timeout
+            .is_some_and(|longest| now.duration_since(since) >= longest)
+    }
+
     /// The next look is when there is something to be seen, at the latest.
     fn plan_look(&self, now: Instant) {
-        if !self.connection.is_idle() || self.farewell.is_some() || self.pinged.is_some() {
+        let is_busy = !self.connection.is_idle() || self.frames.borrow().unfinished().is_some();
+        if is_busy || self.farewell.is_some() || self.pinged.is_some() {
             return self.connection.look_in(Some(self.interval()));
         }
         let ends = [self.connection.idle_until(), self.old_at, self.next_ping];
@@ -323,6 +352,7 @@ impl Driver {
         let Server { limits, options, .. } = self.connection.server();
         let shortest = [
             limits.write_timeout,
+            limits.header_timeout,
             limits.idle_connection_timeout,
             options.keep_alive_interval.map(|interval| interval.min(options.keep_alive_timeout)),
         ];

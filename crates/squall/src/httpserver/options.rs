@@ -142,7 +142,8 @@ impl HttpServer {
         self.with(|c| c.limits.max_decompressed_size = bytes)
     }
 
-    /// How long a head may take from its first byte; slower is answered with 408. Default: 60 s.
+    /// How long a head may take from its first byte; slower is answered with 408. Over HTTP/2 it is the time for each frame that
+    /// is not a body's, and its CONTINUATION frames; slower ends the connection (`ENHANCE_YOUR_CALM`). Default: 60 s.
     #[must_use]
     pub fn header_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
         self.with(|c| c.limits.header_timeout = timeout.into())

@@ -13,6 +13,8 @@ use super::support::{
 };
 
 const GOAWAY: u8 = 7;
+const ECHO: [(&str, &[u8]); 4] =
+    [(":method", b"POST"), (":scheme", b"http"), (":path", b"/echo"), (":authority", b"x")];
 
 fn app() -> Application {
     Application::new([
@@ -138,6 +140,38 @@ async fn a_preface_that_stays_away() {
         tokio::io::AsyncWriteExt::write_all(&mut raw.socket, begun).await.unwrap();
         while raw.next().await.is_some() {}
     }
+}
+
+/// Until it is whole nothing else can come.
+#[squall::test(timeout = 60)]
+async fn a_head_that_stays_away() {
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let (_server, port) = serve(app, |server| server.header_timeout(Duration::from_millis(100)));
+    // These wait at the end of something, or in a body, which is another matter.
+    let mut whole = Client::new(port).await;
+    let mut in_body = Raw::new(port).await;
+    in_body.frame(HEADERS, 4, 1, &literals(&ECHO)).await;
+    let body = support::frame(DATA, 1, 1, b"a body");
+    tokio::io::AsyncWriteExt::write_all(&mut in_body.socket, &body[..12]).await.unwrap();
+    let greeting = support::frame(SETTINGS, 0, 0, b"");
+    let head = support::frame(HEADERS, 5, 1, GET_ROOT);
+    let block = support::frame(HEADERS, 1, 1, GET_ROOT);
+    for begun in [&head[..4], &head[..12], &block, &support::frame(PING, 0, 0, &[0; 8])[..10]] {
+        let mut raw = Raw { socket: support::connect(port).await };
+        let bytes = [PREFACE, &greeting, begun].concat();
+        tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &bytes).await.unwrap();
+        let (_, _, payload) = raw.find(GOAWAY).await.expect("it is told");
+        assert_eq!(support::code(&payload[4..8]), ENHANCE_YOUR_CALM, "{begun:?}");
+        while raw.next().await.is_some() {}
+    }
+    // Its preface alone.
+    let mut raw = Raw { socket: support::connect(port).await };
+    tokio::io::AsyncWriteExt::write_all(&mut raw.socket, PREFACE).await.unwrap();
+    while raw.next().await.is_some() {}
+    assert_eq!(whole.get("/").await.status(), 200);
+    tokio::io::AsyncWriteExt::write_all(&mut in_body.socket, &body[12..]).await.unwrap();
+    assert_eq!(in_body.verdict(1).await, Ok(()));
 }
 
 #[squall::test]
