@@ -305,6 +305,8 @@ fn verdict(error: &HttpClientError) -> (u16, &'static str) {
         HttpClientError::Timeout(_) => (504, "the upstream server takes too long"),
         HttpClientError::Closed(_) => (502, "the upstream server broke off before the end of its response"),
         HttpClientError::Protocol(_) => (502, "the upstream server does not speak HTTP as it should"),
+        // A host or a target that HTTP/1.1 takes and the upstream's HTTP/2 has no words for.
+        HttpClientError::Request(_) => (400, "the request cannot be passed on"),
         HttpClientError::Body(_) => (502, "the body of the request did not come to the upstream server"),
         _ => (502, "the request was not passed on"),
     }

@@ -10,6 +10,7 @@ use squall::iostream::StreamError;
 use squall::testing::{TestServer, serve_on};
 use squall::web::{HttpError, proxy};
 use squall::{Application, Bytes, Context, RequestHandler, Result, get, handler, post, url};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use super::client::{Counted, until};
@@ -158,6 +159,20 @@ async fn requests_and_responses_pass_between_the_versions() {
             proxied.client.fetch(HttpRequest::post(proxied.url("/posted")).body("12345")).await.unwrap();
         assert_eq!((posted.status(), posted.text()), (201, "5".to_owned()));
         assert_eq!(proxied.made.get(), 1, "{client_http2} {upstream_http2}");
+    }
+}
+
+/// It is the client's message that is wrong, not the upstream.
+#[squall::test(timeout = 60)]
+async fn what_the_next_version_cannot_say_is_a_bad_request() {
+    let proxied = Proxied::new(false, true).await;
+    for host in ["h%41", ""] {
+        let mut socket = super::support::connect(proxied.proxy.port()).await;
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{host:?}: {answer}");
     }
 }
 
