@@ -1,7 +1,7 @@
 //! Boxed futures in memory that former ones have left.
 
 use std::alloc::Layout;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -21,9 +21,8 @@ impl<'a, T> RecycledFuture<'a, T> {
     #[inline]
     pub(crate) fn new<F: Future<Output = T> + 'a>(future: F) -> Self {
         let future = if fits(Layout::new::<F>()) {
-            let place = NonNull::from(Box::leak(take())).cast::<F>();
-            // SAFETY: the place was a box's a moment ago, so nobody else has it, and it has the size and the alignment for an
-            // `F`, as `fits` has said.
+            let place = take().cast::<F>();
+            // SAFETY: nobody else has the place, and it has the size and the alignment for an `F`, as `fits` has said.
             unsafe { place.write(future) };
             place
         } else {
@@ -52,8 +51,8 @@ impl<T> Drop for RecycledFuture<'_, T> {
         if fits(Layout::for_value(unsafe { self.future.as_ref() })) {
             // SAFETY: as in `poll`, and nobody uses it after its drop. Should that panic, the place is lost, no more.
             unsafe { self.future.drop_in_place() };
-            // SAFETY: what fits was put by `new` into a `Box<Place>` that was leaked, and holds nothing any longer.
-            keep(unsafe { Box::from_raw(self.future.as_ptr().cast::<Place>()) });
+            // SAFETY: what fits was put by `new` into what `take` gave, and it holds nothing any longer.
+            unsafe { keep(self.future.cast::<Place>()) };
         } else {
             // SAFETY: what does not fit was put by `new` into a box of its own that was leaked.
             drop(unsafe { Box::from_raw(self.future.as_ptr()) });
@@ -65,11 +64,43 @@ impl<T> Drop for RecycledFuture<'_, T> {
 type Place = MaybeUninit<[u128; 48]>;
 
 /// So many places are kept.
-const KEPT: usize = 64;
+const KEPT: u32 = 64;
+
+/// What is at the start of a place that is kept.
+struct Link {
+    next: Option<NonNull<Place>>,
+}
+
+/// Places that nobody uses, each of them a box's that was leaked: a list through themselves. A `Vec` of boxes in a `RefCell`
+/// takes 50 instructions more for each future, most of them to find out whether the thread still has it.
+struct Free {
+    first: Cell<Option<NonNull<Place>>>,
+    /// Room for further ones.
+    room: Cell<u32>,
+}
 
 thread_local! {
-    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
-    static PLACES: RefCell<Vec<Box<Place>>> = const { RefCell::new(Vec::new()) };
+    // Without a destructor, so that nothing is to be found out before it is used.
+    static FREE: Free = const { Free { first: Cell::new(None), room: Cell::new(KEPT) } };
+    static AT_THE_END: AtTheEnd = const { AtTheEnd };
+}
+
+/// Gives the places back when the thread ends.
+struct AtTheEnd;
+
+impl Drop for AtTheEnd {
+    fn drop(&mut self) {
+        FREE.with(|free| {
+            free.room.set(0);
+            let mut next = free.first.take();
+            while let Some(place) = next {
+                // SAFETY: it is in the list, so a link is at its start.
+                next = unsafe { place.cast::<Link>().read() }.next;
+                // SAFETY: it was a box's, and is in no list any longer.
+                drop(unsafe { Box::from_raw(place.as_ptr()) });
+            }
+        });
+    }
 }
 
 #[inline]
@@ -77,26 +108,46 @@ fn fits(layout: Layout) -> bool {
     layout.size() <= size_of::<Place>() && layout.align() <= align_of::<Place>()
 }
 
+/// A place that nobody else has, to be given back by [`keep`].
 #[inline]
-fn take() -> Box<Place> {
-    let kept = PLACES.try_with(|places| places.borrow_mut().pop()).ok().flatten();
-    kept.unwrap_or_else(|| Box::new(Place::uninit()))
+fn take() -> NonNull<Place> {
+    FREE.with(|free| {
+        let Some(place) = free.first.get() else { return make() };
+        // SAFETY: it is in the list, so a link is at its start.
+        free.first.set(unsafe { place.cast::<Link>().read() }.next);
+        free.room.set(free.room.get() + 1);
+        place
+    })
 }
 
+#[cold]
+fn make() -> NonNull<Place> {
+    // It will be kept. A thread that is ending keeps nothing.
+    let _ = AT_THE_END.try_with(|_| ());
+    NonNull::from(Box::leak(Box::new(Place::uninit())))
+}
+
+/// Gives a place back.
+///
+/// # Safety
+/// It is from [`take`], and nobody uses it any longer.
 #[inline]
-fn keep(place: Box<Place>) {
-    // Without a list the thread is ending.
-    let _ = PLACES.try_with(|places| {
-        let mut places = places.borrow_mut();
-        if places.len() < KEPT {
-            places.push(place);
+unsafe fn keep(place: NonNull<Place>) {
+    FREE.with(|free| {
+        let room = free.room.get();
+        if room == 0 {
+            // SAFETY: `take` gives what a box was.
+            return drop(unsafe { Box::from_raw(place.as_ptr()) });
         }
+        // SAFETY: nobody uses it, and a link fits.
+        unsafe { place.cast::<Link>().write(Link { next: free.first.get() }) };
+        free.first.set(Some(place));
+        free.room.set(room - 1);
     });
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::future::{pending, poll_fn, ready};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
@@ -109,7 +160,7 @@ mod tests {
     }
 
     fn kept() -> usize {
-        PLACES.with_borrow(Vec::len)
+        FREE.with(|free| KEPT - free.room.get()) as usize
     }
 
     /// Counts its drops.
@@ -162,9 +213,24 @@ mod tests {
 
     #[test]
     fn no_more_are_kept_than_so_many() {
-        let many: Vec<_> = (0..2 * KEPT).map(|i| RecycledFuture::new(ready(i))).collect();
+        let many: Vec<_> = (0..2 * KEPT as usize).map(|i| RecycledFuture::new(ready(i))).collect();
         drop(many);
-        assert_eq!(kept(), KEPT);
+        assert_eq!(kept(), KEPT as usize);
+    }
+
+    #[test]
+    fn a_thread_that_ends_keeps_nothing() {
+        thread_local! {
+            static LATE: std::cell::RefCell<Option<RecycledFuture<'static, i32>>> = const { std::cell::RefCell::new(None) };
+        }
+        let thread = std::thread::spawn(|| {
+            // First used before the places are: destroyed after them, with a future in one of them.
+            LATE.with(|_| ());
+            drop(RecycledFuture::new(ready(1)));
+            LATE.set(Some(RecycledFuture::new(ready(2))));
+            kept()
+        });
+        assert_eq!(thread.join().unwrap(), 0);
     }
 
     #[test]
