@@ -52,7 +52,7 @@ fn method(path: &str) -> Option<(String, &str, &str)> {
 
 /// Whether a method of this name, public or of a trait, is in a file that has to do with the type.
 fn defines(source: &str, of: &str, name: &str) -> bool {
-    let about = ["impl ", "trait ", "> "].iter().any(|before| {
+    let about = ["impl ", "trait ", "> ", "type "].iter().any(|before| {
         source.split(&format!("{before}{of}")).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric))
     });
     let is = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
