@@ -25,8 +25,8 @@ pub(super) struct Data<'a> {
 }
 
 impl<'a> Data<'a> {
-    pub(super) fn new(stream: &'a Stream, body: RecvStream) -> Self {
-        stream.begin_body();
+    pub(super) fn new(stream: &'a Stream, mut body: RecvStream) -> Self {
+        stream.begin_body(&mut body);
         Self { stream, body, rest: Bytes::new(), given: 0, received: 0, timer: None }
     }
 

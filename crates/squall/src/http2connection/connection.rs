@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::{FlowControl, Reason, RecvStream};
 use http::Method;
 use tokio::time::Instant;
 
@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     /// What is seen of them before the machine gets them.
     frames: Rc<RefCell<Frames>>,
     window: Window,
+    /// Streams whose data is taken as it comes, bodies and tunnels, by their numbers.
+    receiving: RefCell<Vec<(u32, FlowControl)>>,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
     /// Those that wait for something.
@@ -77,6 +79,7 @@ impl Connection {
             order: Cell::new(Order::Serve),
             frames: Rc::default(),
             window,
+            receiving: RefCell::default(),
             task: Cell::default(),
             streams: RefCell::default(),
             open: Cell::new(0),
@@ -176,6 +179,30 @@ impl Connection {
         self.window.wanted()
     }
 
+    /// The data of a stream is taken from here on.
+    pub(super) fn receive(&self, body: &mut RecvStream) {
+        let mut flow = body.flow_control().clone();
+        let _ = flow.release_capacity(0);
+        self.receiving.borrow_mut().push((body.stream_id().into(), flow));
+    }
+
+    pub(super) fn stop_receiving(&self, stream: u32) {
+        let mut receiving = self.receiving.borrow_mut();
+        let found = receiving.iter().position(|&(receives, _)| receives == stream);
+        let flow = found.map(|at| receiving.swap_remove(at));
+        drop(receiving);
+        drop(flow);
+    }
+
+    /// The client has new windows. A smaller one takes away what a stream had, and may leave it with nothing though all was
+    /// taken that came: `h2` opens the window for what is taken from then on, and then none of it would come.
+    pub(super) fn reopen_windows(&self) {
+        for (_, flow) in self.receiving.borrow_mut().iter_mut() {
+            // An error is that of the stream, which is told where it is read.
+            let _ = flow.release_capacity(0);
+        }
+    }
+
     pub(super) fn change_window(&self, change: impl FnOnce(&Window) -> bool) {
         if change(&self.window) {
             self.wake();
@@ -211,9 +238,10 @@ impl Connection {
     }
 
     /// Counts a tunnel for as long as what is given lives.
-    pub(super) fn enter_tunnel(self: &Rc<Self>) -> InTunnel {
+    pub(super) fn enter_tunnel(self: &Rc<Self>, body: &mut RecvStream) -> InTunnel {
         self.tunnels.set(self.tunnels.get() + 1);
-        InTunnel(Rc::clone(self))
+        self.receive(body);
+        InTunnel(Rc::clone(self), body.stream_id().into())
     }
 
     /// When a connection has had nothing to do for too long.
@@ -371,11 +399,12 @@ impl Connection {
 }
 
 /// A place among the tunnels of a connection.
-pub(super) struct InTunnel(Rc<Connection>);
+pub(super) struct InTunnel(Rc<Connection>, u32);
 
 impl Drop for InTunnel {
     fn drop(&mut self) {
         self.0.tunnels.set(self.0.tunnels.get().saturating_sub(1));
+        self.0.stop_receiving(self.1);
         self.0.last_busy.set(Instant::now());
         // What it waits for may be this.
         self.0.wake();

@@ -54,6 +54,8 @@ pub(super) struct Frames {
     in_data: bool,
     /// The first SETTINGS have begun to come.
     is_greeted: bool,
+    /// It has said that it has read ours.
+    is_acknowledged: bool,
     /// How many frames have begun, without those that continue one.
     begun: u64,
     /// How many heads of requests may have been passed on that nobody has asked for: never too few.
@@ -82,6 +84,7 @@ impl Default for Frames {
             in_block: false,
             in_data: false,
             is_greeted: false,
+            is_acknowledged: false,
             begun: 0,
             unasked: 0,
             last_stream: 0,
@@ -117,6 +120,11 @@ impl Frames {
     /// All requests were taken: the other heads were trailers, or refused.
     pub(super) fn forget_heads(&mut self) {
         self.unasked = 0;
+    }
+
+    /// Whether the client has read our settings. Says so once for each.
+    pub(super) fn take_acknowledgement(&mut self) -> bool {
+        std::mem::take(&mut self.is_acknowledged)
     }
 
     /// Whether what stands behind this stream's body is malformed. Says so once.
@@ -165,6 +173,10 @@ impl Frames {
             RST_STREAM | WINDOW_UPDATE if length != 4 => Some(Reason::FRAME_SIZE_ERROR),
             PING if length != 8 => Some(Reason::FRAME_SIZE_ERROR),
             SETTINGS if flags & FIRST_FLAG != 0 && length > 0 => Some(Reason::FRAME_SIZE_ERROR),
+            SETTINGS if flags & FIRST_FLAG != 0 => {
+                self.is_acknowledged = true;
+                None
+            }
             SETTINGS if length % 6 != 0 => Some(Reason::FRAME_SIZE_ERROR),
             SETTINGS => {
                 self.settings = self.heads.take_payload();

@@ -94,6 +94,8 @@ struct Driver {
     next_ping: Option<Instant>,
     /// What a look found begun and not whole, and since when it is.
     unfinished: Option<(u64, Instant)>,
+    /// The machine knows that the client has read the settings.
+    is_acknowledged: bool,
 }
 
 impl Driver {
@@ -137,6 +139,7 @@ impl Driver {
             pinged: None,
             next_ping,
             unfinished: None,
+            is_acknowledged: false,
         };
         driver.connection.server().set.allow_for(driver.interval() * 8);
         driver.plan_look(now);
@@ -170,7 +173,7 @@ impl Driver {
             let end = self.accept(cx);
             let begun = self.accepted.len();
             self.begin(cx);
-            if end.is_none() && (self.tell_fault() || self.tell_window()) {
+            if end.is_none() && (self.tell_fault() || self.reopen_windows() || self.tell_window()) {
                 continue;
             }
             match end {
@@ -212,7 +215,10 @@ impl Driver {
                 Poll::Ready(Some(Err(error))) => return Some(self.failed(&error)),
                 Poll::Ready(None) => return Some(Ended::Told),
                 Poll::Pending => {
-                    self.frames.borrow_mut().forget_heads();
+                    // It has looked at all that has come.
+                    let mut frames = self.frames.borrow_mut();
+                    frames.forget_heads();
+                    self.is_acknowledged |= frames.take_acknowledgement();
                     return None;
                 }
             }
@@ -240,6 +246,15 @@ impl Driver {
         self.machine.abrupt_shutdown(reason);
         self.look_soon();
         true
+    }
+
+    /// Looks after the windows when the client has read what it was told of them; false when it has not.
+    fn reopen_windows(&mut self) -> bool {
+        let is_new = std::mem::take(&mut self.is_acknowledged);
+        if is_new {
+            self.connection.reopen_windows();
+        }
+        is_new
     }
 
     /// Changes the window of the streams, if it should be another. The client must have read what it was told before: till

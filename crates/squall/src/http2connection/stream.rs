@@ -121,7 +121,8 @@ impl Stream {
         [self.body_deadline.get(), piece].into_iter().flatten().min()
     }
 
-    pub(super) fn begin_body(&self) {
+    pub(super) fn begin_body(&self, body: &mut RecvStream) {
+        self.connection.receive(body);
         self.connection.change_window(Window::begin);
     }
 
@@ -130,6 +131,7 @@ impl Stream {
     }
 
     pub(super) fn end_body(&self) {
+        self.connection.stop_receiving(self.id as u32);
         self.connection.change_window(Window::end);
     }
 
@@ -423,11 +425,11 @@ impl HttpTransport for Handle {
     }
 
     fn tunnel(&self, _id: StreamId, headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
-        let body = self.0.tunnel.take()?;
+        let mut body = self.0.tunnel.take()?;
         let opened = self.0.change(|output| output.tunnel(headers)).map_err(io::Error::other);
         Some(opened.map(|sink| {
             let connection = &self.0.connection;
-            Tunnel::open(connection.enter_tunnel(), connection.stream().clone(), sink, body)
+            Tunnel::open(connection.enter_tunnel(&mut body), connection.stream().clone(), sink, body)
         }))
     }
 

@@ -418,3 +418,66 @@ async fn the_window_of_a_body_that_comes_alone_grows_while_it_is_taken() {
     raw.frame(DATA, 1, 1, b"").await;
     assert_eq!(next_window(&mut raw).await, 65_536);
 }
+
+/// What a client may send on its first stream.
+#[derive(Default)]
+struct Account {
+    /// The window of streams, as the last SETTINGS have it.
+    window: i64,
+    opened: i64,
+    sent: i64,
+}
+
+impl Account {
+    fn left(&self) -> i64 {
+        self.window + self.opened - self.sent
+    }
+
+    async fn send(&mut self, raw: &mut Raw) {
+        raw.frame(DATA, 0, 1, &[0; 16_384]).await;
+        self.sent += 16_384;
+    }
+
+    /// The kind of the next frame, which is booked and acknowledged.
+    async fn next(&mut self, raw: &mut Raw) -> u8 {
+        let (kind, flags, stream, payload) = raw.next().await.expect("the connection lives");
+        match kind {
+            SETTINGS if flags & 1 == 0 => {
+                raw.frame(SETTINGS, 1, 0, b"").await;
+                let window = payload.chunks(6).find(|setting| setting[..2] == [0, 4]).expect("a window");
+                self.window = u32::from_be_bytes(window[2..].try_into().unwrap()).into();
+            }
+            support::WINDOW_UPDATE if stream == 1 => self.opened += i64::from(support::code(&payload)),
+            _ => {}
+        }
+        kind
+    }
+}
+
+/// What a smaller window takes away is given back for what was taken before: no body stands still.
+#[squall::test(timeout = 60)]
+async fn a_window_that_shrinks_stops_nobody() {
+    let make = || Application::new([post("/", async |_: &Context| Ok(()))]);
+    let (_server, port) = serve(make, |server| server);
+    let mut raw = Raw::new(port).await;
+    let post = b"\x83\x86\x84\x41\x01x";
+    raw.frame(HEADERS, 4, 1, post).await;
+    let mut account = Account::default();
+    while account.window < 1 << 20 {
+        while account.left() >= 16_384 {
+            account.send(&mut raw).await;
+        }
+        account.next(&mut raw).await;
+    }
+    // Enough that all of the smaller window is gone, and too little for the server to open the larger one again: it does so
+    // when what was taken is half of what is left.
+    while !((1 << 20) - 330_000..(1 << 20) - 200_000).contains(&account.left()) {
+        account.send(&mut raw).await;
+        raw.frame(PING, 0, 0, b"seen it?").await;
+        while account.next(&mut raw).await != PING {}
+    }
+    raw.frame(HEADERS, 4, 3, post).await;
+    while account.window == 1 << 20 || account.left() <= 0 {
+        account.next(&mut raw).await;
+    }
+}
