@@ -447,7 +447,7 @@ impl Account {
                 let window = payload.chunks(6).find(|setting| setting[..2] == [0, 4]).expect("a window");
                 self.window = u32::from_be_bytes(window[2..].try_into().unwrap()).into();
             }
-            support::WINDOW_UPDATE if stream == 1 => self.opened += i64::from(support::code(&payload)),
+            support::WINDOW_UPDATE if stream == 1 => self.opened += i64::from(code(&payload)),
             _ => {}
         }
         kind
