@@ -32,6 +32,7 @@ impl SslConnectOptions {
         Self { config, server_hostname }
     }
 
+    #[cfg(feature = "client")]
     pub(crate) fn into_parts(self) -> (Arc<ClientConfig>, Option<ServerName<'static>>) {
         (self.config, self.server_hostname)
     }

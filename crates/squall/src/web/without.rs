@@ -29,14 +29,18 @@ pub(super) mod render {
     pub(in crate::web) struct OfRoutes;
 
     impl OfRoutes {
-        pub(in crate::web) fn add(&mut self, _: &Route) {}
+        pub(in crate::web) fn add(&mut self, route: &Route) {
+            debug_assert!(route.templates().is_none() && route.handler_values().is_empty());
+        }
     }
 
     #[derive(Default)]
     pub(in crate::web) struct TemplateSettings;
 
     impl TemplateSettings {
-        pub(in crate::web) fn finish(_: &mut Settings, _: OfRoutes, _: &mut Vec<String>) {}
+        pub(in crate::web) fn finish(settings: &mut Settings, _: OfRoutes, _: &mut Vec<String>) {
+            let Settings { templates: Self, .. } = settings;
+        }
     }
 
     /// Nothing of a site concerns templates.

@@ -24,6 +24,7 @@ impl GivenHeaders {
         self.invalid.as_ref()
     }
 
+    #[cfg(feature = "templates")]
     pub(crate) fn is_empty(&self) -> bool {
         self.headers.is_empty() && self.invalid.is_none()
     }

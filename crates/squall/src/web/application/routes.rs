@@ -369,7 +369,6 @@ impl Route {
         self.templates.as_ref()
     }
 
-    #[cfg(feature = "templates")]
     pub(in crate::web) fn handler_values(&self) -> &HandlerValues {
         &self.handler_values
     }

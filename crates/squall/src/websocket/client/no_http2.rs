@@ -5,7 +5,7 @@ use super::{Opened, WebSocketConnectError, WebSocketRequest};
 use crate::iostream::IoStream;
 
 impl WebSocketRequest {
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "as its counterpart")]
+    #[allow(clippy::unused_async, clippy::unused_self, reason = "as its counterpart")]
     pub(super) async fn over_http2(
         &self,
         _: &Target,
