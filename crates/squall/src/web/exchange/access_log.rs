@@ -38,7 +38,7 @@ pub(in crate::web) fn write(ctx: &Context, took: &Took<'_>) {
                 status,
                 method = request.method().as_str(),
                 path = request.uri(),
-                duration_ms = log::millis(took.time()),
+                duration_ms = crate::log::millis(took.time()),
                 peer = %request.remote_ip(),
                 version = ?request.version(),
                 route = ctx.route().pattern().as_str(),
