@@ -48,5 +48,5 @@ impl Context {
 /// What is known at the end of a request.
 pub(in crate::web) fn close(span: &Span, status: u16, took: Duration) {
     // One after the other they are two ways through the subscriber.
-    tracing::record_all!(span, status = status, duration_ms = crate::log::millis(took));
+    tracing::record_all!(span, status = status, duration_ms = log::millis(took));
 }
