@@ -72,7 +72,7 @@ struct Link {
 }
 
 /// Places that nobody uses, each of them a box's that was leaked: a list through themselves. A `Vec` of boxes in a `RefCell`
-/// takes 50 instructions more for each future, most of them to find out whether the thread still has it.
+/// takes 37 instructions more for each future, most of them to find out whether the thread still has it.
 struct Free {
     first: Cell<Option<NonNull<Place>>>,
     /// Room for further ones.
