@@ -79,3 +79,10 @@ impl Heads {
         (taken, Some(Head { kind, flags, stream, length }))
     }
 }
+
+/// A frame, for the tests of those who read them.
+#[cfg(test)]
+pub(in crate::http2connection) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}

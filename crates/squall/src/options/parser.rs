@@ -204,8 +204,8 @@ impl OptionParser {
     ///
     /// # Errors
     /// For an unknown option, after the help was printed to standard error, for one without its value, and for a value
-    /// that its option cannot have; options before it are set then. When a name was defined twice. At the end of the
-    /// program's own options, when the log file cannot be opened.
+    /// that its option cannot have; options before it are set then. When a name was defined twice. In a
+    /// final parse of the program's options, when the log file cannot be opened.
     pub fn parse_command_line_from(
         &self,
         arguments: impl IntoIterator<Item = impl Into<String>>,
@@ -264,7 +264,7 @@ impl OptionParser {
     ///
     /// # Errors
     /// When the file cannot be read, is malformed or has Python in it that is no plain assignment (with the line), or a
-    /// value is one that its option cannot have.
+    /// value is one that its option cannot have. In a final parse, when the log file cannot be opened.
     pub fn parse_config_file(&self, path: impl AsRef<Path>, is_final: bool) -> Result<(), OptionError> {
         self.check()?;
         let path = path.as_ref();
