@@ -163,10 +163,10 @@ impl TemplateSettings {
             loader.add_global(name.to_owned(), Value::from_object(Modules));
         }
         for name in FUNCTIONS {
-            loader.add_global((*name).to_owned(), Value::from_object(Function((*name).to_owned())));
+            loader.add_global((*name).to_owned(), Value::from_object(Function::new(name)));
         }
         for name in self.methods.keys() {
-            loader.add_global(name.clone(), Value::from_object(Function(name.clone())));
+            loader.add_global(name.clone(), Value::from_object(Function::new(name)));
         }
         for (name, values) in &self.imports {
             loader.add_module(name, values);

@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::value::{Enumerator, Object};
 use minijinja::{Error as EngineError, ErrorKind, State, Value};
 
 use crate::template::{Given, Has, Member, Shape, python_error};
@@ -250,27 +249,9 @@ fn attribute(ctx: &Context, name: &str) -> Result<Option<Value>> {
             Value::from_pairs(pairs)
         }
         "__class__" => Value::from_object(Class(ctx.route().class_name())),
-        name if OWN_FUNCTIONS.contains(&name) => Value::from_object(Method(name.to_owned())),
+        name if OWN_FUNCTIONS.contains(&name) => Value::from_object(Function::of(name, call)),
         name => return Ok(namespace::attribute(ctx, name)),
     }))
-}
-
-/// A function below `handler`, as a value.
-#[derive(Debug)]
-struct Method(String);
-
-impl Object for Method {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<bound method {}>", self.0)
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
-        call(&self.0, args)
-    }
 }
 
 fn call(name: &str, args: &[Value]) -> Result<Value, EngineError> {
@@ -334,7 +315,7 @@ fn call(name: &str, args: &[Value]) -> Result<Value, EngineError> {
         _ if FUNCTIONS.contains(&name)
             || with_context(|ctx| Ok(ctx.core().settings().templates.methods.contains_key(name)))? =>
         {
-            Function(name.to_owned()).call_with(args)
+            namespace::call_by_name(name, args)
         }
         _ => Err(EngineError::from(ErrorKind::UnknownMethod)),
     }
@@ -467,7 +448,7 @@ impl Object for ApplicationObject {
     ) -> Result<Value, EngineError> {
         match with_context(|ctx| Ok(own_value(ctx, name)))? {
             Some(function) => function.call(state, args),
-            None => Function(name.to_owned()).call_with(args),
+            None => namespace::call_by_name(name, args),
         }
     }
 }

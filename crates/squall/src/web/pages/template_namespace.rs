@@ -27,9 +27,24 @@ use crate::web::template_request::Request;
 pub(in crate::web) const FUNCTIONS: &[&str] =
     &["_", "gettext", "ngettext", "npgettext", "pgettext", "static_url", "xsrf_form_html", "reverse_url"];
 
-/// A function of the namespace, or a `ui_method`, by its name.
+/// A function of the namespace, of `handler` or of `request`, as a value.
 #[derive(Debug)]
-pub(in crate::web) struct Function(pub(in crate::web) String);
+pub(in crate::web) struct Function {
+    name: String,
+    call: fn(&str, &[Value]) -> Result<Value, EngineError>,
+}
+
+impl Function {
+    /// One of the namespace, or a `ui_method`.
+    pub(in crate::web) fn new(name: &str) -> Self {
+        Self::of(name, call_by_name)
+    }
+
+    /// One of an object, which calls it by its name.
+    pub(in crate::web) fn of(name: &str, call: fn(&str, &[Value]) -> Result<Value, EngineError>) -> Self {
+        Self { name: name.to_owned(), call }
+    }
+}
 
 impl Object for Function {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -37,24 +52,23 @@ impl Object for Function {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<bound method {}>", self.0)
+        write!(f, "<bound method {}>", self.name)
     }
 
     fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
-        self.call_with(args)
+        (self.call)(&self.name, args)
     }
 }
 
-impl Function {
-    pub(in crate::web) fn call_with(&self, args: &[Value]) -> Result<Value, EngineError> {
-        let of_application = with_context(|ctx| {
-            let method = ctx.core().settings().templates.methods.get(&self.0);
-            method.map(|method| method(ctx, args)).transpose()
-        })?;
-        match of_application {
-            Some(value) => Ok(value),
-            None => call(&self.0, args),
-        }
+/// Calls a `ui_method`, or what the namespace has by that name.
+pub(in crate::web) fn call_by_name(name: &str, args: &[Value]) -> Result<Value, EngineError> {
+    let of_application = with_context(|ctx| {
+        let method = ctx.core().settings().templates.methods.get(name);
+        method.map(|method| method(ctx, args)).transpose()
+    })?;
+    match of_application {
+        Some(value) => Ok(value),
+        None => call(name, args),
     }
 }
 
@@ -167,7 +181,7 @@ pub(in crate::web) fn attribute(ctx: &Context, name: &str) -> Option<Value> {
 /// A function that is both a variable of templates and below `handler`.
 pub(in crate::web) fn function(ctx: &Context, name: &str) -> Option<Value> {
     let is_known = FUNCTIONS.contains(&name) || ctx.core().settings().templates.methods.contains_key(name);
-    is_known.then(|| Value::from_object(Function(name.to_owned())))
+    is_known.then(|| Value::from_object(Function::new(name)))
 }
 
 pub(in crate::web) fn locale(locale: Locale) -> Value {

@@ -12,6 +12,7 @@ use crate::template::{Given, Has, Member, Shape};
 use crate::web::context::Context;
 use crate::web::error::Result;
 use crate::web::render::with_context;
+use crate::web::template_namespace::Function;
 
 const VALUES: &[&str] = &[
     "arguments",
@@ -110,7 +111,7 @@ fn attribute(ctx: &Context, name: &str) -> Result<Option<Value>> {
         "files" => files(ctx)?,
         "connection" => Value::from_object(Connection),
         "__class__" => Value::from_object(Class("HTTPServerRequest".to_owned())),
-        name if FUNCTIONS.contains(&name) => Value::from_object(Method(name.to_owned())),
+        name if FUNCTIONS.contains(&name) => Value::from_object(Function::of(name, call)),
         _ => return Ok(None),
     }))
 }
@@ -126,24 +127,6 @@ fn call(name: &str, args: &[Value]) -> Result<Value, EngineError> {
             with_context(|ctx| Ok(ctx.request().request_time().as_secs_f64().into()))
         }
         _ => Err(EngineError::from(ErrorKind::UnknownMethod)),
-    }
-}
-
-/// A function of `request`, as a value.
-#[derive(Debug)]
-struct Method(String);
-
-impl Object for Method {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Plain
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<bound method {}>", self.0)
-    }
-
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, EngineError> {
-        call(&self.0, args)
     }
 }
 
