@@ -76,7 +76,7 @@ fn pages_are_as_in_tornado_or_refused() {
     assert!(known <= 12, "{known} known differences");
 }
 
-/// `scripts/ci-corpus.sh` has `directives.py` make them, other ones each time.
+/// `scripts/ci-corpus.sh` has `directives.py` make them; `SEED=random` for other ones.
 #[test]
 #[ignore = "needs Tornado: scripts/ci-corpus.sh"]
 fn random_directives_are_as_in_tornado() {

@@ -5,8 +5,10 @@
 import copy
 import json
 import logging
+import os
 import random
 import signal
+import subprocess
 import sys
 
 import tornado.template
@@ -96,7 +98,8 @@ class Random:
             lambda: "%s[%s] = %s" % (self.pick("l", "v", "d['m']"), self.pick(*SLICES), e()),
             lambda: "%s[%s] %s= %s" % (self.pick("l", "v", "d['m']"), self.pick(*SLICES), self.pick("+", "*"), self.pick("[1]", "2", "l", "t")),
             lambda: "%s[%s] %s= %s" % (self.pick("d", "l", "v"), self.pick(*KEYS), self.pick("+", "-", "*", "//", "%", "|"), self.pick("1", "a", "[w]", "f")),
-            lambda: "%s %s= %s" % (self.pick("l", "d", "f", "t", "v"), self.pick("*", "|", "-", "/", "**"), self.pick("2", "{'k': a}", "f")),
+            # `**` of a negative number and a fraction would be a complex number, which squall has not.
+            lambda: "%s %s= %s" % (self.pick("l", "d", "f", "t", "v"), *self.pick(("*", "f"), ("|", "{'k': a}"), ("-", "2"), ("/", "f"), ("**", "2"), ("/", "{'k': a}"))),
             lambda: "del %s" % self.pick("l[0]", "d['k']", "l[::2]", "v", "l[0], d['m']", "d['m'][1:]", "(w)"),
             lambda: "v = %s; w = %s" % (e(), e()),
             lambda: "l[0], (v, *w) = %s, %s" % (e(), self.pick("t", "l", "range(3)", "d")),
@@ -230,20 +233,42 @@ def outcome(files):
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
-def main():
+def answer(seed):
+    """One row a template, without end: what `main` reads from two processes."""
     signal.signal(signal.SIGVTALRM, run_away)
     logging.disable()
-    missing = int(sys.argv[1])
-    seed = sys.argv[2] if len(sys.argv) > 2 else str(random.randrange(1 << 30))
-    print("random templates: seed %s" % seed, file=sys.stderr)
     rng = random.Random(seed)
-    while missing > 0:
+    while True:
         files = random_files(rng)
-        row = {"files": files, "context": CONTEXT, "loader": {}, "tornado": outcome(files)}
-        if row["tornado"] and " at 0x" not in json.dumps(row):  # addresses are Python's
-            print(json.dumps(row))
-            missing -= 1
+        print(json.dumps({"files": files, "context": CONTEXT, "loader": {}, "tornado": outcome(files)}))
+
+
+def main(missing, seed):
+    """Two interpreters, since what they disagree on holds an address or an order of theirs, in whatever disguise: URL
+    encoded, reversed, in capital letters."""
+    print("random templates: seed %s" % seed, file=sys.stderr)
+    command = [sys.executable, "-B", "-W", "ignore", __file__, "--answer", seed]
+    twins = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONHASHSEED": hash_seed})
+        for hash_seed in ("1", "2")
+    ]
+    try:
+        for row, twin in zip(*(process.stdout for process in twins), strict=True):
+            # A twin of which one line is None took too long.
+            if row == twin and json.loads(row)["tornado"] and " at 0x" not in row:
+                print(row, end="")
+                missing -= 1
+                if missing == 0:
+                    return
+        sys.exit("the interpreters ended early")
+    finally:
+        for process in twins:
+            process.kill()
+            process.wait()
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "--answer":
+        answer(sys.argv[2])
+    else:
+        main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else str(random.randrange(1 << 30)))

@@ -133,7 +133,7 @@ set([1, 2, 1]), set('a'), frozenset([1]), set()
 hash(1), hash(-1), hash(1.0), hash(True), hash(2 ** 61)
 hash([])
 type(1), type('a'), type(None), type([]), type(1.5), type(b''), type({}), type(()), type({1}), type(lambda: 1)
-type(1).__name__, type('').__name__, type(None).__name__
+type(1).__name__, type('').__name__, type(None).__name__, type(str.upper).__name__, type('a'.upper).__name__, type(dict.fromkeys).__name__
 isinstance(1, int), isinstance(True, int), isinstance('a', (int, str)), isinstance([], dict), isinstance(None, type(None))
 isinstance(1, 'a')
 issubclass(bool, int), issubclass(int, str), issubclass(KeyError, LookupError)

@@ -63,7 +63,7 @@ fn expressions_are_as_in_python() {
     assert!(count >= 250, "{count} expressions");
 }
 
-/// `scripts/ci-corpus.sh` has Python make them, other ones each time.
+/// `scripts/ci-corpus.sh` has Python make them; `SEED=random` for other ones.
 #[test]
 #[ignore = "needs Python: scripts/ci-corpus.sh"]
 fn random_expressions_are_as_in_python() {

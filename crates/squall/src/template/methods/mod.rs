@@ -75,14 +75,17 @@ fn names(of: Type) -> &'static [&'static str] {
 
 /// Methods of types: those of their values, and their own.
 fn has_type(of: Type, name: &str) -> bool {
-    names(of).contains(&name)
-        || OF_ALL.contains(&name)
-        || match of {
-            Type::Dict | Type::ObjectDict => name == "fromkeys",
-            Type::Str => name == "maketrans",
-            Type::Bytes => name == "fromhex",
-            _ => modules::type_methods(of).contains(&name),
-        }
+    names(of).contains(&name) || OF_ALL.contains(&name) || is_of_type(of, name)
+}
+
+/// Methods of the type itself: they need no value of it.
+pub(super) fn is_of_type(of: Type, name: &str) -> bool {
+    match of {
+        Type::Dict | Type::ObjectDict => name == "fromkeys",
+        Type::Str => name == "maketrans",
+        Type::Bytes => name == "fromhex",
+        _ => modules::type_methods(of).contains(&name),
+    }
 }
 
 /// `of.name(..)`

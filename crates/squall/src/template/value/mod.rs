@@ -33,6 +33,7 @@ pub(super) use types::Type;
 
 use super::builtins::Builtin;
 use super::eval::Closure;
+use super::methods;
 use super::modules::{Module, Moment};
 
 /// What an operation comes to.
@@ -104,6 +105,13 @@ impl Deref for Str {
 pub(super) struct Method {
     pub(super) of: Py,
     pub(super) name: Rc<str>,
+}
+
+impl Method {
+    /// One of the values of a type, such as `str.upper`; a few are of the type itself.
+    pub(super) fn is_unbound(&self) -> bool {
+        matches!(self.of, Py::Type(of) if !methods::is_of_type(of, &self.name))
+    }
 }
 
 impl Drop for Method {

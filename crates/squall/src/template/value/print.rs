@@ -73,7 +73,7 @@ pub(in crate::template) fn write_repr(value: &Py, out: &mut String) -> R<()> {
             let _ = write!(out, "<built-in function {}>", builtin.name);
         }
         Py::Function(_) => out.push_str("<function <lambda>>"),
-        Py::Method(method) if is_unbound(method) => {
+        Py::Method(method) if method.is_unbound() => {
             let _ = write!(out, "<method '{}' of '{}' objects>", method.name, own_name(&method.of));
         }
         Py::Method(method) => {
@@ -255,12 +255,6 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
         }
     }
     out.push(quote);
-}
-
-/// A method of a type, such as `str.upper`; a few are of the type itself.
-fn is_unbound(method: &Method) -> bool {
-    matches!(method.of, Py::Type(of) if !matches!(of, Type::Date | Type::DateTime))
-        && !matches!(&*method.name, "fromkeys" | "fromhex" | "maketrans" | "from_bytes")
 }
 
 fn own_name(of: &Py) -> &'static str {

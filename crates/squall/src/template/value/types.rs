@@ -97,6 +97,7 @@ impl Type {
             Py::Function(_) => Self::Other("function"),
             Py::Builtin(_) => Self::Other("builtin_function_or_method"),
             Py::Method(method) if matches!(method.of, Py::Host(_)) => Self::Other("method"),
+            Py::Method(method) if method.is_unbound() => Self::Other("method_descriptor"),
             Py::Method(_) => Self::Other("builtin_function_or_method"),
             Py::Type(_) => Self::Class,
             Py::Exception(exception) => Self::Exception(exception.class),
