@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Method, Part, Py, R, Tuple, Type};
+use super::{Part, Py, R, Tuple, Type};
 use crate::template::{budget, text};
 
 /// `str(value)`
