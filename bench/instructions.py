@@ -75,7 +75,7 @@ class Server:
     def end(self):
         """The instructions of the whole run."""
         self.process.send_signal(signal.SIGINT)
-        _, report = self.process.communicate(timeout=60)
+        _, report = self.process.communicate(timeout=300)
         found = re.findall(r"Collected : (\d+)", report.decode(errors="replace"))
         return int(found[-1]) if found else None
 

@@ -81,8 +81,8 @@ pub struct HandlerWork(RecycledFuture<'static, ()>);
 
 impl HandlerWork {
     #[inline]
-    pub(crate) fn new(handler: impl Future<Output = ()> + 'static) -> Self {
-        Self(RecycledFuture::new(handler))
+    pub(crate) fn new<F: Future<Output = ()> + 'static>(make: impl FnOnce() -> F) -> Self {
+        Self(RecycledFuture::new(make))
     }
 }
 

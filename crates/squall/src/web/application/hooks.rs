@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::log;
 use crate::web::application::Application;
-use crate::web::around::{Layer, Next};
+use crate::web::around::{Layer, Next, Way};
 use crate::web::context::{Context, misuse};
 use crate::web::cors::Cors;
 use crate::web::debug::take_panic_location;
@@ -177,7 +177,7 @@ impl Hooks {
     }
 
     fn add_around(&mut self, layer: impl AsyncFn(&Context, Next<'_>) -> Result + 'static) {
-        self.layers.push(Hook::new(Layer::Around(Rc::new(layer))));
+        self.layers.push(Hook::new(Layer::Around(Rc::new(Box::new(layer)))));
     }
 
     /// Ahead of all others, whenever it was added.
@@ -238,13 +238,13 @@ impl Hooks {
         Cors::preflight_for(ctx.request()).and_then(|method| self.cors_for(method))
     }
 
-    /// The handler, with what stands around it.
+    /// To the handler, through what stands around it.
     #[inline]
-    pub(in crate::web) fn around_handler<'a>(
+    pub(in crate::web) fn way_to<'a>(
         &'a self,
         handler: Pin<&'a mut (dyn Future<Output = Result> + 'a)>,
-    ) -> Next<'a> {
-        Next::new(&self.layers, handler)
+    ) -> Way<'a> {
+        Way::new(&self.layers, handler)
     }
 
     /// Whether something [comes ahead](Self::run_after) of the head.

@@ -1,6 +1,9 @@
 //! What a route leads to, erased: a handler type, or functions.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll};
 
 use http::Method;
 
@@ -73,19 +76,55 @@ impl<H: RequestHandler> Target for Prototype<H> {
     }
 
     fn start(&self, ctx: Context) -> HandlerWork {
-        HandlerWork::new(execute(Instance(self.0.clone()), ctx))
+        HandlerWork::new(|| execute(Instance(self.0.clone()), ctx))
     }
 }
 
 /// A function as a handler, or ahead of one. It is borrowed by its future, which so needs no count of its own and no future
 /// around it.
 pub(in crate::web) trait Answer {
-    fn call<'a>(&'a self, ctx: &'a Context) -> RecycledFuture<'a, Result>;
+    /// What has to wait is left in `waiting`.
+    fn start<'a>(
+        &'a self,
+        ctx: &'a Context,
+        cx: &mut TaskContext<'_>,
+        waiting: &mut Option<RecycledFuture<'a, Result>>,
+    ) -> Poll<Result>;
 }
 
 impl<F: AsyncFn(&Context) -> Result> Answer for F {
-    fn call<'a>(&'a self, ctx: &'a Context) -> RecycledFuture<'a, Result> {
-        RecycledFuture::new(self(ctx))
+    fn start<'a>(
+        &'a self,
+        ctx: &'a Context,
+        cx: &mut TaskContext<'_>,
+        waiting: &mut Option<RecycledFuture<'a, Result>>,
+    ) -> Poll<Result> {
+        RecycledFuture::start(|| self(ctx), cx, waiting)
+    }
+}
+
+/// A call of a function.
+pub(in crate::web) struct Calling<'a> {
+    function: &'a dyn Answer,
+    ctx: &'a Context,
+    waiting: Option<RecycledFuture<'a, Result>>,
+}
+
+impl<'a> Calling<'a> {
+    pub(in crate::web) fn new(function: &'a dyn Answer, ctx: &'a Context) -> Self {
+        Self { function, ctx, waiting: None }
+    }
+}
+
+impl Future for Calling<'_> {
+    type Output = Result;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Result> {
+        let Self { function, ctx, waiting } = &mut *self;
+        match waiting {
+            Some(work) => Pin::new(work).poll(cx),
+            None => function.start(ctx, cx, waiting),
+        }
     }
 }
 
@@ -145,6 +184,6 @@ impl Target for Functions {
         let verb = self.methods.standing_for(method);
         let found = self.functions.iter().find(|(methods, _)| methods.has(verb, method));
         let function = found.map(|(_, function)| Rc::clone(function));
-        HandlerWork::new(execute(Chosen { methods: self.methods, function }, ctx))
+        HandlerWork::new(|| execute(Chosen { methods: self.methods, function }, ctx))
     }
 }

@@ -26,7 +26,7 @@ use crate::web::metrics::{CLIENT_LEFT, count_request};
 use crate::web::receive::{BodyChannel, BufferedRequest, Collected, StreamedRequest};
 use crate::web::routes::Route;
 use crate::web::span;
-use crate::web::target::{Function, Target};
+use crate::web::target::{Calling, Function, Target};
 
 /// A handler at work on one request.
 pub(in crate::web) trait Serve {
@@ -155,7 +155,7 @@ impl Resource for Chosen {
 
     async fn answer(&mut self, ctx: &Context, _verb: Verb) -> Result {
         match &self.function {
-            Some(function) => function.call(ctx).await,
+            Some(function) => Calling::new(&**function, ctx).await,
             None => Err(ctx.method_not_allowed()),
         }
     }
@@ -236,7 +236,7 @@ pub(in crate::web) fn execute<S: Serve>(mut handler: S, ctx: Context) -> impl Fu
                     None => handler.serve(&ctx).await,
                     Some(hooks) => match hooks.preflight(&ctx) {
                         Some(cors) => cors.answer_preflight(&ctx),
-                        None => hooks.around_handler(pin!(handler.serve(&ctx))).run(&ctx).await,
+                        None => hooks.way_to(pin!(handler.serve(&ctx))).run(&ctx).await,
                     },
                 }
             });
@@ -416,10 +416,9 @@ impl Matched {
             }
             Err(error) => {
                 let error = HttpError::refusal(400, error.to_string());
-                HandlerWork::new(execute(
-                    Refusal(Some(error)),
-                    Context::new(core, route, request, None, None),
-                ))
+                HandlerWork::new(|| {
+                    execute(Refusal(Some(error)), Context::new(core, route, request, None, None))
+                })
             }
         }
     }
@@ -453,9 +452,9 @@ impl Target for ErrorTarget {
     fn start(&self, ctx: Context) -> HandlerWork {
         // Only OPTIONS comes with this target.
         if ctx.request().uri() == "*" {
-            return HandlerWork::new(execute(ServerOptions, ctx));
+            return HandlerWork::new(|| execute(ServerOptions, ctx));
         }
-        HandlerWork::new(execute(Refusal(Some(HttpError::new(self.0))), ctx))
+        HandlerWork::new(|| execute(Refusal(Some(HttpError::new(self.0))), ctx))
     }
 }
 
