@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
+use super::last_head;
 use crate::http1::head;
 use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host, ows};
 
@@ -132,7 +133,7 @@ pub(super) fn response_head(
 ) -> Option<http::Response<()>> {
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(status).ok()?;
-    *head.headers_mut() = field_map::to_map(headers, length).ok()?;
+    *head.headers_mut() = last_head::to_map(headers, length).ok()?;
     Some(head)
 }
 
