@@ -102,7 +102,7 @@ fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate
     Ok(())
 }
 
-/// One host, valid, and not two different ones.
+/// One host, valid, which is without anything about a user (RFC 9113 §8.3.1), and not two different ones.
 fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<(), Refusal> {
     let invalid = Refusal::Malformed("host");
     // Before one is set in the place of all.
@@ -111,11 +111,13 @@ fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<
     }
     if let Some(authority) = authority {
         let authority = authority.as_str();
-        if authority.contains('@') {
-            return Err(invalid);
-        }
         match headers.get_bytes("Host") {
-            None => headers.add("Host", authority).map_err(|_| invalid)?,
+            None if host::is_valid(authority.as_bytes()) => {
+                // Of printable ASCII, as it is valid.
+                headers.push_trusted("Host", authority);
+                return Ok(());
+            }
+            None => return Err(invalid),
             Some(host) if host.eq_ignore_ascii_case(authority.as_bytes()) => {
                 headers.set("Host", authority).map_err(|_| invalid)?;
             }
