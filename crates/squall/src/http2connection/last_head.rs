@@ -30,13 +30,13 @@ pub(super) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<Heade
     let Some(text) = headers.text().filter(|text| text.len() <= LONGEST) else {
         return field_map::to_map(headers, length);
     };
-    let kept = LAST.try_with(|last| last.borrow_mut().to_map(text, headers, length));
+    let kept = LAST.try_with(|last| last.borrow_mut().convert(text, headers, length));
     // Without the memory the thread is ending.
     kept.unwrap_or_else(|_| field_map::to_map(headers, length))
 }
 
 impl LastHead {
-    fn to_map(
+    fn convert(
         &mut self,
         text: &[u8],
         headers: &HttpHeaders,
