@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 
+use super::last_head;
 use crate::http1::head;
 use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host, ows};
 
@@ -101,7 +102,7 @@ fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate
     Ok(())
 }
 
-/// One host, valid, and not two different ones.
+/// One host, valid, which is without anything about a user (RFC 9113 §8.3.1), and not two different ones.
 fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<(), Refusal> {
     let invalid = Refusal::Malformed("host");
     // Before one is set in the place of all.
@@ -110,11 +111,13 @@ fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<
     }
     if let Some(authority) = authority {
         let authority = authority.as_str();
-        if authority.contains('@') {
-            return Err(invalid);
-        }
         match headers.get_bytes("Host") {
-            None => headers.add("Host", authority).map_err(|_| invalid)?,
+            None if host::is_valid(authority.as_bytes()) => {
+                // Of printable ASCII, as it is valid.
+                headers.push_trusted("Host", authority);
+                return Ok(());
+            }
+            None => return Err(invalid),
             Some(host) if host.eq_ignore_ascii_case(authority.as_bytes()) => {
                 headers.set("Host", authority).map_err(|_| invalid)?;
             }
@@ -132,7 +135,7 @@ pub(super) fn response_head(
 ) -> Option<http::Response<()>> {
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(status).ok()?;
-    *head.headers_mut() = field_map::to_map(headers, length).ok()?;
+    *head.headers_mut() = last_head::to_map(headers, length).ok()?;
     Some(head)
 }
 

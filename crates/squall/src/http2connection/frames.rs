@@ -60,6 +60,8 @@ pub(super) struct Frames {
     begun: u64,
     /// How many heads of requests may have been passed on that nobody has asked for: never too few.
     unasked: usize,
+    /// Nothing is read for now: see [`pause`](Self::pause).
+    is_paused: bool,
     /// The last stream that was opened: a head on an older one is what stands behind its body.
     last_stream: u32,
     /// Of that, what has been read. It goes on in CONTINUATION frames.
@@ -87,6 +89,7 @@ impl Default for Frames {
             is_acknowledged: false,
             begun: 0,
             unasked: 0,
+            is_paused: false,
             last_stream: 0,
             trailers: None,
             block: 0,
@@ -115,6 +118,12 @@ impl Frames {
     pub(super) fn was_last(&mut self) -> bool {
         self.unasked = self.unasked.saturating_sub(1);
         self.unasked == 0
+    }
+
+    /// Has the socket left alone while requests are taken that have been read already: `h2` looks for more input each time,
+    /// which is as much work as to route a request. Nobody is woken meanwhile for what comes.
+    pub(super) fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
     }
 
     /// All requests were taken: the other heads were trailers, or refused.
@@ -264,9 +273,12 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         target: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.frames.borrow().fault.is_some() {
-            // Whoever drives the connection looks at it after each poll.
-            return Poll::Pending;
+        {
+            let frames = self.frames.borrow();
+            if frames.fault.is_some() || frames.is_paused {
+                // Whoever drives the connection looks after each poll, at the fault or for more.
+                return Poll::Pending;
+            }
         }
         let before = target.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;

@@ -12,6 +12,7 @@ mod convert;
 mod doorbell;
 mod frames;
 mod heads;
+mod last_head;
 mod options;
 mod output;
 mod preface;

@@ -204,13 +204,23 @@ impl Driver {
     /// Takes the requests that have come, before any of them is begun: each look for another writes what there is to be
     /// written, so that a response at a time would be a system call each. Nothing is looked for that has not come.
     fn accept(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
+        let end = self.accept_some(cx);
+        // When requests were taken, there is another turn, which looks for what has come since.
+        self.frames.borrow_mut().pause(false);
+        end
+    }
+
+    fn accept_some(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
         while self.accepted.len() < MOST_AT_ONCE {
             match self.machine.poll_accept(cx) {
                 Poll::Ready(Some(Ok(accepted))) => {
                     self.accepted.push(accepted);
-                    if self.frames.borrow_mut().was_last() {
+                    let mut frames = self.frames.borrow_mut();
+                    if frames.was_last() {
                         return None;
                     }
+                    // All that had come was read for the first of them.
+                    frames.pause(true);
                 }
                 Poll::Ready(Some(Err(error))) => return Some(self.failed(&error)),
                 Poll::Ready(None) => return Some(Ended::Told),

@@ -1,6 +1,6 @@
 //! One stream: a request, and the response to it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -41,9 +41,12 @@ pub(super) struct Stream {
     piece_deadline: Cell<Option<Instant>>,
     /// The task that drives the exchange.
     task: Cell<Option<Waker>>,
-    /// Nobody is left who could answer.
-    abandoned: Cell<bool>,
-    end: Rc<End>,
+    /// How many are left who could answer.
+    handles: Cell<usize>,
+    /// The exchange is over or the client has left.
+    is_over: Cell<bool>,
+    /// Who waits for that, if anybody does.
+    end: OnceCell<Rc<End>>,
     /// Since a look found output waiting: how much had been handed on then.
     stall: Cell<Option<(u64, Instant)>>,
     /// What comes through the tunnel that is asked for (RFC 8441), until it is one.
@@ -51,7 +54,7 @@ pub(super) struct Stream {
     _counted: Counted,
 }
 
-/// Whether the exchange is over or the client has left, and who waits for that.
+/// The end of an exchange, for those who wait for it.
 #[derive(Default)]
 struct End {
     over: Cell<bool>,
@@ -60,9 +63,8 @@ struct End {
 
 impl End {
     fn tell(&self) {
-        if !self.over.replace(true) {
-            self.notify.notify_waiters();
-        }
+        self.over.set(true);
+        self.notify.notify_waiters();
     }
 
     async fn wait(self: Rc<Self>) {
@@ -92,8 +94,9 @@ impl Stream {
             body_deadline: Cell::default(),
             piece_deadline: Cell::default(),
             task: Cell::default(),
-            abandoned: Cell::new(false),
-            end: Rc::default(),
+            handles: Cell::new(0),
+            is_over: Cell::new(false),
+            end: OnceCell::new(),
             stall: Cell::new(None),
             tunnel: RefCell::new(tunnel),
             _counted: Counted::new(Value::RequestsInFlight),
@@ -103,7 +106,17 @@ impl Stream {
 
     /// The application's way back to the client.
     pub(super) fn handle(self: &Rc<Self>) -> HttpConnection {
-        HttpConnection::new(Rc::new(Handle(Rc::clone(self))), self.id)
+        let transport: Rc<Self> = Rc::clone(self);
+        HttpConnection::new(transport, self.id)
+    }
+
+    /// The exchange is over, or the client has left.
+    fn tell_end(&self) {
+        if !self.is_over.replace(true)
+            && let Some(end) = self.end.get()
+        {
+            end.tell();
+        }
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -156,7 +169,7 @@ impl Stream {
     /// The connection is gone.
     pub(super) fn lose(&self) {
         self.output.borrow_mut().lose();
-        self.end.tell();
+        self.tell_end();
         self.wake();
     }
 
@@ -172,7 +185,7 @@ impl Stream {
                     let remote = self.connection.remote_ip();
                     tracing::info!(target: log::GENERAL, "{remote} takes no output of stream {}", self.id);
                     self.output.borrow_mut().cancel();
-                    self.end.tell();
+                    self.tell_end();
                     self.wake();
                 }
             }
@@ -203,7 +216,7 @@ impl Stream {
             (done, output.take_flushed())
         };
         if done {
-            self.end.tell();
+            self.tell_end();
         }
         flushed.into_iter().for_each(Waker::wake);
         done
@@ -252,7 +265,7 @@ impl Future for StreamTask {
 
 impl Drop for StreamTask {
     fn drop(&mut self) {
-        self.stream.end.tell();
+        self.stream.tell_end();
         if self.entered {
             self.stream.connection.leave();
         }
@@ -275,7 +288,7 @@ impl Carrier for Stream {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.abandoned.get()
+        self.handles.get() == 0
     }
 
     /// The task does that whenever it is polled.
@@ -324,19 +337,10 @@ impl Carrier for Stream {
     }
 }
 
-/// What applications hold of a stream. Without any, it cannot be answered any longer.
-struct Handle(Rc<Stream>);
+impl SealedTransport for Stream {}
 
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.0.abandoned.set(true);
-        self.0.wake();
-    }
-}
-
-impl SealedTransport for Handle {}
-
-impl HttpTransport for Handle {
+/// What applications hold of it.
+impl HttpTransport for Stream {
     fn write_headers(
         &self,
         _id: StreamId,
@@ -344,7 +348,7 @@ impl HttpTransport for Handle {
         headers: &HttpHeaders,
         body: &[u8],
     ) -> Result<(), HttpOutputError> {
-        self.0.change(|output| output.write_head(start, headers, body))
+        self.change(|output| output.write_head(start, headers, body))
     }
 
     fn write_interim(
@@ -353,15 +357,15 @@ impl HttpTransport for Handle {
         start: ResponseStartLine<'_>,
         headers: &HttpHeaders,
     ) -> Result<(), HttpOutputError> {
-        self.0.change(|output| output.write_interim(start, headers))
+        self.change(|output| output.write_interim(start, headers))
     }
 
     fn write(&self, _id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.0.change(|output| output.write(data))
+        self.change(|output| output.write(data))
     }
 
     fn write_bytes(&self, _id: StreamId, data: Bytes) -> Result<(), HttpOutputError> {
-        self.0.change(|output| output.write_bytes(data))
+        self.change(|output| output.write_bytes(data))
     }
 
     /// A stream has frames, and no bytes of its own.
@@ -370,53 +374,68 @@ impl HttpTransport for Handle {
     }
 
     fn finish(&self, _id: StreamId) -> Result<(), HttpOutputError> {
-        self.0.change(Output::finish)
+        self.change(Output::finish)
     }
 
     fn finish_with(&self, _id: StreamId, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
-        self.0.change(|output| output.finish_with(trailers))
+        self.change(|output| output.finish_with(trailers))
     }
 
     fn abort(&self, _id: StreamId) {
-        self.0.reset();
+        self.reset();
     }
 
     fn poll_flush(&self, _id: StreamId, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        let polled = self.0.output.borrow_mut().poll_flushed(cx);
-        self.0.wake();
+        let polled = self.output.borrow_mut().poll_flushed(cx);
+        self.wake();
         polled.map(|taken| if taken { Ok(()) } else { Err(StreamClosedError::new(None).into()) })
     }
 
     fn closed(&self, _id: StreamId) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(Rc::clone(&self.0.end).wait())
+        if self.is_over.get() {
+            return Box::pin(std::future::ready(()));
+        }
+        Box::pin(Rc::clone(self.end.get_or_init(Rc::default)).wait())
     }
 
     fn remote_address(&self) -> Option<SocketAddr> {
-        self.0.connection.remote_address()
+        self.connection.remote_address()
+    }
+
+    fn retain(&self, _id: StreamId) {
+        self.handles.set(self.handles.get() + 1);
+    }
+
+    fn release(&self, _id: StreamId) {
+        self.handles.set(self.handles.get().saturating_sub(1));
+        if self.handles.get() == 0 {
+            // Nobody is left who could answer.
+            self.wake();
+        }
     }
 
     fn is_shutting_down(&self) -> bool {
-        self.0.connection.server().set.is_leaving()
+        self.connection.server().set.is_leaving()
     }
 
     fn shutdown(&self) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(Rc::clone(&self.0.connection.server().set).draining())
+        Box::pin(Rc::clone(&self.connection.server().set).draining())
     }
 
     fn set_max_body_size(&self, _id: StreamId, bytes: u64) {
-        self.0.max_body_size.set(bytes);
+        self.max_body_size.set(bytes);
     }
 
     fn max_body_size(&self, _id: StreamId) -> u64 {
-        self.0.max_body_size.get()
+        self.max_body_size.get()
     }
 
     fn write_timeout(&self) -> Option<Duration> {
-        self.0.connection.server().limits.write_timeout
+        self.connection.server().limits.write_timeout
     }
 
     fn set_body_timeout(&self, _id: StreamId, timeout: Option<Duration>) {
-        Carrier::set_body_timeout(&*self.0, timeout);
+        Carrier::set_body_timeout(self, timeout);
     }
 
     fn detach(&self, _id: StreamId) -> io::Result<IoStream> {
@@ -425,15 +444,15 @@ impl HttpTransport for Handle {
     }
 
     fn tunnel(&self, _id: StreamId, headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
-        let mut body = self.0.tunnel.take()?;
-        let opened = self.0.change(|output| output.tunnel(headers)).map_err(io::Error::other);
+        let mut body = self.tunnel.take()?;
+        let opened = self.change(|output| output.tunnel(headers)).map_err(io::Error::other);
         Some(opened.map(|sink| {
-            let connection = &self.0.connection;
+            let connection = &self.connection;
             Tunnel::open(connection.enter_tunnel(&mut body), connection.stream().clone(), sink, body)
         }))
     }
 
     fn stream(&self) -> Option<IoStream> {
-        Some(self.0.connection.stream().clone())
+        Some(self.connection.stream().clone())
     }
 }

@@ -97,7 +97,8 @@ pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<Heade
         map.try_append(name, value).map_err(|_| InvalidField)?;
     }
     if let Some(length) = length {
-        map.insert(header::CONTENT_LENGTH, length.into());
+        // Not `HeaderValue::from`, which allocates twice.
+        map.insert(header::CONTENT_LENGTH, value(itoa::Buffer::new().format(length).as_bytes())?);
     }
     Ok(map)
 }

@@ -283,7 +283,7 @@ impl Context {
     pub fn write_json<T: serde::Serialize + ?Sized>(&self, value: &T) -> Result {
         let caller = Location::caller();
         let json = escape::json_encode(value).map_err(|error| Error::from(error).blame(caller))?;
-        self.set_header("Content-Type", "application/json; charset=UTF-8")?;
+        self.response.borrow_mut().headers.set_trusted("Content-Type", "application/json; charset=UTF-8");
         self.write(json);
         Ok(())
     }

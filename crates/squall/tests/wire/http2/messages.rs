@@ -283,3 +283,41 @@ async fn bytes_and_files_are_framed_like_all_else() {
         answer(response).await.unwrap_err();
     }
 }
+
+/// However many come at once, the same or not the same as the one before, in turns of the connection's task.
+#[squall::test]
+async fn each_request_of_a_burst_gets_its_own_answer() {
+    let make = || {
+        Application::new([get("/", async |ctx: &Context| {
+            let number: usize = ctx.argument("n")?.parse().unwrap();
+            // Three in a row say the same, of the next two only one field is another.
+            ctx.set_header("X-Number", number / 3 % 7)?;
+            ctx.set_cookie("number", &(number / 9).to_string())?;
+            ctx.set_header("Content-Type", if number % 5 == 4 { "text/other" } else { "text/plain" })?;
+            ctx.write("x".repeat(number / 3));
+            Ok(())
+        })])
+    };
+    let (_server, port) = serve(make, |server| server);
+    let mut client = Client::new(port).await;
+    for burst in [1, 3, 64, 2, 65, 100, 1] {
+        let mut responses = Vec::new();
+        for number in 0..burst {
+            responses.push(client.open(support::get(&format!("/?n={number}")), true).await.0);
+        }
+        for (number, response) in responses.into_iter().enumerate() {
+            let answer = answer(response).await.unwrap();
+            let length = number / 3;
+            let expected = [
+                ("x-number", (length % 7).to_string()),
+                ("set-cookie", format!("number={}; Path=/", number / 9)),
+                ("content-type", if number % 5 == 4 { "text/other" } else { "text/plain" }.to_owned()),
+                ("content-length", length.to_string()),
+            ];
+            for (name, value) in expected {
+                assert_eq!(answer.header(name), Some(value.as_str()), "{number} of {burst}");
+            }
+            assert_eq!(answer.body.len(), length, "{number} of {burst}");
+        }
+    }
+}
