@@ -11,6 +11,7 @@ mod cors;
 mod debug;
 mod hooks;
 mod httputil;
+mod layers_mixed;
 #[path = "../support/log.rs"]
 mod log;
 mod mistakes;
