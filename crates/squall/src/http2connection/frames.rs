@@ -13,8 +13,8 @@ use h2::Reason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::{
-    DATA, END_HEADERS, FIRST_FLAG, HEADERS, Head, Heads, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE,
+    DATA, END_HEADERS, FIRST_FLAG, GOAWAY, HEAD, HEADERS, Head, Heads, PING, PRIORITY, PUSH_PROMISE,
+    RST_STREAM, SETTINGS, UNKNOWN, WINDOW_UPDATE,
 };
 use super::trailers::FirstField;
 use crate::iostream::IoStream;
@@ -56,6 +56,8 @@ pub(super) struct Frames {
     is_greeted: bool,
     /// It has said that it has read ours.
     is_acknowledged: bool,
+    /// It has said that it opens no more streams.
+    is_leaving: bool,
     /// How many frames have begun, without those that continue one.
     begun: u64,
     /// How many heads of requests may have been passed on that nobody has asked for: never too few.
@@ -87,6 +89,7 @@ impl Default for Frames {
             in_data: false,
             is_greeted: false,
             is_acknowledged: false,
+            is_leaving: false,
             begun: 0,
             unasked: 0,
             is_paused: false,
@@ -136,6 +139,11 @@ impl Frames {
         std::mem::take(&mut self.is_acknowledged)
     }
 
+    /// Whether the client has said that it opens no more streams. Says so once.
+    pub(super) fn take_goodbye(&mut self) -> bool {
+        std::mem::take(&mut self.is_leaving)
+    }
+
     /// Whether what stands behind this stream's body is malformed. Says so once.
     pub(super) fn take_malformed(&mut self, stream: u32) -> bool {
         let found = self.malformed.iter().position(|&malformed| malformed == stream);
@@ -143,7 +151,11 @@ impl Frames {
     }
 
     /// Takes bytes that have come, and says how many of them may be passed on: all of them, or those before the fault.
-    fn read(&mut self, bytes: &[u8]) -> usize {
+    ///
+    /// `h2` is not told that the client says GOAWAY: it would close the connection at once when no request is under way, and
+    /// a PING that comes behind it would be answered or not as the packets come. That a client opens no more streams
+    /// is nothing to a server that opens none. (A frame whose head comes in pieces has been passed on in part.)
+    fn read(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() && self.fault.is_none() {
             let rest = &bytes[at..];
@@ -160,6 +172,9 @@ impl Frames {
                 self.fault = head.and_then(|head| self.check(head));
                 if self.fault.is_some() {
                     break;
+                }
+                if taken == HEAD && head.is_some_and(|head| head.kind == GOAWAY) {
+                    bytes[at + 3] = UNKNOWN;
                 }
                 at += taken;
             }
@@ -181,6 +196,12 @@ impl Frames {
             PRIORITY if length != 5 => Some(Reason::FRAME_SIZE_ERROR),
             RST_STREAM | WINDOW_UPDATE if length != 4 => Some(Reason::FRAME_SIZE_ERROR),
             PING if length != 8 => Some(Reason::FRAME_SIZE_ERROR),
+            GOAWAY if stream != 0 => Some(Reason::PROTOCOL_ERROR),
+            GOAWAY if length < 8 => Some(Reason::FRAME_SIZE_ERROR),
+            GOAWAY => {
+                self.is_leaving = true;
+                None
+            }
             SETTINGS if flags & FIRST_FLAG != 0 && length > 0 => Some(Reason::FRAME_SIZE_ERROR),
             SETTINGS if flags & FIRST_FLAG != 0 => {
                 self.is_acknowledged = true;
@@ -282,7 +303,7 @@ impl AsyncRead for Watched {
         }
         let before = target.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, target))?;
-        let new = &target.filled()[before..];
+        let new = &mut target.filled_mut()[before..];
         let passed = self.frames.borrow_mut().read(new);
         if passed == 0 && !new.is_empty() {
             target.set_filled(before);
@@ -328,7 +349,7 @@ mod tests {
     fn what_is_not_whole_is_known_by_its_number() {
         let mut frames = Frames::default();
         let mut seen = |bytes: &[u8]| {
-            frames.read(bytes);
+            frames.read(&mut bytes.to_vec());
             frames.unfinished()
         };
         assert_eq!(seen(&[b'p'; PREFACE]), Some(0));
@@ -361,7 +382,7 @@ mod tests {
             frame(DATA, 0, 5, b"was on its way"),
             frame(WINDOW_UPDATE, 0, 0, &[0; 4]),
             frame(PING, 0, 0, &[0; 8]),
-            frame(7, 0, 0, &[0; 8]),
+            frame(GOAWAY, 0, 0, &[0; 8]),
             frame(0xab, 0xff, 9, b"unknown"),
         ]
         .concat();
@@ -373,6 +394,8 @@ mod tests {
             (frame(PRIORITY, 0, 7, b""), Some(Reason::FRAME_SIZE_ERROR)),
             (frame(RST_STREAM, 0, 3, b"12345"), Some(Reason::FRAME_SIZE_ERROR)),
             (frame(WINDOW_UPDATE, 0, 3, b"12345"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(GOAWAY, 0, 0, b"1234567"), Some(Reason::FRAME_SIZE_ERROR)),
+            (frame(GOAWAY, 0, 1, &[0; 8]), Some(Reason::PROTOCOL_ERROR)),
             (frame(HEADERS, 5, 1, b"block"), Some(Reason::STREAM_CLOSED)),
             (frame(HEADERS, 5, 3, b"block"), Some(Reason::STREAM_CLOSED)),
             (frame(DATA, 1, 3, b"data"), Some(Reason::STREAM_CLOSED)),
@@ -385,7 +408,7 @@ mod tests {
             let all = &all[..all.len() - if expected.is_none() { 10 } else { 0 }];
             for size in [1, 2, 7, 64, all.len()] {
                 let mut frames = Frames::default();
-                let passed: usize = all.chunks(size).map(|piece| frames.read(piece)).sum();
+                let passed: usize = all.chunks(size).map(|piece| frames.read(&mut piece.to_vec())).sum();
                 assert_eq!(frames.fault(), *expected, "{bad:?} in pieces of {size}");
                 let least = PREFACE + good.len();
                 assert!(

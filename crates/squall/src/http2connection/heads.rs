@@ -7,14 +7,17 @@ pub(super) const RST_STREAM: u8 = 3;
 pub(super) const SETTINGS: u8 = 4;
 pub(super) const PUSH_PROMISE: u8 = 5;
 pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
 pub(super) const WINDOW_UPDATE: u8 = 8;
+/// Of no frame that there is: one for experiments (RFC 9113 §11.2), which whoever gets it discards (§4.1).
+pub(super) const UNKNOWN: u8 = 0xff;
 
 /// END_STREAM of HEADERS and DATA, ACK of SETTINGS.
 pub(super) const FIRST_FLAG: u8 = 1;
 /// Of HEADERS and CONTINUATION.
 pub(super) const END_HEADERS: u8 = 4;
 
-const HEAD: usize = 9;
+pub(super) const HEAD: usize = 9;
 
 /// The head of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -88,6 +88,8 @@ struct Driver {
     old_at: Option<Instant>,
     /// It was told to end.
     farewell: Option<Instant>,
+    /// The client has said that it opens no more streams.
+    left: Option<Instant>,
     pings: Option<PingPong>,
     /// When the last PING went out, if it is not answered yet.
     pinged: Option<Instant>,
@@ -135,6 +137,7 @@ impl Driver {
             accepted: Vec::new(),
             old_at,
             farewell: None,
+            left: None,
             pings,
             pinged: None,
             next_ping,
@@ -172,6 +175,10 @@ impl Driver {
             }
             let end = self.accept(cx);
             let begun = self.accepted.len();
+            if self.frames.borrow_mut().take_goodbye() {
+                self.left.get_or_insert_with(Instant::now);
+                self.look_soon();
+            }
             self.begin(cx);
             if end.is_none() && (self.tell_fault() || self.reopen_windows() || self.tell_window()) {
                 continue;
@@ -316,7 +323,7 @@ impl Driver {
         if is_idle {
             self.accepted = Vec::new();
         }
-        if self.farewell.is_some_and(|since| is_idle && now.duration_since(since) >= FAREWELL) {
+        if self.farewell.or(self.left).is_some_and(|since| is_idle && now.duration_since(since) >= FAREWELL) {
             return false;
         }
         let idle_until = self.connection.idle_until();
@@ -359,7 +366,7 @@ impl Driver {
     /// The next look is when there is something to be seen, at the latest.
     fn plan_look(&self, now: Instant) {
         let is_busy = !self.connection.is_idle() || self.frames.borrow().unfinished().is_some();
-        if is_busy || self.farewell.is_some() || self.pinged.is_some() {
+        if is_busy || self.farewell.or(self.left).is_some() || self.pinged.is_some() {
             return self.connection.look_in(Some(self.interval()));
         }
         let ends = [self.connection.idle_until(), self.old_at, self.next_ping];

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use squall::httpserver::Http2Options;
 use squall::websocket::{WebSocket, WebSocketHandler, ws};
 use squall::{Application, Context, Message, RequestHandler, Result, get, handler, post, url};
+use tokio::io::AsyncWriteExt;
 
 use super::support::{
     self, Client, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, answer, literals, read, send,
@@ -247,6 +248,27 @@ async fn a_drain_bids_websockets_on_streams_farewell() {
     assert_eq!(goaways, [(1 << 31) - 1, 3], "first all streams may come, then none behind the last");
     while server.connection_count() > 0 {
         tokio::task::yield_now().await;
+    }
+}
+
+/// It is still answered, whether that comes with its goodbye or later, and ends the connection itself.
+#[squall::test]
+async fn a_client_that_says_goodbye_is_heard_to_the_end() {
+    for error in [0_u32, 2, 0xff] {
+        let (server, port) = serve(app, |server| server);
+        let mut raw = Raw::new(port).await;
+        let goodbye = [[0; 4], error.to_be_bytes()].concat();
+        let both = [support::frame(GOAWAY, 0, 0, &goodbye), support::frame(PING, 0, 0, b"with it.")].concat();
+        raw.socket.write_all(&both).await.unwrap();
+        for data in [b"with it.", b"later on"] {
+            let (flags, _, payload) = raw.find(PING).await.unwrap();
+            assert_eq!((flags, &payload[..]), (1, &data[..]), "{error}");
+            raw.frame(PING, 0, 0, b"later on").await;
+        }
+        drop(raw);
+        while server.connection_count() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
