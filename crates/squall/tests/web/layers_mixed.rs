@@ -131,7 +131,7 @@ async fn begin(log: &Log, at: usize, step: Step) {
 fn route(way: &[Step], place: usize, log: &Log) -> UrlSpec {
     let (handler, layers) = way.split_last().unwrap();
     let (last, own, handler) = (layers.len(), log.clone(), *handler);
-    let mut route = get(&format!("/{place}"), async move |ctx: &Context| {
+    let mut route = get(format!("/{place}"), async move |ctx: &Context| {
         begin(&own, last, handler).await;
         match handler.kind {
             Before(act) => act_on(ctx, act).await,
