@@ -138,7 +138,7 @@ async fn a_preface_that_stays_away() {
     let (_server, port) = serve(app, |server| server.header_timeout(Duration::from_millis(100)));
     for begun in [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n"[..], b"PRI"] {
         let mut raw = Raw { socket: support::connect(port).await };
-        tokio::io::AsyncWriteExt::write_all(&mut raw.socket, begun).await.unwrap();
+        raw.socket.write_all(begun).await.unwrap();
         while raw.next().await.is_some() {}
     }
 }
@@ -154,7 +154,7 @@ async fn a_head_that_stays_away() {
     let mut in_body = Raw::new(port).await;
     in_body.frame(HEADERS, 4, 1, &literals(&ECHO)).await;
     let body = support::frame(DATA, 1, 1, b"a body");
-    tokio::io::AsyncWriteExt::write_all(&mut in_body.socket, &body[..12]).await.unwrap();
+    in_body.socket.write_all(&body[..12]).await.unwrap();
     let greeting = support::frame(SETTINGS, 0, 0, b"");
     let head = support::frame(HEADERS, 5, 1, GET_ROOT);
     let block = support::frame(HEADERS, 1, 1, GET_ROOT);
