@@ -161,17 +161,17 @@ async fn a_head_that_stays_away() {
     for begun in [&head[..4], &head[..12], &block, &support::frame(PING, 0, 0, &[0; 8])[..10]] {
         let mut raw = Raw { socket: support::connect(port).await };
         let bytes = [PREFACE, &greeting, begun].concat();
-        tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &bytes).await.unwrap();
+        raw.socket.write_all(&bytes).await.unwrap();
         let (_, _, payload) = raw.find(GOAWAY).await.expect("it is told");
         assert_eq!(support::code(&payload[4..8]), ENHANCE_YOUR_CALM, "{begun:?}");
         while raw.next().await.is_some() {}
     }
     // Its preface alone.
     let mut raw = Raw { socket: support::connect(port).await };
-    tokio::io::AsyncWriteExt::write_all(&mut raw.socket, PREFACE).await.unwrap();
+    raw.socket.write_all(PREFACE).await.unwrap();
     while raw.next().await.is_some() {}
     assert_eq!(whole.get("/").await.status(), 200);
-    tokio::io::AsyncWriteExt::write_all(&mut in_body.socket, &body[12..]).await.unwrap();
+    in_body.socket.write_all(&body[12..]).await.unwrap();
     assert_eq!(in_body.verdict(1).await, Ok(()));
 }
 
