@@ -1,5 +1,6 @@
 //! Looks at the heads of the frames that a client sends, for what breaks the connection in a way that has an error code of its
-//! own (RFC 9113 §5.1, §6), which the `h2` crate calls PROTOCOL_ERROR all alike; and for what it does not mind.
+//! own (RFC 9113 §5.1, §6), which the `h2` crate calls PROTOCOL_ERROR all alike; for what it does not mind; and for GOAWAY,
+//! which it minds too much.
 //!
 //! The machine is pure; [`Watched`] puts it between the socket and `h2`.
 

@@ -30,7 +30,7 @@ pub(crate) struct Server {
     pub(crate) set: Rc<ConnectionSet>,
 }
 
-/// How long a connection without streams may take to end that was told to.
+/// How long a connection without streams may take to end that was told to, or whose client has said that it will.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// How often a busy connection is looked at, at the least.
 const SLOWEST_LOOK: Duration = Duration::from_secs(1);
