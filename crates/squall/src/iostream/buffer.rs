@@ -29,8 +29,8 @@ pub struct ReadBuffer {
     storage: Box<[u8]>,
     head: usize,
     tail: usize,
-    /// Woken when the last byte is consumed: a close callback waits for that.
-    pub(super) emptied: Option<Waker>,
+    /// Woken when the last byte is consumed: a close callback waits for that. Few streams have one, so it is in a box.
+    pub(super) emptied: Option<Box<Waker>>,
 }
 
 impl ReadBuffer {
