@@ -115,7 +115,7 @@ if [ -x "$httpwg" ]; then
   relay=$(free_port) # httpwg does not know TLS
   start "$relay" relay python3 scripts/http2/tls_relay.py "$relay" "$wg_tls" "$work/cert.pem"
   for way in "clear text:$wg" "TLS:$relay"; do
-    "$httpwg" --address "127.0.0.1:${way##*:}" --frame-timeout 1000 >"$work/httpwg.txt" 2>&1 || true
+    "$httpwg" --address "127.0.0.1:${way##*:}" --connect-timeout 20000 --frame-timeout 20000 >"$work/httpwg.txt" 2>&1 || true
     passed=$(sed 's/\x1b\[[0-9;]*m//g' "$work/httpwg.txt" | sed -n 's|.*Passed \([0-9]*\)/107 .*|\1|p')
     [ "${passed:-0}" -ge 106 ] || { cat "$work/httpwg.txt"; fail "httpwg, ${way%:*}: ${passed:-none} of 107"; }
     echo "ok: httpwg, ${way%:*}, $passed of 107"
