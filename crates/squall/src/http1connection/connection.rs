@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::deadlines::Deadlines;
-use super::out_pool;
 use super::set::{ConnectionSet, Nanos};
 use super::state::{Exchange, Outcome, State, Wire, Writing};
 use crate::http1::ParseError;
@@ -16,6 +15,7 @@ use crate::http1::body::BodyLength;
 use crate::http1::encode::ForResponse;
 use crate::http1::head::RequestFacts;
 use crate::httputil::inflate::Inflater;
+use crate::httputil::out_pool;
 use crate::httputil::{
     ConnectionLimits, HttpConnection, HttpServerConnectionDelegate, HttpServerRequest, HttpTransport,
     RequestContext, Scheme, reason_phrase,

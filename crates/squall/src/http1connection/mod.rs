@@ -20,7 +20,6 @@ mod connection;
 mod deadlines;
 mod end;
 mod exchange_end;
-mod out_pool;
 mod server;
 mod set;
 mod state;

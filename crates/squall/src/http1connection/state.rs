@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use super::exchange_end::ExchangeEnd;
-use super::out_pool;
 use crate::http1::encode::{BodyEncoder, ForResponse};
 use crate::httputil::StreamId;
+use crate::httputil::out_pool;
 use crate::metrics::{self, Value};
 
 /// Everything that writing changes.

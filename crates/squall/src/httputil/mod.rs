@@ -22,6 +22,7 @@ pub(crate) mod length;
 pub(crate) mod limits;
 mod multipart;
 mod multipart_head;
+pub(crate) mod out_pool;
 mod output_error;
 pub(crate) mod ows;
 pub(crate) mod ranges;

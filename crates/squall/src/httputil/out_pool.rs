@@ -11,12 +11,12 @@ thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-pub(super) fn take() -> Vec<u8> {
+pub(crate) fn take() -> Vec<u8> {
     POOL.try_with(|pool| pool.borrow_mut().pop()).ok().flatten().unwrap_or_else(|| Vec::with_capacity(FIRST))
 }
 
 /// `buffer` must be empty.
-pub(super) fn put(buffer: Vec<u8>) {
+pub(crate) fn put(buffer: Vec<u8>) {
     if buffer.capacity() <= LARGEST {
         // Without a pool the thread is ending.
         let _ = POOL.try_with(|pool| {
