@@ -526,6 +526,8 @@ pub mod concurrent;
 pub mod escape;
 pub mod http1connection;
 #[cfg(feature = "http2")]
+mod http2;
+#[cfg(feature = "http2")]
 mod http2connection;
 #[cfg(feature = "client")]
 pub mod httpclient;

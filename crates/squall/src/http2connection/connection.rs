@@ -3,26 +3,22 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::ext::Protocol;
-use h2::server::SendResponse;
-use h2::{FlowControl, Reason, RecvStream};
 use http::Method;
 use tokio::time::Instant;
 
 use super::body::Data;
-use super::convert::{self, Refusal};
-use super::frames::Frames;
+use super::convert;
 use super::server::Server;
 use super::stream::{Stream, StreamTask};
 use super::window::Window;
-use crate::http1::ParseError;
 use crate::http1connection::kinds;
+use crate::http2::Reason;
+use crate::http2::server::{Asked, Machine};
 use crate::httputil::exchange::{self, Incoming, Rest};
 use crate::httputil::inflate::Inflater;
 use crate::httputil::{BodyKind, HttpServerRequest, Pending, RequestContext};
@@ -36,13 +32,12 @@ pub(crate) struct Connection {
     server: Rc<Server>,
     context: RequestContext,
     order: Cell<Order>,
-    /// What is seen of them before the machine gets them.
-    frames: Rc<RefCell<Frames>>,
+    machine: RefCell<Machine>,
     window: Window,
-    /// Streams whose data is taken as it comes, bodies and tunnels, by their numbers.
-    receiving: RefCell<Vec<(u32, FlowControl)>>,
     /// The task that drives the machine.
     task: Cell<Option<Waker>>,
+    /// It is at work, and will send whatever there is.
+    is_driven: Cell<bool>,
     /// Those that wait for something.
     streams: RefCell<Vec<Weak<Stream>>>,
     /// How many exchanges wait for something.
@@ -72,15 +67,16 @@ impl Connection {
         let (open, opened) = kinds(context.protocol);
         metrics::add(opened, 1);
         let window = Window::new(server.options.stream_window, server.options.largest_window());
+        let machine = RefCell::new(Machine::new(server.options.settings(&server.limits)));
         Rc::new(Self {
             stream,
             server,
             context,
             order: Cell::new(Order::Serve),
-            frames: Rc::default(),
+            machine,
             window,
-            receiving: RefCell::default(),
             task: Cell::default(),
+            is_driven: Cell::new(false),
             streams: RefCell::default(),
             open: Cell::new(0),
             tunnels: Cell::new(0),
@@ -104,13 +100,59 @@ impl Connection {
         self.context.remote_port.map(|port| SocketAddr::new(self.context.remote_ip, port))
     }
 
-    pub(super) fn frames(&self) -> Rc<RefCell<Frames>> {
-        Rc::clone(&self.frames)
+    /// Does something with the machine. Nobody is woken while it is borrowed, and its task sends what there is to be sent.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Machine) -> R) -> R {
+        let mut machine = self.machine.borrow_mut();
+        let result = act(&mut machine);
+        let is_to_send = !machine.outgoing().is_empty() && !self.is_driven.get();
+        let woken = machine.has_woken().then(|| machine.take_woken());
+        drop(machine);
+        woken.into_iter().flatten().for_each(Waker::wake);
+        if is_to_send {
+            self.wake();
+        }
+        result
     }
 
-    /// Whether what stands behind a stream's body is malformed. Asked once, when it is taken.
-    pub(super) fn has_malformed_trailers(&self, stream: u32) -> bool {
-        self.frames.borrow_mut().take_malformed(stream)
+    /// The task that drives the machine begins its turn, or ends it: what it is told meanwhile it sends by itself.
+    pub(super) fn set_driven(&self, is_driven: bool) {
+        self.is_driven.set(is_driven);
+    }
+
+    /// Sends what there is to be sent, as much as the kernel takes; false when it has not taken all. The task is woken when it has.
+    pub(super) fn flush(&self, cx: &mut Context<'_>) -> bool {
+        if self.stream.is_writing() {
+            // An error is that of the stream, which is told where it is read.
+            let _ = self.stream.poll_flush(cx);
+        }
+        if !self.stream.is_writing() {
+            self.send();
+        }
+        let backlog = self.stream.write_buffer_len();
+        self.with(|machine| machine.set_backlog(backlog));
+        if backlog > 0 {
+            let _ = self.stream.poll_flush(cx);
+        }
+        backlog == 0
+    }
+
+    fn send(&self) {
+        let mut machine = self.machine.borrow_mut();
+        let outgoing = machine.outgoing();
+        if outgoing.is_empty() {
+            return;
+        }
+        let sent = match outgoing.as_one() {
+            Some(bytes) => self.stream.try_write(bytes),
+            None => self.stream.try_write_vectored(&outgoing.slices()),
+        };
+        match sent {
+            Ok(sent) if sent == outgoing.len() => outgoing.clear(),
+            // What is left goes in its order, and the future is for who waits for that.
+            Ok(sent) => outgoing.drain_behind(sent, |rest| drop(self.stream.write_bytes(rest))),
+            // Nobody is there.
+            Err(_) => outgoing.clear(),
+        }
     }
 
     pub(super) fn stream(&self) -> &IoStream {
@@ -174,38 +216,9 @@ impl Connection {
         self.is_to_look.take()
     }
 
-    /// The window that each stream should have.
-    pub(super) fn window(&self) -> u32 {
-        self.window.wanted()
-    }
-
-    /// The data of a stream is taken from here on.
-    pub(super) fn receive(&self, body: &mut RecvStream) {
-        let mut flow = body.flow_control().clone();
-        let _ = flow.release_capacity(0);
-        self.receiving.borrow_mut().push((body.stream_id().into(), flow));
-    }
-
-    pub(super) fn stop_receiving(&self, stream: u32) {
-        let mut receiving = self.receiving.borrow_mut();
-        let found = receiving.iter().position(|&(receives, _)| receives == stream);
-        let flow = found.map(|at| receiving.swap_remove(at));
-        drop(receiving);
-        drop(flow);
-    }
-
-    /// The client has new windows. A smaller one takes away what a stream had, and may leave it with nothing though all was
-    /// taken that came: `h2` opens the window for what is taken from then on, and then none of it would come.
-    pub(super) fn reopen_windows(&self) {
-        for (_, flow) in self.receiving.borrow_mut().iter_mut() {
-            // An error is that of the stream, which is told where it is read.
-            let _ = flow.release_capacity(0);
-        }
-    }
-
     pub(super) fn change_window(&self, change: impl FnOnce(&Window) -> bool) {
         if change(&self.window) {
-            self.wake();
+            self.with(|machine| machine.set_window(self.window.wanted()));
         }
     }
 
@@ -238,10 +251,10 @@ impl Connection {
     }
 
     /// Counts a tunnel for as long as what is given lives.
-    pub(super) fn enter_tunnel(self: &Rc<Self>, body: &mut RecvStream) -> InTunnel {
+    pub(super) fn enter_tunnel(self: &Rc<Self>, id: u32) -> InTunnel {
         self.tunnels.set(self.tunnels.get() + 1);
-        self.receive(body);
-        InTunnel(Rc::clone(self), body.stream_id().into())
+        self.with(|machine| machine.want(id));
+        InTunnel(Rc::clone(self), id)
     }
 
     /// When a connection has had nothing to do for too long.
@@ -301,13 +314,14 @@ impl Connection {
     /// Begins the exchange of a request, and ends it if nothing has to be waited for.
     pub(super) fn begin(
         self: &Rc<Self>,
-        request: http::Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
+        id: u32,
+        mut request: HttpServerRequest,
+        asked: Asked,
         now: Instant,
         cx: &mut Context<'_>,
     ) {
         if self.is_overrun() {
-            return respond.send_reset(Reason::REFUSED_STREAM);
+            return self.with(|machine| machine.reset(id, Reason::REFUSED_STREAM));
         }
         if self.server.set.is_leaving() {
             // As HTTP/1 keeps no connection after the response.
@@ -315,33 +329,28 @@ impl Connection {
         }
         self.server.set.count_request();
         self.last_busy.set(now);
-        let (mut parts, body) = request.into_parts();
-        // A tunnel for another protocol (RFC 8441 §4): a GET that asks for an upgrade, as over HTTP/1.1.
-        let protocol = parts.extensions.remove::<Protocol>();
-        if let Some(protocol) = &protocol {
-            if protocol.as_str() != "websocket" {
-                // RFC 9220 §3.
-                return Self::answer(respond, 501, "Unknown :protocol", false);
+        match asked {
+            Asked::Request(kind) => {
+                let stream = Stream::new(Rc::clone(self), id, request.head_mut(), false);
+                self.serve(stream, request, kind, cx);
             }
-            parts.method = Method::GET;
-        }
-        let is_head = parts.method == Method::HEAD;
-        let limits = &self.server.limits;
-        // What follows a CONNECT is the tunnel's, and no body that an answer has to wait for (RFC 9113 §8.5).
-        let is_empty = body.is_end_stream() || protocol.is_some() || parts.method == Method::CONNECT;
-        let mut request = HttpServerRequest::pooled();
-        let head = request.head_mut();
-        match convert::request_head(&parts, is_empty, limits.max_header_count, head) {
-            Ok(_) if protocol.is_some() => {
+            // A GET that asks for an upgrade, as over HTTP/1.1.
+            Asked::Tunnel => {
+                let head = request.head_mut();
+                head.method = Method::GET;
                 convert::ask_for_websocket(&mut head.headers);
-                let stream = Stream::new(Rc::clone(self), respond, head, Some(body));
-                self.serve(stream, request, BodyKind::None, None, cx);
+                let stream = Stream::new(Rc::clone(self), id, head, true);
+                self.serve(stream, request, BodyKind::None, cx);
             }
-            Ok(kind) => {
-                let stream = Stream::new(Rc::clone(self), respond, head, None);
-                self.serve(stream, request, kind, Some(body), cx);
+            Asked::UnknownProtocol => self.answer(id, 501, "Unknown :protocol", false),
+            Asked::Refused(error, method) => {
+                let remote = self.remote_ip();
+                tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
+                let text = error.explain(&self.server.limits, 0);
+                self.answer(id, error.status(), &text, method == Method::HEAD);
             }
-            Err(refusal) => self.refuse(refusal, respond, is_head),
+            // The machine has seen to them.
+            Asked::Malformed(_) | Asked::FarTooLarge => {}
         }
     }
 
@@ -350,7 +359,6 @@ impl Connection {
         stream: Rc<Stream>,
         mut request: HttpServerRequest,
         kind: BodyKind,
-        body: Option<RecvStream>,
         cx: &mut Context<'_>,
     ) {
         let inflates = kind != BodyKind::None && self.server.limits.decompress;
@@ -364,37 +372,20 @@ impl Connection {
                 Some(Rest::Work(work)) => Some(Box::pin(async move {
                     exchange::work(&*carrier, work).await;
                 })),
-                Some(Rest::Message(message)) => body.map(|body| -> Pin<Box<dyn Future<Output = ()>>> {
-                    Box::pin(async move {
-                        let source = Data::new(&carrier, body);
-                        exchange::receive(&*carrier, message, Incoming { kind, source, inflater }).await;
-                    })
-                }),
+                Some(Rest::Message(message)) => Some(Box::pin(async move {
+                    let source = Data::new(&carrier);
+                    exchange::receive(&*carrier, message, Incoming { kind, source, inflater }).await;
+                })),
             };
         StreamTask::start(stream, work, cx);
     }
 
     /// Answers what is not passed on.
-    fn refuse(&self, refusal: Refusal, mut respond: SendResponse<Bytes>, is_head: bool) {
-        let remote = self.remote_ip();
-        match refusal {
-            Refusal::Malformed(what) => {
-                tracing::info!(target: log::GENERAL, "Malformed HTTP/2 request from {remote}: {what}");
-                respond.send_reset(Reason::PROTOCOL_ERROR);
-            }
-            Refusal::TooManyFields => {
-                let error = ParseError::TooManyHeaders;
-                tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
-                Self::answer(respond, error.status(), &error.explain(&self.server.limits, 0), is_head);
-            }
-        }
-    }
-
-    fn answer(mut respond: SendResponse<Bytes>, status: u16, text: &str, is_head: bool) {
-        let Some((head, body)) = convert::refusal(status, text, is_head) else { return };
-        // Small enough for what every stream has room for; if not, the client sees the end of it missing.
-        let sent = respond.send_response(head, body.is_empty());
-        let _ = sent.and_then(|mut rest| if body.is_empty() { Ok(()) } else { rest.send_data(body, true) });
+    fn answer(&self, id: u32, status: u16, text: &str, is_head: bool) {
+        self.with(|machine| {
+            convert::refuse(machine, id, status, text, is_head);
+            machine.let_go(id);
+        });
     }
 }
 
@@ -404,7 +395,7 @@ pub(super) struct InTunnel(Rc<Connection>, u32);
 impl Drop for InTunnel {
     fn drop(&mut self) {
         self.0.tunnels.set(self.0.tunnels.get().saturating_sub(1));
-        self.0.stop_receiving(self.1);
+        self.0.with(|machine| machine.let_go(self.1));
         self.0.last_busy.set(Instant::now());
         // What it waits for may be this.
         self.0.wake();

@@ -1,67 +1,9 @@
-//! Heads between HTTP/2 and squall's messages, which are the same as in HTTP/1.1.
+//! Fields between HTTP/2 and squall's messages, which are the same as in HTTP/1.1.
 
 use bytes::Bytes;
-use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-use super::last_head;
-use crate::http1::head;
-use crate::httputil::{BodyKind, HttpHeaders, RequestHead, field_map, host, ows};
-
-/// Why a head is not passed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It is malformed (RFC 9113 §8.1.1).
-    Malformed(&'static str),
-    TooManyFields,
-}
-
-/// The head as HTTP/1.1 would have brought it.
-///
-/// Host is the `:authority` (RFC 9113 §8.3.1), the crumbs of Cookie are one field (§8.2.3). A body whose length is not
-/// told is announced as chunked, by which handlers know that there is one.
-pub(super) fn request_head(
-    parts: &http::request::Parts,
-    is_empty: bool,
-    max_fields: usize,
-    head: &mut RequestHead,
-) -> Result<BodyKind, Refusal> {
-    let fields = &parts.headers;
-    if fields.len() > max_fields {
-        return Err(Refusal::TooManyFields);
-    }
-    if fields.values().any(|value| is_padded(value.as_bytes())) {
-        return Err(Refusal::Malformed("white space around a field value"));
-    }
-    let lengths = fields.get_all(header::CONTENT_LENGTH).iter().map(HeaderValue::as_bytes);
-    let length = field_map::content_length(lengths).map_err(|_| Refusal::Malformed("Content-Length"))?;
-    let headers = &mut head.headers;
-    headers.clear();
-    // The fields, Host and the framing.
-    headers.reserve(fields.len() + 2, 128);
-    let framed = match length {
-        Some(length) => headers.add("Content-Length", length),
-        None if is_empty => Ok(()),
-        None => headers.add("Transfer-Encoding", "chunked"),
-    };
-    framed.and_then(|()| add_fields(headers, fields)).map_err(|_| Refusal::Malformed("header field"))?;
-    set_host(headers, parts.uri.authority())?;
-    let target = match (parts.uri.path_and_query(), parts.uri.authority()) {
-        (Some(target), _) => target.as_str(),
-        (None, Some(authority)) if parts.method == Method::CONNECT => authority.as_str(),
-        (None, _) => return Err(Refusal::Malformed(":path")),
-    };
-    check_target(target, &parts.method)?;
-    head.target.clear();
-    head.target.push_str(target);
-    head.method.clone_from(&parts.method);
-    head.version = Version::HTTP_2;
-    Ok(match length {
-        _ if is_empty => BodyKind::None,
-        Some(length) => BodyKind::Length(length),
-        None => BodyKind::Unknown,
-    })
-}
+use crate::http2::server::{Field, Machine};
+use crate::httputil::HttpHeaders;
 
 /// Says of a request for a tunnel what HTTP/1.1 would have said.
 pub(super) fn ask_for_websocket(headers: &mut HttpHeaders) {
@@ -72,78 +14,74 @@ pub(super) fn ask_for_websocket(headers: &mut HttpHeaders) {
     }
 }
 
-/// Whether white space is part of a value's ends, which HTTP/1 would have taken off: what forwards it there would say
-/// something else than what was checked here (RFC 9113 §8.2.1).
-pub(super) fn is_padded(value: &[u8]) -> bool {
-    ows::trim_bytes(value).len() != value.len()
+/// The fields of a message as they are sent: without those of the connection (RFC 9113 §8.2.2), and with this length instead of
+/// any that they have.
+pub(super) fn fields<'a>(
+    headers: &'a HttpHeaders,
+    length: Option<&'a str>,
+) -> impl Iterator<Item = Field<'a>> {
+    let fields = headers.iter_bytes().filter(|(name, _)| !is_written_anew(name));
+    let fields = fields.map(|(name, value)| (name.as_bytes(), value));
+    fields.chain(length.map(|length| (&b"Content-Length"[..], length.as_bytes())))
 }
 
-/// As in HTTP/1, but that there is no absolute form (RFC 9113 §8.3.1).
-fn check_target(target: &str, method: &Method) -> Result<(), Refusal> {
-    let is_path = target.starts_with('/') || target == "*" || *method == Method::CONNECT;
-    let known = is_path && head::check_target(target, method).is_ok();
-    known.then_some(()).ok_or(Refusal::Malformed(":path"))
+/// Names are in Title-Case. A match, since this is asked of every field that is sent.
+fn is_written_anew(name: &str) -> bool {
+    matches!(
+        name,
+        "Connection"
+            | "Keep-Alive"
+            | "Proxy-Connection"
+            | "Te"
+            | "Transfer-Encoding"
+            | "Upgrade"
+            | "Content-Length"
+    )
 }
 
-/// The fields behind a body; `None` when they are malformed or too many.
-pub(super) fn trailers(fields: &HeaderMap, most: usize) -> Option<HttpHeaders> {
-    if fields.len() > most || fields.values().any(|value| is_padded(value.as_bytes())) {
-        return None;
-    }
-    field_map::from_trailers(fields).ok()
-}
-
-fn add_fields(headers: &mut HttpHeaders, fields: &HeaderMap) -> Result<(), crate::httputil::InvalidHeader> {
-    field_map::add_request_fields(headers, fields)?;
-    if headers.list_bytes("Cookie").nth(1).is_some() {
-        let crumbs: Vec<&[u8]> = fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-        headers.set("Cookie", &crumbs.join(&b"; "[..])[..])?;
-    }
-    Ok(())
-}
-
-/// One host, valid, which is without anything about a user (RFC 9113 §8.3.1), and not two different ones.
-fn set_host(headers: &mut HttpHeaders, authority: Option<&Authority>) -> Result<(), Refusal> {
-    let invalid = Refusal::Malformed("host");
-    // Before one is set in the place of all.
-    if headers.list_bytes("Host").count() > 1 {
-        return Err(invalid);
-    }
-    if let Some(authority) = authority {
-        let authority = authority.as_str();
-        match headers.get_bytes("Host") {
-            None if host::is_valid(authority.as_bytes()) => {
-                // Of printable ASCII, as it is valid.
-                headers.push_trusted("Host", authority);
-                return Ok(());
-            }
-            None => return Err(invalid),
-            Some(host) if host.eq_ignore_ascii_case(authority.as_bytes()) => {
-                headers.set("Host", authority).map_err(|_| invalid)?;
-            }
-            Some(_) => return Err(invalid),
-        }
-    }
-    headers.get_bytes("Host").is_some_and(host::is_valid).then_some(()).ok_or(invalid)
-}
-
-/// The head of a response, whose length is told only if there is one.
-pub(super) fn response_head(
-    status: u16,
-    headers: &HttpHeaders,
-    length: Option<u64>,
-) -> Option<http::Response<()>> {
-    let mut head = http::Response::new(());
-    *head.status_mut() = http::StatusCode::from_u16(status).ok()?;
-    *head.headers_mut() = last_head::to_map(headers, length).ok()?;
-    Some(head)
-}
-
-/// The text that explains a refusal, and its head.
-pub(super) fn refusal(status: u16, text: &str, is_head: bool) -> Option<(http::Response<()>, Bytes)> {
+/// Answers with the text that explains a refusal, which is small enough for what every stream has room for; if it is not, the
+/// client sees the end of it missing.
+pub(super) fn refuse(machine: &mut Machine, id: u32, status: u16, text: &str, is_head: bool) {
     let body = format!("{text}\n");
     let mut headers = HttpHeaders::new();
-    headers.set("Content-Type", "text/plain").ok()?;
-    let head = response_head(status, &headers, Some(body.len() as u64))?;
-    Some((head, if is_head { Bytes::new() } else { body.into() }))
+    // Both are what a field may be.
+    let _ = headers.set("Content-Type", "text/plain");
+    let length = body.len().to_string();
+    machine.send_head(id, status, fields(&headers, Some(&length)), is_head);
+    if is_head {
+        return;
+    }
+    if machine.room_of(id).is_some_and(|room| room >= body.len()) {
+        machine.send_data(id, Bytes::from(body), true);
+    } else {
+        machine.let_go(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::httputil::connection_fields::is_of_connection;
+
+    #[test]
+    fn fields_of_the_connection_are_left_out_and_no_others() {
+        let own = [
+            "Connection",
+            "Te",
+            "Proxy-Connection",
+            "Content-Length",
+            "Upgrade",
+            "Keep-Alive",
+            "Transfer-Encoding",
+        ];
+        let others = ["A", "Content-Type", "Trailer", "Tea"];
+        let headers: HttpHeaders = own.iter().chain(&others).map(|&name| (name, "1")).collect();
+        let sent: Vec<Field<'_>> = fields(&headers, Some("7")).collect();
+        let expected = others.map(|name| (name.as_bytes(), &b"1"[..]));
+        assert_eq!(sent[..others.len()], expected);
+        assert_eq!(sent[others.len()..], [(&b"Content-Length"[..], &b"7"[..])]);
+        for name in own.iter().chain(&others) {
+            assert_eq!(is_written_anew(name), is_of_connection(name) || *name == "Content-Length", "{name}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 (RFC 9113), over the `h2` crate: the only place that names it, so that another machine can take its place.
+//! HTTP/2 (RFC 9113) on sockets: the server over `http2::server`, the client over the `h2` crate, which nothing else names.
 //!
 //! Applications do not notice. Each stream is an exchange of the same delegates as in HTTP/1.1, with the same limits;
 //! handlers of one connection run beside each other, as those of several do.
@@ -10,16 +10,12 @@ pub(crate) mod client;
 mod connection;
 mod convert;
 mod doorbell;
-mod frames;
-mod heads;
-mod last_head;
 mod options;
 mod output;
 mod preface;
 mod server;
 mod set;
 mod stream;
-mod trailers;
 mod tunnel;
 mod window;
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::http2::server::Settings;
+use crate::httputil::ConnectionLimits;
+
 /// What a server's HTTP/2 connections allow their clients, beside the limits that are the same in every version
 /// ([`HttpServer`](crate::HttpServer)'s: bodies, headers, time).
 ///
-/// Every limit is on by default. An honest client reaches none of them, but for two of the `h2` crate's that bound what frames cost
-/// beside their data: 101 empty DATA frames in all that end no body, and thousands of small ones that no handler takes, such as 14,000
-/// WebSocket messages of 10 bytes under way on one connection. A client that reaches one loses its connection
+/// Every limit is on by default, and an honest client reaches none of them. One that does loses its connection
 /// (`ENHANCE_YOUR_CALM`), or the stream.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
@@ -22,10 +23,6 @@ pub struct Http2Options {
     pub(super) keep_alive_timeout: Duration,
     pub(super) max_connection_age: Option<Duration>,
 }
-
-/// How many streams of one connection may break the protocol, in all its life. A proxy's connection lives long and has
-/// many clients.
-const MAX_BROKEN_STREAMS: usize = 1_024;
 
 /// So many bodies that begin at once, before their client knows that the window is small again, may take a large one and
 /// none of it be taken, without blocking others.
@@ -140,21 +137,17 @@ impl Http2Options {
         self.max_connection_age.map(|age| age.saturating_add(age.mul_f64(tenth)))
     }
 
-    pub(super) fn builder(&self, max_header_size: usize) -> h2::server::Builder {
-        let mut builder = h2::server::Builder::new();
-        builder
-            .max_concurrent_streams(self.max_concurrent_streams)
-            .initial_window_size(self.stream_window)
-            .initial_connection_window_size(self.connection_window)
-            .max_frame_size(self.max_frame_size)
-            .max_header_list_size(u32::try_from(max_header_size).unwrap_or(u32::MAX))
-            .max_send_buffer_size(self.max_send_buffer)
-            // WebSocket (RFC 8441).
-            .enable_connect_protocol()
-            // Of streams that were answered early the rest of the body is still on its way, and no fault of the client's.
-            .max_concurrent_reset_streams(self.max_concurrent_streams.clamp(50, 10_000) as usize * 2)
-            .max_local_error_reset_streams(Some(MAX_BROKEN_STREAMS));
-        builder
+    /// As the machine wants them.
+    pub(super) fn settings(&self, limits: &ConnectionLimits) -> Settings {
+        Settings {
+            max_concurrent_streams: self.max_concurrent_streams,
+            stream_window: self.stream_window,
+            connection_window: self.connection_window,
+            max_frame_size: self.max_frame_size,
+            max_header_size: limits.max_header_size,
+            max_header_count: limits.max_header_count,
+            send_buffer: self.max_send_buffer,
+        }
     }
 }
 

@@ -4,29 +4,25 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, SendStream};
-use http::HeaderMap;
 
 use super::convert;
 use crate::http1::encode::{BodyEncoder, body_without_chunks};
-use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, field_map};
-
-/// So much room is asked for at once, as much as a client's window mostly has.
-pub(super) const MOST_ROOM: usize = 65_536;
+use crate::http2::Reason;
+use crate::http2::server::Machine;
+use crate::httputil::{HttpHeaders, HttpOutputError, ResponseStartLine, trailers};
 
 pub(super) struct Output {
+    id: u32,
     sink: Sink,
     is_head: bool,
     /// A tunnel is asked for.
     is_connect: bool,
-    /// Written, and not handed on yet.
-    head: Option<http::Response<()>>,
     writing: Writing,
+    /// Written, and not handed on yet: there was no room for it.
     pieces: Pieces,
     queued: usize,
     /// What is sent behind the pieces.
-    trailers: Option<HeaderMap>,
+    trailers: Option<HttpHeaders>,
     /// How many bytes were handed on.
     taken: u64,
     /// They wait until everything is handed on.
@@ -65,11 +61,12 @@ impl Pieces {
     }
 }
 
-/// Where the response goes.
+/// How far the machine is with the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sink {
     /// Its head is still to come.
-    Head(SendResponse<Bytes>),
-    Body(SendStream<Bytes>),
+    Head,
+    Body,
     /// All of it was sent, or was given up.
     Done,
     /// The client has left.
@@ -87,12 +84,12 @@ enum Writing {
 }
 
 impl Output {
-    pub(super) fn new(respond: SendResponse<Bytes>, is_head: bool, is_connect: bool) -> Self {
+    pub(super) fn new(id: u32, is_head: bool, is_connect: bool) -> Self {
         Self {
-            sink: Sink::Head(respond),
+            id,
+            sink: Sink::Head,
             is_head,
             is_connect,
-            head: None,
             writing: Writing::Head,
             pieces: Pieces::default(),
             queued: 0,
@@ -109,16 +106,16 @@ impl Output {
 
     /// Whether a part of the response is on its way, but not all of it.
     pub(super) fn has_begun(&self) -> bool {
-        matches!((&self.sink, self.writing), (Sink::Body(_), Writing::Body(_)))
+        matches!((self.sink, self.writing), (Sink::Body, Writing::Body(_)))
     }
 
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.sink, Sink::Lost)
+        self.sink == Sink::Lost
     }
 
     /// When something waits for the client to make room: how much it has taken so far.
     pub(super) fn waits_for_room(&self) -> Option<u64> {
-        (self.queued > 0 && matches!(self.sink, Sink::Body(_))).then_some(self.taken)
+        (self.queued > 0 && self.sink == Sink::Body).then_some(self.taken)
     }
 
     fn check_open(&self) -> Result<(), HttpOutputError> {
@@ -127,6 +124,7 @@ impl Output {
 
     pub(super) fn write_head(
         &mut self,
+        machine: &mut Machine,
         start: ResponseStartLine<'_>,
         headers: &HttpHeaders,
         body: &[u8],
@@ -152,54 +150,98 @@ impl Output {
             }
             _ => None,
         };
-        let Some(head) = convert::response_head(status, headers, length) else {
+        if !(200..1000).contains(&status) {
             return Err(self.broken(HttpOutputError::OutOfOrder));
-        };
-        self.head = Some(head);
+        }
+        if self.check_sink(machine) {
+            let mut digits = itoa::Buffer::new();
+            let length = length.map(|length| digits.format(length));
+            machine.send_head(self.id, status, convert::fields(headers, length), false);
+            self.sink = Sink::Body;
+        }
         self.writing = Writing::Body(framing);
-        self.write(body)
+        self.write(machine, body)
     }
 
-    /// Agrees to a tunnel, with these fields; what is sent from now on goes into what is given.
-    pub(super) fn tunnel(&mut self, headers: &HttpHeaders) -> Result<SendStream<Bytes>, HttpOutputError> {
+    /// Agrees to a tunnel, with these fields; what is sent from now on is not this response's.
+    pub(super) fn tunnel(
+        &mut self,
+        machine: &mut Machine,
+        headers: &HttpHeaders,
+    ) -> Result<(), HttpOutputError> {
         self.check_open()?;
-        let Sink::Head(respond) = &mut self.sink else { return Err(HttpOutputError::OutOfOrder) };
-        if self.writing != Writing::Head {
+        if self.sink != Sink::Head || self.writing != Writing::Head {
             return Err(HttpOutputError::OutOfOrder);
         }
-        let head = convert::response_head(200, headers, None).ok_or(HttpOutputError::OutOfOrder)?;
-        let sink = respond.send_response(head, false).map_err(|_| HttpOutputError::Closed)?;
+        if !self.check_sink(machine) {
+            return Err(HttpOutputError::Closed);
+        }
+        machine.send_head(self.id, 200, convert::fields(headers, None), false);
         self.sink = Sink::Done;
         self.writing = Writing::Finished;
-        Ok(sink)
+        Ok(())
     }
 
     pub(super) fn write_interim(
         &mut self,
+        machine: &mut Machine,
         start: ResponseStartLine<'_>,
         headers: &HttpHeaders,
     ) -> Result<(), HttpOutputError> {
         self.check_open()?;
-        let Sink::Head(respond) = &mut self.sink else { return Err(HttpOutputError::OutOfOrder) };
-        if self.writing != Writing::Head || start.status == 101 {
+        let is_interim = (100..200).contains(&start.status) && start.status != 101;
+        if self.sink != Sink::Head || self.writing != Writing::Head || !is_interim {
             return Err(HttpOutputError::OutOfOrder);
         }
-        let head = convert::response_head(start.status, headers, None).ok_or(HttpOutputError::OutOfOrder)?;
-        respond.send_informational(head).map_err(|_| HttpOutputError::Closed)
+        if !self.check_sink(machine) {
+            return Err(HttpOutputError::Closed);
+        }
+        machine.send_head(self.id, start.status, convert::fields(headers, None), false);
+        Ok(())
     }
 
-    pub(super) fn write(&mut self, data: &[u8]) -> Result<(), HttpOutputError> {
-        if self.admit(data.len())? {
-            self.push(Bytes::copy_from_slice(data));
+    /// Whether the client still waits for this.
+    fn check_sink(&mut self, machine: &Machine) -> bool {
+        if matches!(self.sink, Sink::Head | Sink::Body) && !machine.is_known(self.id) {
+            self.lose();
+        }
+        matches!(self.sink, Sink::Head | Sink::Body)
+    }
+
+    pub(super) fn write(&mut self, machine: &mut Machine, data: &[u8]) -> Result<(), HttpOutputError> {
+        if self.admit(data.len())? && !data.is_empty() {
+            let sent =
+                self.send_now(machine, data.len(), |machine, id, most| machine.send_slice(id, &data[..most]));
+            self.push(&data[sent..], Bytes::copy_from_slice);
         }
         Ok(())
     }
 
-    pub(super) fn write_bytes(&mut self, data: Bytes) -> Result<(), HttpOutputError> {
-        if self.admit(data.len())? {
-            self.push(data);
+    pub(super) fn write_bytes(&mut self, machine: &mut Machine, data: Bytes) -> Result<(), HttpOutputError> {
+        if self.admit(data.len())? && !data.is_empty() {
+            let send = |machine: &mut Machine, id, most| machine.send_data(id, data.slice(..most), false);
+            let sent = self.send_now(machine, data.len(), send);
+            self.push(&data[sent..], |rest| data.slice_ref(rest));
         }
         Ok(())
+    }
+
+    /// Sends as much as there is room for, if nothing waits before it. Says how much that was.
+    fn send_now(
+        &mut self,
+        machine: &mut Machine,
+        length: usize,
+        send: impl FnOnce(&mut Machine, u32, usize),
+    ) -> usize {
+        if self.sink != Sink::Body || !self.pieces.is_empty() {
+            return 0;
+        }
+        let most = machine.room_of(self.id).unwrap_or(0).min(length);
+        if most > 0 {
+            send(machine, self.id, most);
+            self.taken += most as u64;
+        }
+        most
     }
 
     /// Whether a piece of this length is to be sent.
@@ -215,9 +257,11 @@ impl Output {
         Ok(sends)
     }
 
-    fn push(&mut self, piece: Bytes) {
-        self.queued += piece.len();
-        self.pieces.push_back(piece);
+    fn push(&mut self, rest: &[u8], keep: impl FnOnce(&[u8]) -> Bytes) {
+        if !rest.is_empty() && matches!(self.sink, Sink::Head | Sink::Body) {
+            self.queued += rest.len();
+            self.pieces.push_back(keep(rest));
+        }
     }
 
     pub(super) fn finish(&mut self) -> Result<(), HttpOutputError> {
@@ -233,13 +277,11 @@ impl Output {
     }
 
     /// As [`finish`](Self::finish). What has no body has nothing behind it either.
-    pub(super) fn finish_with(&mut self, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
+    pub(super) fn finish_with(&mut self, fields: &HttpHeaders) -> Result<(), HttpOutputError> {
         let has_place =
             matches!(self.writing, Writing::Body(BodyEncoder::Length(_) | BodyEncoder::UntilClose));
         self.finish()?;
-        // Every field of ours is one of the other kind.
-        let trailers = field_map::to_trailers(trailers).unwrap_or_default();
-        self.trailers = Some(trailers).filter(|trailers| has_place && !trailers.is_empty());
+        self.trailers = has_place.then(|| trailers::allowed(fields)).filter(|fields| !fields.is_empty());
         Ok(())
     }
 
@@ -256,36 +298,33 @@ impl Output {
     }
 
     /// Ends a stream whose client does not take it.
-    pub(super) fn cancel(&mut self) {
-        self.reset(Reason::CANCEL);
+    pub(super) fn cancel(&mut self, machine: &mut Machine) {
+        self.reset(machine, Reason::CANCEL);
         // Whoever goes on writing is told, and does not wait for room that never comes.
         self.sink = Sink::Lost;
     }
 
     pub(super) fn lose(&mut self) {
-        if !matches!(self.sink, Sink::Done) {
+        if self.sink != Sink::Done {
             self.sink = Sink::Lost;
         }
         self.drop_pieces();
     }
 
     fn drop_pieces(&mut self) {
-        self.head = None;
         self.pieces.clear();
         self.queued = 0;
         self.trailers = None;
     }
 
     /// A response of squall's own, unless one has begun.
-    pub(super) fn refuse(&mut self, status: u16, text: &str) {
+    pub(super) fn refuse(&mut self, machine: &mut Machine, status: u16, text: &str) {
         if self.writing != Writing::Head || self.is_lost() {
             return self.abort();
         }
-        let Some((head, body)) = convert::refusal(status, text, self.is_head) else { return self.abort() };
-        self.head = Some(head);
-        self.queued = body.len();
-        if !body.is_empty() {
-            self.pieces.push_back(body);
+        if self.check_sink(machine) {
+            convert::refuse(machine, self.id, status, text, self.is_head);
+            self.sink = Sink::Done;
         }
         self.writing = Writing::Finished;
     }
@@ -310,88 +349,55 @@ impl Output {
     }
 
     fn is_handed_on(&self) -> bool {
-        self.head.is_none() && self.pieces.is_empty() && self.trailers.is_none()
+        self.pieces.is_empty() && self.trailers.is_none()
     }
 
     /// Hands on what there is room for; true when there is nothing more to do.
-    pub(super) fn pump(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn pump(&mut self, machine: &mut Machine, cx: &Context<'_>) -> bool {
         if self.writing == Writing::Aborted {
-            self.reset(Reason::INTERNAL_ERROR);
-        } else if self.send_head().and_then(|()| self.send_body(cx)).is_err() {
-            self.lose();
+            self.reset(machine, Reason::INTERNAL_ERROR);
+        } else if self.check_sink(machine) {
+            self.send_body(machine, cx);
         }
         // What is sent to the end needs nobody any more who looks.
-        self.notice_reset(cx);
+        if matches!(self.sink, Sink::Head | Sink::Body) && machine.poll_reset(self.id, cx).is_ready() {
+            self.lose();
+        }
         matches!(self.sink, Sink::Done | Sink::Lost)
     }
 
-    fn notice_reset(&mut self, cx: &mut Context<'_>) {
-        let polled = match &mut self.sink {
-            Sink::Head(respond) => respond.poll_reset(cx),
-            Sink::Body(body) => body.poll_reset(cx),
-            Sink::Done | Sink::Lost => return,
-        };
-        if polled.is_ready() {
-            self.lose();
+    pub(super) fn reset(&mut self, machine: &mut Machine, reason: Reason) {
+        if matches!(self.sink, Sink::Head | Sink::Body) {
+            machine.reset(self.id, reason);
+            self.sink = Sink::Done;
+            self.drop_pieces();
         }
     }
 
-    pub(super) fn reset(&mut self, reason: Reason) {
-        match &mut self.sink {
-            Sink::Head(respond) => respond.send_reset(reason),
-            Sink::Body(body) => body.send_reset(reason),
-            Sink::Done | Sink::Lost => return,
+    fn send_body(&mut self, machine: &mut Machine, cx: &Context<'_>) {
+        if self.sink != Sink::Body {
+            return;
         }
-        self.sink = Sink::Done;
-        self.drop_pieces();
-    }
-
-    fn send_head(&mut self) -> Result<(), h2::Error> {
-        let Some(head) = self.head.take() else { return Ok(()) };
-        let Sink::Head(respond) = &mut self.sink else { return Ok(()) };
-        let is_all = self.writing == Writing::Finished && self.pieces.is_empty() && self.trailers.is_none();
-        let body = respond.send_response(head, is_all)?;
-        self.sink = if is_all { Sink::Done } else { Sink::Body(body) };
-        Ok(())
-    }
-
-    fn send_body(&mut self, cx: &mut Context<'_>) -> Result<(), h2::Error> {
-        let Sink::Body(sink) = &mut self.sink else { return Ok(()) };
-        let finished = self.writing == Writing::Finished;
-        let ends_with_data = finished && self.trailers.is_none();
         while let Some(piece) = self.pieces.front_mut() {
-            sink.reserve_capacity(self.queued.min(MOST_ROOM));
-            let room = match sink.capacity() {
-                0 => match sink.poll_capacity(cx) {
-                    Poll::Ready(Some(room)) => room?,
-                    Poll::Ready(None) => return Err(Reason::CANCEL.into()),
-                    Poll::Pending => return Ok(()),
-                },
-                room => room,
+            let room = match machine.poll_room(self.id, cx) {
+                Poll::Ready(Some(room)) => room,
+                Poll::Ready(None) => return self.lose(),
+                Poll::Pending => return,
             };
-            if room == 0 {
-                continue;
-            }
             let part = piece.split_to(room.min(piece.len()));
             if piece.is_empty() {
                 self.pieces.pop_front();
             }
             self.queued -= part.len();
             self.taken += part.len() as u64;
-            let is_last = ends_with_data && self.pieces.is_empty();
-            sink.send_data(part, is_last)?;
-            if is_last {
-                self.sink = Sink::Done;
-                return Ok(());
-            }
+            machine.send_data(self.id, part, false);
         }
-        if finished {
+        if self.writing == Writing::Finished {
             match self.trailers.take() {
-                Some(trailers) => sink.send_trailers(trailers)?,
-                None => sink.send_data(Bytes::new(), true)?,
+                Some(fields) => machine.send_trailers(self.id, convert::fields(&fields, None)),
+                None => machine.send_end(self.id),
             }
             self.sink = Sink::Done;
         }
-        Ok(())
     }
 }

@@ -10,16 +10,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Connection, InTunnel};
 use super::output::Output;
-use super::tunnel::Tunnel;
+use super::tunnel::{Sides, Tunnel};
 use super::window::Window;
 use crate::http1::ParseError;
+use crate::http2::Reason;
+use crate::http2::server::{Machine, Piece};
 use crate::httputil::exchange::{BodyRefusal, Carrier};
 use crate::httputil::{
     ConnectionLimits, HttpConnection, HttpHeaders, HttpOutputError, HttpTransport, Pending, RequestHead,
@@ -31,7 +31,7 @@ use crate::metrics::{Counted, Value};
 
 pub(super) struct Stream {
     connection: Rc<Connection>,
-    id: StreamId,
+    id: u32,
     output: RefCell<Output>,
     max_body_size: Cell<u64>,
     /// The client waits to be told that its body is wanted.
@@ -49,8 +49,10 @@ pub(super) struct Stream {
     end: OnceCell<Rc<End>>,
     /// Since a look found output waiting: how much had been handed on then.
     stall: Cell<Option<(u64, Instant)>>,
-    /// What comes through the tunnel that is asked for (RFC 8441), until it is one.
-    tunnel: RefCell<Option<RecvStream>>,
+    /// A tunnel is asked for (RFC 8441), and it is none yet.
+    asks_for_tunnel: Cell<bool>,
+    /// The stream is somebody else's: that tunnel's.
+    is_handed_on: Cell<bool>,
     _counted: Counted,
 }
 
@@ -81,14 +83,14 @@ impl End {
 impl Stream {
     pub(super) fn new(
         connection: Rc<Connection>,
-        respond: SendResponse<Bytes>,
+        id: u32,
         head: &RequestHead,
-        tunnel: Option<RecvStream>,
+        asks_for_tunnel: bool,
     ) -> Rc<Self> {
         let expects = head.headers.get("Expect");
         Rc::new(Self {
-            id: u64::from(u32::from(respond.stream_id())),
-            output: RefCell::new(Output::new(respond, head.method == http::Method::HEAD, tunnel.is_some())),
+            id,
+            output: RefCell::new(Output::new(id, head.method == http::Method::HEAD, asks_for_tunnel)),
             max_body_size: Cell::new(connection.server().limits.max_body_size),
             expects_continue: expects.is_some_and(|value| value.eq_ignore_ascii_case("100-continue")),
             body_deadline: Cell::default(),
@@ -98,7 +100,8 @@ impl Stream {
             is_over: Cell::new(false),
             end: OnceCell::new(),
             stall: Cell::new(None),
-            tunnel: RefCell::new(tunnel),
+            asks_for_tunnel: Cell::new(asks_for_tunnel),
+            is_handed_on: Cell::new(false),
             _counted: Counted::new(Value::RequestsInFlight),
             connection,
         })
@@ -107,7 +110,7 @@ impl Stream {
     /// The application's way back to the client.
     pub(super) fn handle(self: &Rc<Self>) -> HttpConnection {
         let transport: Rc<Self> = Rc::clone(self);
-        HttpConnection::new(transport, self.id)
+        HttpConnection::new(transport, self.id.into())
     }
 
     /// The exchange is over, or the client has left.
@@ -116,6 +119,13 @@ impl Stream {
             && let Some(end) = self.end.get()
         {
             end.tell();
+        }
+    }
+
+    /// Nobody answers any longer, or takes what still comes.
+    fn let_go(&self) {
+        if !self.is_handed_on.get() {
+            self.connection.with(|machine| machine.let_go(self.id));
         }
     }
 
@@ -134,30 +144,22 @@ impl Stream {
         [self.body_deadline.get(), piece].into_iter().flatten().min()
     }
 
-    pub(super) fn begin_body(&self, body: &mut RecvStream) {
-        self.connection.receive(body);
+    pub(super) fn begin_body(&self) {
+        self.connection.with(|machine| machine.want(self.id));
         self.connection.change_window(Window::begin);
+    }
+
+    pub(super) fn poll_piece(&self, most: usize, cx: &Context<'_>) -> Poll<Piece> {
+        self.connection.with(|machine| machine.poll_piece(self.id, most, cx))
     }
 
     pub(super) fn take_body(&self, bytes: usize) {
         self.connection.change_window(|window| window.take(bytes));
+        self.connection.with(|machine| machine.release(self.id, bytes));
     }
 
     pub(super) fn end_body(&self) {
-        self.connection.stop_receiving(self.id as u32);
         self.connection.change_window(Window::end);
-    }
-
-    /// Whether there are pseudo-header fields behind the body, which resets the stream (RFC 9113 §8.1.1). Asked once.
-    pub(super) fn has_malformed_trailers(&self) -> bool {
-        let is_malformed = self.connection.has_malformed_trailers(self.id as u32);
-        if is_malformed {
-            let remote = self.connection.remote_ip();
-            tracing::info!(target: log::GENERAL, "Malformed HTTP/2 request from {remote}: pseudo-header field in trailers");
-            self.output.borrow_mut().reset(Reason::PROTOCOL_ERROR);
-            self.lose();
-        }
-        is_malformed
     }
 
     /// Ends the stream so that its response does not look complete.
@@ -184,7 +186,7 @@ impl Stream {
                 if now.duration_since(since) >= patience {
                     let remote = self.connection.remote_ip();
                     tracing::info!(target: log::GENERAL, "{remote} takes no output of stream {}", self.id);
-                    self.output.borrow_mut().cancel();
+                    self.connection.with(|machine| self.output.borrow_mut().cancel(machine));
                     self.tell_end();
                     self.wake();
                 }
@@ -195,9 +197,9 @@ impl Stream {
 
     fn change<R>(
         &self,
-        change: impl FnOnce(&mut Output) -> Result<R, HttpOutputError>,
+        change: impl FnOnce(&mut Output, &mut Machine) -> Result<R, HttpOutputError>,
     ) -> Result<R, HttpOutputError> {
-        let result = change(&mut self.output.borrow_mut());
+        let result = self.connection.with(|machine| change(&mut self.output.borrow_mut(), machine));
         self.wake();
         result
     }
@@ -210,11 +212,11 @@ impl Stream {
 
     /// Hands on what there is room for; true when the response is complete or given up, and the client knows.
     fn pump(&self, cx: &mut Context<'_>) -> bool {
-        let (done, flushed) = {
+        let (done, flushed) = self.connection.with(|machine| {
             let mut output = self.output.borrow_mut();
-            let done = output.pump(cx);
+            let done = output.pump(machine, cx);
             (done, output.take_flushed())
-        };
+        });
         if done {
             self.tell_end();
         }
@@ -266,6 +268,7 @@ impl Future for StreamTask {
 impl Drop for StreamTask {
     fn drop(&mut self) {
         self.stream.tell_end();
+        self.stream.let_go();
         if self.entered {
             self.stream.connection.leave();
         }
@@ -303,7 +306,7 @@ impl Carrier for Stream {
         let remote = self.connection.remote_ip();
         tracing::info!(target: log::GENERAL, "Malformed HTTP message from {remote}: {error}");
         let text = error.explain(self.limits(), self.max_body_size.get());
-        self.output.borrow_mut().refuse(error.status(), &text);
+        self.connection.with(|machine| self.output.borrow_mut().refuse(machine, error.status(), &text));
         self.wake();
     }
 
@@ -311,7 +314,7 @@ impl Carrier for Stream {
         if self.expects_continue {
             let start = ResponseStartLine { status: 100, reason: "Continue" };
             // Who cannot be told does not wait for it any longer.
-            let _ = self.output.borrow_mut().write_interim(start, &HttpHeaders::new());
+            let _ = self.change(|output, machine| output.write_interim(machine, start, &HttpHeaders::new()));
         }
     }
 
@@ -348,7 +351,7 @@ impl HttpTransport for Stream {
         headers: &HttpHeaders,
         body: &[u8],
     ) -> Result<(), HttpOutputError> {
-        self.change(|output| output.write_head(start, headers, body))
+        self.change(|output, machine| output.write_head(machine, start, headers, body))
     }
 
     fn write_interim(
@@ -357,15 +360,15 @@ impl HttpTransport for Stream {
         start: ResponseStartLine<'_>,
         headers: &HttpHeaders,
     ) -> Result<(), HttpOutputError> {
-        self.change(|output| output.write_interim(start, headers))
+        self.change(|output, machine| output.write_interim(machine, start, headers))
     }
 
     fn write(&self, _id: StreamId, data: &[u8]) -> Result<(), HttpOutputError> {
-        self.change(|output| output.write(data))
+        self.change(|output, machine| output.write(machine, data))
     }
 
     fn write_bytes(&self, _id: StreamId, data: Bytes) -> Result<(), HttpOutputError> {
-        self.change(|output| output.write_bytes(data))
+        self.change(|output, machine| output.write_bytes(machine, data))
     }
 
     /// A stream has frames, and no bytes of its own.
@@ -374,11 +377,11 @@ impl HttpTransport for Stream {
     }
 
     fn finish(&self, _id: StreamId) -> Result<(), HttpOutputError> {
-        self.change(Output::finish)
+        self.change(|output, _| output.finish())
     }
 
     fn finish_with(&self, _id: StreamId, trailers: &HttpHeaders) -> Result<(), HttpOutputError> {
-        self.change(|output| output.finish_with(trailers))
+        self.change(|output, _| output.finish_with(trailers))
     }
 
     fn abort(&self, _id: StreamId) {
@@ -444,15 +447,78 @@ impl HttpTransport for Stream {
     }
 
     fn tunnel(&self, _id: StreamId, headers: &HttpHeaders) -> Option<io::Result<IoStream>> {
-        let mut body = self.tunnel.take()?;
-        let opened = self.change(|output| output.tunnel(headers)).map_err(io::Error::other);
-        Some(opened.map(|sink| {
+        if !self.asks_for_tunnel.take() {
+            return None;
+        }
+        let opened = self.change(|output, machine| output.tunnel(machine, headers)).map_err(io::Error::other);
+        Some(opened.map(|()| {
+            self.is_handed_on.set(true);
             let connection = &self.connection;
-            Tunnel::open(connection.enter_tunnel(&mut body), connection.stream().clone(), sink, body)
+            let sides = Ends {
+                _place: connection.enter_tunnel(self.id),
+                connection: Rc::clone(connection),
+                id: self.id,
+            };
+            Tunnel::open(connection.stream().clone(), sides)
         }))
     }
 
     fn stream(&self) -> Option<IoStream> {
         Some(self.connection.stream().clone())
+    }
+}
+
+/// Both sides of a stream that was taken out of HTTP.
+struct Ends {
+    connection: Rc<Connection>,
+    id: u32,
+    /// The stream is let go of with it.
+    _place: InTunnel,
+}
+
+fn is_reset() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "the stream has been reset")
+}
+
+impl Sides for Ends {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let polled = self.connection.with(|machine| machine.poll_piece(self.id, usize::MAX, cx));
+        polled.map(|piece| match piece {
+            Piece::Data(data) => Some(Ok(data)),
+            // What stands behind the data is nobody's.
+            Piece::Trailers(_) | Piece::End => None,
+            Piece::Gone => Some(Err(is_reset())),
+        })
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.connection.with(|machine| machine.release(self.id, bytes));
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = self.connection.with(|machine| machine.poll_room(self.id, cx));
+        polled.map(|room| room.map(|_| ()).ok_or_else(is_reset))
+    }
+
+    fn room(&mut self, wanted: usize) -> usize {
+        self.connection.with(|machine| machine.room_of(self.id)).map_or(wanted, |room| room.min(wanted))
+    }
+
+    fn send(&mut self, data: Bytes) -> io::Result<()> {
+        self.connection.with(|machine| {
+            if !machine.is_known(self.id) {
+                return Err(is_reset());
+            }
+            machine.send_data(self.id, data, false);
+            Ok(())
+        })
+    }
+
+    fn end(&mut self) {
+        self.connection.with(|machine| machine.send_end(self.id));
+    }
+
+    fn reset(&mut self) {
+        self.connection.with(|machine| machine.reset(self.id, Reason::CANCEL));
     }
 }

@@ -7,26 +7,45 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use h2::{Reason, RecvStream, SendStream};
 use tokio::sync::Notify;
 
-use super::output::MOST_ROOM;
 use crate::iostream::{self, IoStream};
 
-/// Both sides of such a stream. Its windows are what holds either side back.
-pub(super) struct Tunnel<C> {
-    connection: IoStream,
-    sink: RefCell<SendStream<Bytes>>,
-    /// The sending side is over, and the peer knows.
-    is_told: Cell<bool>,
-    source: RefCell<Source>,
-    end: Rc<End>,
-    /// Told of its end by being dropped, last; the tunnel is one of its connection's until then.
-    _place: C,
+/// Both sides of a stream, as its machine has them.
+pub(super) trait Sides: 'static {
+    /// What comes next; `None` at its end. An error when the stream has been reset.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>>;
+
+    /// So much of that was taken: the window opens.
+    fn release(&mut self, bytes: usize);
+
+    /// How much may be sent, once that is something.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// How much of so many bytes may be sent now.
+    fn room(&mut self, wanted: usize) -> usize;
+
+    /// Sends no more than there is room for.
+    fn send(&mut self, data: Bytes) -> io::Result<()>;
+
+    /// Nothing more is sent.
+    fn end(&mut self);
+
+    /// The stream is given up.
+    fn reset(&mut self);
 }
 
-struct Source {
-    body: RecvStream,
+/// Such a stream. Its windows are what holds either side back.
+pub(super) struct Tunnel<S: Sides> {
+    connection: IoStream,
+    /// The sending side is over, and the peer knows.
+    is_told: Cell<bool>,
+    state: RefCell<State<S>>,
+    end: Rc<End>,
+}
+
+struct State<S> {
+    sides: S,
     /// What has come and was not taken. The window opens when it is.
     rest: Bytes,
 }
@@ -45,37 +64,30 @@ impl End {
     }
 }
 
-impl<C: 'static> Tunnel<C> {
-    pub(super) fn open(
-        place: C,
-        connection: IoStream,
-        sink: SendStream<Bytes>,
-        body: RecvStream,
-    ) -> IoStream {
+impl<S: Sides> Tunnel<S> {
+    pub(super) fn open(connection: IoStream, sides: S) -> IoStream {
         IoStream::over(Box::new(Self {
             connection,
-            sink: RefCell::new(sink),
             is_told: Cell::new(false),
-            source: RefCell::new(Source { body, rest: Bytes::new() }),
+            state: RefCell::new(State { sides, rest: Bytes::new() }),
             end: Rc::default(),
-            _place: place,
         }))
     }
 }
 
-impl<C> iostream::Tunnel for Tunnel<C> {
+impl<S: Sides> iostream::Tunnel for Tunnel<S> {
     fn connection(&self) -> &IoStream {
         &self.connection
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let source = &mut *self.source.borrow_mut();
-        while source.rest.is_empty() && !self.end.has_come.get() {
-            match ready!(source.body.poll_data(cx)) {
-                Some(Ok(data)) => source.rest = data,
+        let state = &mut *self.state.borrow_mut();
+        while state.rest.is_empty() && !self.end.has_come.get() {
+            match ready!(state.sides.poll_data(cx)) {
+                Some(Ok(data)) => state.rest = data,
                 Some(Err(error)) => {
                     self.end.come();
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, error)));
+                    return Poll::Ready(Err(error));
                 }
                 None => self.end.come(),
             }
@@ -84,40 +96,26 @@ impl<C> iostream::Tunnel for Tunnel<C> {
     }
 
     fn take(&self, most: usize) -> io::Result<Bytes> {
-        let source = &mut *self.source.borrow_mut();
-        if source.rest.is_empty() && !self.end.has_come.get() {
+        let state = &mut *self.state.borrow_mut();
+        if state.rest.is_empty() && !self.end.has_come.get() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let data = source.rest.split_to(most.min(source.rest.len()));
-        // An error is that of the stream, which is told where it is read.
-        let _ = source.body.flow_control().release_capacity(data.len());
+        let data = state.rest.split_to(most.min(state.rest.len()));
+        state.sides.release(data.len());
         Ok(data)
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let sink = &mut *self.sink.borrow_mut();
-        // What was asked for last may have been used up, and what is not asked for never comes.
-        sink.reserve_capacity(MOST_ROOM);
-        while sink.capacity() == 0 {
-            match ready!(sink.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, error)));
-                }
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.state.borrow_mut().sides.poll_room(cx)
     }
 
     fn send(&self, data: &[IoSlice<'_>]) -> io::Result<usize> {
         if self.is_told.get() {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let sink = &mut *self.sink.borrow_mut();
+        let sides = &mut self.state.borrow_mut().sides;
         let length: usize = data.iter().map(|piece| piece.len()).sum();
-        sink.reserve_capacity(length.min(MOST_ROOM));
-        let room = sink.capacity().min(length);
+        let room = sides.room(length);
         if room == 0 && length > 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -127,21 +125,19 @@ impl<C> iostream::Tunnel for Tunnel<C> {
             let left = room - frame.len();
             frame.extend_from_slice(&piece[..piece.len().min(left)]);
         }
-        let sent = sink.send_data(frame.freeze(), false);
-        sent.map_err(|error| io::Error::new(io::ErrorKind::BrokenPipe, error))?;
+        sides.send(frame.freeze())?;
         Ok(room)
     }
 
     fn end(&self) {
         if !self.is_told.replace(true) {
-            // Who cannot be told has left.
-            let _ = self.sink.borrow_mut().send_data(Bytes::new(), true);
+            self.state.borrow_mut().sides.end();
         }
     }
 
     fn reset(&self) {
         if !self.is_told.replace(true) {
-            self.sink.borrow_mut().send_reset(Reason::CANCEL);
+            self.state.borrow_mut().sides.reset();
         }
     }
 
@@ -159,7 +155,7 @@ impl<C> iostream::Tunnel for Tunnel<C> {
     }
 }
 
-impl<C> Drop for Tunnel<C> {
+impl<S: Sides> Drop for Tunnel<S> {
     fn drop(&mut self) {
         iostream::Tunnel::end(self);
     }

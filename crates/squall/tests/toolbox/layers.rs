@@ -40,6 +40,7 @@ const LAYERS: &[(&str, Layer)] = &[
     ("http1", "3b"),
     ("http1connection", "3b"),
     // HTTP/2
+    ("http2", "3c"),
     ("http2connection", "3c"),
     // WebSocket
     ("websocket/machine", "3d"),

@@ -6,11 +6,24 @@ use h2::ext::Protocol;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 
-use super::super::convert::is_padded;
 use super::settings::Settings;
 use crate::http1::ParseError;
 use crate::http1::response::ResponseHead;
 use crate::httputil::{HttpHeaders, field_map, ows, reason_phrase};
+
+/// Whether white space is part of a value's ends, which HTTP/1 would have taken off: what forwards it there would say
+/// something else than what was checked here (RFC 9113 §8.2.1).
+fn is_padded(value: &[u8]) -> bool {
+    ows::trim_bytes(value).len() != value.len()
+}
+
+/// The fields behind a body; `None` when they are malformed or too many.
+pub(super) fn trailers(fields: &HeaderMap, most: usize) -> Option<HttpHeaders> {
+    if fields.len() > most || fields.values().any(|value| is_padded(value.as_bytes())) {
+        return None;
+    }
+    field_map::from_trailers(fields).ok()
+}
 
 /// A request, but for its body.
 pub(crate) struct Request<'a> {

@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::http2connection::heads::{DATA, FIRST_FLAG, HEADERS, Head, Heads, RST_STREAM};
+use super::heads::Heads;
+use crate::http2::frame::{DATA, END_STREAM, HEADERS, Head, RST_STREAM};
 
 /// So many streams are remembered: more than there can be at a time, as far as the reset comes right behind the end.
 const REMEMBERED: usize = 256;
@@ -38,7 +39,7 @@ impl Ends {
 
     fn note(&mut self, head: Head) {
         match head.kind {
-            DATA | HEADERS if head.flags & FIRST_FLAG != 0 => remember(&mut self.ended, head.stream),
+            DATA | HEADERS if head.flags & END_STREAM != 0 => remember(&mut self.ended, head.stream),
             RST_STREAM if self.ended.contains(&head.stream) => remember(&mut self.reset, head.stream),
             _ => {}
         }
@@ -60,7 +61,7 @@ fn remember(streams: &mut VecDeque<u32>, stream: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http2connection::heads::frame;
+    use crate::http2connection::client::heads::frame;
 
     #[test]
     fn what_was_reset_behind_its_end_was_whole() {

@@ -12,10 +12,10 @@ use super::convert;
 use super::failure::Failure;
 use super::session::Place;
 use super::sink::Sink;
+use super::tunnel::Pair;
 use crate::http1::ParseError;
 use crate::http1::response::ResponseHead;
 use crate::http1connection::MOST_INTERIM;
-use crate::http2connection::convert as server_convert;
 use crate::http2connection::tunnel::Tunnel;
 use crate::httputil::HttpHeaders;
 use crate::iostream::IoStream;
@@ -129,7 +129,7 @@ impl Reception {
         let sink = sink.into_unused().filter(|_| rest.is_empty())?;
         place.complete();
         let connection = place.stream().clone();
-        Some(Tunnel::open(place, connection, sink, body))
+        Some(Tunnel::open(connection, Pair { sink, body, _place: place }))
     }
 
     /// The next piece, of so many bytes at most; `None` at the end.
@@ -164,7 +164,7 @@ impl Reception {
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
                 None => {
                     if let Some(fields) = ready!(self.body.poll_trailers(cx))? {
-                        let fields = server_convert::trailers(&fields, MOST_TRAILERS);
+                        let fields = convert::trailers(&fields, MOST_TRAILERS);
                         self.trailers = Some(fields.ok_or(ParseError::Trailer)?);
                     }
                     self.place.complete();

@@ -5,10 +5,12 @@ mod driver;
 mod ends;
 mod exchange;
 mod failure;
+mod heads;
 mod heard;
 mod session;
 mod settings;
 mod sink;
+mod tunnel;
 
 pub(crate) use convert::Request;
 pub(crate) use exchange::{Exchange, Received, Reception};

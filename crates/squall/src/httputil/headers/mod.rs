@@ -374,12 +374,6 @@ impl HttpHeaders {
         }
     }
 
-    /// All fields as they go on the wire; `None` when they came from there, and may look otherwise.
-    #[cfg(feature = "http2")]
-    pub(crate) fn text(&self) -> Option<&[u8]> {
-        (!self.foreign).then_some(&self.block)
-    }
-
     /// Appends the fields as they go on the wire, without the empty line that ends a head.
     #[inline]
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {

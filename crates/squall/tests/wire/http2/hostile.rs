@@ -15,6 +15,7 @@ use super::support::{
 };
 
 const PROTOCOL_ERROR: u32 = 1;
+const FLOW_CONTROL_ERROR: u32 = 3;
 const REFUSED_STREAM: u32 = 7;
 
 /// A window of nothing for every stream.
@@ -216,9 +217,11 @@ async fn a_connection_that_says_nothing_belongs_to_the_server() {
 async fn targets_are_those_of_http1() {
     let (_server, port) = serve(hello, |server| server);
     let mut raw = Raw::new(port).await;
-    let rows: [(&str, &[u8], bool); 10] = [
+    let rows: [(&str, &[u8], bool); 12] = [
         ("GET", b"/", true),
-        ("GET", b"/a?b#c", true), // the machine cuts the fragment off
+        ("GET", b"/a?b", true),
+        ("GET", b"/a?b#c", false),
+        ("GET", b"?b", false),
         ("OPTIONS", b"*", true),
         ("GET", b"*", false),
         ("GET", b"", false),
@@ -372,7 +375,9 @@ async fn white_space_around_a_field_value_is_malformed() {
     }
 }
 
-#[squall::test]
+const POST: &[u8] = b"\x83\x86\x84\x41\x01x";
+
+#[squall::test(timeout = 60)]
 async fn the_window_of_a_body_that_comes_alone_grows_while_it_is_taken() {
     let make = || {
         Application::new([post("/", async |ctx: &Context| {
@@ -382,16 +387,20 @@ async fn the_window_of_a_body_that_comes_alone_grows_while_it_is_taken() {
     };
     let (_server, port) = serve(make, |server| server);
     let mut raw = Raw::new(port).await;
-    let post = b"\x83\x86\x84\x41\x01x";
     let mut account = Account::default();
-    assert_eq!(account.next_window(&mut raw).await, 65_536);
-    raw.frame(HEADERS, 4, 1, post).await;
-    for window in [131_072, 262_144, 524_288, 1 << 20] {
-        assert_eq!(account.send_for_window(&mut raw).await, window);
+    while account.left == 0 {
+        account.next(&mut raw).await;
     }
-    // Another beside it, and it is as before for both.
-    raw.frame(HEADERS, 4, 3, post).await;
-    assert_eq!(account.next_window(&mut raw).await, 65_536);
+    assert_eq!(account.left, 65_536);
+    raw.frame(HEADERS, 4, 1, POST).await;
+    // It doubles each time that as much as it is was taken.
+    assert!((65_536..=131_072).contains(&account.send(&mut raw, 131_072).await));
+    assert!((524_288..=1 << 20).contains(&account.send(&mut raw, 8 << 20).await));
+    // Another beside it, and it is as before when what may come has come.
+    raw.frame(HEADERS, 4, 3, POST).await;
+    account.sync(&mut raw).await;
+    account.send(&mut raw, 1 << 20).await;
+    assert!((32_768..=65_536).contains(&account.send(&mut raw, 2 << 20).await));
     raw.frame(DATA, 1, 3, b"").await;
     loop {
         match account.next(&mut raw).await {
@@ -399,92 +408,98 @@ async fn the_window_of_a_body_that_comes_alone_grows_while_it_is_taken() {
             kind => assert_ne!(kind, RST_STREAM),
         }
     }
-    // Alone again, and then over.
-    assert_eq!(account.send_for_window(&mut raw).await, 131_072);
-    raw.frame(DATA, 1, 1, b"").await;
-    assert_eq!(account.next_window(&mut raw).await, 65_536);
+    // Alone again.
+    assert!((524_288..=1 << 20).contains(&account.send(&mut raw, 8 << 20).await));
 }
 
 /// What a client may send on its first stream.
 #[derive(Default)]
 struct Account {
-    /// The window of streams, as the last SETTINGS have it.
-    window: i64,
-    opened: i64,
-    sent: i64,
+    left: i64,
 }
 
 impl Account {
-    fn left(&self) -> i64 {
-        self.window + self.opened - self.sent
-    }
-
-    async fn send(&mut self, raw: &mut Raw) {
-        raw.frame(DATA, 0, 1, &[0; 16_384]).await;
-        self.sent += 16_384;
-    }
-
-    /// Waits for another window.
-    async fn next_window(&mut self, raw: &mut Raw) -> i64 {
-        let before = self.window;
-        while self.window == before {
-            self.next(raw).await;
-        }
-        self.window
-    }
-
-    /// Sends what there is room for until there is another window.
-    async fn send_for_window(&mut self, raw: &mut Raw) -> i64 {
-        let before = self.window;
-        while self.window == before {
-            while self.left() >= 16_384 {
-                self.send(raw).await;
+    /// Sends so much, as there is room for it. Says how much room there was at the most, when there was more of it.
+    async fn send(&mut self, raw: &mut Raw, bytes: usize) -> i64 {
+        let (mut sent, mut most) = (0, 0);
+        while sent < bytes {
+            let frame = (bytes - sent).min(16_384);
+            if self.left < frame as i64 {
+                let before = self.left;
+                self.next(raw).await;
+                if self.left > before {
+                    most = most.max(self.left);
+                }
+                continue;
             }
-            self.next(raw).await;
+            raw.frame(DATA, 0, 1, &vec![0; frame]).await;
+            (sent, self.left) = (sent + frame, self.left - frame as i64);
         }
-        self.window
+        most
     }
 
-    /// The kind of the next frame, which is booked and acknowledged.
+    /// The kind of the next frame, which is booked.
     async fn next(&mut self, raw: &mut Raw) -> u8 {
         let (kind, flags, stream, payload) = raw.next().await.expect("the connection lives");
         match kind {
             SETTINGS if flags & 1 == 0 => {
                 raw.frame(SETTINGS, 1, 0, b"").await;
                 let window = payload.chunks(6).find(|setting| setting[..2] == [0, 4]).expect("a window");
-                self.window = u32::from_be_bytes(window[2..].try_into().unwrap()).into();
+                self.left += i64::from(u32::from_be_bytes(window[2..].try_into().unwrap()));
             }
-            support::WINDOW_UPDATE if stream == 1 => self.opened += i64::from(code(&payload)),
+            support::WINDOW_UPDATE if stream == 1 => self.left += i64::from(code(&payload)),
             _ => {}
         }
         kind
     }
+
+    /// The server has read everything.
+    async fn sync(&mut self, raw: &mut Raw) {
+        raw.frame(PING, 0, 0, b"seen it?").await;
+        while self.next(raw).await != PING {}
+    }
 }
 
-/// What a smaller window takes away is given back for what was taken before: no body stands still.
+/// However much may still come when the window is small again: no body stands still.
 #[squall::test(timeout = 60)]
 async fn a_window_that_shrinks_stops_nobody() {
     let make = || Application::new([post("/", async |_: &Context| Ok(()))]);
     let (_server, port) = serve(make, |server| server);
-    let mut raw = Raw::new(port).await;
-    let post = b"\x83\x86\x84\x41\x01x";
-    raw.frame(HEADERS, 4, 1, post).await;
-    let mut account = Account::default();
-    while account.window < 1 << 20 {
-        while account.left() >= 16_384 {
-            account.send(&mut raw).await;
+    for left in [0, 40_000, 70_000, 200_000, 500_000, 800_000] {
+        let mut raw = Raw::new(port).await;
+        let mut account = Account::default();
+        raw.frame(HEADERS, 4, 1, POST).await;
+        account.send(&mut raw, 4 << 20).await;
+        // Whatever the server says meanwhile is read later.
+        while account.left >= left + 1_000 {
+            raw.frame(DATA, 0, 1, &[0; 1_000]).await;
+            account.left -= 1_000;
         }
-        account.next(&mut raw).await;
+        raw.frame(HEADERS, 4, 3, POST).await;
+        account.send(&mut raw, 4 << 20).await;
     }
-    // Enough that all of the smaller window is gone, and too little for the server to open the larger one again: it does so
-    // when what was taken is half of what is left.
-    while !((1 << 20) - 330_000..(1 << 20) - 200_000).contains(&account.left()) {
-        account.send(&mut raw).await;
-        raw.frame(PING, 0, 0, b"seen it?").await;
-        while account.next(&mut raw).await != PING {}
-    }
-    raw.frame(HEADERS, 4, 3, post).await;
-    while account.window == 1 << 20 || account.left() <= 0 {
-        account.next(&mut raw).await;
+}
+
+/// RFC 9113 §6.9.2: what is sent before the client knows a smaller window is no fault.
+#[squall::test]
+async fn a_small_window_holds_from_when_it_is_known() {
+    let make = || {
+        Application::new([post("/", async |ctx: &Context| {
+            ctx.write(ctx.request().body().len().to_string());
+            Ok(())
+        })])
+    };
+    let options = Http2Options::new().stream_window(1_000).max_stream_window(1_000);
+    let (_server, port) = serve(make, |server| server.http2(options));
+    let mut raw = Raw::new(port).await;
+    raw.frame(HEADERS, 4, 1, POST).await;
+    raw.frame(DATA, 0, 1, &[0; 16_384]).await;
+    raw.frame(DATA, 1, 1, &[0; 16_384]).await;
+    assert_eq!(raw.find(DATA).await.unwrap().2, b"32768");
+    raw.frame(SETTINGS, 1, 0, b"").await;
+    for (id, bytes, expected) in [(3, 1_000, Ok(())), (5, 1_001, Err(FLOW_CONTROL_ERROR))] {
+        raw.frame(HEADERS, 4, id, POST).await;
+        raw.frame(DATA, 1, id, &vec![0; bytes]).await;
+        assert_eq!(raw.verdict(id).await, expected);
     }
 }
