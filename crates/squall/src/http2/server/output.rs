@@ -14,6 +14,8 @@ pub(crate) type Field<'a> = (&'a [u8], &'a [u8]);
 
 /// So much may wait for the client in all, at the least.
 const LEAST_ROOM: usize = 65_536;
+/// So much more may be answers to what is read: where data alone waits the client is still heard.
+const CONTROL_ROOM: usize = 16_384;
 /// While others wait a stream has so much at a time.
 const SHARE: usize = DEFAULT_FRAME_SIZE as usize;
 
@@ -29,15 +31,18 @@ impl Machine {
         self.call_blocked();
     }
 
-    /// How much more may wait to be sent.
+    /// How much more data may wait to be sent.
     fn room(&self) -> usize {
-        let most = self.settings.send_buffer.max(LEAST_ROOM);
-        most.saturating_sub(self.outgoing.len() + self.backlog)
+        self.most_waiting().saturating_sub(self.outgoing.len() + self.backlog)
+    }
+
+    fn most_waiting(&self) -> usize {
+        self.settings.send_buffer.max(LEAST_ROOM)
     }
 
     /// Whether so much waits that no more is read: each answer to a frame would be added to it.
     pub(super) fn is_full(&self) -> bool {
-        self.room() == 0
+        self.outgoing.len() + self.backlog >= self.most_waiting() + CONTROL_ROOM
     }
 
     /// Whether a stream is there: neither side has reset it, and nobody has let it go.
