@@ -114,6 +114,7 @@ impl Driver {
             unfinished: None,
             rest: 0,
         };
+        driver.connection.with(Machine::greet);
         driver.connection.server().set.allow_for(driver.interval() * 8);
         driver.plan_look(now);
         driver

@@ -128,9 +128,9 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A connection of which nothing has come. Its settings are on their way.
+    /// A connection of which nothing has come. It is to be begun by [`greet`](Self::greet).
     pub(crate) fn new(settings: Settings) -> Self {
-        let mut machine = Self {
+        Self {
             settings,
             window: settings.stream_window,
             decoder: Decoder::new(TABLE_SIZE),
@@ -161,12 +161,11 @@ impl Machine {
             is_leaving: false,
             is_alive: false,
             fault: None,
-        };
-        machine.greet();
-        machine
+        }
     }
 
-    fn greet(&mut self) {
+    /// Says what the client may do.
+    pub(crate) fn greet(&mut self) {
         let Settings { max_concurrent_streams, stream_window, max_frame_size, max_header_size, .. } =
             self.settings;
         let out = self.outgoing.frames();
