@@ -319,7 +319,6 @@ impl Machine {
             taken += 1;
             left = head.length.checked_sub(1 + padding).ok_or(Reason::PROTOCOL_ERROR)?;
         }
-        // A client may have had data on its way when it reset the stream.
         let is_ended = self.streams.get(head.stream).map_or_else(
             || self.streams.ended(head.stream) == Some(Ended::Whole),
             |stream| stream.is_received,
@@ -347,7 +346,9 @@ impl Machine {
         let Some(body) = self.streams.get_mut(head.stream).and_then(|stream| stream.body.as_mut()) else {
             self.inflow.release(head.length);
             self.open_connection_window();
-            return Ok(());
+            // Who has reset a stream sends nothing behind that (§5.1); what the server has ended may have data on its way.
+            let is_reset = self.streams.ended(head.stream) == Some(Ended::Reset);
+            return if is_reset { self.break_stream(head.stream, Reason::STREAM_CLOSED) } else { Ok(()) };
         };
         if !body.inflow.take(head.length) {
             self.inflow.release(head.length);

@@ -171,6 +171,19 @@ async fn floods_end_the_connection_and_nobody_else_s() {
             &[STREAM_CLOSED],
         ),
         (
+            "data on streams that were reset",
+            streams(20_000, &|id| {
+                [
+                    frame(HEADERS, 4, id, POST_ROOT),
+                    frame(PING, 1, 0, b"12345678"),
+                    frame(RST_STREAM, 0, id, b"\0\0\0\x08"),
+                    frame(DATA, 0, id, b"x"),
+                ]
+                .concat()
+            }),
+            &[ENHANCE_YOUR_CALM],
+        ),
+        (
             "a head on a stream that was reset",
             [
                 frame(HEADERS, 4, 1, POST_ROOT),
