@@ -34,6 +34,7 @@ const SLOWEST_LOOK: Duration = Duration::from_secs(1);
 const FASTEST_LOOK: Duration = Duration::from_millis(5);
 /// How often an idle one is.
 const FURTHEST_LOOK: Duration = Duration::from_secs(24 * 3600);
+
 /// Serves a connection until it is closed. What the client sends first is to be the preface of HTTP/2.
 pub(crate) async fn serve(stream: IoStream, server: Rc<Server>, context: RequestContext) {
     let connection = Connection::new(stream.clone(), Rc::clone(&server), context);

@@ -407,7 +407,9 @@ impl Machine {
         let Some(body) = &mut stream.body else { return Poll::Ready(Piece::End) };
         if !body.data.is_empty() {
             let length = body.data.len().min(most);
-            let data = if length == body.data.len() { body.data.split() } else { body.data.split_to(length) };
+            // Not `split`, which would leave a hold on the memory of what is taken.
+            let is_all = length == body.data.len();
+            let data = if is_all { std::mem::take(&mut body.data) } else { body.data.split_to(length) };
             return Poll::Ready(Piece::Data(data.freeze()));
         }
         if let Some(trailers) = body.trailers.take() {

@@ -195,11 +195,17 @@ class Attacker(threading.Thread):
             reader.start()
         self.closed.wait(max(0.5, SECONDS - (time.monotonic() - began)) if self.attack in HELD else 3)
 
+    def receive(self):
+        while True:
+            try:
+                return self.socket.recv(65_536)
+            except TimeoutError:
+                pass  # it is meant for those who send
+
     def read(self):
-        self.socket.settimeout(None)
         data, answers, refused = b"", 0, 0
         try:
-            while more := self.socket.recv(65_536):
+            while more := self.receive():
                 data += more
                 while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
                     length, kind = int.from_bytes(data[:3], "big"), data[3]
