@@ -104,13 +104,13 @@ pub(crate) fn to_map(headers: &HttpHeaders, length: Option<u64>) -> Result<Heade
 }
 
 /// Adds the fields of a response, without those of the connection and without Content-Length.
-#[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
 pub(crate) fn add_response_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
     add(headers, map, |name| is_written_anew(name.as_str()))
 }
 
 /// Adds the fields of a request, without those of the framing. That an upgrade is asked for is left to see: who cannot
 /// give it says so.
+#[cfg(feature = "tower")]
 pub(crate) fn add_request_fields(headers: &mut HttpHeaders, map: &HeaderMap) -> Result<(), InvalidHeader> {
     add(headers, map, |name| *name == header::TRANSFER_ENCODING || *name == header::CONTENT_LENGTH)
 }
@@ -162,7 +162,6 @@ pub(crate) fn content_length<T: AsRef<[u8]>>(
 mod tests {
     use super::*;
 
-    #[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
     #[test]
     fn neither_way_fields_of_the_connection() {
         let own = ["Connection", "Te", "Proxy-Connection", "Content-Length", "Upgrade", "Keep-Alive"];

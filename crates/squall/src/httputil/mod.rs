@@ -12,7 +12,7 @@ pub(crate) mod date;
 mod delegate;
 mod etag;
 pub(crate) mod exchange;
-#[cfg(any(feature = "http2", feature = "tower"))]
+#[cfg(any(feature = "tower", all(feature = "client", feature = "http2")))]
 pub(crate) mod field_map;
 mod form;
 mod headers;

@@ -108,7 +108,7 @@ impl HttpHeaders {
     }
 
     /// Makes room for so many fields more, of so many bytes in all.
-    #[cfg(any(feature = "client", feature = "http2", feature = "tower"))]
+    #[cfg(any(feature = "client", feature = "tower"))]
     pub(crate) fn reserve(&mut self, fields: usize, bytes: usize) {
         self.fields.reserve(fields);
         // `: ` and the end of the line.
