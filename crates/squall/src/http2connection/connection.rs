@@ -104,7 +104,7 @@ impl Connection {
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Machine) -> R) -> R {
         let mut machine = self.machine.borrow_mut();
         let result = act(&mut machine);
-        let is_to_send = !machine.outgoing().is_empty() && !self.is_driven.get();
+        let is_to_send = (!machine.outgoing().is_empty() || machine.is_round_due()) && !self.is_driven.get();
         let woken = machine.has_woken().then(|| machine.take_woken());
         drop(machine);
         woken.into_iter().flatten().for_each(Waker::wake);
@@ -119,7 +119,8 @@ impl Connection {
         self.is_driven.set(is_driven);
     }
 
-    /// Sends what there is to be sent, as much as the kernel takes; false when it has not taken all. The task is woken when it has.
+    /// Sends what there is to be sent, as much as the kernel takes; false when it has not taken all. The task is woken when it has,
+    /// or when the stream is closed, of which all has been sent that ever will be.
     pub(super) fn flush(&self, cx: &mut Context<'_>) -> bool {
         if self.stream.is_writing() {
             // An error is that of the stream, which is told where it is read.
@@ -129,7 +130,14 @@ impl Connection {
             self.send();
         }
         let backlog = self.stream.write_buffer_len();
-        self.with(|machine| machine.set_backlog(backlog));
+        let is_round_due = self.with(|machine| {
+            machine.set_backlog(backlog);
+            machine.is_round_due()
+        });
+        if is_round_due {
+            // Behind those that were called.
+            cx.waker().wake_by_ref();
+        }
         if backlog > 0 {
             let _ = self.stream.poll_flush(cx);
         }
@@ -276,6 +284,10 @@ impl Connection {
     pub(super) fn leave(&self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.last_busy.set(Instant::now());
+        if self.with(|machine| machine.is_done()) {
+            // Nothing but this was waited for.
+            self.wake();
+        }
     }
 
     /// Gives up what takes none of its output; false when that is the whole connection.

@@ -12,6 +12,7 @@ mod outgoing;
 mod output;
 mod request;
 mod streams;
+mod turns;
 mod window;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ pub(crate) use self::request::Asked;
 use self::input::{Block, InData};
 use self::request::{Limits, Scratch};
 use self::streams::Streams;
+use self::turns::Turns;
 use self::window::Inflow;
 
 /// A WINDOW_UPDATE says no more (RFC 9113 §6.9).
@@ -115,6 +117,7 @@ pub(crate) struct Machine {
     backlog: usize,
     /// Streams that wait for room to send, in their order.
     blocked: VecDeque<u32>,
+    turns: Turns,
     events: VecDeque<Event>,
     woken: Vec<Waker>,
     unbegun_resets: usize,
@@ -153,6 +156,7 @@ impl Machine {
             outgoing: Outgoing::default(),
             backlog: 0,
             blocked: VecDeque::new(),
+            turns: Turns::new(),
             events: VecDeque::new(),
             woken: Vec::new(),
             unbegun_resets: 0,

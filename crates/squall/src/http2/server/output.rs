@@ -5,9 +5,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::streams::Stream;
+use super::turns::LEAST_TURN;
 use super::{Machine, Outgoing};
 use crate::http2::Reason;
-use crate::http2::frame::{self, CONTINUATION, DATA, DEFAULT_FRAME_SIZE, END_HEADERS, END_STREAM, HEADERS};
+use crate::http2::frame::{self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS};
 
 /// A field of a head that is sent: its name in any case, its value.
 pub(crate) type Field<'a> = (&'a [u8], &'a [u8]);
@@ -16,8 +17,6 @@ pub(crate) type Field<'a> = (&'a [u8], &'a [u8]);
 const LEAST_ROOM: usize = 65_536;
 /// So much more may be answers to what is read: where data alone waits the client is still heard.
 const CONTROL_ROOM: usize = 16_384;
-/// While others wait a stream has so much at a time.
-const SHARE: usize = DEFAULT_FRAME_SIZE as usize;
 
 impl Machine {
     /// What is to go out.
@@ -29,6 +28,11 @@ impl Machine {
     pub(crate) fn set_backlog(&mut self, bytes: usize) {
         self.backlog = bytes;
         self.call_blocked();
+    }
+
+    /// Those who were called have had time to send. To be called when something may have happened, before it is looked at.
+    pub(crate) fn begin_turn(&mut self) {
+        self.turns.look();
     }
 
     /// How much more data may wait to be sent.
@@ -57,12 +61,19 @@ impl Machine {
         Poll::Pending
     }
 
-    /// How many bytes of data there is room for; `None` when the stream is there no longer.
+    /// How many bytes of data there is room for; `None` when the stream is there no longer. None while it is the turn of others.
     pub(crate) fn room_of(&self, id: u32) -> Option<usize> {
         let stream = self.streams.get(id)?;
-        let room = self.room().min(self.settings.send_buffer).min(positive(self.send_window));
-        let share = if self.blocked.is_empty() { room } else { room.min(SHARE) };
-        Some(share.min(positive(stream.send_window)))
+        Some(self.turns.left(stream, !self.blocked.is_empty()).min(self.room_for(stream)))
+    }
+
+    /// Whether there is room for so many bytes of data, whoever else waits for it.
+    pub(crate) fn has_room(&self, id: u32, bytes: usize) -> bool {
+        self.streams.get(id).is_some_and(|stream| self.room_for(stream) >= bytes)
+    }
+
+    fn room_for(&self, stream: &Stream) -> usize {
+        self.room_for_all().min(self.settings.send_buffer).min(positive(stream.send_window))
     }
 
     /// As [`room_of`](Self::room_of), when that is at least one byte; else the task is woken when it is.
@@ -76,26 +87,49 @@ impl Machine {
         // Who waits for its own window is called when that opens, and stands in nobody's way.
         if stream.send_window > 0 && !stream.is_blocked {
             stream.is_blocked = true;
-            self.blocked.push_back(id);
+            // Who found none when it had its turn has the next.
+            if self.turns.end(stream) {
+                self.blocked.push_front(id);
+            } else {
+                self.blocked.push_back(id);
+            }
         }
         Poll::Pending
     }
 
-    /// Has as many go on who wait for room as there is a share for.
+    /// Has as many go on who wait for room as there is a share for. None of them may take more of it than that, or the first would
+    /// have all of it each time; nor may who does not wait, or those who do would wait in vain.
     pub(super) fn call_blocked(&mut self) {
-        if self.blocked.is_empty() {
-            return;
-        }
-        let mut room = self.room().min(positive(self.send_window));
-        while room > 0
+        let mut room = self.turns.begin_round(self.room_for_turns(), self.blocked.len());
+        let least = LEAST_TURN.min(room).max(1);
+        while room >= least
             && let Some(id) = self.blocked.pop_front()
         {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.is_blocked = false;
-                stream.call_writer(&mut self.woken);
-                room = room.saturating_sub(SHARE);
+                // One whose own window has been closed meanwhile is called when that opens.
+                if stream.send_window > 0 {
+                    let share = self.turns.call(stream);
+                    stream.call_writer(&mut self.woken);
+                    room = room.saturating_sub(share.min(positive(stream.send_window)));
+                }
             }
         }
+    }
+
+    /// Whether streams wait though there is room: those that were called may have no use for theirs, or nobody may ask any longer.
+    /// Another [round](Self::set_backlog) is to be begun behind them.
+    pub(crate) fn is_round_due(&self) -> bool {
+        !self.blocked.is_empty() && self.room_for_turns() > 0
+    }
+
+    /// None while some of what waits is still to be sent, and there is so little more of it that a turn would be lost on it.
+    fn room_for_turns(&self) -> usize {
+        if self.room() < LEAST_TURN { 0 } else { self.room_for_all() }
+    }
+
+    fn room_for_all(&self) -> usize {
+        self.room().min(positive(self.send_window))
     }
 
     /// The head of a response, or one before it (1xx). With `is_all` it is the end of the stream.
@@ -146,7 +180,7 @@ impl Machine {
     /// Data, no more than there is [room](Self::poll_room) for. With `is_last` it is the end of the stream.
     pub(crate) fn send_data(&mut self, id: u32, mut data: Bytes, is_last: bool) {
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_sent) else { return };
-        stream.send_window -= data.len() as i64;
+        self.turns.book(stream, data.len());
         self.send_window -= data.len() as i64;
         loop {
             let part = data.split_to(data.len().min(self.peer_frame_size as usize));
@@ -166,7 +200,7 @@ impl Machine {
     /// As [`send_data`](Self::send_data), of what is copied.
     pub(crate) fn send_slice(&mut self, id: u32, data: &[u8]) {
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_sent) else { return };
-        stream.send_window -= data.len() as i64;
+        self.turns.book(stream, data.len());
         self.send_window -= data.len() as i64;
         for part in data.chunks(self.peer_frame_size as usize) {
             stream.last_frame = Some(self.outgoing.here());
@@ -210,6 +244,7 @@ impl Machine {
     /// Takes a stream out, and calls those who wait for it.
     pub(super) fn forget(&mut self, id: u32) -> Option<Stream> {
         let mut stream = self.streams.remove(id)?;
+        self.turns.end(&mut stream);
         if stream.is_blocked {
             // Who was called may have been this one: another has its turn.
             self.blocked.retain(|&blocked| blocked != id);

@@ -24,6 +24,11 @@ pub(super) struct Stream {
     pub(super) is_sent: bool,
     /// It waits for room to send, in the line of those that do.
     pub(super) is_blocked: bool,
+    /// It has its turn, which it has not used.
+    pub(super) is_called: bool,
+    /// The round in which it has sent last, and how much of it.
+    pub(super) round: u32,
+    pub(super) sent: usize,
     /// Where its last frame begins in what is to go out, and which that was: END_STREAM may still be set there.
     pub(super) last_frame: Option<(u64, usize)>,
     /// Who takes the body, and who sends the response; both are told of a reset.
@@ -52,6 +57,9 @@ impl Stream {
             body,
             is_sent: false,
             is_blocked: false,
+            is_called: false,
+            round: 0,
+            sent: 0,
             last_frame: None,
             reader: None,
             writer: None,

@@ -6,6 +6,7 @@ mod client;
 mod client_peers;
 #[cfg(feature = "tls")]
 mod client_tls;
+mod crowded;
 mod ends;
 mod hostile;
 mod informational;

@@ -1,0 +1,87 @@
+//! Several responses at once, and little room for them: none stands still, none takes all of it.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use squall::{Application, Context, get};
+
+use super::support::{
+    self, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, code, frame, literals,
+    serve,
+};
+
+/// More of a window than anything here takes.
+const MUCH: &[u8] = b"\x3f\xff\0\0";
+
+fn endless() -> Application {
+    Application::new([get("/", async |ctx: &Context| {
+        loop {
+            ctx.write([b'x'; 100_000]);
+            ctx.flush().await?;
+        }
+    })])
+}
+
+/// A client whose windows are as large as these say, and that asks for so many streams.
+async fn ask(port: u16, window: u32, streams: u32) -> Raw {
+    let mut raw = Raw::new(port).await;
+    raw.frame(SETTINGS, 0, 0, &[b"\0\x04", &window.to_be_bytes()[..]].concat()).await;
+    let heads = (0..streams).flat_map(|i| frame(HEADERS, 5, 2 * i + 1, GET_ROOT));
+    let heads: Vec<u8> = heads.collect();
+    tokio::io::AsyncWriteExt::write_all(&mut raw.socket, &heads).await.unwrap();
+    raw
+}
+
+/// How much of each stream comes before this much has come of all.
+async fn shares(raw: &mut Raw, until: usize) -> HashMap<u32, usize> {
+    let (mut all, mut shares) = (0, HashMap::new());
+    while all < until {
+        let (kind, _, stream, data) = raw.next().await.expect("the connection lives");
+        if kind == DATA {
+            *shares.entry(stream).or_default() += data.len();
+            all += data.len();
+        }
+    }
+    shares
+}
+
+#[squall::test(timeout = 60)]
+async fn each_of_several_large_responses_has_its_share() {
+    let (_server, port) = serve(endless, |server| server);
+    for streams in [2, 3, 5, 20] {
+        let mut raw = ask(port, 0x3fff_0000, streams).await;
+        raw.frame(WINDOW_UPDATE, 0, 0, MUCH).await;
+        let all = 1_000_000 * streams as usize;
+        let shares = shares(&mut raw, all).await;
+        for stream in (1..2 * streams).step_by(2) {
+            let share = shares.get(&stream).copied().unwrap_or(0);
+            assert!(share > 250_000, "{streams} streams: {shares:?}");
+        }
+    }
+}
+
+/// Those that have waited longer may have no use for the room that they are offered.
+#[squall::test]
+async fn room_that_others_cannot_use_is_offered_to_who_can() {
+    let (_server, port) = serve(endless, |server| server);
+    for streams in [2, 3, 4, 10] {
+        // The first takes the window of the connection, and the others wait for more.
+        let mut raw = ask(port, 100_000, streams).await;
+        shares(&mut raw, 65_535).await;
+        // Of those only the last has a window of its own now.
+        let last = 2 * streams - 1;
+        raw.frame(SETTINGS, 0, 0, b"\0\x04\0\0\0\0").await;
+        raw.frame(WINDOW_UPDATE, 0, last, MUCH).await;
+        sync(&mut raw).await;
+        raw.frame(WINDOW_UPDATE, 0, 0, &10_000_u32.to_be_bytes()).await;
+        let then = shares(&mut raw, 10_000).await;
+        assert_eq!(then.get(&last), Some(&10_000), "{then:?}");
+    }
+}
+
+async fn sync(raw: &mut Raw) {
+    raw.frame(PING, 0, 0, b"seen it?").await;
+    while !matches!(raw.find(PING).await, Some((1, ..))) {}
+}
