@@ -129,7 +129,7 @@ impl Connection {
         if !self.stream.is_writing() {
             self.send();
         }
-        let backlog = self.stream.write_buffer_len();
+        let backlog = if self.stream.is_writing() { self.stream.write_buffer_len() } else { 0 };
         let is_round_due = self.with(|machine| {
             machine.set_backlog(backlog);
             machine.is_round_due()

@@ -85,3 +85,41 @@ async fn sync(raw: &mut Raw) {
     raw.frame(PING, 0, 0, b"seen it?").await;
     while !matches!(raw.find(PING).await, Some((1, ..))) {}
 }
+
+/// Nothing that a handler writes then is sent, or is as good as sent.
+#[squall::test]
+async fn a_client_that_leaves_while_output_waits_for_it_is_noticed() {
+    for streams in [1, 5] {
+        let written = Rc::new(Cell::new(0));
+        let inner = Rc::clone(&written);
+        let make = move || {
+            let written = Rc::clone(&inner);
+            Application::new([get("/", async move |ctx: &Context| {
+                loop {
+                    ctx.write([b'x'; 10_000]);
+                    ctx.flush().await?;
+                    written.set(written.get() + 10_000);
+                }
+            })])
+        };
+        let (server, port) = serve(make, |server| server);
+        let mut raw = ask(port, 0x3fff_0000, streams).await;
+        raw.frame(WINDOW_UPDATE, 0, 0, MUCH).await;
+        raw.find(DATA).await.unwrap();
+        // As much as the kernel takes.
+        let mut before = 0;
+        while before < written.get() {
+            before = written.get();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        drop(raw);
+        let left = async {
+            while server.connection_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(support::DEADLINE, left).await.expect("it is noticed");
+        let more = written.get() - before;
+        assert!(more < 1_000_000, "{more} bytes were written to nobody");
+    }
+}
