@@ -39,22 +39,19 @@ fn is_written_anew(name: &str) -> bool {
     )
 }
 
-/// Answers with the text that explains a refusal, which is small enough for what every stream has room for; if it is not, the
-/// client sees the end of it missing.
+/// Answers with the text that explains a refusal, if there is room for it: the client may have none, and is told the status.
 pub(super) fn refuse(machine: &mut Machine, id: u32, status: u16, text: &str, is_head: bool) {
     let body = format!("{text}\n");
+    if !is_head && !machine.has_room(id, body.len()) {
+        return machine.send_head(id, status, std::iter::empty(), true);
+    }
     let mut headers = HttpHeaders::new();
     // Both are what a field may be.
     let _ = headers.set("Content-Type", "text/plain");
     let length = body.len().to_string();
     machine.send_head(id, status, fields(&headers, Some(&length)), is_head);
-    if is_head {
-        return;
-    }
-    if machine.room_of(id).is_some_and(|room| room >= body.len()) {
+    if !is_head {
         machine.send_data(id, Bytes::from(body), true);
-    } else {
-        machine.let_go(id);
     }
 }
 

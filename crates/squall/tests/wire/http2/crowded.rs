@@ -123,3 +123,27 @@ async fn a_client_that_leaves_while_output_waits_for_it_is_noticed() {
         assert!(more < 1_000_000, "{more} bytes were written to nobody");
     }
 }
+
+/// A refusal has its status, whether or not there is room for the text.
+#[squall::test]
+async fn a_refusal_needs_no_room() {
+    let (_server, port) = serve(endless, |server| server);
+    let mut raw = Raw::new(port).await;
+    raw.frame(SETTINGS, 0, 0, b"\0\x04\0\0\0\0").await;
+    let fields: [(&str, &[u8]); 5] = [
+        (":method", b"CONNECT"),
+        (":protocol", b"unheard-of"),
+        (":scheme", b"http"),
+        (":path", b"/"),
+        (":authority", b"x"),
+    ];
+    raw.frame(HEADERS, 5, 1, &literals(&fields)).await;
+    let flags = loop {
+        match raw.next().await.expect("the connection lives") {
+            (HEADERS, flags, 1, _) => break flags,
+            (RST_STREAM, _, 1, payload) => panic!("it is reset: {}", code(&payload)),
+            _ => {}
+        }
+    };
+    assert_eq!(flags & 1, 1, "it is complete");
+}
