@@ -261,7 +261,7 @@ impl Connection {
     /// Counts a tunnel for as long as what is given lives.
     pub(super) fn enter_tunnel(self: &Rc<Self>, id: u32) -> InTunnel {
         self.tunnels.set(self.tunnels.get() + 1);
-        self.with(|machine| machine.want(id));
+        self.with(|machine| machine.want_tunnel(id));
         InTunnel(Rc::clone(self), id)
     }
 

@@ -284,7 +284,7 @@ impl Machine {
             data: BytesMut::new(),
             left,
             trailers: None,
-            is_wanted: false,
+            most: 0,
         })
     }
 
@@ -395,8 +395,17 @@ impl Machine {
 
     /// Somebody takes the body from here on: its window opens as it is taken.
     pub(crate) fn want(&mut self, id: u32) {
+        self.want_most(id, u32::MAX);
+    }
+
+    /// As [`want`](Self::want), of what is no body and may never end: its window does not grow with that of bodies.
+    pub(crate) fn want_tunnel(&mut self, id: u32) {
+        self.want_most(id, self.settings.stream_window);
+    }
+
+    fn want_most(&mut self, id: u32, most: u32) {
         if let Some(body) = self.streams.get_mut(id).and_then(|stream| stream.body.as_mut()) {
-            body.is_wanted = true;
+            body.most = most;
             self.open_window(id);
         }
     }
@@ -439,7 +448,7 @@ impl Machine {
         let is_larger = bytes > std::mem::replace(&mut self.window, bytes);
         if is_larger {
             let wanted = |(id, stream): (u32, &mut Stream)| {
-                stream.body.as_ref().filter(|body| body.is_wanted).map(|_| id)
+                stream.body.as_ref().filter(|body| body.most > 0).map(|_| id)
             };
             let ids: Vec<u32> = self.streams.all_mut().filter_map(wanted).collect();
             ids.into_iter().for_each(|id| self.open_window(id));
@@ -449,8 +458,8 @@ impl Machine {
     fn open_window(&mut self, id: u32) {
         let window = self.window;
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_received) else { return };
-        if let Some(body) = stream.body.as_mut().filter(|body| body.is_wanted)
-            && let Some(increment) = body.inflow.grant(window)
+        if let Some(body) = stream.body.as_mut().filter(|body| body.most > 0)
+            && let Some(increment) = body.inflow.grant(window.min(body.most))
         {
             frame::write_window_update(self.outgoing.frames(), id, increment);
         }

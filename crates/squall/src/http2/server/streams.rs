@@ -45,8 +45,8 @@ pub(super) struct Body {
     pub(super) left: Option<u64>,
     /// What stands behind it; an error if that is malformed, or too much.
     pub(super) trailers: Option<Result<HttpHeaders, ()>>,
-    /// Somebody takes it, so that the window opens.
-    pub(super) is_wanted: bool,
+    /// How far its window may open: not at all until somebody takes it.
+    pub(super) most: u32,
 }
 
 impl Stream {

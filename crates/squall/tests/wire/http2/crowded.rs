@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use squall::{Application, Context, get};
+use squall::websocket::{WebSocket, WebSocketHandler, ws};
+use squall::{Application, Context, Message, Result, get, post};
 
 use super::support::{
     self, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, code, frame, literals,
@@ -146,4 +147,47 @@ async fn a_refusal_needs_no_room() {
         }
     };
     assert_eq!(flags & 1, 1, "it is complete");
+}
+
+#[derive(Clone)]
+struct Socket;
+
+impl WebSocketHandler for Socket {
+    async fn on_message(&mut self, _: &WebSocket, _: Message) -> Result {
+        Ok(())
+    }
+}
+
+/// The window of a body that comes alone grows, and no other: the connection's has no room for a hundred that large.
+#[squall::test]
+async fn the_windows_of_websockets_do_not_grow_with_that_of_a_body() {
+    let make = || Application::new([post("/", async |_: &Context| Ok(())), ws("/socket", Socket)]);
+    let (_server, port) = serve(make, |server| server);
+    let mut raw = Raw::new(port).await;
+    let fields: [(&str, &[u8]); 6] = [
+        (":method", b"CONNECT"),
+        (":protocol", b"websocket"),
+        (":scheme", b"http"),
+        (":path", b"/socket"),
+        (":authority", b"x"),
+        ("sec-websocket-version", b"13"),
+    ];
+    raw.frame(HEADERS, 4, 1, &literals(&fields)).await;
+    assert_eq!(raw.verdict(1).await, Ok(()));
+    raw.frame(HEADERS, 4, 3, b"\x83\x86\x84\x41\x01x").await;
+    let (mut room, mut largest, mut sent) = (65_536_i64, 0, 0);
+    while sent < 1 << 21 {
+        if room >= 16_384 {
+            raw.frame(DATA, 0, 3, &[0; 16_384]).await;
+            (room, sent) = (room - 16_384, sent + 16_384);
+            continue;
+        }
+        match raw.next().await.expect("the connection lives") {
+            (WINDOW_UPDATE, _, 1, payload) => panic!("the WebSocket has {} more", code(&payload)),
+            (WINDOW_UPDATE, _, 3, payload) => room += i64::from(code(&payload)),
+            _ => {}
+        }
+        largest = largest.max(room);
+    }
+    assert!(largest > 200_000, "{largest}");
 }
