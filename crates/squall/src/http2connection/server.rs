@@ -164,10 +164,7 @@ impl Driver {
             }
             match read {
                 // Others have their turn.
-                Read::Some if begun => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Read::Some if begun => cx.waker().wake_by_ref(),
                 // What stopped it has gone out.
                 Read::Some if is_flushed && !self.is_told => continue,
                 _ => {}
