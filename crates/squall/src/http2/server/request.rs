@@ -258,7 +258,8 @@ impl<'a> HeadReader<'a> {
         }
         if is_connect {
             let none = self.pseudo & (SCHEME | PATH) == 0;
-            return if none && has(AUTHORITY) { Ok(()) } else { Err("CONNECT") };
+            // There is no tunnel to nowhere.
+            return if none && !self.scratch.authority.is_empty() { Ok(()) } else { Err("CONNECT") };
         }
         if has(SCHEME | PATH) { Ok(()) } else { Err("no :scheme, or no :path") }
     }
