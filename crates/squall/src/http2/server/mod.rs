@@ -290,3 +290,6 @@ impl Machine {
         Limits { size: self.settings.max_header_size, count: self.settings.max_header_count }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,13 @@ impl Inflow {
 }
 
 #[cfg(test)]
+impl Inflow {
+    pub(super) fn credit(self) -> i64 {
+        self.credit
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
