@@ -63,6 +63,12 @@ use self::options::Config;
 use self::running::Running;
 #[cfg(feature = "http2")]
 #[doc(hidden)]
+pub use crate::http2::hpack::__fuzz::hpack as __fuzz_hpack;
+#[cfg(feature = "http2")]
+#[doc(hidden)]
+pub use crate::http2::server::__fuzz::machine as __fuzz_http2_machine;
+#[cfg(feature = "http2")]
+#[doc(hidden)]
 pub use crate::http2connection::__fuzz::frames as __fuzz_http2_frames;
 #[cfg(feature = "http2")]
 pub use crate::http2connection::Http2Options;

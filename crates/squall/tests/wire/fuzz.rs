@@ -20,6 +20,10 @@ const TARGETS: &[(&str, Target)] = &[
     ("gzip_body", squall::http1connection::__fuzz::gzip_body),
     #[cfg(feature = "http2")]
     ("http2_frames", squall::httpserver::__fuzz_http2_frames),
+    #[cfg(feature = "http2")]
+    ("http2_machine", squall::httpserver::__fuzz_http2_machine),
+    #[cfg(feature = "http2")]
+    ("hpack", squall::httpserver::__fuzz_hpack),
     ("multipart", squall::httputil::__fuzz::multipart),
     ("cookies", squall::httputil::__fuzz::cookies),
     ("set_cookie", squall::httpclient::__fuzz_set_cookie),
@@ -55,7 +59,8 @@ fn every_fuzz_target_is_here() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/fuzz_targets");
     let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     for name in names.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()) {
-        let is_left_out = name == "http2_frames" && !cfg!(feature = "http2");
+        let is_of_http2 = name.starts_with("http2_") || name == "hpack";
+        let is_left_out = is_of_http2 && !cfg!(feature = "http2");
         let is_here = is_left_out || TARGETS.iter().any(|(known, _)| *known == name);
         assert!(is_here, "{name} is missing in tests/wire/fuzz.rs");
     }

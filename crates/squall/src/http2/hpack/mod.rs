@@ -5,6 +5,7 @@
 //! * [`integer`] and [`huffman`] are the primitives, [`huffman_code`] the RFC's table of codes.
 //! * [`text`] compares names in any case.
 
+pub(crate) mod __fuzz;
 mod decode;
 mod encode;
 mod huffman;

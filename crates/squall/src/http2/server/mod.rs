@@ -7,6 +7,7 @@
 //! What is sent is in frames at once: a client's windows and the room of the connection are looked at before, so that a stream
 //! queues nothing here and all of them together no more than [`Settings::send_buffer`] and a frame for each.
 
+pub(crate) mod __fuzz;
 mod input;
 mod outgoing;
 mod output;
