@@ -57,6 +57,7 @@ fn hold(bytes: &[u8], looks: [usize; 2], acts: &[u8], piece: usize) -> Told {
         max_header_count: 20,
         send_buffer: 10_000,
     });
+    machine.greet();
     let mut application = Application {
         acts: acts.iter().rev().copied().chain([0]).cycle(),
         open: Vec::new(),

@@ -78,6 +78,7 @@ fn frames_lead_to_errors() {
         ("5.1 half-closed: WINDOW_UPDATE", window_update(3, 1), To::Nothing),
         ("5.1 half-closed: RST_STREAM", reset(3), To::Nothing),
         ("5.1 reset by the client: HEADERS", get(5), CLOSED),
+        ("5.1 reset by the client: DATA", a_frame(DATA, 0, 5, b"text"), To::Stream(5, Reason::STREAM_CLOSED)),
         ("5.1 reset by the client: WINDOW_UPDATE", window_update(5, 1), To::Nothing),
         ("5.1 reset by the server: DATA", a_frame(DATA, 0, 7, b"text"), To::Nothing),
         ("5.1 reset by the server: trailers", a_frame(HEADERS, whole, 7, b"\0\x01a\x01b"), To::Nothing),

@@ -61,10 +61,12 @@ struct Talk {
 
 impl Talk {
     fn new(settings: Settings, seed: u64) -> Self {
+        let mut machine = Machine::new(settings);
+        machine.greet();
         Self {
             seed,
             settings,
-            machine: Machine::new(settings),
+            machine,
             streams: BTreeMap::new(),
             next: 1,
             credit: DEFAULT_WINDOW.into(),

@@ -45,6 +45,7 @@ struct Told {
 
 fn hold(seed: u64, bytes: &[u8], looks: &[usize], mut length: impl FnMut(&mut Random) -> usize) -> Told {
     let mut machine = Machine::new(settings());
+    machine.greet();
     let mut told = Told { events: Vec::new(), sent: Vec::new(), fault: None };
     let (mut cuts, mut acts) = (Random::new(seed), Random::new(seed));
     let mut application = Application::default();
