@@ -1,5 +1,5 @@
 //! The layers of ARCHITECTURE.md: a file may use what is in its own or a lower layer, never what is in a higher one; `unsafe`
-//! stands in `sys/` only; and no protocol code trims Unicode's white space. Read from the sources, comments and strings
+//! stands in `sys/` only; the `h2` crate is the HTTP/2 client's alone; and no protocol code trims Unicode's white space. Read from the sources, comments and strings
 //! aside.
 
 use std::collections::BTreeSet;
@@ -128,6 +128,11 @@ fn the_check_finds_what_it_looks_for() {
     assert_eq!(check(&[("split/pure", "1"), ("split", "2"), ("lib", "3")], &[source]), [""; 0]);
     assert_eq!(problems("split/mod.rs", ""), ["split/mod.rs: not in the table of tests/toolbox/layers.rs"]);
     assert_eq!(problems("low.rs", "\nunsafe fn f() {}"), ["low.rs:2: unsafe outside of sys/"]);
+    let h2 = ["low.rs:1: the h2 crate is used in http2connection/client only"];
+    assert_eq!(problems("low.rs", "use h2::Reason; // h2::Error"), h2);
+    assert_eq!(problems("low.rs", "let h2 = http2::h2; // h2::Error"), [""; 0]);
+    let client = ("http2connection/client/a.rs".to_owned(), "use h2::Reason;".to_owned());
+    assert_eq!(check(LAYERS, &[client]), [""; 0]);
     let unicode =
         |word: &str| [format!("low.rs:1: {word}: use httputil::ows, or escape::trim for people's text")];
     assert_eq!(problems("low.rs", "let a = b.trim();"), unicode("trim"));
@@ -168,6 +173,14 @@ fn check(table: &[(&str, Layer)], sources: &[(String, String)]) -> Vec<String> {
         for (at, _) in words(&text).filter(|(_, word)| *word == "unsafe") {
             if !starts_path(module, "sys") {
                 problems.insert(format!("{path}:{}: unsafe outside of sys/", line(at)));
+            }
+        }
+        let names_h2 =
+            |(at, word): &(usize, &str)| *word == "h2" && text[at + word.len()..].starts_with("::");
+        for (at, _) in words(&text).filter(names_h2) {
+            if !starts_path(module, "http2connection/client") {
+                let problem = "the h2 crate is used in http2connection/client only";
+                problems.insert(format!("{path}:{}: {problem}", line(at)));
             }
         }
         for (at, word) in words(&text).filter(|(at, word)| trims_unicode(&text[..*at], word)) {
