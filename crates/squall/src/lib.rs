@@ -498,7 +498,7 @@
 //! |---|---|
 //! | `client` | [`httpclient`], [`web::proxy`]; with `websocket` [`websocket::websocket_connect`] |
 //! | `compression` | brotli and zstd beside gzip, in responses and in the client |
-//! | `http2` | HTTP/2 in the server |
+//! | `http2` | HTTP/2: in the server, and in what `client` brings |
 //! | `locale` | [`locale`], [`Context::locale`], [`Site::user_locale`] |
 //! | `templates` | [`template`], [`Context::render`], UI modules; and `locale`, since pages are translated |
 //! | `tls` | [`tls`], `https:` and `wss:` |

@@ -1,4 +1,5 @@
-//! HTTP/2 (RFC 9113) on sockets: the server over `http2::server`, the client over the `h2` crate, which nothing else names.
+//! HTTP/2 (RFC 9113) on sockets: the server over `http2::server`, the client over the `h2` crate, which nothing else names (a test
+//! looks, `tests/toolbox/layers.rs`).
 //!
 //! Applications do not notice. Each stream is an exchange of the same delegates as in HTTP/1.1, with the same limits;
 //! handlers of one connection run beside each other, as those of several do.

@@ -88,8 +88,11 @@ impl Http2Options {
         self
     }
 
-    /// The most bytes of a response that wait in a stream for its client, beside what its handler has written and not
+    /// The most bytes of a response that wait in frames for its client, beside what its handler has written and not
     /// [flushed](crate::Context::flush). Default: 65,536. At least 1,024.
+    ///
+    /// All responses of a connection share that room, or 65,536 bytes where that is more. While some wait for it those have it
+    /// first that have sent least.
     pub fn max_send_buffer(mut self, bytes: usize) -> Self {
         self.max_send_buffer = bytes.clamp(1_024, u32::MAX as usize);
         self
