@@ -312,9 +312,10 @@ impl Machine {
         self.check_opened(head.stream)?;
         let (mut taken, mut left, mut padding) = (HEAD, head.length, 0);
         if head.has(PADDED) {
-            let Some(&length) = bytes.get(HEAD) else {
-                return if head.length == 0 { Err(Reason::FRAME_SIZE_ERROR) } else { Ok(0) };
-            };
+            if head.length == 0 {
+                return Err(Reason::FRAME_SIZE_ERROR);
+            }
+            let Some(&length) = bytes.get(HEAD) else { return Ok(0) };
             padding = usize::from(length);
             taken += 1;
             left = head.length.checked_sub(1 + padding).ok_or(Reason::PROTOCOL_ERROR)?;

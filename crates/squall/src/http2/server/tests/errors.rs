@@ -92,6 +92,7 @@ fn frames_lead_to_errors() {
         ("6.1 all padding", a_frame(DATA, PADDED, 1, &padded(b"", 9)), To::Nothing),
         ("6.1 more padding than frame", a_frame(DATA, PADDED, 1, b"\x05text"), PROTOCOL),
         ("6.1 no length of the padding", a_frame(DATA, PADDED, 1, b""), SIZE),
+        ("6.1 no length of the padding, and another frame", [a_frame(DATA, PADDED, 1, b""), reset(1)].concat(), SIZE),
         ("6.2 HEADERS on stream 0", get(0), PROTOCOL),
         ("6.2 more padding than frame", a_frame(HEADERS, whole | PADDED, 9, b"\x07\x82\x86\x84"), PROTOCOL),
         ("6.2 no length of the padding", a_frame(HEADERS, whole | PADDED, 9, b""), SIZE),
