@@ -104,7 +104,7 @@ impl Connection {
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Machine) -> R) -> R {
         let mut machine = self.machine.borrow_mut();
         let result = act(&mut machine);
-        let is_to_send = (!machine.outgoing().is_empty() || machine.is_round_due()) && !self.is_driven.get();
+        let is_to_send = (!machine.outgoing().is_empty() || machine.is_turn_due()) && !self.is_driven.get();
         let woken = machine.has_woken().then(|| machine.take_woken());
         drop(machine);
         woken.into_iter().flatten().for_each(Waker::wake);
@@ -130,11 +130,11 @@ impl Connection {
             self.send();
         }
         let backlog = if self.stream.is_writing() { self.stream.write_buffer_len() } else { 0 };
-        let is_round_due = self.with(|machine| {
+        let is_turn_due = self.with(|machine| {
             machine.set_backlog(backlog);
-            machine.is_round_due()
+            machine.is_turn_due()
         });
-        if is_round_due {
+        if is_turn_due {
             // Behind those that were called.
             cx.waker().wake_by_ref();
         }

@@ -135,7 +135,6 @@ impl Driver {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.connection.set_driven(true);
-        self.connection.with(Machine::begin_turn);
         let polled = self.take_turns(cx);
         self.connection.set_driven(false);
         polled

@@ -610,7 +610,7 @@ impl Machine {
             if self.send_window > LARGEST_INCREMENT {
                 return Err(Reason::FLOW_CONTROL_ERROR);
             }
-            self.call_blocked();
+            self.call_waiting();
             return Ok(());
         }
         self.check_opened(head.stream)?;

@@ -116,8 +116,6 @@ pub(crate) struct Machine {
     outgoing: Outgoing,
     /// So much of what went out the kernel has not taken.
     backlog: usize,
-    /// Streams that wait for room to send, in their order.
-    blocked: VecDeque<u32>,
     turns: Turns,
     events: VecDeque<Event>,
     woken: Vec<Waker>,
@@ -156,8 +154,7 @@ impl Machine {
             peer_frame_size: DEFAULT_FRAME_SIZE,
             outgoing: Outgoing::default(),
             backlog: 0,
-            blocked: VecDeque::new(),
-            turns: Turns::new(),
+            turns: Turns::default(),
             events: VecDeque::new(),
             woken: Vec::new(),
             unbegun_resets: 0,
@@ -283,7 +280,7 @@ impl Machine {
         self.scratch.shrink();
         self.outgoing.shrink();
         self.events = VecDeque::new();
-        self.blocked = VecDeque::new();
+        self.turns.shrink();
         self.woken = Vec::new();
     }
 

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::streams::Stream;
-use super::turns::LEAST_TURN;
 use super::{Machine, Outgoing};
 use crate::http2::Reason;
 use crate::http2::frame::{self, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS};
@@ -24,15 +23,17 @@ impl Machine {
         &mut self.outgoing
     }
 
-    /// How much of what went out waits for the kernel, in bytes. Those who wait for room are called when there is some.
+    /// How much of what went out waits for the kernel, in bytes: the end of a turn of the connection's task. Those who wait for room are
+    /// called when there is some.
     pub(crate) fn set_backlog(&mut self, bytes: usize) {
         self.backlog = bytes;
-        self.call_blocked();
-    }
-
-    /// Those who were called have had time to send. To be called when something may have happened, before it is looked at.
-    pub(crate) fn begin_turn(&mut self) {
-        self.turns.look();
+        let streams = &mut self.streams;
+        self.turns.advance(|id| {
+            if let Some(stream) = streams.get_mut(id) {
+                stream.is_waiting = false;
+            }
+        });
+        self.call_waiting();
     }
 
     /// How much more data may wait to be sent.
@@ -61,10 +62,10 @@ impl Machine {
         Poll::Pending
     }
 
-    /// How many bytes of data there is room for; `None` when the stream is there no longer. None while it is the turn of others.
+    /// How many bytes of data there is room for; `None` when the stream is there no longer. None while those wait that have had less.
     pub(crate) fn room_of(&self, id: u32) -> Option<usize> {
         let stream = self.streams.get(id)?;
-        Some(self.turns.left(stream, !self.blocked.is_empty()).min(self.room_for(stream)))
+        Some(self.turns.share(id, stream, self.room_for(stream)))
     }
 
     /// Whether there is room for so many bytes of data, whoever else waits for it.
@@ -85,47 +86,35 @@ impl Machine {
         let Some(stream) = self.streams.get_mut(id) else { return Poll::Ready(None) };
         stream.park_writer(cx);
         // Who waits for its own window is called when that opens, and stands in nobody's way.
-        if stream.send_window > 0 && !stream.is_blocked {
-            stream.is_blocked = true;
-            // Who found none when it had its turn has the next.
-            if self.turns.end(stream) {
-                self.blocked.push_front(id);
-            } else {
-                self.blocked.push_back(id);
-            }
+        if stream.send_window > 0 {
+            self.turns.enter(id, stream);
+        } else {
+            self.turns.leave(id, stream);
         }
         Poll::Pending
     }
 
-    /// Has as many go on who wait for room as there is a share for. None of them may take more of it than that, or the first would
-    /// have all of it each time; nor may who does not wait, or those who do would wait in vain.
-    pub(super) fn call_blocked(&mut self) {
-        let mut room = self.turns.begin_round(self.room_for_turns(), self.blocked.len());
-        let least = LEAST_TURN.min(room).max(1);
-        while room >= least
-            && let Some(id) = self.blocked.pop_front()
-        {
-            if let Some(stream) = self.streams.get_mut(id) {
-                stream.is_blocked = false;
-                // One whose own window has been closed meanwhile is called when that opens.
-                if stream.send_window > 0 {
-                    let share = self.turns.call(stream);
-                    stream.call_writer(&mut self.woken);
-                    room = room.saturating_sub(share.min(positive(stream.send_window)));
-                }
-            }
+    /// Has as many go on who wait for room as there is a share for.
+    pub(super) fn call_waiting(&mut self) {
+        if !self.turns.is_anyone_waiting() {
+            return;
         }
+        let (room, streams, woken) = (self.room_for_all(), &mut self.streams, &mut self.woken);
+        self.turns.call(room, |id| {
+            let Some(stream) = streams.get_mut(id) else { return false };
+            // Its window was made smaller, or its end was sent.
+            stream.is_waiting = stream.send_window > 0 && !stream.is_sent;
+            if stream.is_waiting {
+                stream.call_writer(woken);
+            }
+            stream.is_waiting
+        });
     }
 
-    /// Whether streams wait though there is room: those that were called may have no use for theirs, or nobody may ask any longer.
-    /// Another [round](Self::set_backlog) is to be begun behind them.
-    pub(crate) fn is_round_due(&self) -> bool {
-        !self.blocked.is_empty() && self.room_for_turns() > 0
-    }
-
-    /// None while some of what waits is still to be sent, and there is so little more of it that a turn would be lost on it.
-    fn room_for_turns(&self) -> usize {
-        if self.room() < LEAST_TURN { 0 } else { self.room_for_all() }
+    /// Whether streams wait though there is room: those that were called may have no use for theirs, and are forgotten when the
+    /// connection's task has had [turns](Self::set_backlog).
+    pub(crate) fn is_turn_due(&self) -> bool {
+        self.turns.is_anyone_waiting() && self.room_for_all() > 0
     }
 
     fn room_for_all(&self) -> usize {
@@ -180,7 +169,7 @@ impl Machine {
     /// Data, no more than there is [room](Self::poll_room) for. With `is_last` it is the end of the stream.
     pub(crate) fn send_data(&mut self, id: u32, mut data: Bytes, is_last: bool) {
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_sent) else { return };
-        self.turns.book(stream, data.len());
+        self.turns.book(id, stream, data.len());
         self.send_window -= data.len() as i64;
         loop {
             let part = data.split_to(data.len().min(self.peer_frame_size as usize));
@@ -200,7 +189,7 @@ impl Machine {
     /// As [`send_data`](Self::send_data), of what is copied.
     pub(crate) fn send_slice(&mut self, id: u32, data: &[u8]) {
         let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_sent) else { return };
-        self.turns.book(stream, data.len());
+        self.turns.book(id, stream, data.len());
         self.send_window -= data.len() as i64;
         for part in data.chunks(self.peer_frame_size as usize) {
             stream.last_frame = Some(self.outgoing.here());
@@ -244,12 +233,9 @@ impl Machine {
     /// Takes a stream out, and calls those who wait for it.
     pub(super) fn forget(&mut self, id: u32) -> Option<Stream> {
         let mut stream = self.streams.remove(id)?;
-        self.turns.end(&mut stream);
-        if stream.is_blocked {
-            // Who was called may have been this one: another has its turn.
-            self.blocked.retain(|&blocked| blocked != id);
-        }
-        self.call_blocked();
+        self.turns.leave(id, &mut stream);
+        // Who was called may have been this one.
+        self.call_waiting();
         stream.call_reader(&mut self.woken);
         stream.call_writer(&mut self.woken);
         if let Some(body) = &stream.body {

@@ -23,12 +23,9 @@ pub(super) struct Stream {
     /// So has the server.
     pub(super) is_sent: bool,
     /// It waits for room to send, in the line of those that do.
-    pub(super) is_blocked: bool,
-    /// It has its turn, which it has not used.
-    pub(super) is_called: bool,
-    /// The round in which it has sent last, and how much of it.
-    pub(super) round: u32,
-    pub(super) sent: usize,
+    pub(super) is_waiting: bool,
+    /// How much data was sent, or less than what others had by so much that it need not be made up for.
+    pub(super) sent: u64,
     /// Where its last frame begins in what is to go out, and which that was: END_STREAM may still be set there.
     pub(super) last_frame: Option<(u64, usize)>,
     /// Who takes the body, and who sends the response; both are told of a reset.
@@ -56,9 +53,7 @@ impl Stream {
             is_received: body.is_none(),
             body,
             is_sent: false,
-            is_blocked: false,
-            is_called: false,
-            round: 0,
+            is_waiting: false,
             sent: 0,
             last_frame: None,
             reader: None,

@@ -20,7 +20,9 @@ impl Random {
     fn new(seed: u64) -> Self {
         // Seeds that are next to each other begin alike.
         let mut random = Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        (0..4).for_each(|_| drop(random.next()));
+        for _ in 0..4 {
+            random.next();
+        }
         random
     }
 
