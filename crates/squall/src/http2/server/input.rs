@@ -1,8 +1,6 @@
 //! What a client sends, frame by frame (RFC 9113 §6).
 
-use std::task::{Context, Poll};
-
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::request::{Asked, HeadReader, TrailersReader};
 use super::streams::{Body, Ended, Stream};
@@ -17,7 +15,7 @@ use crate::http2::frame::{
     HEADERS, Head, LARGEST_FRAME_SIZE, LARGEST_WINDOW, PADDED, PING, PREFACE, PRIORITY, PUSH_PROMISE,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, number,
 };
-use crate::httputil::{BodyKind, HttpHeaders, HttpServerRequest};
+use crate::httputil::{BodyKind, HttpServerRequest};
 
 /// A head that comes in several frames.
 pub(super) struct Block {
@@ -35,17 +33,6 @@ pub(super) struct InData {
     /// Behind the data.
     padding: usize,
     ends_stream: bool,
-}
-
-/// What comes next of a body.
-pub(crate) enum Piece {
-    Data(Bytes),
-    /// The fields behind it, or an error if they are not taken.
-    Trailers(Result<HttpHeaders, ()>),
-    /// It is complete.
-    End,
-    /// The stream is there no longer.
-    Gone,
 }
 
 /// What is wrong with a frame: the connection ends.
@@ -166,13 +153,17 @@ impl Machine {
 
     /// A frame on a stream that must have been opened (§5.1).
     fn check_opened(&self, id: u32) -> Checked {
-        if id == 0 || id % 2 == 0 || id > self.last_stream { Err(Reason::PROTOCOL_ERROR) } else { Ok(()) }
+        if id == 0 || id.is_multiple_of(2) || id > self.last_stream {
+            Err(Reason::PROTOCOL_ERROR)
+        } else {
+            Ok(())
+        }
     }
 
     // HEADERS and CONTINUATION (§6.2, §6.10)
 
     fn headers(&mut self, head: Head, payload: &[u8]) -> Checked {
-        if head.stream % 2 == 0 {
+        if head.stream.is_multiple_of(2) {
             return Err(Reason::PROTOCOL_ERROR);
         }
         let mut fields = unpadded(head, payload)?;
@@ -208,7 +199,9 @@ impl Machine {
         };
         block.frames += 1;
         let most = self.settings.max_header_size.saturating_add(self.settings.max_frame_size as usize);
-        if block.frames > MOST_CONTINUATIONS || block.fields.len() + payload.len() > most {
+        let most_frames =
+            MOST_CONTINUATIONS + self.settings.max_header_size / frame::DEFAULT_FRAME_SIZE as usize;
+        if block.frames > most_frames || block.fields.len() + payload.len() > most {
             return Err(Reason::ENHANCE_YOUR_CALM);
         }
         block.fields.extend_from_slice(payload);
@@ -392,86 +385,6 @@ impl Machine {
         if data.ends_stream { self.end_received(data.stream) } else { Ok(()) }
     }
 
-    // Taking a body
-
-    /// Somebody takes the body from here on: its window opens as it is taken.
-    pub(crate) fn want(&mut self, id: u32) {
-        self.want_most(id, u32::MAX);
-    }
-
-    /// As [`want`](Self::want), of what is no body and may never end: its window does not grow with that of bodies.
-    pub(crate) fn want_tunnel(&mut self, id: u32) {
-        self.want_most(id, self.settings.stream_window);
-    }
-
-    fn want_most(&mut self, id: u32, most: u32) {
-        if let Some(body) = self.streams.get_mut(id).and_then(|stream| stream.body.as_mut()) {
-            body.most = most;
-            self.open_window(id);
-        }
-    }
-
-    /// What comes next, at most so many bytes.
-    pub(crate) fn poll_piece(&mut self, id: u32, most: usize, cx: &Context<'_>) -> Poll<Piece> {
-        let Some(stream) = self.streams.get_mut(id) else { return Poll::Ready(Piece::Gone) };
-        let Some(body) = &mut stream.body else { return Poll::Ready(Piece::End) };
-        if !body.data.is_empty() {
-            let length = body.data.len().min(most);
-            // Not `split`, which would leave a hold on the memory of what is taken.
-            let is_all = length == body.data.len();
-            let data = if is_all { std::mem::take(&mut body.data) } else { body.data.split_to(length) };
-            return Poll::Ready(Piece::Data(data.freeze()));
-        }
-        if let Some(trailers) = body.trailers.take() {
-            return Poll::Ready(Piece::Trailers(trailers));
-        }
-        if stream.is_received {
-            return Poll::Ready(Piece::End);
-        }
-        stream.park_reader(cx);
-        Poll::Pending
-    }
-
-    /// So much of what was given has been taken.
-    pub(crate) fn release(&mut self, id: u32, bytes: usize) {
-        let Some(body) = self.streams.get_mut(id).and_then(|stream| stream.body.as_mut()) else {
-            // It was given back with the stream.
-            return;
-        };
-        body.inflow.release(bytes);
-        self.inflow.release(bytes);
-        self.open_connection_window();
-        self.open_window(id);
-    }
-
-    /// How much of each body that is taken may be under way from here on.
-    pub(crate) fn set_window(&mut self, bytes: u32) {
-        let is_larger = bytes > std::mem::replace(&mut self.window, bytes);
-        if is_larger {
-            let wanted = |(id, stream): (u32, &mut Stream)| {
-                stream.body.as_ref().filter(|body| body.most > 0).map(|_| id)
-            };
-            let ids: Vec<u32> = self.streams.all_mut().filter_map(wanted).collect();
-            ids.into_iter().for_each(|id| self.open_window(id));
-        }
-    }
-
-    fn open_window(&mut self, id: u32) {
-        let window = self.window;
-        let Some(stream) = self.streams.get_mut(id).filter(|stream| !stream.is_received) else { return };
-        if let Some(body) = stream.body.as_mut().filter(|body| body.most > 0)
-            && let Some(increment) = body.inflow.grant(window.min(body.most))
-        {
-            frame::write_window_update(self.outgoing.frames(), id, increment);
-        }
-    }
-
-    pub(super) fn open_connection_window(&mut self) {
-        if let Some(increment) = self.inflow.grant(self.settings.connection_window) {
-            frame::write_window_update(self.outgoing.frames(), 0, increment);
-        }
-    }
-
     // What is about streams and connections
 
     /// What clients thought of priorities once is read, and means nothing (§5.3.2).
@@ -516,9 +429,10 @@ impl Machine {
             if !payload.is_empty() {
                 return Err(Reason::FRAME_SIZE_ERROR);
             }
-            return self.acknowledged();
+            self.acknowledged();
+            return Ok(());
         }
-        if payload.len() % 6 != 0 {
+        if !payload.len().is_multiple_of(6) {
             return Err(Reason::FRAME_SIZE_ERROR);
         }
         // Once for all that the frame says of it: to go through the streams for each would be 2,730 times as much work.
@@ -551,7 +465,7 @@ impl Machine {
     }
 
     /// The client has read our settings: its streams have the windows now that these say.
-    fn acknowledged(&mut self) -> Checked {
+    fn acknowledged(&mut self) {
         let difference = i64::from(self.settings.stream_window) - i64::from(DEFAULT_WINDOW);
         if !std::mem::replace(&mut self.is_acknowledged, true) && difference < 0 {
             for (_, stream) in self.streams.all_mut() {
@@ -560,7 +474,6 @@ impl Machine {
                 }
             }
         }
-        Ok(())
     }
 
     /// The streams' windows have another size from the beginning (§6.9.2).

@@ -8,6 +8,7 @@
 //! queues nothing here and all of them together no more than [`Settings::send_buffer`] and a frame for each.
 
 pub(crate) mod __fuzz;
+mod body;
 mod input;
 mod outgoing;
 mod output;
@@ -24,7 +25,7 @@ use super::frame::{self, DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LAST_STREAM};
 use super::hpack::{Decoder, Encoder};
 use crate::httputil::HttpServerRequest;
 
-pub(crate) use self::input::Piece;
+pub(crate) use self::body::Piece;
 pub(crate) use self::outgoing::Outgoing;
 pub(crate) use self::output::Field;
 pub(crate) use self::request::Asked;
@@ -50,7 +51,7 @@ const MOST_UNBEGUN_RESETS: usize = 20;
 const MOST_BROKEN: usize = 1_024;
 /// So many frames in a row may say nothing, such as DATA without data (CVE-2019-9518).
 const MOST_EMPTY: usize = 100;
-/// In so many frames a head may come, however large it is (CVE-2024-27316).
+/// In so many frames a head may come beside those that its size takes (CVE-2024-27316).
 const MOST_CONTINUATIONS: usize = 32;
 
 /// What a PING says that asks whether the client has read a GOAWAY, and one that asks for a sign of life.

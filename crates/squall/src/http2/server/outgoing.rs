@@ -160,7 +160,7 @@ mod tests {
             let mut rest = Vec::new();
             outgoing.drain_behind(taken, |piece| rest.extend_from_slice(&piece));
             assert_eq!(rest, expected[taken..], "{taken}");
-            assert!(outgoing.is_empty() && outgoing.len() == 0);
+            assert_eq!((outgoing.is_empty(), outgoing.len()), (true, 0));
         }
     }
 

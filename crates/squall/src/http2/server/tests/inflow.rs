@@ -102,9 +102,8 @@ impl Talk {
                 }
             }
             10 => {
-                if self.streams.remove(&id).is_some() {
-                    self.under_way.extend(reset(id));
-                }
+                let removed = self.streams.remove(&id);
+                self.under_way.extend(removed.into_iter().flat_map(|_| reset(id)));
             }
             11 => self.read_settings(),
             12..=14 => self.give(random),
@@ -136,17 +135,13 @@ impl Talk {
                 self.window = self.window.min(LARGEST_WINDOW);
                 self.machine.set_window(self.window);
             }
-            21 if random.one_in(3) => {
-                if self.machine.is_known(id) {
-                    self.machine.reset(id, Reason::CANCEL);
-                    self.streams.remove(&id);
-                }
+            21 if random.one_in(3) && self.machine.is_known(id) => {
+                self.machine.reset(id, Reason::CANCEL);
+                self.streams.remove(&id);
             }
-            22 if random.one_in(3) => {
-                if self.machine.is_known(id) {
-                    self.machine.let_go(id);
-                    self.streams.remove(&id);
-                }
+            22 if random.one_in(3) && self.machine.is_known(id) => {
+                self.machine.let_go(id);
+                self.streams.remove(&id);
             }
             // An early answer.
             23 if random.one_in(2) => self.machine.send_head(id, 200, [].into_iter(), true),
