@@ -107,11 +107,12 @@ async fn a_client_that_leaves_while_output_waits_for_it_is_noticed() {
         let mut raw = ask(port, 0x3fff_0000, streams).await;
         raw.frame(WINDOW_UPDATE, 0, 0, MUCH).await;
         raw.find(DATA).await.unwrap();
-        // As much as the kernel takes.
-        let mut before = 0;
-        while before < written.get() {
+        // As much as the kernel takes: nothing more for a while, in which the server had its turns.
+        let (mut before, mut quiet) = (0, 0);
+        while quiet < 10 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            quiet = if before < written.get() { 0 } else { quiet + 1 };
             before = written.get();
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         drop(raw);
         let left = async {
