@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::options::Http2Options;
 use super::server::{Server, serve};
 use super::set::ConnectionSet;
+use crate::http2::server::__fuzz::framed;
 use crate::httputil::{
     BodyKind, ConnectionLimits, HttpHeaders, HttpMessageDelegate, HttpServerConnectionDelegate,
     HttpServerRequest, Pending, RequestContext, ResponseStartLine, Started,
@@ -43,18 +44,6 @@ pub fn frames(data: &[u8]) {
     let io_loop = LOOP.with(Clone::clone);
     let told = io_loop.run_sync(converse(input, how & 4 != 0), Some(PATIENCE));
     told.expect("the connection ends when the client has closed its side");
-}
-
-/// Frames of five bytes of head each (type, flags, two of the stream, length) with the right length before them.
-fn framed(mut data: &[u8]) -> Vec<u8> {
-    let mut frames = Vec::new();
-    while let [kind, flags, high, low, length, rest @ ..] = data {
-        let (payload, rest) = rest.split_at(usize::from(*length).min(rest.len()));
-        frames.extend([0, 0, payload.len() as u8, kind % 12, *flags, 0, 0, high & 1, *low]);
-        frames.extend_from_slice(payload);
-        data = rest;
-    }
-    frames
 }
 
 async fn converse(input: Vec<u8>, in_pieces: bool) {

@@ -33,7 +33,7 @@ pub fn machine(data: &[u8]) {
 }
 
 /// Frames of five bytes of head each (type, flags, two of the stream, length) with the right length before them.
-fn framed(mut data: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(mut data: &[u8]) -> Vec<u8> {
     let mut frames = Vec::new();
     while let [kind, flags, high, low, length, rest @ ..] = data {
         let (payload, rest) = rest.split_at(usize::from(*length).min(rest.len()));

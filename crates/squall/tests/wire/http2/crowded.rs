@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use squall::websocket::{WebSocket, WebSocketHandler, ws};
-use squall::{Application, Context, Message, Result, get, post};
+use squall::websocket::ws;
+use squall::{Application, Context, get, post};
 
+use super::hostile::Socket;
 use super::support::{
     self, DATA, GET_ROOT, HEADERS, PING, RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, code, frame, literals,
     serve,
@@ -148,15 +149,6 @@ async fn a_refusal_needs_no_room() {
         }
     };
     assert_eq!(flags & 1, 1, "it is complete");
-}
-
-#[derive(Clone)]
-struct Socket;
-
-impl WebSocketHandler for Socket {
-    async fn on_message(&mut self, _: &WebSocket, _: Message) -> Result {
-        Ok(())
-    }
 }
 
 /// The window of a body that comes alone grows, and no other: the connection's has no room for a hundred that large.

@@ -176,7 +176,7 @@ fn hello() -> Application {
 }
 
 #[derive(Clone)]
-struct Socket;
+pub(super) struct Socket;
 
 impl WebSocketHandler for Socket {
     async fn on_message(&mut self, _: &WebSocket, _: Message) -> Result {
