@@ -195,8 +195,7 @@ impl Driver {
             }
             match stream.poll_fill(cx) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0)) => return Read::Ended,
-                Poll::Ready(Err(_)) => return Read::Ended,
+                Poll::Ready(Ok(0) | Err(_)) => return Read::Ended,
                 Poll::Pending => {
                     self.rest = rest;
                     return Read::All;

@@ -502,7 +502,7 @@ impl Machine {
         let data: [u8; 8] = payload.try_into().map_err(|_| Reason::FRAME_SIZE_ERROR)?;
         match (head.has(ACK), data) {
             (false, _) => frame::write_ping(self.outgoing.frames(), ACK, data),
-            (true, FAREWELL) => self.end_farewell(),
+            (true, FAREWELL) if self.is_bidding_farewell => self.end_farewell(),
             (true, ALIVE) => self.is_alive = true,
             // It was not asked for.
             (true, _) => {}

@@ -107,6 +107,8 @@ pub(crate) struct Machine {
     streams: Streams,
     /// The last stream that the client has opened.
     last_stream: u32,
+    /// The client has been told to open no more streams, and asked whether it has read that.
+    is_bidding_farewell: bool,
     /// No stream behind this one is served: the client was told.
     last_served: Option<u32>,
     inflow: Inflow,
@@ -148,6 +150,7 @@ impl Machine {
             begun: 0,
             streams: Streams::default(),
             last_stream: 0,
+            is_bidding_farewell: false,
             last_served: None,
             inflow: Inflow::new(DEFAULT_WINDOW),
             send_window: DEFAULT_WINDOW.into(),
@@ -204,6 +207,7 @@ impl Machine {
     /// a second GOAWAY says which were the last when it has answered a PING.
     pub(crate) fn bid_farewell(&mut self) {
         if self.fault.is_none() {
+            self.is_bidding_farewell = true;
             let out = self.outgoing.frames();
             frame::write_goaway(out, LAST_STREAM, Reason::NO_ERROR);
             frame::write_ping(out, 0, FAREWELL);

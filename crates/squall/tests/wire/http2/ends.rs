@@ -272,6 +272,27 @@ async fn a_client_that_says_goodbye_is_heard_to_the_end() {
     }
 }
 
+/// What nobody has asked for is no answer, whatever it says.
+#[squall::test]
+async fn an_answer_to_no_ping_ends_nothing() {
+    let (_server, port) = serve(app, |server| server);
+    let mut raw = Raw::new(port).await;
+    for answer in [b"farewell", b"alive ??"] {
+        raw.frame(PING, 1, 0, answer).await;
+    }
+    for id in [1, 3] {
+        raw.frame(HEADERS, 5, id, GET_ROOT).await;
+        raw.frame(PING, 0, 0, b"12345678").await;
+        loop {
+            match raw.next().await.expect("the connection lives") {
+                (GOAWAY, ..) => panic!("it is told to go"),
+                (PING, 1, ..) => break,
+                _ => {}
+            }
+        }
+    }
+}
+
 #[squall::test]
 async fn a_stream_that_is_not_read_ends_alone() {
     let (_server, port) = serve(app, |server| server.write_timeout(Duration::from_millis(200)));
